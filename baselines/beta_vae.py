@@ -1,0 +1,23 @@
+"""beta-VAE: the KL term weighted by beta. Higgins et al. 2017 (ICLR), Eq. 4."""
+
+from collections.abc import Sequence
+from typing import Unpack
+
+from torch import Tensor
+
+from disbench.baselines.gaussian import Posterior, kl_to_prior
+from disbench.baselines.vae import VAE, ShellOptions
+
+
+class BetaVAE(VAE):
+    """beta > 1 trades reconstruction for a posterior closer to the factorised prior; beta = 1 is the VAE."""
+
+    def __init__(
+        self, image_shape: Sequence[int], n_train: int, *, beta: float = 4.0, **shell: Unpack[ShellOptions]
+    ) -> None:
+        super().__init__(image_shape, n_train, **shell)
+        self.beta = beta
+
+    def regulariser(self, z: Tensor, q: Posterior) -> tuple[Tensor, dict[str, Tensor]]:
+        kl = kl_to_prior(q).sum(1).mean()
+        return self.beta * kl, {"kl": kl}

@@ -1,0 +1,92 @@
+"""The two encoder-decoder pairs on which methods are compared. Neither knows about a loss.
+
+conv: Locatello et al. 2019, arXiv:1811.12359v4, Table 1 (64 x 64 images; 764,245 parameters at one channel, ten latents).
+mlp:  Higgins et al. 2017 (beta-VAE, ICLR), Table 1, DSprites row: encoder of two ReLU layers, decoder of three tanh layers, 1200 wide.
+"""
+
+from collections.abc import Sequence
+from math import prod
+
+from torch import nn
+
+NETWORKS = ("conv", "mlp")
+
+
+def encoder(network: str, image_shape: Sequence[int], outputs: int, hidden_dim: int) -> nn.Module:
+    """A module (B, C, H, W) -> (B, outputs)."""
+    if network == "mlp":
+        return nn.Sequential(
+            nn.Flatten(),
+            nn.Linear(prod(image_shape), hidden_dim),
+            nn.ReLU(),
+            nn.Linear(hidden_dim, hidden_dim),
+            nn.ReLU(),
+            nn.Linear(hidden_dim, outputs),
+        )
+    _check_conv(network, image_shape)
+    return nn.Sequential(
+        nn.Conv2d(image_shape[0], 32, 4, 2, 1),
+        nn.ReLU(),
+        nn.Conv2d(32, 32, 4, 2, 1),
+        nn.ReLU(),
+        nn.Conv2d(32, 64, 4, 2, 1),
+        nn.ReLU(),
+        nn.Conv2d(64, 64, 4, 2, 1),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(64 * 4 * 4, 256),
+        nn.ReLU(),
+        nn.Linear(256, outputs),
+    )
+
+
+def decoder(network: str, image_shape: Sequence[int], latent_dim: int, hidden_dim: int) -> nn.Module:
+    """A module (B, latent_dim) -> (B, C, H, W) of Bernoulli logits."""
+    if network == "mlp":
+        return nn.Sequential(
+            nn.Linear(latent_dim, hidden_dim),
+            nn.Tanh(),
+            nn.Linear(hidden_dim, hidden_dim),
+            nn.Tanh(),
+            nn.Linear(hidden_dim, hidden_dim),
+            nn.Tanh(),
+            nn.Linear(hidden_dim, prod(image_shape)),
+            nn.Unflatten(1, tuple(image_shape)),
+        )
+    _check_conv(network, image_shape)
+    return nn.Sequential(
+        nn.Linear(latent_dim, 256),
+        nn.ReLU(),
+        nn.Linear(256, 64 * 4 * 4),
+        nn.ReLU(),
+        nn.Unflatten(1, (64, 4, 4)),
+        nn.ConvTranspose2d(64, 64, 4, 2, 1),
+        nn.ReLU(),
+        nn.ConvTranspose2d(64, 32, 4, 2, 1),
+        nn.ReLU(),
+        nn.ConvTranspose2d(32, 32, 4, 2, 1),
+        nn.ReLU(),
+        nn.ConvTranspose2d(32, image_shape[0], 4, 2, 1),
+    )
+
+
+def perceptron(sizes: Sequence[int], slope: float) -> nn.Sequential:
+    """Linear layers of the given sizes with LeakyReLU(slope) between them."""
+    layers: list[nn.Module] = []
+    for wide_in, wide_out in zip(sizes[:-1], sizes[1:], strict=True):
+        layers += [nn.Linear(wide_in, wide_out), nn.LeakyReLU(slope)]
+    return nn.Sequential(*layers[:-1])
+
+
+def _check_conv(network: str, image_shape: Sequence[int]) -> None:
+    if network != "conv":
+        raise ValueError(f"network must be one of {', '.join(NETWORKS)}, got {network!r}.")
+    if len(image_shape) != 3 or tuple(image_shape[1:]) != (64, 64):
+        raise ValueError(
+            f"network='conv' needs images of shape (C, 64, 64), got {tuple(image_shape)}. Use network='mlp' for other sizes."
+        )
+
+
+def count_parameters(module: nn.Module) -> int:
+    """Trainable scalars."""
+    return sum(p.numel() for p in module.parameters() if p.requires_grad)

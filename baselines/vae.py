@@ -1,0 +1,105 @@
+"""The shell of every method: encoder, posterior, decoder, one training step. By itself it is the plain VAE.
+
+Kingma & Welling 2014, arXiv:1312.6114v11. The loss of one image, in nats, is
+
+    -log p(x|z) + regulariser(z, q),        z ~ q(z|x),        p(x|z) a product of Bernoullis
+
+and a method says what its regulariser is; here it is KL(q(z|x) || N(0, I)).
+"""
+
+from collections.abc import Sequence
+from typing import TypedDict
+
+import torch
+from pytorch_lightning import LightningModule
+from torch import Tensor
+from torch.nn import functional
+
+from disbench.baselines import networks
+from disbench.baselines.gaussian import Posterior, kl_to_prior
+
+
+class ShellOptions(TypedDict, total=False):
+    """The keywords that every method takes and hands on to `VAE`."""
+
+    latent_dim: int
+    lr: float
+    network: str
+    hidden_dim: int
+
+
+def bernoulli_loss(logits: Tensor, x: Tensor) -> Tensor:
+    """-log p(x) of images x in [0, 1] under Bernoulli logits of the same shape: summed over pixels, mean over images, nats."""
+    return functional.binary_cross_entropy_with_logits(logits.float(), x, reduction="sum") / len(x)
+
+
+class VAE(LightningModule):
+    """A variational autoencoder; methods override `regulariser`, or `training_step` where they have several optimisers.
+
+    image_shape: (C, H, W). n_train: number of training images N, which density estimates need. latent_dim: D. lr: Adam's
+    (Locatello et al. 2019: 1e-4). network: 'conv' or 'mlp' (see `networks`); hidden_dim: the width of 'mlp'.
+    """
+
+    batches_per_step = 1  # minibatches that one call of training_step is given, concatenated
+
+    def __init__(
+        self,
+        image_shape: Sequence[int],
+        n_train: int,
+        *,
+        latent_dim: int = 10,
+        lr: float = 1e-4,
+        network: str = "conv",
+        hidden_dim: int = 1200,
+    ) -> None:
+        super().__init__()
+        self.n_train = n_train
+        self.latent_dim = latent_dim
+        self.lr = lr
+        self.encoder = networks.encoder(network, image_shape, 2 * latent_dim, hidden_dim)
+        self.decoder = networks.decoder(network, image_shape, latent_dim, hidden_dim)
+
+    def posterior(self, x: Tensor) -> Posterior:
+        """q(z|x) of images (B, C, H, W) in [0, 1]. In float32 at any precision: densities rounded to bf16 are steps."""
+        mean, logvar = self.encoder(x).float().chunk(2, dim=1)
+        return Posterior(mean, logvar)
+
+    def encode(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) in [0, 1] -> (B, D): the posterior means, the table that is scored. Deterministic."""
+        return self.posterior(x).mean
+
+    def groups(self) -> Tensor | None:
+        """(D,) integers, the group of each latent, for a method that partitions them (0: nuisance); else None."""
+        return None
+
+    def logits(self, z: Tensor) -> Tensor:
+        """(B, D) -> (B, C, H, W): Bernoulli logits of every pixel."""
+        return self.decoder(z)
+
+    def decode(self, z: Tensor) -> Tensor:
+        """(B, D) -> (B, C, H, W) in [0, 1]: the mean image."""
+        return torch.sigmoid(self.logits(z).float())
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Reconstruct images through their posterior means."""
+        return self.decode(self.encode(x))
+
+    def reconstruction_loss(self, x: Tensor, z: Tensor) -> Tensor:
+        """-log p(x|z), summed over pixels, mean over images: a scalar in nats."""
+        return bernoulli_loss(self.logits(z), x)
+
+    def regulariser(self, z: Tensor, q: Posterior) -> tuple[Tensor, dict[str, Tensor]]:
+        """The penalty in nats per image (a scalar), and its named parts for the curves. z (B, D) is a draw from q."""
+        kl = kl_to_prior(q).sum(1).mean()
+        return kl, {"kl": kl}
+
+    def training_step(self, batch: Tensor, batch_idx: int) -> dict[str, Tensor]:
+        """Loss and terms of one minibatch of images (B, C, H, W) in [0, 1]."""
+        q = self.posterior(batch)
+        z = q.sample()
+        reconstruction = self.reconstruction_loss(batch, z)
+        penalty, terms = self.regulariser(z, q)
+        return {"loss": reconstruction + penalty, "reconstruction": reconstruction, **terms}
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.Adam(self.parameters(), lr=self.lr)

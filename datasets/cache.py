@@ -1,0 +1,72 @@
+"""Arrays that take seconds to compute are kept between processes, in a folder that may be deleted at any time.
+
+The folder is `DISBENCH_CACHE`, else `~/.cache/disbench`. A file is an npz because its zip container carries a CRC, so a
+damaged one is noticed, and its name carries the version of what it holds, so an outdated one is never read.
+"""
+
+import logging
+import os
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+_log = logging.getLogger(__name__)
+
+
+def cache_folder() -> Path:
+    """`DISBENCH_CACHE`, else `~/.cache/disbench`. Raises RuntimeError where there is no home folder."""
+    configured = os.environ.get("DISBENCH_CACHE")
+    return Path(configured) if configured else Path.home() / ".cache" / "disbench"
+
+
+def cached_array(
+    name: str, build: Callable[[], NDArray[Any]], shape: tuple[int, ...], dtype: type[np.generic]
+) -> NDArray[Any]:
+    """The array kept under `name`, of this shape and dtype; built and stored when there is none or it is unreadable.
+
+    `name` must hold the version of what `build` computes. Where nothing can be stored the array is still returned.
+    """
+    try:
+        path = cache_folder() / f"{name}.npz"
+        stored = _read(path)
+    except (OSError, RuntimeError) as error:
+        _log.info("No cached %s (%s).", name, error)
+        stored = None
+    if stored is not None and stored.shape == shape and stored.dtype == dtype:
+        return stored
+    array = build()
+    try:
+        _write(cache_folder() / f"{name}.npz", array)
+    except (OSError, RuntimeError) as error:
+        _log.warning("%s is not kept for the next process: %s. Set DISBENCH_CACHE to a writable folder.", name, error)
+    return array
+
+
+def _read(path: Path) -> NDArray[Any] | None:
+    """The stored array, or None when the file is damaged. Raises OSError when there is none."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            array: NDArray[Any] = archive["array"]
+            return array
+    except (ValueError, TypeError, AttributeError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        _log.warning("%s is damaged and is made again: %s", path, error)
+        return None
+
+
+def _write(path: Path, array: NDArray[Any]) -> None:
+    """Write whole or not at all: a process that reads meanwhile sees the old file or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as partial:
+        try:
+            np.savez_compressed(partial, array=array)
+            partial.close()
+            Path(partial.name).replace(path)
+        except BaseException:
+            Path(partial.name).unlink(missing_ok=True)
+            raise

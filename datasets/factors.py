@@ -1,0 +1,183 @@
+"""What a dataset is here: images addressed by an index, and the values of the factors that made them.
+
+A full grid of factors is one mixed-radix number: row i holds the i-th combination in C order, the last factor fastest.
+dSprites, 3DShapes and MPI3D are all stored this way, so an index is the label.
+"""
+
+import math
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+
+
+def check_indices(indices: torch.Tensor, length: int) -> None:
+    """Raise unless `indices` is a 1-d int64 tensor (TypeError) of values in 0..length-1 (IndexError)."""
+    if indices.dtype != torch.int64 or indices.ndim != 1:
+        raise TypeError(
+            f"Indices need to be a 1-d int64 tensor, got {indices.dtype} of shape {tuple(indices.shape)}. "
+            "Use torch.tensor([...], dtype=torch.int64)."
+        )
+    if indices.numel() == 0:
+        return
+    low, high = int(indices.min()), int(indices.max())
+    if low < 0 or high >= length:
+        raise IndexError(f"Indices need to lie in 0..{length - 1}, got {low}..{high}.")
+
+
+@dataclass(frozen=True)
+class FactorSpace:
+    """The grid of all combinations of K named factors with the given numbers of values, in C order.
+
+    All arithmetic is int64: floats stop being exact at 2**24 (float32), which is less than some grids have points.
+    """
+
+    names: tuple[str, ...]
+    sizes: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.names) != len(self.sizes) or len(set(self.names)) != len(self.names):
+            raise ValueError(f"A factor space needs one distinct name a size, got {self.names} and {self.sizes}.")
+        if not self.sizes or min(self.sizes) < 1 or math.prod(self.sizes) >= 2**63:
+            raise ValueError(f"A factor space needs sizes >= 1 whose product fits in int64, got {self.sizes}.")
+
+    def __len__(self) -> int:
+        return math.prod(self.sizes)
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """Rows between two neighbouring values of each factor."""
+        return tuple(math.prod(self.sizes[position + 1 :]) for position in range(len(self.sizes)))
+
+    def factors(self, indices: torch.Tensor) -> torch.Tensor:
+        """Indices (B,) to factor values (B, K), both int64. Raises IndexError outside the grid."""
+        check_indices(indices, len(self))
+        strides, sizes = indices.new_tensor(self.strides), indices.new_tensor(self.sizes)
+        return indices[:, None] // strides % sizes
+
+    def indices(self, factors: torch.Tensor) -> torch.Tensor:
+        """Factor values (B, K) to indices (B,), both int64. Raises IndexError outside the grid."""
+        if factors.dtype != torch.int64 or factors.ndim != 2 or factors.shape[1] != len(self.sizes):
+            raise TypeError(
+                f"Factors need to be an int64 tensor of shape (B, {len(self.sizes)}), "
+                f"got {factors.dtype} of shape {tuple(factors.shape)}."
+            )
+        outside = (factors < 0) | (factors >= factors.new_tensor(self.sizes))
+        if outside.any():
+            row, column = (int(position) for position in outside.nonzero()[0])
+            raise IndexError(
+                f"{self.names[column]} needs values in 0..{self.sizes[column] - 1}, "
+                f"got {int(factors[row, column])} in row {row}."
+            )
+        return (factors * factors.new_tensor(self.strides)).sum(dim=1)
+
+
+class FactorDataset(ABC):
+    """Images by index with their factors. Held in memory, mapped, packed or rendered: the caller cannot tell.
+
+    `name` is the key in `DATASETS`. `version` changes whenever a picture changes: the renderer's version, or a hash of
+    the file. `provenance` says whose pictures they are. `space` names the factors and their numbers of values.
+    `image_shape` is (C, H, W).
+
+    A set is a full grid in C order (`is_grid`) unless it says otherwise; one that is not a grid overrides `is_grid`,
+    `__len__` and `factors`.
+    """
+
+    name: str
+    version: str
+    provenance: Literal["official", "procedural"]
+    space: FactorSpace
+    image_shape: tuple[int, int, int]
+    is_grid: bool = True
+
+    @property
+    def factor_names(self) -> tuple[str, ...]:
+        return self.space.names
+
+    @property
+    def factor_sizes(self) -> tuple[int, ...]:
+        return self.space.sizes
+
+    def __len__(self) -> int:
+        return len(self.space)
+
+    def factors(self, indices: torch.Tensor) -> torch.Tensor:
+        """Value indices (B, K), int64, of the rows `indices` (B,), int64. Raises IndexError outside 0..len-1."""
+        return self.space.factors(indices)
+
+    @abstractmethod
+    def batch(self, indices: torch.Tensor) -> torch.Tensor:
+        """Images (B, C, H, W), uint8, of the rows `indices` (B,), int64. Raises IndexError outside 0..len-1.
+
+        Always 0..255: black-and-white sets give {0, 255}, never {0, 1}, so that x / 255 is right for every set.
+        The images come on the device of `indices`, and the same row is the same picture in every batch.
+        """
+
+
+class RestrictedDataset(FactorDataset):
+    """A box of a grid dataset: its indices are mapped to the parent's, no image is copied. Made by `restrict`."""
+
+    def __init__(self, parent: FactorDataset, first: tuple[int, ...], sizes: tuple[int, ...]) -> None:
+        """`first` and `sizes`: the lowest value and the number of values of each of the parent's factors."""
+        self.name = parent.name
+        self.version = parent.version
+        self.provenance = parent.provenance
+        self.image_shape = parent.image_shape
+        self._parent = parent
+        self._first = first
+        self._kept = [position for position, size in enumerate(sizes) if size > 1]
+        self.space = FactorSpace(
+            tuple(parent.factor_names[position] for position in self._kept),
+            tuple(sizes[position] for position in self._kept),
+        )
+
+    def parent_indices(self, indices: torch.Tensor) -> torch.Tensor:
+        """The parent's rows (B,) behind the rows `indices` (B,) of this dataset."""
+        values = indices.new_tensor(self._first).repeat(len(indices), 1)
+        values[:, self._kept] += self.space.factors(indices)
+        return self._parent.space.indices(values)
+
+    def batch(self, indices: torch.Tensor) -> torch.Tensor:
+        return self._parent.batch(self.parent_indices(indices))
+
+
+def restrict(dataset: FactorDataset, select: Mapping[str, str | int]) -> FactorDataset:
+    """The part of a grid whose factors lie in inclusive ranges of value indices.
+
+    `{"shape": 1, "scale": "0-5", "position_x": "6-25"}` keeps one shape, six scales and twenty columns. A factor with
+    one value left is no factor of variation and is dropped; the others start at 0 again. Factors that are not named
+    keep all their values.
+
+    Raises ValueError for a dataset that is no full grid, an unknown factor, a malformed or reversed range, one that
+    leaves the grid, or a selection that leaves no factor with two values.
+    """
+    if not dataset.is_grid:
+        raise ValueError(f"select needs a full grid of factors, and {dataset.name} is not one.")
+    unknown = sorted(set(select) - set(dataset.factor_names))
+    if unknown:
+        raise ValueError(f"{dataset.name} has no factor {', '.join(unknown)}; it has {', '.join(dataset.factor_names)}.")
+    first, sizes = [], []
+    for name, size in zip(dataset.factor_names, dataset.factor_sizes, strict=True):
+        low, high = _parse_range(name, select[name]) if name in select else (0, size - 1)
+        if high >= size:
+            raise ValueError(f"{name} of {dataset.name} needs value indices in 0..{size - 1}, got {select[name]!r}.")
+        first.append(low)
+        sizes.append(high - low + 1)
+    if max(sizes) == 1:
+        raise ValueError(f"select leaves one image of {dataset.name}: at least one factor needs two values or more.")
+    return RestrictedDataset(dataset, tuple(first), tuple(sizes))
+
+
+def _parse_range(name: str, text: str | int) -> tuple[int, int]:
+    """3, "3" or "3-7" to its inclusive ends."""
+    parsed = None if isinstance(text, bool) else re.fullmatch(r"\s*(\d+)\s*(?:-\s*(\d+)\s*)?", str(text))
+    if parsed is None:
+        raise ValueError(f"{name} needs a value index like 3 or an inclusive range like '0-5', got {text!r}.")
+    low = int(parsed[1])
+    high = low if parsed[2] is None else int(parsed[2])
+    if low > high:
+        raise ValueError(f"{name} needs a range with its lower end first, got {text!r}.")
+    return low, high

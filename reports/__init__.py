@@ -1,0 +1,1 @@
+"""Records of finished trials, and the tables, pictures and pages made from them alone."""

@@ -1,0 +1,244 @@
+"""From records to tables: a table is a dataset, a row is a setting, a cell is a metric over the setting's seeds.
+
+Rules, which the page prints too:
+- A *dataset* is its name, options, version and provenance, so official and procedural data never share a table.
+- A *row* is every field of the trial but the seed. A seed counts once, however often its record was copied.
+- Spread is the sample standard deviation over seeds (n - 1 below the line); one seed has none.
+- Only trials that finished are averaged. A row says how many of its seeds did.
+- *Best* is the best mean among trained rows, if it has two seeds or more and a rival. A rival of two seeds or more whose
+  mean differs by no more than the combined standard deviation sqrt(s_a^2 + s_b^2) is *within noise* of it.
+"""
+
+import json
+import math
+import statistics
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from disbench.reports.columns import Column, columns
+from disbench.reports.records import Record, Trial
+
+Found = tuple[Path, Record]
+Mark = Literal["", "best", "noise"]
+UNTRAINED = "untrained encoder"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A metric's scores in one row: `values` {seed: score}, `reasons` {seed: why there is no score}."""
+
+    values: dict[int, float] = field(default_factory=dict)
+    reasons: dict[int, str] = field(default_factory=dict)
+    mark: Mark = ""
+
+    @property
+    def n(self) -> int:
+        return len(self.values)
+
+    @property
+    def mean(self) -> float | None:
+        return statistics.fmean(self.values.values()) if self.values else None
+
+    @property
+    def sd(self) -> float | None:
+        """Sample standard deviation; None below two seeds, where it is not defined."""
+        return statistics.stdev(self.values.values()) if self.n > 1 else None
+
+
+@dataclass(frozen=True)
+class Row:
+    """One setting over its seeds. `trial` is its first trial; only `trials` (finished) enter `cells` {metric: Cell}."""
+
+    label: str
+    trial: Trial
+    trials: tuple[Found, ...]
+    failed: tuple[Found, ...]
+    cells: dict[str, Cell]
+    below_untrained: bool = False
+
+    @property
+    def seeds(self) -> str:
+        """`3`, or `2 of 3` where a seed failed."""
+        total = len(self.trials) + len(self.failed)
+        return f"{len(self.trials)} of {total}" if self.failed else f"{total}"
+
+
+@dataclass(frozen=True)
+class Table:
+    """One dataset's rows. `floor` and `ceiling` hold one value a finished trial, keyed by the trial's position."""
+
+    dataset: str
+    options: dict[str, Any]
+    version: str
+    provenance: str | None
+    factors: tuple[tuple[str, int], ...]
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+    untrained: tuple[Row, ...]
+    floor: dict[str, Cell]
+    ceiling: dict[str, Cell]
+    failed: tuple[Found, ...]
+    notices: tuple[str, ...]
+
+
+def tables(found: Iterable[Found]) -> tuple[Table, ...]:
+    """Group records by dataset, in order of name, and tabulate each group."""
+    found = list(found)
+    provenances: defaultdict[tuple[str, str, str], set[str]] = defaultdict(set)
+    for _, record in found:
+        if record.provenance is not None:
+            provenances[_dataset(record.trial)].add(record.provenance)
+    groups: defaultdict[tuple[str, str, str, str], list[Found]] = defaultdict(list)
+    for folder, record in found:
+        known = provenances[_dataset(record.trial)]
+        # A trial that failed before its data was read has no provenance of its own: it belongs to the only table there is.
+        adopted = next(iter(known)) if record.status == "failed" and len(known) == 1 else ""
+        groups[(*_dataset(record.trial), record.provenance or adopted)].append((folder, record))
+    return tuple(_table(groups[key], key[-1] or None) for key in sorted(groups))
+
+
+def marks(cells: Sequence[Cell], higher_is_better: bool | None) -> list[Mark]:
+    """Mark one metric's cells over the trained rows, by the rule above."""
+    scored = [(cell, cell.mean) for cell in cells if cell.mean is not None]
+    if higher_is_better is None or len(scored) < 2:
+        return [""] * len(cells)
+    best = (max if higher_is_better else min)(mean for _, mean in scored)
+    leaders = [cell for cell, mean in scored if math.isclose(mean, best, abs_tol=1e-9) and cell.n > 1]
+    if not leaders:
+        return [""] * len(cells)
+    return ["best" if cell in leaders else "noise" if not differs(cell, leaders[0]) else "" for cell in cells]
+
+
+def differs(one: Cell, other: Cell) -> bool:
+    """Whether two means are further apart than their combined standard deviation; True where a spread is missing."""
+    if one.mean is None or other.mean is None or one.sd is None or other.sd is None:
+        return True
+    return abs(one.mean - other.mean) > math.hypot(one.sd, other.sd)
+
+
+def _dataset(trial: Trial) -> tuple[str, str, str]:
+    return trial.dataset, json.dumps(trial.dataset_options, sort_keys=True), trial.dataset_version
+
+
+def _settings(trial: Trial) -> dict[str, Any]:
+    """What tells two rows of a method apart: all of the trial but its data and seed."""
+    own = trial.model_dump(include={"steps", "batch_size", "precision", "rows"})
+    return {**trial.hparams, **own}
+
+
+def _table(group: list[Found], provenance: str | None) -> Table:
+    kept: dict[str, Found] = {}
+    for folder, record in sorted(group, key=lambda pair: (pair[1].status != "ok", pair[0])):
+        kept.setdefault(record.trial.id, (folder, record))
+    by_setting: defaultdict[str, list[Found]] = defaultdict(list)
+    for pair in sorted(kept.values(), key=lambda pair: (pair[1].trial.seed, pair[0])):
+        trial = pair[1].trial
+        setting = trial.model_dump(mode="json", exclude={"seed", "dataset", "dataset_options", "dataset_version"})
+        by_setting[json.dumps(setting, sort_keys=True)].append(pair)
+    finished = [record for _, record in kept.values() if record.status == "ok"]
+    heads = columns(key for record in finished for key in (*record.scores, *record.skipped))
+    rows = [_row(pairs, heads) for pairs in by_setting.values()]
+    rows.sort(key=lambda row: (row.trial.method, json.dumps(_settings(row.trial), sort_keys=True)))
+    trained, untrained = [row for row in rows if row.trial.steps], [row for row in rows if not row.trial.steps]
+    return Table(
+        dataset=group[0][1].trial.dataset,
+        options=group[0][1].trial.dataset_options,
+        version=group[0][1].trial.dataset_version,
+        provenance=provenance,
+        factors=next((tuple(zip(r.factor_names, r.factor_sizes, strict=False)) for r in finished if r.factor_names), ()),
+        columns=heads,
+        rows=_marked(_labelled(trained), heads, untrained),
+        untrained=tuple(_labelled(untrained)),
+        floor={head.key: _reference([record.floor for record in finished], head.key) for head in heads},
+        ceiling={head.key: _reference([record.ceiling for record in finished], head.key) for head in heads},
+        failed=tuple(pair for pair in sorted(kept.values(), key=lambda pair: pair[0]) if pair[1].status == "failed"),
+        notices=tuple(_notices(trained, finished, heads, len(group) - len(kept))),
+    )
+
+
+def _row(pairs: list[Found], heads: Sequence[Column]) -> Row:
+    finished = tuple(pair for pair in pairs if pair[1].status == "ok")
+    failed = tuple(pair for pair in pairs if pair[1].status == "failed")
+    cells = {head.key: _cell([record for _, record in finished], head.key) for head in heads}
+    return Row(pairs[0][1].trial.method, pairs[0][1].trial, finished, failed, cells)
+
+
+def _cell(records: Sequence[Record], key: str) -> Cell:
+    values, reasons = {}, {}
+    for record in records:
+        score = record.scores.get(key)
+        if score is not None and math.isfinite(score):
+            values[record.trial.seed] = score
+        else:
+            absent = "not asked for in this trial" if score is None else f"the score is {score}"
+            reasons[record.trial.seed] = record.skipped.get(key, absent)
+    return Cell(values, reasons)
+
+
+def _reference(references: Sequence[dict[str, float]], key: str) -> Cell:
+    values = {i: scores[key] for i, scores in enumerate(references) if math.isfinite(scores.get(key, math.nan))}
+    return Cell(values)
+
+
+def _labelled(rows: Sequence[Row]) -> list[Row]:
+    """Rows named by method; where a method has several, also by the settings in which they differ."""
+    labelled = []
+    for row in rows:
+        siblings = [_settings(other.trial) for other in rows if other.trial.method == row.trial.method]
+        mine = _settings(row.trial)
+        names = sorted({name for other in siblings for name in other})
+        differing = [name for name in names if len({json.dumps(other.get(name, "default")) for other in siblings}) > 1]
+        setting = ", ".join(f"{name}={mine.get(name, 'default')}" for name in differing)
+        label = row.trial.method
+        if not row.trial.steps:
+            several = len({other.trial.method for other in rows}) > 1
+            label = f"{UNTRAINED}, {label}" if several else UNTRAINED
+        labelled.append(replace(row, label=f"{label} ({setting})" if setting else label))
+    return labelled
+
+
+def _marked(rows: Sequence[Row], heads: Sequence[Column], untrained: Sequence[Row]) -> tuple[Row, ...]:
+    cells: list[dict[str, Cell]] = [{} for _ in rows]
+    for head in heads:
+        column = [row.cells[head.key] for row in rows]
+        for own, cell, mark in zip(cells, column, marks(column, head.higher_is_better), strict=True):
+            own[head.key] = replace(cell, mark=mark)
+    return tuple(
+        replace(row, cells=own, below_untrained=_below_untrained(row, untrained))
+        for row, own in zip(rows, cells, strict=True)
+    )
+
+
+def _below_untrained(row: Row, untrained: Sequence[Row]) -> bool:
+    """Whether a row's MIG is not above that of its own method untrained, or else of the best untrained encoder."""
+    own = [other for other in untrained if other.trial.method == row.trial.method] or untrained
+    references = [cell for cell in (other.cells.get("mig", Cell()) for other in own) if cell.mean is not None]
+    cell = row.cells.get("mig", Cell())
+    if cell.mean is None or not references:
+        return False
+    reference = max(references, key=lambda other: other.mean or 0.0)
+    return cell.mean <= (reference.mean or 0.0) or not differs(cell, reference)
+
+
+def _notices(rows: Sequence[Row], finished: Sequence[Record], heads: Sequence[Column], copies: int) -> Iterable[str]:
+    budgets = sorted({row.trial.steps for row in rows})
+    if len(budgets) > 1:
+        steps = ", ".join(f"{budget:,}" for budget in budgets)
+        yield f"Unequal budgets: the rows of this table were trained for different numbers of steps ({steps})."
+    scored = sorted({record.trial.rows for record in finished})
+    if len(scored) > 1:
+        yield f"Unequal samples: scores come from different numbers of rows ({', '.join(f'{n:,}' for n in scored)})."
+    if len({next(iter(record.views), "") for record in finished}) > 1:
+        yield "The trials of this table score different views of their representation."
+    for head in heads:
+        asked = [record.metric_options[head.key] for record in finished if head.key in record.metric_options]
+        variants = sorted({json.dumps(options, sort_keys=True) for options in asked})
+        if len(variants) > 1:
+            yield f"{head.label} was scored under different options ({' and '.join(variants)}): not comparable."
+    if any(len(row.trials) == 1 for row in rows):
+        yield "A row with one seed has no spread, so it is neither called best nor within noise of the best."
+    if copies:
+        yield f"{copies} further {'copy' if copies == 1 else 'copies'} of a trial left out: each seed counts once."

@@ -1,0 +1,90 @@
+"""Pictures of images: latent traversals and dataset previews, as one labelled grid.
+
+Drawn with matplotlib's object interface only (no pyplot), so nothing global is touched and no display is needed. Grids
+are transparent with mid-grey labels: they can be read on a light and on a dark page.
+"""
+
+import io
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+GREY = "#808080"
+_DPI = 100
+_GAP = 3  # pixels between two images
+_FONT = 8.0  # points
+_CHARACTER = 7.0  # pixels a character of a label takes at most, at this font and resolution
+
+
+def image_grid(
+    images: NDArray[np.uint8],
+    row_labels: Sequence[str],
+    column_labels: Sequence[str] | None = None,
+    title: str = "",
+) -> Figure:
+    """Draw images uint8 (R, Cc, C, H, W) in R rows of Cc columns, one picture pixel an image pixel.
+
+    For a traversal rows are latents and columns their values; for a preview a row is a factor's sweep. C is 1 or 3.
+    """
+    images = np.asarray(images)
+    if images.ndim != 5 or images.dtype != np.uint8 or images.shape[2] not in (1, 3) or 0 in images.shape:
+        raise ValueError(
+            f"image_grid needs uint8 (rows, columns, 1 or 3, height, width), got {images.dtype} {images.shape}."
+        )
+    rows, columns, _, height, width = images.shape
+    if len(row_labels) != rows or (column_labels is not None and len(column_labels) != columns):
+        got = f"{len(row_labels)} and {None if column_labels is None else len(column_labels)}"
+        raise ValueError(f"image_grid needs {rows} row labels and {columns} column labels (or None), got {got}.")
+    canvas = _tile(images)  # (canvas height, canvas width, 4)
+    left = round(_CHARACTER * max(len(label) for label in row_labels)) + 10
+    below = 18 if column_labels is not None else 4
+    above = 24 if title else 4
+    total_width = max(left + canvas.shape[1] + 8, round(_CHARACTER * len(title)) + 16)
+    total_height = above + canvas.shape[0] + below
+    figure = Figure(figsize=(total_width / _DPI, total_height / _DPI), dpi=_DPI, facecolor="none")
+    axes = figure.add_axes((
+        left / total_width,
+        below / total_height,
+        canvas.shape[1] / total_width,
+        canvas.shape[0] / total_height,
+    ))
+    axes.imshow(canvas, interpolation="nearest", aspect="auto")
+    axes.set_frame_on(False)
+    axes.tick_params(length=0, pad=3, labelsize=_FONT, labelcolor=GREY)
+    # Labels are other people's words: a lone $ must not start matplotlib's formula syntax.
+    axes.set_yticks(
+        [row * (height + _GAP) + height / 2 for row in range(rows)], labels=list(row_labels), parse_math=False
+    )
+    if column_labels is None:
+        axes.set_xticks([])
+    else:
+        centres = [column * (width + _GAP) + width / 2 for column in range(columns)]
+        axes.set_xticks(centres, labels=list(column_labels), parse_math=False)
+    if title:
+        figure.text(
+            8 / total_width, 1 - 6 / total_height, title, va="top", fontsize=_FONT + 1, color=GREY, parse_math=False
+        )
+    return figure
+
+
+def png(figure: Figure) -> bytes:
+    """The figure as a PNG file's bytes; equal figures give equal bytes under one version of matplotlib."""
+    buffer = io.BytesIO()
+    FigureCanvasAgg(figure).print_png(buffer)
+    return buffer.getvalue()
+
+
+def _tile(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """(R, Cc, C, H, W) to one RGBA picture with transparent gaps."""
+    rows, columns, channels, height, width = images.shape
+    canvas = np.zeros((rows * (height + _GAP) - _GAP, columns * (width + _GAP) - _GAP, 4), dtype=np.uint8)
+    for row in range(rows):
+        for column in range(columns):
+            image = images[row, column].transpose(1, 2, 0)  # (H, W, C)
+            top, left = row * (height + _GAP), column * (width + _GAP)
+            canvas[top : top + height, left : left + width, :3] = image if channels == 3 else image.repeat(3, axis=2)
+            canvas[top : top + height, left : left + width, 3] = 255
+    return canvas

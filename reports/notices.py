@@ -1,0 +1,22 @@
+"""What a page must say about its own runs before anybody reads a score."""
+
+from collections.abc import Iterable
+
+from disbench.reports.records import Record
+
+LITERATURE_STEPS = 300_000  # Locatello et al. 2019 (arXiv:1811.12359): every model of their study
+SHORT_STEPS = 100_000
+
+
+def short_runs(records: Iterable[Record]) -> str | None:
+    """The notice that runs are short, or None where every trained one has 100,000 steps or more."""
+    steps = sorted({record.trial.steps for record in records if record.status == "ok" and record.trial.steps})
+    short = [count for count in steps if count < SHORT_STEPS]
+    if not short:
+        return None
+    span = f"{short[0]:,}" if len(short) == 1 else f"{short[0]:,} to {short[-1]:,}"
+    whole = "These" if len(short) == len(steps) else "Some of these"
+    return (
+        f"{whole} are short runs: they show that the path works, not who wins. They were trained for {span} steps; the "
+        f"literature trains for {LITERATURE_STEPS:,}."
+    )

@@ -1,0 +1,108 @@
+"""The contract between running and reporting: what decides a trial, and what a finished one leaves behind.
+
+One folder a trial, named `Trial.id`: `record.json` (written whole or not at all) and the files it names. A leaderboard is made
+from such folders alone, so records can be merged, mailed and rendered again without the code that trained.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+SCHEMA_VERSION = 1
+RECORD_FILE = "record.json"
+
+
+class Trial(BaseModel):
+    """Everything that decides a result, and nothing else: equal trials give equal codes.
+
+    `steps` counts calls of the method's `training_step`; `steps=0` is an untrained encoder. `rows` is the largest number of
+    dataset rows that are encoded and scored. `dataset_version` is the renderer's or file's version, so that a changed picture
+    is a changed trial.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    method: str
+    dataset: str
+    dataset_options: dict[str, Any] = Field(default_factory=dict)
+    dataset_version: str
+    seed: int = Field(ge=0)
+    steps: int = Field(ge=0)
+    batch_size: int = Field(ge=2)
+    precision: str = "32-true"
+    rows: int = Field(default=100_000, ge=2)
+    hparams: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def id(self) -> str:
+        """Folder name: readable parts, then a hash of every field."""
+        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        digest = hashlib.sha256(canonical.encode()).hexdigest()[:10]
+        return f"{self.method}-{self.dataset}-seed{self.seed}-{digest}"
+
+
+class Record(BaseModel):
+    """What a trial left. A metric that is absent was not asked for; one in `skipped` could not be asked, with the reason.
+
+    `views` maps a view of the representation ('mean': the raw posterior means) to {metric: score}. `floor` holds the same
+    metrics on the same codes with their rows shuffled against the factors; `ceiling` on the factors themselves as codes.
+    `curves` maps a loss term to [step, value] pairs, in nats per image unless its name says otherwise. `artefacts` maps a
+    picture's or file's name ('traversal', 'codes', 'checkpoint') to its path relative to the record's folder.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    trial: Trial
+    status: Literal["ok", "failed"]
+    views: dict[str, dict[str, float]] = Field(default_factory=dict)
+    floor: dict[str, float] = Field(default_factory=dict)
+    ceiling: dict[str, float] = Field(default_factory=dict)
+    detail: dict[str, Any] = Field(default_factory=dict)
+    metric_options: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    skipped: dict[str, str] = Field(default_factory=dict)
+    provenance: Literal["official", "procedural"] | None = None
+    factor_names: list[str] = Field(default_factory=list)
+    factor_sizes: list[int] = Field(default_factory=list)
+    curves: dict[str, list[tuple[int, float]]] = Field(default_factory=dict)
+    parameters: int | None = None
+    images_seen: int | None = None
+    seconds: dict[str, float] = Field(default_factory=dict)
+    environment: dict[str, Any] = Field(default_factory=dict)
+    command: str = ""
+    artefacts: dict[str, str] = Field(default_factory=dict)
+    error: str | None = None
+    schema_version: int = SCHEMA_VERSION
+
+    @property
+    def scores(self) -> dict[str, float]:
+        """The first view's scores."""
+        return next(iter(self.views.values()), {})
+
+
+def write_record(record: Record, folder: Path) -> Path:
+    """Write `folder/record.json` whole or not at all: a reader never sees half of it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / RECORD_FILE
+    partial = folder / f".{RECORD_FILE}.{os.getpid()}"
+    partial.write_text(record.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    partial.replace(path)
+    return path
+
+
+def read_record(path: Path) -> Record:
+    """Read one `record.json`. Raises ValueError that names the file when it is not a record of this schema."""
+    try:
+        return Record.model_validate_json(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is not a disbench record of schema {SCHEMA_VERSION}: {error}") from error
+
+
+def read_records(folder: Path) -> Iterator[tuple[Path, Record]]:
+    """Every record below `folder` with the trial folder that holds it, in path order."""
+    for path in sorted(folder.rglob(RECORD_FILE)):
+        yield path.parent, read_record(path)
