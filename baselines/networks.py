@@ -1,10 +1,11 @@
 """The two encoder-decoder pairs on which methods are compared. Neither knows about a loss.
 
 conv: Locatello et al. 2019, arXiv:1811.12359v4, Table 1 (64 x 64 images; 764,245 parameters at one channel, ten latents).
-mlp:  Higgins et al. 2017 (beta-VAE, ICLR), Table 1, DSprites row: encoder of two ReLU layers, decoder of three tanh layers, 1200 wide.
+mlp:  Higgins et al. 2017 (beta-VAE, ICLR), Table 1, DSprites row: two ReLU layers in, three tanh layers out, 1200 wide.
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 from math import prod
 
 from torch import nn
@@ -73,7 +74,7 @@ def decoder(network: str, image_shape: Sequence[int], latent_dim: int, hidden_di
 def perceptron(sizes: Sequence[int], slope: float) -> nn.Sequential:
     """Linear layers of the given sizes with LeakyReLU(slope) between them."""
     layers: list[nn.Module] = []
-    for wide_in, wide_out in zip(sizes[:-1], sizes[1:], strict=True):
+    for wide_in, wide_out in pairwise(sizes):
         layers += [nn.Linear(wide_in, wide_out), nn.LeakyReLU(slope)]
     return nn.Sequential(*layers[:-1])
 

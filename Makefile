@@ -1,0 +1,46 @@
+# Two commands matter: `make quickstart` and `make test`. Both make the environment if it is missing and are safe to repeat.
+PYTHON ?= python3.11
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+OUT    ?= runs/quick
+
+# A run from this folder must not find `datasets` or `metrics` as top-level modules.
+export PYTHONSAFEPATH = 1
+export MPLBACKEND = Agg
+
+.PHONY: help install quickstart test lint types unit bench clean
+
+help: ## what can be made
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/'
+
+install: $(VENV)/.installed ## the environment in .venv, with pinned versions
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || python3 -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip setuptools wheel
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test]'
+	touch $@
+
+quickstart: install ## train, score and show four methods on a small data set; a few minutes on two cores
+	$(BIN)/disbench run quick --out $(OUT)
+
+test: install lint types unit ## everything that CI runs
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+# mypy cannot see an editable install that maps folders, so it gets the mapping as links.
+types: install
+	mkdir -p build/types/disbench
+	for folder in datasets metrics reports; do ln -sfn ../../../$$folder build/types/disbench/$$folder; done
+	MYPYPATH=build/types $(BIN)/mypy -p disbench.metrics -p disbench.datasets -p disbench.reports
+
+unit: install
+	$(BIN)/python -m pytest -n 2 -q tests
+
+bench: install ## timing benchmarks, printed as a table
+	$(BIN)/python -m pytest -q tests/perf/bench_*.py
+
+clean: ## remove the environment and build folders; runs are kept
+	rm -rf $(VENV) build .mypy_cache .ruff_cache .tox

@@ -1,0 +1,144 @@
+"""Run trials, each to a folder with a record. A finished trial is not run again; a failing one does not stop the rest."""
+
+import logging
+import shlex
+import time
+import traceback
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from disbench.baselines.networks import count_parameters
+from disbench.benchmarks.encode import encode, read_table, scored_rows, write_codes
+from disbench.benchmarks.environment import environment
+from disbench.benchmarks.score import Scores, score
+from disbench.benchmarks.suite import Suite, open_dataset
+from disbench.benchmarks.train import build, train
+from disbench.benchmarks.traverse import latent_traversals
+from disbench.datasets import FactorDataset
+from disbench.reports.figures import image_grid, png
+from disbench.reports.records import RECORD_FILE, Record, Trial, read_record, write_record
+
+log = logging.getLogger(__name__)
+CODES, CHECKPOINT, TRAVERSAL = "codes.h5", "model.ckpt", "traversal.png"
+MetricOptions = dict[str, dict[str, Any]]
+
+
+def reproducing_command(trial: Trial, metrics: MetricOptions) -> str:
+    """The command that runs this trial again."""
+    words = ["disbench", "train", "--method", trial.method, "--dataset", trial.dataset, "--steps", str(trial.steps)]
+    words += ["--seed", str(trial.seed), "--batch-size", str(trial.batch_size), "--precision", trial.precision]
+    words += ["--rows", str(trial.rows), "--metrics", ",".join(metrics)]
+    for name, value in trial.hparams.items():
+        words += ["--set", f"{name}={value}"]
+    for name, value in trial.dataset_options.get("select", {}).items():
+        words += ["--select", f"{name}={value}"]
+    return shlex.join([*words, "--out", "runs"])
+
+
+def existing_record(folder: Path) -> Record | None:
+    """The finished record in a trial's folder; None where there is none, or a failed or unreadable one."""
+    if not (folder / RECORD_FILE).exists():
+        return None
+    try:
+        record = read_record(folder / RECORD_FILE)
+    except ValueError as error:
+        log.warning("%s; the trial is run again.", error)
+        return None
+    return record if record.status == "ok" else None
+
+
+def score_into(record: Record, folder: Path, metrics: MetricOptions) -> None:
+    """Score the trial's table and put the scores into its record."""
+    codes, factors = read_table(folder / CODES)
+    started = time.perf_counter()
+    found: Scores = score(codes, factors, metrics)
+    record.views = {"mean": found.scores}
+    record.floor, record.ceiling, record.detail = found.floor, found.ceiling, found.detail
+    record.skipped, record.metric_options = found.skipped, metrics
+    record.seconds["score"] = time.perf_counter() - started
+
+
+def run_trial(trial: Trial, dataset: FactorDataset, out: Path, metrics: MetricOptions) -> Record:
+    """Train, encode, score, draw and record one trial in `out/trial.id`; what is already there and ok is kept.
+
+    An error becomes a failed record. Ctrl-C is not an error: it leaves no record, so the trial is run again.
+    """
+    folder = out / trial.id
+    done = existing_record(folder)
+    if done is not None and done.metric_options == metrics:
+        return done
+    if done is not None and (folder / CODES).exists():  # trained already, other metrics asked for
+        score_into(done, folder, metrics)
+        write_record(done, folder)
+        return done
+    folder.mkdir(parents=True, exist_ok=True)
+    record = Record(
+        trial=trial,
+        status="failed",
+        provenance=dataset.provenance,
+        factor_names=list(dataset.factor_names),
+        factor_sizes=list(dataset.factor_sizes),
+        command=reproducing_command(trial, metrics),
+        environment=environment(torch.device("cpu")),
+    )
+    try:
+        _run(record, dataset, folder, metrics)
+        record.status = "ok"
+    except Exception as error:  # noqa: BLE001 - whatever went wrong is this trial's result
+        log.exception("%s failed", trial.id)
+        record.error = "".join(traceback.format_exception(error))
+    write_record(record, folder)
+    return record
+
+
+def _run(record: Record, dataset: FactorDataset, folder: Path, metrics: MetricOptions) -> None:
+    trial = record.trial
+    started = time.perf_counter()
+    if trial.steps:
+        method, curves, device = train(trial, dataset, str(folder / CHECKPOINT))
+        record.curves = curves.points
+        record.artefacts["checkpoint"] = CHECKPOINT
+    else:
+        method, device = build(trial, dataset.image_shape, len(dataset)), torch.device("cpu")
+    record.seconds["train"] = time.perf_counter() - started
+    record.environment = environment(device)
+    record.parameters = count_parameters(method)
+    record.images_seen = trial.steps * trial.batch_size * method.batches_per_step
+
+    started = time.perf_counter()
+    codes = encode(method, dataset, scored_rows(trial, len(dataset)), device)
+    write_codes(codes, folder / CODES)
+    record.artefacts["codes"] = CODES
+    record.seconds["encode"] = time.perf_counter() - started
+
+    score_into(record, folder, metrics)
+    pictures, labels = latent_traversals(method, codes.codes)
+    (folder / TRAVERSAL).write_bytes(png(image_grid(pictures, labels)))
+    record.artefacts["traversal"] = TRAVERSAL
+
+
+def run_suite(suite: Suite, out: Path, root: str | None = None) -> Iterable[Record]:
+    """Run every trial of a suite in turn, yielding each record as it is there. Progress goes to the log."""
+    plan = []
+    for entry in suite.datasets:
+        dataset = open_dataset(entry.name, entry.options, root)
+        plan += [(trial, dataset) for trial in suite.trials(entry, dataset.version)]
+    steps_left = sum(trial.steps for trial, _ in plan)
+    steps_run, seconds_run = 0, 0.0
+    for number, (trial, dataset) in enumerate(plan, 1):
+        log.info("[%d/%d] %s", number, len(plan), trial.id)
+        kept = existing_record(out / trial.id) is not None
+        started = time.monotonic()
+        record = run_trial(trial, dataset, out, suite.metrics)
+        seconds = time.monotonic() - started
+        steps_left -= trial.steps
+        if kept:
+            log.info("      was there already")
+        else:
+            steps_run, seconds_run = steps_run + trial.steps, seconds_run + seconds
+            left = f", about {seconds_run / steps_run * steps_left / 60:.0f} min left" if steps_run and steps_left else ""
+            log.info("      %s in %.0f s%s", record.status, seconds, left)
+        yield record

@@ -1,0 +1,138 @@
+"""What to run: a suite is a YAML file, validated before anything is trained."""
+
+import inspect
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from disbench.baselines.vae import VAE
+from disbench.benchmarks import METHODS
+from disbench.datasets import DATASETS, FactorDataset
+from disbench.metrics import METRICS
+from disbench.reports.records import Trial
+
+SUITES = Path(__file__).parent / "suites"
+# The literature's choice of metrics, in a table's order; any other metric is asked for by name.
+DEFAULT_METRICS = ("z_diff", "z_min_var", "factor_vae_score", "irs", "mig", "jemmig")
+
+
+def hyperparameters(method: str) -> dict[str, inspect.Parameter]:
+    """The keywords that a method's constructor takes, its own first, then the shell's."""
+    found: dict[str, inspect.Parameter] = {}
+    for owner in METHODS[method].__mro__:
+        if not issubclass(owner, VAE) or "__init__" not in vars(owner):
+            continue
+        for name, parameter in inspect.signature(owner.__init__).parameters.items():
+            if parameter.kind is inspect.Parameter.KEYWORD_ONLY:
+                found.setdefault(name, parameter)
+        if owner is VAE:
+            break
+    return found
+
+
+def check_method(method: str, hparams: dict[str, Any]) -> None:
+    """Raise ValueError where the method or one of its hyperparameters does not exist."""
+    if method not in METHODS:
+        raise ValueError(f"Unknown method {method!r}. Known: {', '.join(METHODS)}.")
+    unknown = set(hparams) - set(known := hyperparameters(method))
+    if unknown:
+        raise ValueError(f"{method} has no hyperparameter {', '.join(sorted(unknown))}. It takes: {', '.join(known)}.")
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class DatasetEntry(Strict):
+    """A data set and its options, such as `select`, the ranges of factors it is restricted to."""
+
+    name: str
+    options: dict[str, Any] = Field(default_factory=dict)
+
+    @field_validator("name")
+    @classmethod
+    def known(cls, name: str) -> str:
+        if name not in DATASETS:
+            raise ValueError(f"Unknown dataset {name!r}. Known: {', '.join(DATASETS)}.")
+        return name
+
+
+class MethodEntry(Strict):
+    """A method and its hyperparameters; one method may stand in several entries, which makes an ablation."""
+
+    name: str
+    hparams: dict[str, Any] = Field(default_factory=dict)
+
+
+class Suite(Strict):
+    """Every method on every data set with every seed. `hparams` go to every method; a method's own win."""
+
+    name: str
+    description: str = ""
+    datasets: list[DatasetEntry] = Field(min_length=1)
+    methods: list[MethodEntry] = Field(min_length=1)
+    seeds: list[int] = Field(min_length=1)
+    steps: int = Field(ge=1)
+    batch_size: int = Field(default=64, ge=2)
+    precision: str = "32-true"
+    rows: int = Field(default=100_000, ge=2)
+    hparams: dict[str, Any] = Field(default_factory=dict)
+    metrics: dict[str, dict[str, Any]] = Field(default_factory=lambda: {name: {} for name in DEFAULT_METRICS})
+    untrained: bool = True
+
+    @model_validator(mode="after")
+    def check(self) -> "Suite":
+        for entry in self.methods:
+            check_method(entry.name, {**self.hparams, **entry.hparams})
+        for name in self.metrics:
+            if name not in METRICS:
+                raise ValueError(f"Unknown metric {name!r}. Known: {', '.join(METRICS)}.")
+        return self
+
+    def trials(self, entry: DatasetEntry, version: str) -> list[Trial]:
+        """The trials on one data set, seeds outermost, so that an interrupted suite has whole rows."""
+        methods = [(m.name, self.steps, {**self.hparams, **m.hparams}) for m in self.methods]
+        if self.untrained:
+            methods.insert(0, ("vae", 0, self.hparams))
+        return [
+            Trial(
+                method=method,
+                dataset=entry.name,
+                dataset_options=entry.options,
+                dataset_version=version,
+                seed=seed,
+                steps=steps,
+                batch_size=self.batch_size,
+                precision=self.precision,
+                rows=self.rows,
+                hparams=hparams,
+            )
+            for seed, (method, steps, hparams) in product(self.seeds, methods)
+        ]
+
+
+def load_suite(name_or_path: str) -> Suite:
+    """A suite that comes with disbench, by name, or a YAML file of yours, by path."""
+    path = SUITES / f"{name_or_path}.yaml"
+    if not path.exists():
+        path = Path(name_or_path)
+    if not path.is_file():
+        raise ValueError(f"No suite or file {name_or_path!r}. Suites: {', '.join(suite_names())}; or give a YAML file.")
+    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} must hold a mapping with name, datasets, methods, seeds and steps.")
+    return Suite.model_validate(content)
+
+
+def suite_names() -> list[str]:
+    return sorted(path.stem for path in SUITES.glob("*.yaml"))
+
+
+def open_dataset(name: str, options: dict[str, Any], root: str | None = None) -> FactorDataset:
+    """The data set of an entry or a trial."""
+    if name not in DATASETS:
+        raise ValueError(f"Unknown dataset {name!r}. Known: {', '.join(DATASETS)}.")
+    return DATASETS[name](root, **options)

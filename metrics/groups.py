@@ -1,0 +1,82 @@
+"""Rows that share a factor value: how a table of codes stands in for fixing a factor and rendering anew.
+
+On a full grid of factors the two have the same distribution. Rows are sorted by factor value once, and every draw is
+a whole array of row indices. **Rows are drawn with replacement**, so a group may be smaller than what is drawn from
+it; the other protocol in use, shuffled cycles through the group, differs from this where groups are small. A value is
+drawn uniformly among the values that at least two rows share, however frequent they are.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from disbench.metrics.metric import NotApplicable
+from disbench.metrics.table import Table
+
+DRAWS_AT_ONCE = (
+    1 << 14
+)  # a function of neither N nor D: memory stays bounded, and a code more leaves the draws as they were
+
+
+class Groups(NamedTuple):
+    """One factor's rows: value v has the rows `order[start[v] : start[v] + size[v]]`."""
+
+    order: NDArray[np.intp]  # (N,)
+    start: NDArray[np.intp]  # (V,)
+    size: NDArray[np.intp]  # (V,)
+
+    def rows(self, value: int) -> NDArray[np.intp]:
+        """All rows of one value."""
+        return self.order[self.start[value] : self.start[value] + self.size[value]]
+
+    def draw_values(self, shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.intp]:
+        """Values uniform among those of at least two rows."""
+        shared = np.flatnonzero(self.size > 1)
+        values: NDArray[np.intp] = shared[rng.integers(len(shared), size=shape)]
+        return values
+
+    def draw_rows(self, values: NDArray[np.intp], rng: np.random.Generator) -> NDArray[np.intp]:
+        """A row for each entry of `values`, uniform among the value's rows."""
+        return self.order[self.start[values] + rng.integers(self.size[values])]
+
+    def draw_pairs(
+        self, values: NDArray[np.intp], rng: np.random.Generator
+    ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Two different rows for each entry of `values`, uniform among the value's pairs of rows."""
+        first = rng.integers(self.size[values])
+        second = rng.integers(self.size[values] - 1)
+        second += second >= first
+        return self.order[self.start[values] + first], self.order[self.start[values] + second]
+
+
+def group_rows(values: NDArray[np.intp], size: int) -> Groups:
+    """Sort rows by `values (N,)` in 0 .. size - 1, each of which occurs."""
+    counts = np.bincount(values, minlength=size)
+    return Groups(np.argsort(values, kind="stable"), np.cumsum(counts) - counts, counts)
+
+
+def all_groups(table: Table) -> list[Groups]:
+    """The rows of every varying factor. Raises NotApplicable for a factor that no two rows agree on."""
+    groups = [group_rows(table.factors[:, k], int(size)) for k, size in enumerate(table.sizes)]
+    for column, group in zip(table.columns, groups, strict=True):
+        if group.size.max() < 2:
+            raise NotApplicable(f"factor {column} cannot be fixed: no two rows share a value of it.")
+    return groups
+
+
+def points_by_factor(targets: NDArray[np.intp], draws: int) -> Iterator[tuple[int, NDArray[np.intp]]]:
+    """The points that fix each factor, about DRAWS_AT_ONCE draws at a time: (factor, indices into `targets`)."""
+    step = max(1, DRAWS_AT_ONCE // draws)
+    for k in range(int(targets.max()) + 1):
+        points = np.flatnonzero(targets == k)
+        for start in range(0, len(points), step):
+            yield k, points[start : start + step]
+
+
+def require_counts(**counts: int) -> None:
+    """Raise ValueError unless every named count of draws is positive."""
+    for name, count in counts.items():
+        if count < 1:
+            raise ValueError(f"sampling needs {name} >= 1, got {name}={count}.")

@@ -1,0 +1,18 @@
+"""What a score is read against: no metric has a floor of 0 on every table, nor a ceiling of 1.
+
+A metric's floor is its score on `shuffled(codes, seed)`: the same codes, telling nothing about the factors. Its
+ceiling is its score on `as_codes(factors)`: a perfect representation under the same protocol and bins.
+"""
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+
+def shuffled(codes: ArrayLike, seed: int) -> NDArray[np.float64]:
+    """`codes (N, D)` with whole rows in a random order: the codes' joint distribution stays, the factors are lost."""
+    return np.random.default_rng(seed).permutation(np.asarray(codes, dtype=np.float64), axis=0)
+
+
+def as_codes(factors: ArrayLike) -> NDArray[np.float64]:
+    """`factors (N, K)` as codes `(N, K)`: one code a factor, nothing else in it."""
+    return np.asarray(factors, dtype=np.float64)
