@@ -39,7 +39,8 @@ class Groups(NamedTuple):
 
     def draw_rows(self, values: NDArray[np.intp], rng: np.random.Generator) -> NDArray[np.intp]:
         """A row for each entry of `values`, uniform among the value's rows."""
-        return self.order[self.start[values] + rng.integers(self.size[values])]
+        rows: NDArray[np.intp] = self.order[self.start[values] + rng.integers(self.size[values])]
+        return rows
 
     def draw_pairs(
         self, values: NDArray[np.intp], rng: np.random.Generator

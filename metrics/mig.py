@@ -4,7 +4,7 @@
 
 The variant of disentanglement_lib: the mean code of a row, not a sample of it, in 20 equal-width bins, and plug-in
 entropies. Others divide by the code's entropy or estimate I from posterior samples; those numbers are not comparable.
-Bins cap the score: 20 of them cannot hold 32 positions, so a perfect code of dSprites scores about .90.
+Bins cap the score: 20 of them cannot hold 32 positions, so a perfect code of dSprites scores .90.
 """
 
 from typing import Any

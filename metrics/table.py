@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from disbench.metrics.metric import NotApplicable
 
-LARGEST_CODE = 1e150  # beyond it a squared deviation overflows float64
+LARGEST_CODE = 1e30  # well beyond it squares overflow and a classifier silently fails; no working encoder comes near
 
 
 class Table(NamedTuple):

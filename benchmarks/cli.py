@@ -1,0 +1,308 @@
+"""The command `disbench`. Each command reads only the files of the stage before, so each can be run again alone."""
+
+import csv
+import json
+import logging
+import sys
+import warnings
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+import typer
+import yaml
+from rich.console import Console
+from rich.logging import RichHandler
+from rich.table import Table
+
+from disbench.benchmarks import METHODS
+from disbench.benchmarks.encode import encode, read_table, scored_rows
+from disbench.benchmarks.run import existing_record, run_suite, run_trial
+from disbench.benchmarks.score import Scores
+from disbench.benchmarks.score import score as score_table
+from disbench.benchmarks.seeds import generator_for
+from disbench.benchmarks.suite import (
+    DEFAULT_METRICS,
+    check_method,
+    hyperparameters,
+    load_suite,
+    open_dataset,
+    suite_names,
+)
+from disbench.benchmarks.train import load_checkpoint
+from disbench.benchmarks.traverse import factor_sweeps, latent_traversals, random_samples
+from disbench.datasets import DATASETS
+from disbench.metrics import METRICS
+from disbench.reports.figures import image_grid, png
+from disbench.reports.records import Record, Trial
+from disbench.reports.render import render
+from disbench.reports.text import as_text
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Compare disentanglement methods: train, score, and show them. Start with: disbench run quick",
+)
+data_app = typer.Typer(no_args_is_help=True, help="Look at the data sets.")
+app.add_typer(data_app, name="data")
+console = Console()
+
+DataDir = Annotated[str | None, typer.Option("--data-dir", help="Folder of official files. Default: $DISBENCH_DATA, else ./Data.")]
+MetricNames = Annotated[str, typer.Option("--metrics", help="Comma-separated names; see `disbench list metrics`.")]
+Select = Annotated[list[str] | None, typer.Option("--select", help="Restrict a factor: scale=2 or position_x=6-25. Repeatable.")]
+
+
+def fail(message: object) -> typer.Exit:
+    """Say what was wrong and leave with status 2."""
+    Console(stderr=True, soft_wrap=True).print(f"[bold red]Error:[/] {str(message).replace('[', chr(92) + '[')}")
+    return typer.Exit(2)
+
+
+def metric_options(names: str) -> dict[str, dict[str, Any]]:
+    wanted = [name.strip() for name in names.split(",") if name.strip()]
+    unknown = [name for name in wanted if name not in METRICS]
+    if unknown or not wanted:
+        raise fail(f"Unknown metric {', '.join(unknown) or '(none given)'}. Known: {', '.join(METRICS)}.")
+    return {name: {} for name in wanted}
+
+
+def assignments(words: list[str] | None) -> dict[str, Any]:
+    """key=value words as a dict, values read as YAML reads them."""
+    found = {}
+    for word in words or []:
+        key, equals, value = word.partition("=")
+        if not equals:
+            raise fail(f"expected key=value, got {word!r}.")
+        found[key.strip()] = yaml.safe_load(value)
+    return found
+
+
+def print_scores(found: Scores) -> None:
+    table = Table("metric", "score", "floor", "ceiling", "range")
+    for name, value in found.scores.items():
+        metric = METRICS[name]
+        arrow = "↑" if metric.higher_is_better else "↓"
+        low, high = metric.bounds
+        numbers = [f"{scores[name]:.3f}" for scores in (found.scores, found.floor, found.ceiling)] if value is not None else []
+        table.add_row(f"{metric.label} {arrow}", *numbers, f"{low:g} to {high:g}")
+    console.print(table)
+    for name, reason in found.skipped.items():
+        console.print(f"{METRICS[name].label}: not applicable. {reason}", markup=False)
+
+
+@app.callback()
+def main() -> None:
+    """Set up logging: rich on a terminal, plain lines with the time in a log file."""
+    warnings.filterwarnings("ignore", module="pytorch_lightning|lightning_fabric|lightning_utilities")
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
+    if sys.stderr.isatty():
+        handler: logging.Handler = RichHandler(console=Console(stderr=True), show_path=False, show_level=False)
+        logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[handler])
+    else:
+        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+
+
+@app.command("list")
+def list_(what: Annotated[str, typer.Argument(help="methods, metrics, datasets, suites, or all")] = "all") -> None:
+    """What there is: methods with their hyperparameters, metrics, data sets, suites."""
+    kinds = ("methods", "metrics", "datasets", "suites")
+    if what != "all" and what not in kinds:
+        raise fail(f"{what!r} is not one of {', '.join(kinds)}.")
+    for kind in kinds if what == "all" else (what,):
+        console.print(f"[bold]{kind}[/]")
+        if kind == "methods":
+            for name in METHODS:
+                options = ", ".join(f"{key}={parameter.default}" for key, parameter in hyperparameters(name).items())
+                console.print(f"  {name}: {options}", highlight=False)
+        elif kind == "metrics":
+            for name, metric in METRICS.items():
+                console.print(f"  {name} {'↑' if metric.higher_is_better else '↓'} {metric.definition}", highlight=False)
+        else:
+            for name in DATASETS if kind == "datasets" else suite_names():
+                console.print(f"  {name}", highlight=False)
+
+
+@data_app.command()
+def preview(
+    name: str,
+    out: Annotated[Path, typer.Option(help="Folder for the two pictures.")] = Path("runs/preview"),
+    select: Select = None,
+    data_dir: DataDir = None,
+    seed: int = 0,
+) -> None:
+    """Write two pictures: random samples, and every factor swept in turn."""
+    try:
+        dataset = open_dataset(name, {"select": assignments(select)} if select else {}, data_dir)
+    except (ValueError, OSError) as error:
+        raise fail(error) from error
+    out.mkdir(parents=True, exist_ok=True)
+    generator = generator_for(name, seed, "preview")
+    samples = random_samples(dataset, 6, 10, generator)
+    sweeps = factor_sweeps(dataset, 10, generator)
+    labels = [f"{factor} ({size})" for factor, size in zip(dataset.factor_names, dataset.factor_sizes, strict=True)]
+    for kind, images, rows in (("samples", samples, [""] * len(samples)), ("sweeps", sweeps, labels)):
+        path = out / f"{name}-{kind}.png"
+        path.write_bytes(png(image_grid(images, rows, title=f"{name} ({dataset.provenance}): {kind}")))
+        print(path)
+
+
+def trial_from(content: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a trial in a training YAML: the trial's own names, or `model_params` with the method under `name`."""
+    content = dict(content)
+    model = dict(content.pop("model_params", {}))
+    if "name" in model:
+        named = model.pop("name")
+        classes = {method.__name__: key for key, method in METHODS.items()}
+        content["method"] = classes.get(named, named)
+    content["hparams"] = {**content.get("hparams", {}), **model}
+    return content
+
+
+@app.command()
+def train(
+    method: Annotated[str | None, typer.Option(help="See `disbench list methods`.")] = None,
+    dataset: Annotated[str | None, typer.Option(help="See `disbench list datasets`.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Calls of training_step.")] = None,
+    seed: Annotated[int | None, typer.Option()] = None,
+    batch_size: Annotated[int | None, typer.Option()] = None,
+    precision: Annotated[str | None, typer.Option(help="Lightning's: 32-true, bf16-mixed, ...")] = None,
+    rows: Annotated[int | None, typer.Option(help="Rows encoded and scored, at most.")] = None,
+    sets: Annotated[list[str] | None, typer.Option("--set", help="A hyperparameter, key=value. Repeatable.")] = None,
+    select: Select = None,
+    config: Annotated[Path | None, typer.Option("-c", "--config", help="YAML with these names; options here win.")] = None,
+    metrics: MetricNames = ",".join(DEFAULT_METRICS),
+    data_dir: DataDir = None,
+    out: Annotated[Path, typer.Option(help="The trial's own folder is made in it.")] = Path("runs/train"),
+) -> None:
+    """One trial: trained, encoded, scored, recorded."""
+    wanted = metric_options(metrics)
+    try:
+        fields = trial_from(yaml.safe_load(config.read_text(encoding="utf-8")) or {} if config else {})
+        given = {"method": method, "dataset": dataset, "steps": steps, "seed": seed, "batch_size": batch_size}
+        given |= {"precision": precision, "rows": rows}
+        fields |= {key: value for key, value in given.items() if value is not None}
+        fields["hparams"] = {**fields["hparams"], **assignments(sets)}
+        if select:
+            fields["dataset_options"] = {**fields.get("dataset_options", {}), "select": assignments(select)}
+        missing = [f"--{key}" for key in ("method", "dataset", "steps") if key not in fields]
+        if missing:
+            raise fail(f"{', '.join(missing)} must be given, here or in the YAML.")
+        opened = open_dataset(fields["dataset"], fields.get("dataset_options", {}), data_dir)
+        channels = fields["hparams"].pop("in_channels", opened.image_shape[0])
+        if channels != opened.image_shape[0]:
+            raise fail(f"in_channels is {channels}, {fields['dataset']} has images of {opened.image_shape[0]} channel(s).")
+        check_method(fields["method"], fields["hparams"])
+        trial = Trial(**{"seed": 0, "batch_size": 64, **fields}, dataset_version=opened.version)
+    except (ValueError, OSError, yaml.YAMLError) as error:
+        raise fail(error) from error
+    if existing_record(out / trial.id) is not None:
+        console.print("This trial was run already; it is kept.")
+    finish(run_trial(trial, opened, out, wanted), out / trial.id)
+
+
+def finish(record: Record, folder: Path) -> None:
+    """Print a trial's outcome, leave with status 1 where it failed."""
+    print(folder)
+    if record.status != "ok":
+        print(record.error, file=sys.stderr)
+        raise typer.Exit(1)
+    print_scores(Scores(record.scores, record.floor, record.ceiling, record.skipped))
+
+
+@app.command()
+def evaluate(checkpoint: Path, metrics: MetricNames = ",".join(DEFAULT_METRICS), data_dir: DataDir = None) -> None:
+    """Encode a checkpoint's data set again and score it; writes nothing."""
+    wanted = metric_options(metrics)
+    try:
+        method, trial = load_checkpoint(str(checkpoint))
+        dataset = open_dataset(trial.dataset, trial.dataset_options, data_dir)
+    except (ValueError, OSError) as error:
+        raise fail(error) from error
+    codes = encode(method, dataset, scored_rows(trial, len(dataset)), best_device())
+    print_scores(score_table(codes.codes, codes.factors, wanted))
+
+
+@app.command()
+def traverse(
+    checkpoint: Path,
+    out: Annotated[Path | None, typer.Option("-o", help="Default: traversal.png beside the checkpoint.")] = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Draw what each latent of a trained method does."""
+    try:
+        method, trial = load_checkpoint(str(checkpoint))
+        dataset = open_dataset(trial.dataset, trial.dataset_options, data_dir)
+    except (ValueError, OSError) as error:
+        raise fail(error) from error
+    codes = encode(method, dataset, scored_rows(trial, len(dataset)), best_device())
+    images, labels = latent_traversals(method, codes.codes)
+    path = out or checkpoint.with_name("traversal.png")
+    path.write_bytes(png(image_grid(images, labels, title=trial.id)))
+    print(path)
+
+
+def best_device() -> torch.device:
+    """Where a single encoding runs: an accelerator where there is one."""
+    return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
+
+
+@app.command()
+def score(
+    table: Annotated[Path, typer.Argument(help="An .npz or .h5 with codes (N, D) and factors (N, K), of anybody's.")],
+    metrics: MetricNames = ",".join(DEFAULT_METRICS),
+    as_json: Annotated[bool, typer.Option("--json", help="JSON, with floor, ceiling and detail.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="CSV.")] = False,
+    seed: int = 0,
+) -> None:
+    """Score a table, whoever made it."""
+    wanted = metric_options(metrics)
+    try:
+        found = score_table(*read_table(table), wanted, seed=seed)
+    except ValueError as error:
+        raise fail(error) from error
+    if as_json:
+        print(json.dumps(vars(found), indent=1))
+    elif as_csv:
+        writer = csv.writer(sys.stdout)
+        writer.writerow(["metric", "score", "floor", "ceiling"])
+        writer.writerows([name, value, found.floor[name], found.ceiling[name]] for name, value in found.scores.items())
+    else:
+        print_scores(found)
+
+
+@app.command()
+def run(
+    suite: Annotated[str, typer.Argument(help="A suite's name (see `disbench list suites`) or a YAML file.")],
+    out: Annotated[Path, typer.Option(help="Folder of trial folders; finished trials in it are kept.")] = Path("runs"),
+    data_dir: DataDir = None,
+) -> None:
+    """Run a suite, then print its table and the path of its page. Run the same command again to go on after a stop."""
+    try:
+        records = list(run_suite(load_suite(suite), out, data_dir))
+    except (ValueError, OSError) as error:
+        raise fail(error) from error
+    except (KeyboardInterrupt, SystemExit):
+        print(f"\nStopped. What was finished is in {out}; run the same command again to go on.", file=sys.stderr)
+        raise typer.Exit(130) from None
+    print(as_text(out))
+    print(render(out).resolve())
+    failed = [record.trial.id for record in records if record.status == "failed"]
+    if failed:
+        print(f"{len(failed)} of {len(records)} trials failed: {', '.join(failed)}", file=sys.stderr)
+        raise typer.Exit(1)
+
+
+@app.command()
+def report(
+    folder: Annotated[Path, typer.Argument(help="A folder with records, at any depth.")],
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Default: leaderboard.html in the folder.")] = None,
+) -> None:
+    """Make the page from the records in a folder."""
+    try:
+        print(as_text(folder))
+        print(render(folder, output).resolve())
+    except (ValueError, OSError) as error:
+        raise fail(error) from error
+
+

@@ -1,0 +1,93 @@
+"""The leaderboard: one self-contained HTML page from nothing but records and the files they name.
+
+The page makes no request of any kind, works without JavaScript, and is equal for equal records: no clock is read here.
+"""
+
+import datetime
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from disbench.reports import plots
+from disbench.reports.aggregate import tables
+from disbench.reports.collect import collect
+from disbench.reports.columns import columns
+from disbench.reports.notices import short_runs
+from disbench.reports.pictures import other_pictures, traversal
+from disbench.reports.records import SCHEMA_VERSION
+from disbench.reports.text import as_text
+
+__all__ = ["as_text", "render"]
+
+PAGE_FILE = "leaderboard.html"
+TEMPLATE = "leaderboard.html.j2"
+
+
+def render(folder: Path, output: Path | None = None, *, date: datetime.date | None = None) -> Path:
+    """Write the leaderboard of every record below `folder` to `output` (`folder/leaderboard.html`), whole or not at all.
+
+    `date` is printed at the page's end; left out, it is the day (UTC) on which the newest record was written. A record that cannot be
+    read is listed on the page. Raises FileNotFoundError where there is no record.
+    """
+    folder = Path(folder)
+    output = Path(output) if output is not None else folder / PAGE_FILE
+    output.parent.mkdir(parents=True, exist_ok=True)
+    page = _page(folder, date)
+    partial = output.with_name(f".{output.name}.{os.getpid()}")
+    partial.write_text(page, encoding="utf-8")
+    partial.replace(output)
+    return output
+
+
+def _page(folder: Path, date: datetime.date | None) -> str:
+    collection = collect(folder)
+    grouped = tables(collection.found)
+    newest = datetime.datetime.fromtimestamp(collection.newest, tz=datetime.UTC).date()
+    return _environment().get_template(TEMPLATE).render(
+        tables=grouped,
+        glossary=columns(head.key for table in grouped for head in table.columns),
+        short=short_runs(record for _, record in collection.found),
+        unreadable=collection.unreadable,
+        schema=SCHEMA_VERSION,
+        date=(date or newest).isoformat(),
+        palette=range(len(plots.PALETTE)),
+        scores_plot=plots.scores,
+        curves_plot=plots.curves,
+        colour=plots.colour,
+        traversal=traversal,
+        other_pictures=other_pictures,
+    )
+
+
+def _environment() -> Environment:
+    # By path, not PackageLoader: the package is mapped into a namespace, and its folder is wherever this file is.
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+    )
+    environment.filters.update(score=_score, thousands=_thousands, settings=_settings, structured=_structured)
+    return environment
+
+
+def _score(value: float) -> str:
+    """A score, three digits behind the point."""
+    return f"{value:.3f}"
+
+
+def _thousands(value: float) -> str:
+    return f"{value:,}"
+
+
+def _settings(values: dict[str, Any]) -> str:
+    """`beta=4, lr=0.001`, in order of name."""
+    return ", ".join(f"{name}={value}" for name, value in sorted(values.items()))
+
+
+def _structured(value: Any) -> str:
+    return json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False)

@@ -1,0 +1,281 @@
+"""Properties of every metric, by lists that cover the registry."""
+
+import ast
+import json
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+import disbench.metrics
+from disbench.metrics import METRICS, NotApplicable, as_codes, shuffled
+
+DETERMINISTIC = ["irs", "mig", "jemmig"]
+SAMPLED = ["z_diff", "z_min_var", "factor_vae_score"]
+NEEDS_TWO_FACTORS = ["z_diff", "z_min_var", "factor_vae_score"]
+ONE_FACTOR_IS_ENOUGH = ["irs", "mig", "jemmig"]
+IGNORES_A_COMMON_SCALE = ["irs", "mig", "jemmig", "z_min_var", "factor_vae_score"]
+PENALISES_SMALL_CODES = ["z_diff"]
+SCORE_WITHOUT_A_LIVE_CODE = {"mig": 0.0, "irs": 0.0, "z_diff": 1 / 3, "z_min_var": 2 / 3, "factor_vae_score": 1 / 3}
+FLATTERED_BY_DEAD_CODES = ["jemmig"]
+FEW = {"train": 600, "test": 600}
+
+
+def options(name):
+    return FEW if name in SAMPLED else {}
+
+
+def score(name, codes, factors, **more):
+    return METRICS[name].fn(codes, factors, **options(name), **more)
+
+
+@pytest.mark.parametrize(
+    "halves",
+    [
+        (DETERMINISTIC, SAMPLED),
+        (NEEDS_TWO_FACTORS, ONE_FACTOR_IS_ENOUGH),
+        (IGNORES_A_COMMON_SCALE, PENALISES_SMALL_CODES),
+        (list(SCORE_WITHOUT_A_LIVE_CODE), FLATTERED_BY_DEAD_CODES),
+    ],
+)
+def test_each_property_is_claimed_or_denied_for_every_metric(halves):
+    claimed, denied = halves
+    assert sorted(claimed + denied) == sorted(METRICS)
+
+
+def test_the_registry_keeps_the_order_of_the_page():
+    assert list(METRICS) == ["z_diff", "z_min_var", "factor_vae_score", "irs", "mig", "jemmig"]
+
+
+def test_only_z_min_var_counts_down():
+    assert [name for name, metric in METRICS.items() if not metric.higher_is_better] == ["z_min_var"]
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_a_definition_is_one_sentence_and_a_source_is_named(name):
+    metric = METRICS[name]
+    assert metric.definition.endswith(".")
+    assert metric.definition.count(". ") == 0
+    assert metric.source
+    assert metric.label
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_a_perfect_representation_reaches_the_better_bound(name, grid):
+    worst, best = METRICS[name].bounds if METRICS[name].higher_is_better else METRICS[name].bounds[::-1]
+    assert score(name, as_codes(grid), grid) == pytest.approx(best, abs=1e-12)
+    assert worst != best
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_a_perfect_representation_beats_a_noisy_one_and_that_beats_shuffled_rows(name, grid, noisy_codes):
+    sign = 1 if METRICS[name].higher_is_better else -1
+    perfect, noisy = sign * score(name, as_codes(grid), grid), sign * score(name, noisy_codes, grid)
+    noise = sign * score(name, shuffled(noisy_codes, seed=1), grid)
+    assert perfect > noisy + 0.03
+    assert noisy > noise + 0.03
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_the_order_of_codes_and_factors_does_not_matter(name, grid, noisy_codes):
+    codes, factors = noisy_codes[:, [3, 1, 0, 2]], grid[:, [2, 0, 1]]
+    tolerance = 1e-12 if name in DETERMINISTIC else 0.08
+    assert score(name, codes, factors) == pytest.approx(score(name, noisy_codes, grid), abs=tolerance)
+
+
+@pytest.mark.parametrize("name", SAMPLED)
+def test_the_order_of_codes_alone_does_not_change_a_sampled_score(name, grid, noisy_codes):
+    """Up to one test point in 600: the classifier's sums run in another order."""
+    assert score(name, noisy_codes[:, [3, 1, 0, 2]], grid) == pytest.approx(score(name, noisy_codes, grid), abs=0.002)
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_the_order_of_rows_does_not_matter(name, grid, noisy_codes):
+    order = np.random.default_rng(3).permutation(len(grid))
+    tolerance = 1e-12 if name in DETERMINISTIC else 0.08
+    assert score(name, noisy_codes[order], grid[order]) == pytest.approx(score(name, noisy_codes, grid), abs=tolerance)
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_the_sign_of_a_code_does_not_matter(name, grid, noisy_codes):
+    flipped = noisy_codes * np.array([-1.0, 1.0, -1.0, -1.0])
+    assert score(name, flipped, grid) == pytest.approx(score(name, noisy_codes, grid), abs=1e-12)
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_the_names_of_factor_values_do_not_matter(name, grid, noisy_codes):
+    spread_out = grid * np.array([1000, -7, 1]) + np.array([-5, 2, 2**40])
+    tolerance = 1e-12 if name in DETERMINISTIC else 0.08  # reversed values are drawn by other random numbers
+    assert score(name, noisy_codes, spread_out) == pytest.approx(score(name, noisy_codes, grid), abs=tolerance)
+
+
+@pytest.mark.parametrize("name", METRICS)
+@pytest.mark.parametrize("kind", [np.float32, np.uint8, np.int8, np.int16])
+def test_the_type_of_factors_does_not_matter(name, kind, grid, noisy_codes):
+    assert score(name, noisy_codes, grid.astype(kind)) == score(name, noisy_codes, grid)
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_lists_are_tables_too(name, grid, noisy_codes):
+    assert score(name, noisy_codes.tolist(), grid.tolist()) == score(name, noisy_codes, grid)
+
+
+@pytest.mark.parametrize("name", IGNORES_A_COMMON_SCALE)
+@pytest.mark.parametrize("scale", [2.0**-40, 2.0**40])
+def test_a_common_scale_of_all_codes_does_not_matter(name, scale, grid, noisy_codes):
+    assert score(name, scale * noisy_codes, grid) == pytest.approx(score(name, noisy_codes, grid), abs=1e-9)
+
+
+@pytest.mark.parametrize("name", PENALISES_SMALL_CODES)
+def test_a_penalised_classifier_sees_nothing_in_tiny_codes(name, grid, noisy_codes):
+    assert score(name, 1e-9 * noisy_codes, grid) < 0.45 < score(name, noisy_codes, grid)
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_a_dead_code_changes_nothing_and_is_named(name, grid, noisy_codes):
+    dead = np.insert(noisy_codes, 1, 0.1, axis=1)
+    assert score(name, dead, grid) == pytest.approx(score(name, noisy_codes, grid), abs=1e-12)
+    assert METRICS[name].detail(dead, grid, **options(name))["dropped_codes"] == [1]
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_a_constant_factor_changes_nothing_and_is_named(name, grid, noisy_codes):
+    factors = np.insert(grid, 1, 4, axis=1)
+    assert score(name, noisy_codes, factors) == score(name, noisy_codes, grid)
+    detail = METRICS[name].detail(noisy_codes, factors, **options(name))
+    assert detail["constant_factors"] == [1]
+    assert {entry["factor"] for entry in detail.get("factors", detail.get("codes"))} <= {0, 2, 3}
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_constant_factors_alone_are_a_reason_and_not_a_number(name, grid, noisy_codes):
+    with pytest.raises(NotApplicable, match="no factor varies"):
+        score(name, noisy_codes, np.ones_like(grid))
+
+
+@pytest.mark.parametrize("name", SCORE_WITHOUT_A_LIVE_CODE)
+def test_dead_codes_alone_score_chance_or_nothing(name, grid):
+    dead = np.full((len(grid), 3), 0.1)
+    assert score(name, dead, grid) == pytest.approx(SCORE_WITHOUT_A_LIVE_CODE[name], abs=0.06)
+
+
+@pytest.mark.parametrize("name", FLATTERED_BY_DEAD_CODES)
+def test_dead_codes_alone_cost_only_the_missing_information(name, grid):
+    expected = np.mean([np.log(20) / (np.log(size) + np.log(20)) for size in (3, 4, 5)])
+    assert score(name, np.zeros((len(grid), 3)), grid) == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("name", NEEDS_TWO_FACTORS)
+def test_one_factor_is_a_reason_where_a_factor_is_guessed(name, grid, noisy_codes):
+    with pytest.raises(NotApplicable, match="needs two that vary"):
+        score(name, noisy_codes, grid[:, :1])
+
+
+@pytest.mark.parametrize("name", ONE_FACTOR_IS_ENOUGH)
+def test_one_factor_and_one_code_have_a_score(name, grid):
+    assert score(name, as_codes(grid[:, :1]), grid[:, :1]) == pytest.approx(1.0, abs=1e-12)
+
+
+@pytest.mark.parametrize("name", NEEDS_TWO_FACTORS)
+def test_a_factor_that_no_two_rows_share_is_a_reason(name):
+    with pytest.raises(NotApplicable, match="factor 1 cannot be fixed"):
+        score(name, np.random.default_rng(0).normal(size=(6, 2)), np.array([[0, 0, 0, 1, 1, 1], range(6)]).T)
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_a_detail_is_json_and_holds_the_score(name, grid, noisy_codes):
+    detail = METRICS[name].detail(noisy_codes, grid, **options(name), seed=2)
+    assert json.loads(json.dumps(detail, allow_nan=False)) == detail
+    assert detail["score"] == score(name, noisy_codes, grid, seed=2)
+    assert isinstance(detail["score"], float)
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_a_score_does_not_change_its_table(name, grid, noisy_codes):
+    codes, factors = noisy_codes.copy(), grid.copy()
+    score(name, codes, factors)
+    assert np.array_equal(codes, noisy_codes)
+    assert np.array_equal(factors, grid)
+
+
+@pytest.mark.parametrize("name", DETERMINISTIC)
+def test_a_deterministic_metric_takes_a_seed_and_ignores_it(name, grid, noisy_codes):
+    assert score(name, noisy_codes, grid, seed=1) == score(name, noisy_codes, grid, seed=2)
+
+
+@pytest.mark.parametrize("name", SAMPLED)
+def test_a_seed_decides_a_sampled_score(name, grid, noisy_codes):
+    np.random.seed(5)  # noqa: NPY002 - the global generator must not matter
+    first = [score(name, noisy_codes, grid, seed=seed) for seed in range(4)]
+    np.random.seed(6)  # noqa: NPY002
+    assert [score(name, noisy_codes, grid, seed=seed) for seed in range(4)] == first
+    assert len(set(first)) > 1
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_calls_side_by_side_score_as_calls_in_a_row(name, grid, noisy_codes):
+    alone = [score(name, noisy_codes, grid, seed=seed) for seed in range(6)]
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(lambda seed: score(name, noisy_codes, grid, seed=seed), range(6))) == alone
+
+
+def test_the_number_of_threads_does_not_matter():
+    program = (
+        "import numpy as np\nfrom disbench.metrics import METRICS\nrng = np.random.default_rng(0)\n"
+        "factors = rng.integers(0, 5, (3000, 12))\n"
+        "codes = factors @ rng.normal(size=(12, 24)) + rng.normal(size=(3000, 24))\n"
+        "print([metric.fn(codes, factors, seed=3) for metric in METRICS.values()])"
+    )
+    outputs = [
+        subprocess.run(
+            [sys.executable, "-c", program],
+            env=os.environ | {"OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads, "PYTHONSAFEPATH": "1"},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for threads in ("1", "4")
+    ]
+    assert outputs[0] == outputs[1]
+    assert len(json.loads(outputs[0])) == len(METRICS)
+
+
+@st.composite
+def tables(draw):
+    """Small tables with ties, dead codes, constant factors and values that occur once."""
+    rows = draw(st.integers(2, 24))
+    values = st.one_of(st.integers(-3, 3).map(float), st.floats(-1e6, 1e6))
+    codes = draw(arrays(np.float64, (rows, draw(st.integers(1, 4))), elements=values))
+    factors = draw(arrays(np.int64, (rows, draw(st.integers(1, 3))), elements=st.integers(-2, 3)))
+    return codes, factors
+
+
+@pytest.mark.parametrize("name", METRICS)
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(table=tables())
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_any_table_scores_within_the_bounds_or_has_a_reason(name, table):
+    few = {"train": 30, "test": 20, ("pairs" if name == "z_diff" else "group"): 5} if name in SAMPLED else {}
+    try:
+        value = METRICS[name].fn(*table, **few)
+    except NotApplicable as reason:
+        assert str(reason)
+        return
+    low, high = METRICS[name].bounds
+    assert low <= value <= high
+
+
+def test_metrics_import_nothing_of_ours_and_no_heavy_library():
+    allowed = {"numpy", "scipy", "sklearn", "threadpoolctl", *sys.stdlib_module_names}
+    for source in Path(disbench.metrics.__file__).parent.glob("*.py"):
+        for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [f"{node.module}"] if isinstance(node, ast.ImportFrom) else []
+            assert not [name for name in names if name.split(".")[0] not in allowed and name[:16] != "disbench.metrics"]
