@@ -61,18 +61,14 @@ class FactorVAE(VAE):
         kl = kl_to_prior(q).sum(1).mean()
         total_correlation = self.log_ratio(z).mean()
         loss = reconstruction + kl + self.gamma * total_correlation
-        autoencoder.zero_grad()
-        self.manual_backward(loss)
-        autoencoder.step()
+        self.descend(autoencoder, loss)
 
         with torch.no_grad():
             permuted = permute_latents(self.posterior(second).sample())
         # softplus(-t) and softplus(t) are the cross-entropies of 'joint' and 'permuted'.
         joint_loss = functional.softplus(-self.log_ratio(z.detach())).mean()
         discriminator_loss = 0.5 * (joint_loss + functional.softplus(self.log_ratio(permuted)).mean())
-        discriminator.zero_grad()
-        self.manual_backward(discriminator_loss)
-        discriminator.step()
+        self.descend(discriminator, discriminator_loss)
         return {
             "loss": loss.detach(),
             "reconstruction": reconstruction.detach(),

@@ -1,7 +1,9 @@
 """The two encoder-decoder pairs on which methods are compared. Neither knows about a loss.
 
 conv: Locatello et al. 2019, arXiv:1811.12359v4, Table 1 (64 x 64 images; 764,245 parameters at one channel, ten latents).
-mlp:  Higgins et al. 2017 (beta-VAE, ICLR), Table 1, DSprites row: two ReLU layers in, three tanh layers out, 1200 wide.
+mlp:  the encoder of Higgins et al. 2017 (beta-VAE, ICLR), Table 1, DSprites row, two ReLU layers 1200 wide, and its mirror as
+      decoder. Their decoder has three tanh layers instead, and is too slow for short budgets: on the quick suite beta-VAE's
+      loss is 243 nats after 3,000 steps with it, and 164 after 510 with the mirror.
 """
 
 from collections.abc import Sequence
@@ -46,11 +48,9 @@ def decoder(network: str, image_shape: Sequence[int], latent_dim: int, hidden_di
     if network == "mlp":
         return nn.Sequential(
             nn.Linear(latent_dim, hidden_dim),
-            nn.Tanh(),
+            nn.ReLU(),
             nn.Linear(hidden_dim, hidden_dim),
-            nn.Tanh(),
-            nn.Linear(hidden_dim, hidden_dim),
-            nn.Tanh(),
+            nn.ReLU(),
             nn.Linear(hidden_dim, prod(image_shape)),
             nn.Unflatten(1, tuple(image_shape)),
         )

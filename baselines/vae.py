@@ -12,6 +12,7 @@ from typing import TypedDict
 
 import torch
 from pytorch_lightning import LightningModule
+from pytorch_lightning.core.optimizer import LightningOptimizer
 from torch import Tensor
 from torch.nn import functional
 
@@ -100,6 +101,14 @@ class VAE(LightningModule):
         reconstruction = self.reconstruction_loss(batch, z)
         penalty, terms = self.regulariser(z, q)
         return {"loss": reconstruction + penalty, "reconstruction": reconstruction, **terms}
+
+    def descend(self, optimizer: LightningOptimizer, loss: Tensor, clip: float | None = None) -> None:
+        """One step of one optimiser, for methods that have several; clip: the largest gradient norm."""
+        optimizer.zero_grad()
+        self.manual_backward(loss)
+        if clip is not None:
+            self.clip_gradients(optimizer, gradient_clip_val=clip, gradient_clip_algorithm="norm")
+        optimizer.step()
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return torch.optim.Adam(self.parameters(), lr=self.lr)

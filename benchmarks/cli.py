@@ -26,12 +26,11 @@ from disbench.benchmarks.suite import (
     check_method,
     hyperparameters,
     load_suite,
-    open_dataset,
     suite_names,
 )
 from disbench.benchmarks.train import load_checkpoint
 from disbench.benchmarks.traverse import factor_sweeps, latent_traversals, random_samples
-from disbench.datasets import DATASETS
+from disbench.datasets import DATASETS, load
 from disbench.metrics import METRICS
 from disbench.reports.figures import image_grid, png
 from disbench.reports.records import Record, Trial
@@ -47,9 +46,13 @@ data_app = typer.Typer(no_args_is_help=True, help="Look at the data sets.")
 app.add_typer(data_app, name="data")
 console = Console()
 
-DataDir = Annotated[str | None, typer.Option("--data-dir", help="Folder of official files. Default: $DISBENCH_DATA, else ./Data.")]
+DataDir = Annotated[
+    str | None, typer.Option("--data-dir", help="Folder of official files. Default: $DISBENCH_DATA, else ./Data.")
+]
 MetricNames = Annotated[str, typer.Option("--metrics", help="Comma-separated names; see `disbench list metrics`.")]
-Select = Annotated[list[str] | None, typer.Option("--select", help="Restrict a factor: scale=2 or position_x=6-25. Repeatable.")]
+Select = Annotated[
+    list[str] | None, typer.Option("--select", help="Restrict a factor: scale=2 or position_x=6-25. Repeatable.")
+]
 
 
 def fail(message: object) -> typer.Exit:
@@ -83,7 +86,11 @@ def print_scores(found: Scores) -> None:
         metric = METRICS[name]
         arrow = "↑" if metric.higher_is_better else "↓"
         low, high = metric.bounds
-        numbers = [f"{scores[name]:.3f}" for scores in (found.scores, found.floor, found.ceiling)] if value is not None else []
+        numbers = (
+            [f"{scores[name]:.3f}" for scores in (found.scores, found.floor, found.ceiling)]
+            if value is not None
+            else []
+        )
         table.add_row(f"{metric.label} {arrow}", *numbers, f"{low:g} to {high:g}")
     console.print(table)
     for name, reason in found.skipped.items():
@@ -117,7 +124,9 @@ def list_(what: Annotated[str, typer.Argument(help="methods, metrics, datasets, 
                 console.print(f"  {name}: {options}", highlight=False)
         elif kind == "metrics":
             for name, metric in METRICS.items():
-                console.print(f"  {name} {'↑' if metric.higher_is_better else '↓'} {metric.definition}", highlight=False)
+                console.print(
+                    f"  {name} {'↑' if metric.higher_is_better else '↓'} {metric.definition}", highlight=False
+                )
         else:
             for name in DATASETS if kind == "datasets" else suite_names():
                 console.print(f"  {name}", highlight=False)
@@ -133,7 +142,7 @@ def preview(
 ) -> None:
     """Write two pictures: random samples, and every factor swept in turn."""
     try:
-        dataset = open_dataset(name, {"select": assignments(select)} if select else {}, data_dir)
+        dataset = load(name, data_dir, select=assignments(select))
     except (ValueError, OSError) as error:
         raise fail(error) from error
     out.mkdir(parents=True, exist_ok=True)
@@ -170,7 +179,9 @@ def train(
     rows: Annotated[int | None, typer.Option(help="Rows encoded and scored, at most.")] = None,
     sets: Annotated[list[str] | None, typer.Option("--set", help="A hyperparameter, key=value. Repeatable.")] = None,
     select: Select = None,
-    config: Annotated[Path | None, typer.Option("-c", "--config", help="YAML with these names; options here win.")] = None,
+    config: Annotated[
+        Path | None, typer.Option("-c", "--config", help="YAML with these names; options here win.")
+    ] = None,
     metrics: MetricNames = ",".join(DEFAULT_METRICS),
     data_dir: DataDir = None,
     out: Annotated[Path, typer.Option(help="The trial's own folder is made in it.")] = Path("runs/train"),
@@ -188,10 +199,12 @@ def train(
         missing = [f"--{key}" for key in ("method", "dataset", "steps") if key not in fields]
         if missing:
             raise fail(f"{', '.join(missing)} must be given, here or in the YAML.")
-        opened = open_dataset(fields["dataset"], fields.get("dataset_options", {}), data_dir)
+        opened = load(fields["dataset"], data_dir, **fields.get("dataset_options", {}))
         channels = fields["hparams"].pop("in_channels", opened.image_shape[0])
         if channels != opened.image_shape[0]:
-            raise fail(f"in_channels is {channels}, {fields['dataset']} has images of {opened.image_shape[0]} channel(s).")
+            raise fail(
+                f"in_channels is {channels}, {fields['dataset']} has images of {opened.image_shape[0]} channel(s)."
+            )
         check_method(fields["method"], fields["hparams"])
         trial = Trial(**{"seed": 0, "batch_size": 64, **fields}, dataset_version=opened.version)
     except (ValueError, OSError, yaml.YAMLError) as error:
@@ -216,7 +229,7 @@ def evaluate(checkpoint: Path, metrics: MetricNames = ",".join(DEFAULT_METRICS),
     wanted = metric_options(metrics)
     try:
         method, trial = load_checkpoint(str(checkpoint))
-        dataset = open_dataset(trial.dataset, trial.dataset_options, data_dir)
+        dataset = load(trial.dataset, data_dir, **trial.dataset_options)
     except (ValueError, OSError) as error:
         raise fail(error) from error
     codes = encode(method, dataset, scored_rows(trial, len(dataset)), best_device())
@@ -232,7 +245,7 @@ def traverse(
     """Draw what each latent of a trained method does."""
     try:
         method, trial = load_checkpoint(str(checkpoint))
-        dataset = open_dataset(trial.dataset, trial.dataset_options, data_dir)
+        dataset = load(trial.dataset, data_dir, **trial.dataset_options)
     except (ValueError, OSError) as error:
         raise fail(error) from error
     codes = encode(method, dataset, scored_rows(trial, len(dataset)), best_device())
@@ -296,7 +309,9 @@ def run(
 @app.command()
 def report(
     folder: Annotated[Path, typer.Argument(help="A folder with records, at any depth.")],
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="Default: leaderboard.html in the folder.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Default: leaderboard.html in the folder.")
+    ] = None,
 ) -> None:
     """Make the page from the records in a folder."""
     try:
@@ -304,5 +319,3 @@ def report(
         print(render(folder, output).resolve())
     except (ValueError, OSError) as error:
         raise fail(error) from error
-
-

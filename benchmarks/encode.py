@@ -69,7 +69,9 @@ def write_codes(codes: Codes, path: Path) -> None:
 def read_table(path: Path) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """codes (N, D) and factors (N, K) from an .npz or .h5 file of anybody's. Raises ValueError that says what is wrong."""
     if not path.is_file():
-        raise ValueError(f"{path}: no such file. A table is an .npz or .h5 with arrays 'codes' (N, D) and 'factors' (N, K).")
+        raise ValueError(
+            f"{path}: no such file. A table is an .npz or .h5 with arrays 'codes' (N, D) and 'factors' (N, K)."
+        )
     try:
         if path.suffix == ".npz":
             with np.load(path, allow_pickle=False) as file:

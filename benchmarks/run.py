@@ -14,10 +14,10 @@ from disbench.baselines.networks import count_parameters
 from disbench.benchmarks.encode import encode, read_table, scored_rows, write_codes
 from disbench.benchmarks.environment import environment
 from disbench.benchmarks.score import Scores, score
-from disbench.benchmarks.suite import Suite, open_dataset
+from disbench.benchmarks.suite import Suite
 from disbench.benchmarks.train import build, train
 from disbench.benchmarks.traverse import latent_traversals
-from disbench.datasets import FactorDataset
+from disbench.datasets import FactorDataset, load
 from disbench.reports.figures import image_grid, png
 from disbench.reports.records import RECORD_FILE, Record, Trial, read_record, write_record
 
@@ -87,7 +87,7 @@ def run_trial(trial: Trial, dataset: FactorDataset, out: Path, metrics: MetricOp
     try:
         _run(record, dataset, folder, metrics)
         record.status = "ok"
-    except Exception as error:  # noqa: BLE001 - whatever went wrong is this trial's result
+    except Exception as error:  # whatever went wrong is this trial's result
         log.exception("%s failed", trial.id)
         record.error = "".join(traceback.format_exception(error))
     write_record(record, folder)
@@ -122,23 +122,33 @@ def _run(record: Record, dataset: FactorDataset, folder: Path, metrics: MetricOp
 
 def run_suite(suite: Suite, out: Path, root: str | None = None) -> Iterable[Record]:
     """Run every trial of a suite in turn, yielding each record as it is there. Progress goes to the log."""
-    plan = []
+    plan: list[tuple[Trial, FactorDataset | Exception]] = []
     for entry in suite.datasets:
-        dataset = open_dataset(entry.name, entry.options, root)
-        plan += [(trial, dataset) for trial in suite.trials(entry, dataset.version)]
+        try:
+            dataset = load(entry.name, root, **entry.options)
+            plan += [(trial, dataset) for trial in suite.trials(entry, dataset.version)]
+        except (OSError, ValueError, TypeError) as error:
+            log.error("%s cannot be opened: %s", entry.name, error)
+            plan += [(trial, error) for trial in suite.trials(entry, "not opened")]
     steps_left = sum(trial.steps for trial, _ in plan)
     steps_run, seconds_run = 0, 0.0
-    for number, (trial, dataset) in enumerate(plan, 1):
+    for number, (trial, opened) in enumerate(plan, 1):
         log.info("[%d/%d] %s", number, len(plan), trial.id)
         kept = existing_record(out / trial.id) is not None
         started = time.monotonic()
-        record = run_trial(trial, dataset, out, suite.metrics)
+        if isinstance(opened, Exception):
+            record = Record(trial=trial, status="failed", error=str(opened))
+            write_record(record, out / trial.id)
+        else:
+            record = run_trial(trial, opened, out, suite.metrics)
         seconds = time.monotonic() - started
         steps_left -= trial.steps
         if kept:
             log.info("      was there already")
         else:
             steps_run, seconds_run = steps_run + trial.steps, seconds_run + seconds
-            left = f", about {seconds_run / steps_run * steps_left / 60:.0f} min left" if steps_run and steps_left else ""
+            left = (
+                f", about {seconds_run / steps_run * steps_left / 60:.0f} min left" if steps_run and steps_left else ""
+            )
             log.info("      %s in %.0f s%s", record.status, seconds, left)
         yield record

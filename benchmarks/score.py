@@ -22,9 +22,7 @@ class Scores:
     detail: dict[str, Any] = field(default_factory=dict)
 
 
-def score(
-    codes: NDArray[Any], factors: NDArray[Any], options: dict[str, dict[str, Any]], *, seed: int = 0
-) -> Scores:
+def score(codes: NDArray[Any], factors: NDArray[Any], options: dict[str, dict[str, Any]], *, seed: int = 0) -> Scores:
     """Score codes (N, D) against factors (N, K) with each metric in `options`, under its own keywords."""
     result = Scores()
     tables = (

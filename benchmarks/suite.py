@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from disbench.baselines.vae import VAE
 from disbench.benchmarks import METHODS
-from disbench.datasets import DATASETS, FactorDataset
+from disbench.datasets import DATASETS
 from disbench.metrics import METRICS
 from disbench.reports.records import Trial
 
@@ -129,10 +129,3 @@ def load_suite(name_or_path: str) -> Suite:
 
 def suite_names() -> list[str]:
     return sorted(path.stem for path in SUITES.glob("*.yaml"))
-
-
-def open_dataset(name: str, options: dict[str, Any], root: str | None = None) -> FactorDataset:
-    """The data set of an entry or a trial."""
-    if name not in DATASETS:
-        raise ValueError(f"Unknown dataset {name!r}. Known: {', '.join(DATASETS)}.")
-    return DATASETS[name](root, **options)

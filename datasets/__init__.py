@@ -1,0 +1,39 @@
+"""Datasets: images by index, with the values of the factors that made them.
+
+`DATASETS[name](root, **options)` gives a `FactorDataset`; `load` also restricts it. A new dataset is a module, a line
+in `DATASETS` and a line in the contract test.
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from disbench.datasets.dsprites import DSprites
+from disbench.datasets.dsprites_like import DSpritesLike
+from disbench.datasets.factors import FactorDataset, FactorSpace, restrict
+from disbench.datasets.shapes3d_like import Shapes3DLike
+
+__all__ = ["DATASETS", "FactorDataset", "FactorSpace", "load", "restrict"]
+
+DATASETS: dict[str, Callable[..., FactorDataset]] = {
+    "dsprites_like": DSpritesLike,
+    "shapes3d_like": Shapes3DLike,
+    "dsprites": DSprites,
+}
+
+
+def load(
+    name: str,
+    root: str | Path | None = None,
+    *,
+    select: Mapping[str, str | int] | None = None,
+    **options: Any,
+) -> FactorDataset:
+    """The dataset `name`, from files under `root` where it needs any, restricted to `select` (see `restrict`).
+
+    `options` go to the dataset's constructor. Raises ValueError for an unknown name.
+    """
+    if name not in DATASETS:
+        raise ValueError(f"There is no dataset {name!r}; there are {', '.join(DATASETS)}.")
+    dataset = DATASETS[name](root, **options)
+    return restrict(dataset, select) if select else dataset

@@ -158,7 +158,9 @@ def restrict(dataset: FactorDataset, select: Mapping[str, str | int]) -> FactorD
         raise ValueError(f"select needs a full grid of factors, and {dataset.name} is not one.")
     unknown = sorted(set(select) - set(dataset.factor_names))
     if unknown:
-        raise ValueError(f"{dataset.name} has no factor {', '.join(unknown)}; it has {', '.join(dataset.factor_names)}.")
+        raise ValueError(
+            f"{dataset.name} has no factor {', '.join(unknown)}; it has {', '.join(dataset.factor_names)}."
+        )
     first, sizes = [], []
     for name, size in zip(dataset.factor_names, dataset.factor_sizes, strict=True):
         low, high = _parse_range(name, select[name]) if name in select else (0, size - 1)

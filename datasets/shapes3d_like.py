@@ -13,7 +13,7 @@ goes round the object at distance 1 and looks horizontally at its axis.
 
 import colorsys
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -40,7 +40,7 @@ SKY_COLOUR = (155, 226, 252)
 WHITE = (255, 255, 255)
 
 SCALES = np.linspace(0.75, 1.25, 8)
-# The sign is the official preview's: the first orientation shows the room from its right.
+# The sign is the official preview's: the first orientation is seen from the left, with the right wall in view.
 AZIMUTHS = -np.radians(np.linspace(-30, 30, 15))
 
 SAMPLES = 4  # rays a pixel along each axis
@@ -59,7 +59,9 @@ SPHERE_RADIUS = (_VOLUME / (4 / 3 * np.pi)) ** (1 / 3)
 CAPSULE_RADIUS = (_VOLUME / (10 / 3 * np.pi)) ** (1 / 3)  # twice as high as wide
 
 Array = NDArray[np.float64]
-Hit = tuple[Array, Array]  # distance along the ray in units of its direction (M,), inf for a miss; outward normal (M, 3)
+Hit = tuple[
+    Array, Array
+]  # distance along the ray in units of its direction (M,), inf for a miss; outward normal (M, 3)
 
 
 def _nearest_root(a: Array, half_b: Array, c: Array | float) -> Array:
@@ -77,9 +79,7 @@ def _points(origin: Array, direction: Array, distance: Array) -> Array:
 def _hit_ball(origin: Array, direction: Array, height: float, radius: float) -> Array:
     """Distances (M,) to a sphere whose centre is on the z axis."""
     offset = origin - (0, 0, height)
-    return _nearest_root(
-        (direction**2).sum(-1), (offset * direction).sum(-1), (offset**2).sum(-1) - radius**2
-    )
+    return _nearest_root((direction**2).sum(-1), (offset * direction).sum(-1), (offset**2).sum(-1) - radius**2)
 
 
 def _hit_tube(origin: Array, direction: Array, low: float, high: float, radius: float) -> Array:
@@ -126,9 +126,7 @@ def _hit_capsule(origin: Array, direction: Array) -> Hit:
     radius = CAPSULE_RADIUS
     distance = np.minimum(
         _hit_tube(origin, direction, radius, 3 * radius, radius),
-        np.minimum(
-            _hit_ball(origin, direction, radius, radius), _hit_ball(origin, direction, 3 * radius, radius)
-        ),
+        np.minimum(_hit_ball(origin, direction, radius, radius), _hit_ball(origin, direction, 3 * radius, radius)),
     )
     points = _points(origin, direction, distance)
     points[:, 2] -= np.clip(points[:, 2], radius, 3 * radius)
@@ -158,9 +156,11 @@ def _trace(solid: _Solid, scale: float, origin: Array, direction: Array) -> tupl
     The solid grows about the origin, so a ray meets it where the ray from origin / scale meets the solid at scale 1.
     """
     origin = np.broadcast_to(origin / scale, direction.shape)
-    near = np.flatnonzero(
-        np.isfinite(_hit_ball(origin, direction, solid.ball_height, solid.ball_radius * 1.001))
-    )
+    # Lines, not rays, that pass the ball: floor under the solid is inside the ball and still in shadow.
+    offset = origin - (0, 0, solid.ball_height)
+    squared_length = (direction**2).sum(-1)
+    squared_miss = (offset**2).sum(-1) - (offset * direction).sum(-1) ** 2 / squared_length
+    near = np.flatnonzero(squared_miss <= (1.001 * solid.ball_radius) ** 2)
     distance, normal = solid.hit(origin[near], direction[near])
     met = np.isfinite(distance)
     return near[met], normal[met]
@@ -232,7 +232,8 @@ class _Room:
             halfway /= np.linalg.norm(halfway, axis=-1, keepdims=True)
             layers[HIGHLIGHT, seen] = 0.12 * np.clip((normal * halfway).sum(-1), 0, 1) ** 40
         means = layers.reshape(LAYERS, SAMPLES**2, PIXELS).mean(axis=1)
-        return np.rint(255 * means).astype(np.uint8)
+        levels: NDArray[np.uint8] = np.rint(255 * means).astype(np.uint8)
+        return levels
 
 
 def build_layers() -> NDArray[np.uint8]:

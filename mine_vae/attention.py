@@ -75,3 +75,9 @@ def capacity_mismatch(target: Sequence[float] | Tensor, assignment: Tensor, kl_p
     use = (nats / nats.sum().clamp(min=1e-6)).clamp(min=1e-6)
     target = torch.as_tensor(target, dtype=use.dtype, device=use.device)
     return (target * (target.clamp(min=1e-6) / use).log()).sum()
+
+
+def split_by_factor(z: Tensor, partition: Tensor) -> tuple[Tensor, Tensor]:
+    """z (B, D) outside each factor's group and inside it, the rest zero: both (K, B, D). partition is (D, K+1), hard."""
+    inside = z * partition[:, 1:].T[:, None]
+    return z - inside, inside

@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from disbench.mine_vae.factor_encoder import NOISE
 from disbench.mine_vae.recent import Recent
 
+NUISANCE_SHARE = 0.1  # of the KL nats
+
 
 class GaussianFitEstimator(nn.Module):
     """Fits the last `gaussian_fit_samples` embeddings of each factor; nothing here has a gradient."""
@@ -41,3 +43,9 @@ class GaussianFitEstimator(nn.Module):
 def factor_weights(complexities: Tensor) -> Tensor:
     """w_k, (K,): complexity relative to the mean, kept within [1/2, 2] so that no factor takes or loses everything."""
     return (complexities / complexities.mean().clamp(min=1e-6)).clamp(0.5, 2.0)
+
+
+def capacity_target(weights: Tensor) -> Tensor:
+    """(K+1,): the share of all KL nats meant for the nuisance group, then for each factor, in proportion to w_k."""
+    shares = (1 - NUISANCE_SHARE) * weights / weights.sum()
+    return torch.cat([torch.full_like(shares[:1], NUISANCE_SHARE), shares])

@@ -19,7 +19,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from disbench.baselines.gaussian import LOG_TWO_PI, Posterior
+from disbench.baselines.beta_tcvae import log_batch_weights
+from disbench.baselines.gaussian import LOG_TWO_PI, Posterior, log_density
 from disbench.mine_vae.mine import BatchedLinear, soft_clip
 
 RANGE = 5.0  # critics see u clamped to [-RANGE, RANGE], and the quadrature covers it; N(0,1) has 6e-7 outside
@@ -86,3 +87,13 @@ def marginal_information(z: Tensor, q: Posterior, critics: MarginalCritics) -> T
     """Upper bounds of I(z_d; n), (D,), in nats: minus the posterior's entropy minus the mean log density of the marginal."""
     negative_entropy = -0.5 * (LOG_TWO_PI + 1 + q.logvar)  # E[log q(z_d|x)], exact
     return (negative_entropy - critics.log_density(z)).mean(0)
+
+
+def total_correlation(z: Tensor, q: Posterior, critics: MarginalCritics, n_train: int) -> Tensor:
+    """TC of the latents, a scalar in nats: the marginals by `critics`, I(z; n) by minibatch stratified sampling.
+
+    z (B, D) is one draw from each posterior of q. No (B, B, D) array is made.
+    """
+    joint = log_density(z, q)  # (B, B)
+    log_q = torch.logsumexp(joint + log_batch_weights(len(z), n_train, "mss", z), dim=1)
+    return marginal_information(z, q, critics).sum() - (joint.diagonal() - log_q).mean()

@@ -16,6 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+CRITIC_CLIP = 5.0  # the norm that a step's critic gradients are clipped to
+
 
 class BatchedLinear(nn.Module):
     """G independent linear layers as one batched product: (G, B, n_in) -> (G, B, n_out)."""

@@ -148,7 +148,9 @@ def _table(group: list[Found], provenance: str | None) -> Table:
         options=group[0][1].trial.dataset_options,
         version=group[0][1].trial.dataset_version,
         provenance=provenance,
-        factors=next((tuple(zip(r.factor_names, r.factor_sizes, strict=False)) for r in finished if r.factor_names), ()),
+        factors=next(
+            (tuple(zip(r.factor_names, r.factor_sizes, strict=False)) for r in finished if r.factor_names), ()
+        ),
         columns=heads,
         rows=_marked(_labelled(trained), heads, untrained),
         untrained=tuple(_labelled(untrained)),

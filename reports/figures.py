@@ -8,7 +8,6 @@ import io
 from collections.abc import Sequence
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -45,12 +44,14 @@ def image_grid(
     total_width = max(left + canvas.shape[1] + 8, round(_CHARACTER * len(title)) + 16)
     total_height = above + canvas.shape[0] + below
     figure = Figure(figsize=(total_width / _DPI, total_height / _DPI), dpi=_DPI, facecolor="none")
-    axes = figure.add_axes((
-        left / total_width,
-        below / total_height,
-        canvas.shape[1] / total_width,
-        canvas.shape[0] / total_height,
-    ))
+    axes = figure.add_axes(
+        (
+            left / total_width,
+            below / total_height,
+            canvas.shape[1] / total_width,
+            canvas.shape[0] / total_height,
+        )
+    )
     axes.imshow(canvas, interpolation="nearest", aspect="auto")
     axes.set_frame_on(False)
     axes.tick_params(length=0, pad=3, labelsize=_FONT, labelcolor=GREY)
@@ -73,7 +74,7 @@ def image_grid(
 def png(figure: Figure) -> bytes:
     """The figure as a PNG file's bytes; equal figures give equal bytes under one version of matplotlib."""
     buffer = io.BytesIO()
-    FigureCanvasAgg(figure).print_png(buffer)
+    figure.savefig(buffer, format="png", facecolor="none")
     return buffer.getvalue()
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from disbench.reports.aggregate import Table
 from disbench.reports.records import Record
 
 LITERATURE_STEPS = 300_000  # Locatello et al. 2019 (arXiv:1811.12359): every model of their study
@@ -20,3 +21,17 @@ def short_runs(records: Iterable[Record]) -> str | None:
         f"{whole} are short runs: they show that the path works, not who wins. They were trained for {span} steps; the "
         f"literature trains for {LITERATURE_STEPS:,}."
     )
+
+
+def skipped(table: Table) -> Iterable[tuple[str, str, str]]:
+    """Why cells have no score: (metric label, row labels or 'every row', reason), once for each reason."""
+    rows = [row for row in (*table.rows, *table.untrained) if row.trials]
+    for head in table.columns:
+        reasons: dict[str, list[str]] = {}
+        for row in rows:
+            cell = row.cells[head.key]
+            for reason in dict.fromkeys(cell.reasons.values()):
+                seeds = [f"seed {seed}" for seed, given in cell.reasons.items() if given == reason] if cell.n else []
+                reasons.setdefault(reason, []).append(" ".join([row.label, *seeds]))
+        for reason, labels in reasons.items():
+            yield head.label, "every row" if labels == [row.label for row in rows] else ", ".join(labels), reason

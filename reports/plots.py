@@ -90,7 +90,9 @@ def _panel(
                 f"{dash}><title>{name} {mark:.3f}</title></path>"
             )
     for tick in (x.low, (x.low + x.high) / 2, x.high):
-        parts.append(_text(x(tick), bottom + 14, f"{tick:.3g}", anchor="middle", extra=' font-size="10.5" opacity=".75"'))
+        parts.append(
+            _text(x(tick), bottom + 14, f"{tick:.3g}", anchor="middle", extra=' font-size="10.5" opacity=".75"')
+        )
     for line, (row, cell) in enumerate(zip(rows, cells, strict=True)):
         y = top + height * (line + 0.5)
         hue = colour(line) if row.trial.steps else "currentColor"
@@ -99,7 +101,9 @@ def _panel(
             parts.append(f'<path d="M{x(cell.mean):.1f} {y - 8:.1f}v16" style="stroke:{hue};stroke-width:2.5"/>')
         for seed, value in cell.values.items():
             label = escape(f"{row.label}, seed {seed}: {value:.3f}")
-            parts.append(f'<circle cx="{x(value):.1f}" cy="{y:.1f}" r="4" style="{paint}"><title>{label}</title></circle>')
+            parts.append(
+                f'<circle cx="{x(value):.1f}" cy="{y:.1f}" r="4" style="{paint}"><title>{label}</title></circle>'
+            )
     return "".join(parts)
 
 
@@ -109,10 +113,11 @@ def curves(rows: Sequence[Row]) -> str:
     if not terms:
         return ""
     body, top = _legend([row.label for row in rows])
-    across, height, pitch = 3, 150, _WIDTH / 3
+    across = min(3, max(2, len(terms)))
+    height, pitch = 150, _WIDTH / across
     for number, term in enumerate(terms):
         left = (number % across) * pitch
-        above = top + (number // across) * (height + 58)
+        above = top + (number // across) * (height + 44)
         lines = [
             (series, record.trial.seed, _thinned(record.curves[term]))
             for series, row in enumerate(rows)
@@ -120,7 +125,7 @@ def curves(rows: Sequence[Row]) -> str:
             if term in record.curves
         ]
         body.append(_curve_panel(term, lines, [row.label for row in rows], left + 50, left + pitch - 14, above, height))
-    return _svg(body, top + math.ceil(len(terms) / across) * (height + 58), "Training curves by loss term")
+    return _svg(body, top + math.ceil(len(terms) / across) * (height + 44), "Training curves by loss term")
 
 
 def _curve_panel(
@@ -148,14 +153,20 @@ def _curve_panel(
     middle = math.sqrt(low * high) if log else (low + high) / 2
     for tick in (low, middle, high):
         parts.append(f'<path d="M{left:.1f} {y(tick):.1f}H{right:.1f}" stroke="currentColor" opacity=".18"/>')
-        parts.append(_text(left - 6, y(tick) + 4, f"{tick:.3g}", anchor="end", extra=' font-size="10.5" opacity=".75"'))
+        parts.append(_text(left - 6, y(tick) + 4, _number(tick), anchor="end", extra=' font-size="10.5" opacity=".75"'))
     for step, anchor in ((x.low, "start"), (x.high, "end")):
-        parts.append(_text(x(step), bottom + 16, f"{step:,.0f}", anchor=anchor, extra=' font-size="10.5" opacity=".75"'))
-    parts.append(_text((left + right) / 2, bottom + 16, "steps", anchor="middle", extra=' font-size="10.5" opacity=".75"'))
+        parts.append(
+            _text(x(step), bottom + 16, f"{step:,.0f}", anchor=anchor, extra=' font-size="10.5" opacity=".75"')
+        )
+    parts.append(
+        _text((left + right) / 2, bottom + 16, "steps", anchor="middle", extra=' font-size="10.5" opacity=".75"')
+    )
     for series, seed, line in lines:
         path = "M" + "L".join(f"{x(step):.1f} {y(value):.1f}" for step, value in line)
         name = escape(f"{labels[series]}, seed {seed}")
-        parts.append(f'<path d="{path}" fill="none" style="{_stroke(series)}"><title>{name}</title></path>' if line else "")
+        parts.append(
+            f'<path d="{path}" fill="none" style="{_stroke(series)}"><title>{name}</title></path>' if line else ""
+        )
     return "".join(parts)
 
 
@@ -183,6 +194,11 @@ def _thinned(points: Sequence[tuple[int, float]]) -> list[_Point]:
     finite = [(float(step), value) for step, value in points if math.isfinite(value)]
     stride = max(1, math.ceil(len(finite) / _POINTS))
     return finite[::stride] + (finite[-1:] if finite and (len(finite) - 1) % stride else [])
+
+
+def _number(value: float) -> str:
+    """An axis label of about three digits without an exponent in the usual range of losses."""
+    return f"{value:,.0f}" if 100 <= abs(value) < 1e7 else f"{value:.3g}"
 
 
 def _text(x: float, y: float, words: str, anchor: str = "start", extra: str = "") -> str:

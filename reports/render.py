@@ -15,7 +15,7 @@ from disbench.reports import plots
 from disbench.reports.aggregate import tables
 from disbench.reports.collect import collect
 from disbench.reports.columns import columns
-from disbench.reports.notices import short_runs
+from disbench.reports.notices import short_runs, skipped
 from disbench.reports.pictures import other_pictures, traversal
 from disbench.reports.records import SCHEMA_VERSION
 from disbench.reports.text import as_text
@@ -29,13 +29,13 @@ TEMPLATE = "leaderboard.html.j2"
 def render(folder: Path, output: Path | None = None, *, date: datetime.date | None = None) -> Path:
     """Write the leaderboard of every record below `folder` to `output` (`folder/leaderboard.html`), whole or not at all.
 
-    `date` is printed at the page's end; left out, it is the day (UTC) on which the newest record was written. A record that cannot be
-    read is listed on the page. Raises FileNotFoundError where there is no record.
+    `date` is printed at the page's end; left out, it is the day (UTC) on which the newest record was written. A record
+    that cannot be read is listed on the page. Raises FileNotFoundError where there is no record.
     """
     folder = Path(folder)
     output = Path(output) if output is not None else folder / PAGE_FILE
-    output.parent.mkdir(parents=True, exist_ok=True)
     page = _page(folder, date)
+    output.parent.mkdir(parents=True, exist_ok=True)
     partial = output.with_name(f".{output.name}.{os.getpid()}")
     partial.write_text(page, encoding="utf-8")
     partial.replace(output)
@@ -46,19 +46,24 @@ def _page(folder: Path, date: datetime.date | None) -> str:
     collection = collect(folder)
     grouped = tables(collection.found)
     newest = datetime.datetime.fromtimestamp(collection.newest, tz=datetime.UTC).date()
-    return _environment().get_template(TEMPLATE).render(
-        tables=grouped,
-        glossary=columns(head.key for table in grouped for head in table.columns),
-        short=short_runs(record for _, record in collection.found),
-        unreadable=collection.unreadable,
-        schema=SCHEMA_VERSION,
-        date=(date or newest).isoformat(),
-        palette=range(len(plots.PALETTE)),
-        scores_plot=plots.scores,
-        curves_plot=plots.curves,
-        colour=plots.colour,
-        traversal=traversal,
-        other_pictures=other_pictures,
+    return (
+        _environment()
+        .get_template(TEMPLATE)
+        .render(
+            tables=grouped,
+            glossary=columns(head.key for table in grouped for head in table.columns),
+            short=short_runs(record for _, record in collection.found),
+            unreadable=collection.unreadable,
+            schema=SCHEMA_VERSION,
+            date=(date or newest).isoformat(),
+            palette=range(len(plots.PALETTE)),
+            scores_plot=plots.scores,
+            curves_plot=plots.curves,
+            colour=plots.colour,
+            skipped=skipped,
+            traversal=traversal,
+            other_pictures=other_pictures,
+        )
     )
 
 

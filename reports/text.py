@@ -7,7 +7,7 @@ from pathlib import Path
 from disbench.reports.aggregate import Cell, Row, Table, tables
 from disbench.reports.collect import collect
 from disbench.reports.columns import Column
-from disbench.reports.notices import short_runs
+from disbench.reports.notices import short_runs, skipped
 
 _WIDTH = 110
 _METRICS = 6  # columns that fit beside each other
@@ -40,10 +40,10 @@ def _table(table: Table) -> str:
         lines += [line for row in table.rows for line in _row(row.label, row.seeds, row, heads)]
         lines.append(_rule(heads))
         lines += [line for row in table.untrained for line in _row(row.label, row.seeds, row, heads)]
-        for label, cells in (("floor: rows shuffled", table.floor), ("ceiling: factors as codes", table.ceiling)):
+        for label, cells in (("floor (shuffled)", table.floor), ("ceiling (factors)", table.ceiling)):
             lines.append(_line(label, "", [_score(cells[head.key], spread=False) for head in heads]))
     lines += ["", "mean±sample sd over seeds   * best mean   ~ within noise of it   n/a not applicable   - no score"]
-    lines += [_wrapped(f"Skipped: {reason}") for reason in _reasons(table)]
+    lines += [_wrapped(f"No score: {metric}, {rows}: {reason}") for metric, rows, reason in skipped(table)]
     lines += [
         _wrapped(f"Not above the untrained encoder on MIG: {row.label}.") for row in table.rows if row.below_untrained
     ]
@@ -83,13 +83,6 @@ def _line(label: str, seeds: str, cells: Sequence[str]) -> str:
 
 def _rule(heads: Sequence[Column]) -> str:
     return "-" * (_LABEL + _SEEDS + len(heads) * (_CELL + 1))
-
-
-def _reasons(table: Table) -> Iterable[str]:
-    for row in (*table.rows, *table.untrained):
-        for head in table.columns:
-            for reason in dict.fromkeys(row.cells[head.key].reasons.values()):
-                yield f"{head.label} of {row.label}: {reason}"
 
 
 def _wrapped(words: str) -> str:

@@ -3,7 +3,7 @@ import math
 import torch
 
 from disbench.baselines.gaussian import Posterior
-from disbench.mine_vae.marginals import RANGE, MarginalCritics, marginal_information
+from disbench.mine_vae.marginals import RANGE, MarginalCritics, marginal_information, total_correlation
 
 
 def perturbed(latents: int) -> MarginalCritics:
@@ -58,3 +58,23 @@ def test_the_fit_finds_the_moments_of_the_aggregate_posterior() -> None:
         critics.fit(q)
     assert abs(critics.mean.item() - 3) < 0.1
     assert abs(critics.scale.item() - 3) < 0.1  # sqrt(4 + 5)
+
+
+def test_gaussian_latents_have_the_closed_form_total_correlation() -> None:
+    """z = L n + noise with n ~ N(0, I): q(z) is Gaussian, and TC = -1/2 logdet of its correlation matrix."""
+    torch.manual_seed(0)
+    mixing = torch.tensor([[1.0, 0.0], [0.8, 0.6]])
+    mean = torch.randn(2000, 2) @ mixing.T
+    q = Posterior(mean, torch.full_like(mean, math.log(0.25)))
+    covariance = mixing @ mixing.T + 0.25 * torch.eye(2)
+    correlation = covariance / covariance.diagonal().outer(covariance.diagonal()).sqrt()
+    truth = -0.5 * torch.logdet(correlation).item()
+    critics = MarginalCritics(2)
+    with torch.no_grad():
+        critics.score.weight.zero_()
+        critics.score.bias.zero_()  # the Gaussian fit alone is exact here
+    for _ in range(300):
+        critics.fit(q)
+    with torch.no_grad():
+        values = [total_correlation(q.sample(), q, critics, 2000).item() for _ in range(5)]
+    assert abs(sum(values) / 5 - truth) < 0.03

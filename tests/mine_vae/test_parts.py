@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from disbench.mine_vae.attention import CrossAttention, capacity_mismatch, entropy, one_hot_largest
+from disbench.mine_vae.attention import CrossAttention, capacity_mismatch, entropy, one_hot_largest, split_by_factor
 from disbench.mine_vae.factor_encoder import NOISE, FactorEncoder
 from disbench.mine_vae.gaussian_fit import GaussianFitEstimator, factor_weights
 from disbench.mine_vae.recent import Recent
@@ -124,3 +124,11 @@ def test_the_ring_holds_the_latest_rows(batches: list[int]) -> None:
     held = ring.rows[ring.rows > 0].sort().values
     assert held.tolist() == latest.flatten().tolist()
     assert set(ring.sample(200).flatten().tolist()) == set(latest.flatten().tolist())
+
+
+def test_splitting_gives_each_latent_to_its_factor_and_nuisance_to_none() -> None:
+    z = torch.tensor([[1.0, 2.0, 3.0]])
+    partition = torch.eye(3)[[1, 0, 2]]  # latent 0 to factor 1, latent 1 to nuisance, latent 2 to factor 2
+    outside, inside = split_by_factor(z, partition)
+    assert inside.tolist() == [[[1, 0, 0]], [[0, 0, 3]]]
+    assert outside.tolist() == [[[0, 2, 3]], [[1, 2, 0]]]

@@ -1,0 +1,94 @@
+"""What the runner expects of every method, asked of each that is registered."""
+
+import inspect
+from pathlib import Path
+
+import pytest
+import torch
+from pytorch_lightning import LightningModule
+from pytorch_lightning.accelerators import CPUAccelerator
+from pytorch_lightning.strategies import SingleDeviceStrategy
+
+from disbench.benchmarks import METHODS
+from disbench.benchmarks.suite import hyperparameters
+from disbench.benchmarks.train import make_trainer
+from disbench.reports.records import Trial
+
+BATCH = 8
+SMALL = {"mine_vae": {"latent_dim": 6, "num_factors": 3}, "factor_vae": {"discriminator_dim": 16}}
+
+
+class AnyDevice(CPUAccelerator):
+    """Lightning has no accelerator for the meta device, and the CPU's refuses it."""
+
+    def setup_device(self, device: torch.device) -> None:
+        assert device.type in ("cpu", "meta")
+
+
+class Stay(SingleDeviceStrategy):
+    """Lightning moves a method to the CPU when it is done, which nothing on the meta device can be."""
+
+    def teardown(self) -> None:
+        self.lightning_module.trainer.strategy.optimizers = []
+
+
+def trial(name: str, steps: int) -> Trial:
+    return Trial(method=name, dataset="none", dataset_version="1", seed=0, steps=steps, batch_size=BATCH)
+
+
+def make(name: str, channels: int = 1, **hparams: object) -> LightningModule:
+    return METHODS[name]((channels, 64, 64), 1000, **{**SMALL.get(name, {}), **hparams})
+
+
+def fit(method: LightningModule, name: str, steps: int, device: str) -> None:
+    images = [torch.rand(BATCH * method.batches_per_step, 1, 64, 64, device=device) for _ in range(steps)]
+    loader = torch.utils.data.DataLoader(images, batch_size=None)
+    strategy = Stay(device=torch.device(device), accelerator=AnyDevice())
+    make_trainer(trial(name, steps), [], strategy=strategy, accelerator="auto", devices="auto").fit(method, loader)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_training_step_creates_no_tensor_on_a_fixed_device(name: str) -> None:
+    """On the meta device, mixing in a tensor of any real device raises. Five steps reach every branch."""
+    with torch.device("meta"):
+        method = make(name)
+    fit(method, name, steps=5, device="meta")
+    assert {tensor.device.type for tensor in method.state_dict().values()} == {"meta"}
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_one_step_moves_every_parameter_that_is_trained(name: str) -> None:
+    torch.manual_seed(0)
+    method = make(name, network="mlp", hidden_dim=16)
+    before = {key: value.clone() for key, value in method.named_parameters()}
+    fit(method, name, steps=10, device="cpu")
+    still = {key for key, value in method.named_parameters() if torch.equal(value, before[key])}
+    assert not still
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_step_is_one_call_of_training_step_whatever_the_optimisers_count(name: str) -> None:
+    method = make(name, network="mlp", hidden_dim=16)
+    calls = []
+    original = method.training_step
+
+    def counting(batch: torch.Tensor, batch_idx: int) -> dict[str, torch.Tensor]:
+        calls.append(len(batch))
+        return original(batch, batch_idx)
+
+    method.training_step = counting
+    fit(method, name, steps=7, device="cpu")
+    assert calls == [BATCH * method.batches_per_step] * 7
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_methods_file_is_shorter_than_150_lines(name: str) -> None:
+    lines = Path(inspect.getfile(METHODS[name])).read_text(encoding="utf-8").splitlines()
+    assert len(lines) < 150
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_hyperparameter_is_typed_and_has_a_default(name: str) -> None:
+    for parameter in hyperparameters(name).values():
+        assert parameter.default is not inspect.Parameter.empty
+        assert parameter.annotation is not inspect.Parameter.empty

@@ -1,0 +1,113 @@
+"""Grids keep every pixel, and charts are well-formed SVG that says each value."""
+
+import io
+import math
+from collections.abc import Callable
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from matplotlib.image import imread
+
+from disbench.reports import plots
+from disbench.reports.aggregate import Table, tables
+from disbench.reports.collect import collect
+from disbench.reports.figures import image_grid, png
+from disbench.reports.records import Record
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory, fill: Callable[[Path], Path]) -> tuple[Table, ...]:
+    return tables(collect(fill(tmp_path_factory.mktemp("runs"))).found)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_grid_shows_every_pixel_unchanged(channels: int) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (2, 3, channels, 16, 12), dtype=np.uint8)
+    shown = np.round(imread(io.BytesIO(png(image_grid(images, ["a", "b"], ["1", "2", "3"], "title")))) * 255)
+    for picture in images.reshape(6, channels, 16, 12):
+        wanted = np.broadcast_to(picture, (3, 16, 12)).transpose(1, 2, 0)
+        windows = np.lib.stride_tricks.sliding_window_view(shown[..., :3], (16, 12, 3))[:, :, 0]
+        assert (windows == wanted).all(axis=(2, 3, 4)).any()
+
+
+def test_equal_grids_give_equal_files() -> None:
+    images = np.full((1, 2, 1, 8, 8), 7, dtype=np.uint8)
+    assert png(image_grid(images, ["z0"])) == png(image_grid(images, ["z0"]))
+
+
+def test_a_formula_in_a_label_stays_text() -> None:
+    images = np.zeros((1, 1, 1, 8, 8), dtype=np.uint8)
+    assert png(image_grid(images, [r"$\undefined$"], ["$"], r"$\frac"))
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 1, 8), (2, 3, 2, 8, 8), (0, 3, 1, 8, 8)])
+def test_a_grid_names_the_shape_it_cannot_draw(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="uint8 \\(rows, columns"):
+        image_grid(np.zeros(shape, dtype=np.uint8), ["a", "b"])
+
+
+def test_a_grid_refuses_images_that_are_not_bytes() -> None:
+    with pytest.raises(ValueError, match="got float64"):
+        image_grid(np.zeros((1, 1, 1, 8, 8)), ["a"])  # type: ignore[arg-type]
+
+
+def test_a_grid_needs_a_label_for_every_row() -> None:
+    with pytest.raises(ValueError, match="needs 2 row labels"):
+        image_grid(np.zeros((2, 1, 1, 8, 8), dtype=np.uint8), ["a"])
+
+
+def test_the_dot_plot_has_a_dot_for_every_score_and_a_mean_for_every_cell(filled: tuple[Table, ...]) -> None:
+    table = filled[0]
+    drawn = ElementTree.fromstring(plots.scores(table))
+    said = [circle.findtext(f"{SVG}title") for circle in drawn.iter(f"{SVG}circle")]
+    expected = [
+        f"{row.label}, seed {seed}: {value:.3f}"
+        for row in (*table.rows, *table.untrained)
+        for column in table.columns
+        for seed, value in row.cells[column.key].values.items()
+    ]
+    assert sorted(map(str, said)) == sorted(expected)
+    words = [text.text for text in drawn.iter(f"{SVG}text")]
+    assert "Z-min Var ↓" in words
+    assert "← better" in words
+
+
+def test_a_better_score_lies_further_along_the_arrow(filled: tuple[Table, ...]) -> None:
+    drawn = ElementTree.fromstring(plots.scores(filled[0]))
+    at = {circle.findtext(f"{SVG}title"): float(circle.attrib["cx"]) for circle in drawn.iter(f"{SVG}circle")}
+    assert at["vae, seed 0: 0.110"] < at["beta_vae, seed 0: 0.210"] < at["beta_tcvae, seed 0: 0.300"]
+
+
+def test_curves_have_a_line_for_every_seed_and_term(filled: tuple[Table, ...]) -> None:
+    drawn = ElementTree.fromstring(plots.curves(filled[0].rows))
+    titles = [path.findtext(f"{SVG}title") for path in drawn.iter(f"{SVG}path") if path.find(f"{SVG}title") is not None]
+    assert sorted(map(str, titles)) == sorted(
+        2 * [f"{m}, seed {s}" for m in (row.label for row in filled[0].rows) for s in (0, 1)]
+    )
+
+
+def test_curves_leave_out_what_is_not_finite(make_record: Callable[..., Record]) -> None:
+    curves = {"kl": [(0, 1.0), (1, math.nan), (2, math.inf), (3, 2.0)], "lost": [(0, math.nan)]}
+    (table,) = tables([(Path("x"), make_record({"mig": 0.1}, curves=curves))])
+    drawn = plots.curves(table.rows)
+    ElementTree.fromstring(drawn)
+    assert "nan" not in drawn
+    assert "inf" not in drawn.replace("no finite value", "")
+
+
+def test_no_curves_give_no_chart(make_record: Callable[..., Record]) -> None:
+    (table,) = tables([(Path("x"), make_record({"mig": 0.1}))])
+    assert plots.curves(table.rows) == ""
+
+
+def test_charts_escape_what_methods_call_themselves(make_record: Callable[..., Record]) -> None:
+    record = make_record({"mig": 0.1}, method="<script>&\"'", curves={"<b>": [(0, 1.0), (1, 2.0)]})
+    (table,) = tables([(Path("x"), record)])
+    for drawn in (plots.scores(table), plots.curves(table.rows)):
+        ElementTree.fromstring(drawn)
+        assert "<script>" not in drawn
+        assert "<b>" not in drawn

@@ -1,0 +1,90 @@
+"""The contract: a record survives its file, half a file is never read, and a trial's id names everything that decides it."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from disbench.reports.records import RECORD_FILE, Record, Trial, read_record, read_records, write_record
+
+BASE = {
+    "method": "vae",
+    "dataset": "dsprites",
+    "dataset_options": {"shapes": ["heart"]},
+    "dataset_version": "1",
+    "seed": 0,
+    "steps": 10,
+    "batch_size": 64,
+    "precision": "32-true",
+    "rows": 1000,
+    "hparams": {"beta": 1.0},
+}
+CHANGED = {
+    "method": "beta_vae",
+    "dataset": "shapes3d",
+    "dataset_options": {"shapes": ["oval"]},
+    "dataset_version": "2",
+    "seed": 1,
+    "steps": 11,
+    "batch_size": 32,
+    "precision": "bf16-mixed",
+    "rows": 1001,
+    "hparams": {"beta": 2.0},
+}
+
+
+def test_a_record_comes_back_equal(tmp_path: Path, fill: Callable[[Path], Path]) -> None:
+    for folder, record in read_records(fill(tmp_path / "runs")):
+        again = tmp_path / "again" / folder.name
+        assert read_record(write_record(record, again)) == record
+
+
+def test_writing_leaves_nothing_but_the_record(tmp_path: Path, make_record: Callable[..., Record]) -> None:
+    path = write_record(make_record({"mig": 0.1}), tmp_path / "trial")
+    write_record(make_record({"mig": 0.2}), tmp_path / "trial")
+    assert [entry.name for entry in path.parent.iterdir()] == [RECORD_FILE]
+    assert read_record(path).scores == {"mig": 0.2}
+
+
+def test_an_interrupted_write_is_never_read(tmp_path: Path, make_record: Callable[..., Record]) -> None:
+    whole = write_record(make_record({"mig": 0.1}), tmp_path / "trial").read_text()
+    (tmp_path / "trial" / f".{RECORD_FILE}.1234").write_text(whole[: len(whole) // 2])
+    assert [record.scores for _, record in read_records(tmp_path)] == [{"mig": 0.1}]
+
+
+def test_a_record_that_cannot_be_serialised_leaves_the_old_one(
+    tmp_path: Path, make_record: Callable[..., Record]
+) -> None:
+    path = write_record(make_record({"mig": 0.1}), tmp_path)
+    with pytest.raises(ValueError, match="serialize"):
+        write_record(make_record({"mig": 0.2}, detail={"codes": object()}), tmp_path)
+    assert read_record(path).scores == {"mig": 0.1}
+
+
+def test_a_broken_record_is_named(tmp_path: Path) -> None:
+    (tmp_path / RECORD_FILE).write_text('{"trial": {')
+    with pytest.raises(ValueError, match=RECORD_FILE):
+        read_record(tmp_path / RECORD_FILE)
+
+
+def test_a_trial_id_does_not_depend_on_the_order_of_settings() -> None:
+    one = Trial.model_validate(BASE | {"hparams": {"a": 1, "b": 2}})
+    other = Trial.model_validate(BASE | {"hparams": {"b": 2, "a": 1}})
+    assert one.id == other.id
+
+
+def test_a_trial_id_is_the_one_of_earlier_versions() -> None:
+    assert Trial.model_validate(BASE).id == "vae-dsprites-seed0-12d570c55a"
+
+
+@pytest.mark.parametrize("field", sorted(Trial.model_fields))
+def test_a_trial_id_changes_with_every_field(field: str) -> None:
+    assert set(CHANGED) == set(Trial.model_fields)
+    changed = Trial.model_validate(BASE | {field: CHANGED[field]})
+    assert changed.id != Trial.model_validate(BASE).id
+
+
+def test_a_record_is_plain_json(tmp_path: Path, make_record: Callable[..., Record]) -> None:
+    path = write_record(make_record({"mig": 0.1}), tmp_path)
+    assert json.loads(path.read_text())["views"] == {"mean": {"mig": 0.1}}
