@@ -3,6 +3,7 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 import h5py
 import numpy as np
@@ -72,16 +73,16 @@ def read_table(path: Path) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         raise ValueError(
             f"{path}: no such file. A table is an .npz or .h5 with arrays 'codes' (N, D) and 'factors' (N, K)."
         )
+    if path.suffix not in (".npz", ".h5", ".hdf5"):
+        raise ValueError(f"{path}: a table is an .npz or .h5 file, got {path.suffix or 'no extension'}.")
     try:
         if path.suffix == ".npz":
             with np.load(path, allow_pickle=False) as file:
                 found = {name: np.asarray(file[name]) for name in ("codes", "factors") if name in file}
-        elif path.suffix in (".h5", ".hdf5"):
+        else:
             with h5py.File(path, "r") as file:
                 found = {name: np.asarray(file[name]) for name in ("codes", "factors") if name in file}
-        else:
-            raise ValueError(f"{path}: a table is an .npz or .h5 file, got {path.suffix or 'no extension'}.")
-    except (OSError, KeyError) as error:
+    except (OSError, ValueError, BadZipFile) as error:
         raise ValueError(f"{path} cannot be read as {path.suffix}: {error}") from error
     missing = [name for name in ("codes", "factors") if name not in found]
     if missing:

@@ -67,7 +67,7 @@ class Curves(lightning.Callback):
         if step % self.every and step != self.steps:
             return
         for name, value in outputs.items():
-            if not math.isfinite(number := float(value)):
+            if not math.isfinite(number := float(value.detach())):
                 raise FloatingPointError(f"{name} is {number} at step {step}: the run diverged. Try a smaller lr.")
             self.points.setdefault(name, []).append((step, number))
         now = time.monotonic()
@@ -122,7 +122,7 @@ def train(trial: Trial, dataset: FactorDataset, checkpoint: str) -> tuple[VAE, C
         callbacks.append(TQDMProgressBar(refresh_rate=50, leave=False))
     trainer = make_trainer(trial, callbacks)
     trainer.fit(method, datamodule=images)
-    trainer.save_checkpoint(checkpoint, weights_only=True)
+    trainer.save_checkpoint(checkpoint)
     return method, curves, trainer.strategy.root_device
 
 

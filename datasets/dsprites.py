@@ -35,7 +35,7 @@ class DSprites(FactorDataset):
     by 255, as some published code does, trains on black images. The images stay in memory packed to one bit a pixel:
     377 MB for the full grid, which the reader never exceeds by much.
 
-    Orientation 39 is orientation 0 again (18,432 images occur twice), and a quarter turn of the square or a half turn
+    Orientation 39 is orientation 0 again (at least 18,432 images occur twice), and a quarter turn of the square or a half turn
     of the ellipse cannot be seen: no code can hold the orientation wholly, and a perfect score for it is out of reach.
     """
 

@@ -88,7 +88,7 @@ class DSpritesLike(FactorDataset):
     Scales are .5, .6 .. 1; orientations 0 .. 2 pi with both ends, counter-clockwise as seen; the sprite's centre is at
     pixel 16 + 32 x, 16 + 32 y with x (to the right) and y (downwards) in 32 equal steps from 0 to 1.
 
-    As in the official set, orientation 39 is orientation 0 again (18,432 images occur twice), and a quarter turn of the
+    As in the official set, orientation 39 is orientation 0 again (at least 18,432 images occur twice), and a quarter turn of the
     square or a half turn of the ellipse cannot be seen: no code can hold the orientation wholly, and a perfect score
     for it is out of reach.
     """

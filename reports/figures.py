@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 GREY = "#808080"
 _DPI = 100
 _GAP = 3  # pixels between two images
+_BETWEEN = (128, 128, 128, 96)  # tells black pictures apart on a dark page and white ones on a light page
 _FONT = 8.0  # points
 _CHARACTER = 7.0  # pixels a character of a label takes at most, at this font and resolution
 
@@ -79,9 +80,10 @@ def png(figure: Figure) -> bytes:
 
 
 def _tile(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """(R, Cc, C, H, W) to one RGBA picture with transparent gaps."""
+    """(R, Cc, C, H, W) to one RGBA picture with half-transparent gaps."""
     rows, columns, channels, height, width = images.shape
-    canvas = np.zeros((rows * (height + _GAP) - _GAP, columns * (width + _GAP) - _GAP, 4), dtype=np.uint8)
+    canvas = np.empty((rows * (height + _GAP) - _GAP, columns * (width + _GAP) - _GAP, 4), dtype=np.uint8)
+    canvas[:] = _BETWEEN
     for row in range(rows):
         for column in range(columns):
             image = images[row, column].transpose(1, 2, 0)  # (H, W, C)

@@ -51,7 +51,9 @@ def test_factors_outside_the_grid_are_an_index_error_that_names_the_factor() -> 
         space_of([2, 3]).indices(torch.tensor([[1, 2], [1, 3]]))
 
 
-@pytest.mark.parametrize("indices", [torch.tensor([0.0]), torch.tensor(0), torch.tensor([True]), torch.zeros(1, 1).long()])
+@pytest.mark.parametrize(
+    "indices", [torch.tensor([0.0]), torch.tensor(0), torch.tensor([True]), torch.zeros(1, 1).long()]
+)
 def test_indices_of_another_type_or_shape_are_a_type_error(indices: torch.Tensor) -> None:
     with pytest.raises(TypeError, match="1-d int64"):
         space_of([2, 3]).factors(indices)

@@ -67,7 +67,7 @@ def test_a_deterministic_metric_equals_the_peers(case, key, oracle_table):
 @pytest.mark.parametrize(("case", "key"), SAMPLED)
 def test_a_sampled_metric_agrees_with_the_peers_within_sampling_error(case, key, oracle_table):
     theirs = np.array(EXPECTED[case][key]["values"])
-    seeds = 3 if case == "celeba40" and OURS[key] == "z_diff" else 5  # seconds a seed, on 96 million differences
+    seeds = 2 if case == "celeba40" and OURS[key] == "z_diff" else 5  # seconds a seed, on 96 million differences
     ours = np.array(
         [METRICS[OURS[key]].fn(*oracle_table(case), **our_options(key), seed=seed) for seed in range(seeds)]
     )

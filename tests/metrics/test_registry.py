@@ -229,8 +229,8 @@ def test_calls_side_by_side_score_as_calls_in_a_row(name, grid, noisy_codes):
 def test_the_number_of_threads_does_not_matter():
     program = (
         "import numpy as np\nfrom disbench.metrics import METRICS\nrng = np.random.default_rng(0)\n"
-        "factors = rng.integers(0, 5, (3000, 12))\n"
-        "codes = factors @ rng.normal(size=(12, 24)) + rng.normal(size=(3000, 24))\n"
+        "factors = rng.integers(0, 5, (3000, 8))\n"
+        "codes = factors @ rng.normal(size=(8, 12)) + rng.normal(size=(3000, 12))\n"
         "print([metric.fn(codes, factors, seed=3) for metric in METRICS.values()])"
     )
     outputs = [
