@@ -55,7 +55,8 @@ class Record(BaseModel):
     picture's or file's name ('traversal', 'codes', 'checkpoint') to its path relative to the record's folder.
     """
 
-    model_config = ConfigDict(extra="forbid")
+    # A diverged run may leave a NaN in a curve; as null it could not be read back.
+    model_config = ConfigDict(extra="forbid", ser_json_inf_nan="constants")
 
     trial: Trial
     status: Literal["ok", "failed"]

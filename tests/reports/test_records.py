@@ -1,6 +1,7 @@
 """The contract: a record survives its file, half a file is never read, and a trial's id names everything that decides it."""
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -88,3 +89,10 @@ def test_a_trial_id_changes_with_every_field(field: str) -> None:
 def test_a_record_is_plain_json(tmp_path: Path, make_record: Callable[..., Record]) -> None:
     path = write_record(make_record({"mig": 0.1}), tmp_path)
     assert json.loads(path.read_text())["views"] == {"mean": {"mig": 0.1}}
+
+
+def test_a_curve_that_ends_in_nan_is_read_back(tmp_path: Path, make_record: Callable[..., Record]) -> None:
+    record = make_record({}).model_copy(update={"curves": {"loss": [(1, float("nan")), (2, float("inf"))]}})
+    (_, first), (_, second) = read_record(write_record(record, tmp_path)).curves["loss"]
+    assert math.isnan(first)
+    assert second == float("inf")
