@@ -115,7 +115,7 @@ def _pack_images(path: Path, rows: int) -> NDArray[np.uint8]:
             if images.max() > 1:
                 raise ValueError(f"imgs needs values in {{0, 1}}, got {int(images.max())}")
             chunk[:] = np.packbits(images, axis=1)
-        # zipfile compares the checksum when it is asked to read beyond the last byte.
+        # zipfile is only sure to have compared the checksum once it was asked to read beyond the last byte.
         if member.read(1):
             raise ValueError(f"imgs holds more than its {rows} images")
     return packed

@@ -1,6 +1,5 @@
 """A small file in the official dSprites layout, and one geometry cache for all tests."""
 
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,16 +12,6 @@ from disbench.datasets import FactorDataset, load
 from disbench.datasets.dsprites import FILE_NAME
 
 SMALL = {"scale": "0-1", "orientation": "0-3", "position_x": "0-2", "position_y": "0-4"}
-
-
-class Trap:
-    """A pickle that leaves a file behind when it is loaded."""
-
-    def __init__(self, mark: Path) -> None:
-        self.mark = mark
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return os.mkdir, (str(self.mark),)
 
 
 @pytest.fixture(scope="session")
@@ -40,7 +29,7 @@ def write_official(tmp_path: Path, sprites: FactorDataset) -> Callable[..., Path
         factors = sprites.factors(rows).numpy()
         classes = np.concatenate([np.zeros_like(factors[:, :1]), factors], axis=1)
         content: dict[str, Any] = {
-            "metadata": np.array(Trap(tmp_path / "unpickled"), dtype=object),
+            "metadata": np.array({"title": "a pickle, as in the official file"}, dtype=object),
             "imgs": (sprites.batch(rows)[:, 0] // 255).numpy(),
             "latents_classes": classes,
             "latents_values": classes.astype(np.float64),

@@ -1,5 +1,7 @@
+import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,6 +11,16 @@ from disbench.datasets import DATASETS, FactorDataset, load
 from disbench.datasets.dsprites import FILE_NAME, URL, DSprites
 
 Writer = Callable[..., Path]
+
+
+class Trap:
+    """A pickle that leaves a folder behind when it is loaded."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, (str(self.mark),)
 
 
 def test_the_file_is_read_back_as_black_and_white(
@@ -33,12 +45,19 @@ def test_images_are_packed_when_there_are_more_than_a_chunk(
 
 
 def test_the_pickled_metadata_is_never_loaded(tmp_path: Path, write_official: Writer) -> None:
-    path = write_official()
+    path = write_official(metadata=np.array(Trap(tmp_path / "unpickled"), dtype=object))
     DSprites(tmp_path)
     assert not (tmp_path / "unpickled").exists()
     with np.load(path, allow_pickle=True) as archive:
         archive["metadata"]
     assert (tmp_path / "unpickled").exists(), "the trap itself does not work"
+
+
+def test_a_pickle_in_the_place_of_the_labels_is_refused_unopened(tmp_path: Path, write_official: Writer) -> None:
+    write_official(latents_classes=np.array(Trap(tmp_path / "unpickled"), dtype=object))
+    with pytest.raises(ValueError, match="allow_pickle=False"):
+        DSprites(tmp_path)
+    assert not (tmp_path / "unpickled").exists()
 
 
 def test_the_file_is_found_directly_under_the_root_and_by_the_environment(
