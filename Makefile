@@ -43,7 +43,7 @@ unit: install
 	$(ONE_THREAD) $(BIN)/python -m pytest -n 2 -q tests
 
 bench: install ## timing benchmarks, printed as a table
-	$(BIN)/python -m pytest -q tests/perf/bench_*.py
+	$(BIN)/python -m pytest -q -o python_files="bench_*.py" -o python_functions="bench_*" tests/perf
 
 clean: ## remove the environment and build folders; runs are kept
 	rm -rf $(VENV) build .mypy_cache .ruff_cache .tox
