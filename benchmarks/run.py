@@ -130,11 +130,11 @@ def run_suite(suite: Suite, out: Path, root: str | None = None) -> Iterable[Reco
         except (OSError, ValueError, TypeError) as error:
             log.error("%s cannot be opened: %s", entry.name, error)
             plan += [(trial, error) for trial in suite.trials(entry, "not opened")]
-    steps_left = sum(trial.steps for trial, _ in plan)
+    finished = {trial.id for trial, _ in plan if existing_record(out / trial.id) is not None}
+    steps_left = sum(trial.steps for trial, _ in plan if trial.id not in finished)
     steps_run, seconds_run = 0, 0.0
     for number, (trial, opened) in enumerate(plan, 1):
         log.info("[%d/%d] %s", number, len(plan), trial.id)
-        kept = existing_record(out / trial.id) is not None
         started = time.monotonic()
         if isinstance(opened, Exception):
             record = Record(trial=trial, status="failed", error=str(opened))
@@ -142,13 +142,13 @@ def run_suite(suite: Suite, out: Path, root: str | None = None) -> Iterable[Reco
         else:
             record = run_trial(trial, opened, out, suite.metrics)
         seconds = time.monotonic() - started
-        steps_left -= trial.steps
-        if kept:
+        if trial.id in finished:
             log.info("      was there already")
         else:
-            steps_run, seconds_run = steps_run + trial.steps, seconds_run + seconds
-            left = (
-                f", about {seconds_run / steps_run * steps_left / 60:.0f} min left" if steps_run and steps_left else ""
-            )
+            steps_left -= trial.steps
+            steps_run += trial.steps
+            seconds_run += seconds
+            minutes = seconds_run / max(1, steps_run) * steps_left / 60
+            left = f", about {minutes:.0f} min left" if steps_run and steps_left else ""
             log.info("      %s in %.0f s%s", record.status, seconds, left)
         yield record
