@@ -15,8 +15,9 @@ from rich.console import Console
 from rich.logging import RichHandler
 from rich.table import Table
 
+from disbench.baselines.vae import VAE
 from disbench.benchmarks import METHODS
-from disbench.benchmarks.encode import encode, read_table, scored_rows
+from disbench.benchmarks.encode import Codes, encode, read_table, scored_rows
 from disbench.benchmarks.run import existing_record, run_suite, run_trial
 from disbench.benchmarks.score import Scores
 from disbench.benchmarks.score import score as score_table
@@ -223,16 +224,22 @@ def finish(record: Record, folder: Path) -> None:
     print_scores(Scores(record.scores, record.floor, record.ceiling, record.skipped))
 
 
-@app.command()
-def evaluate(checkpoint: Path, metrics: MetricNames = ",".join(DEFAULT_METRICS), data_dir: DataDir = None) -> None:
-    """Encode a checkpoint's data set again and score it; writes nothing."""
-    wanted = metric_options(metrics)
+def encode_checkpoint(checkpoint: Path, data_dir: str | None) -> tuple[VAE, Trial, Codes]:
+    """The trained method, its trial, and its data set's scored rows encoded anew, on an accelerator where there is one."""
     try:
         method, trial = load_checkpoint(str(checkpoint))
         dataset = load(trial.dataset, data_dir, **trial.dataset_options)
     except (ValueError, OSError) as error:
         raise fail(error) from error
-    codes = encode(method, dataset, scored_rows(trial, len(dataset)), best_device())
+    device = torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
+    return method, trial, encode(method, dataset, scored_rows(trial, len(dataset)), device)
+
+
+@app.command()
+def evaluate(checkpoint: Path, metrics: MetricNames = ",".join(DEFAULT_METRICS), data_dir: DataDir = None) -> None:
+    """Encode a checkpoint's data set again and score it; writes nothing."""
+    wanted = metric_options(metrics)
+    _, _, codes = encode_checkpoint(checkpoint, data_dir)
     print_scores(score_table(codes.codes, codes.factors, wanted))
 
 
@@ -243,21 +250,11 @@ def traverse(
     data_dir: DataDir = None,
 ) -> None:
     """Draw what each latent of a trained method does."""
-    try:
-        method, trial = load_checkpoint(str(checkpoint))
-        dataset = load(trial.dataset, data_dir, **trial.dataset_options)
-    except (ValueError, OSError) as error:
-        raise fail(error) from error
-    codes = encode(method, dataset, scored_rows(trial, len(dataset)), best_device())
+    method, trial, codes = encode_checkpoint(checkpoint, data_dir)
     images, labels = latent_traversals(method, codes.codes)
     path = out or checkpoint.with_name("traversal.png")
     path.write_bytes(png(image_grid(images, labels, title=trial.id)))
     print(path)
-
-
-def best_device() -> torch.device:
-    """Where a single encoding runs: an accelerator where there is one."""
-    return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
 
 
 @app.command()
