@@ -1,24 +1,31 @@
 """Datasets: images by index, with the values of the factors that made them.
 
-`DATASETS[name](root, **options)` gives a `FactorDataset`; `load` also restricts it. A new dataset is a module, a line
-in `DATASETS` and a line in the contract test.
+`DATASETS[name](root, **options)` gives a `FactorDataset`; `load` also restricts it and knows the user's own imported sets.
+A new dataset is a module, a line in `DATASETS` (for an official one a line in `SOURCES`, too) and a line in the contract test.
 """
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from disbench.datasets import dsprites
 from disbench.datasets.dsprites import DSprites
 from disbench.datasets.dsprites_like import DSpritesLike
 from disbench.datasets.factors import FactorDataset, FactorSpace, restrict
+from disbench.datasets.files import Source
 from disbench.datasets.shapes3d_like import Shapes3DLike
 
-__all__ = ["DATASETS", "FactorDataset", "FactorSpace", "load", "restrict"]
+__all__ = ["DATASETS", "SOURCES", "FactorDataset", "FactorSpace", "load", "restrict"]
 
 DATASETS: dict[str, Callable[..., FactorDataset]] = {
     "dsprites_like": DSpritesLike,
     "shapes3d_like": Shapes3DLike,
     "dsprites": DSprites,
+}
+
+# Where the files of the official ones come from.
+SOURCES: dict[str, Source] = {
+    "dsprites": dsprites.SOURCE,
 }
 
 

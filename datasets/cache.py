@@ -4,6 +4,7 @@ The folder is `DISBENCH_CACHE`, else `~/.cache/disbench`. A file is an npz becau
 damaged one is noticed, and its name carries the version of what it holds, so an outdated one is never read.
 """
 
+import io
 import logging
 import os
 import tempfile
@@ -60,11 +61,17 @@ def _read(path: Path) -> NDArray[Any] | None:
 
 
 def _write(path: Path, array: NDArray[Any]) -> None:
-    """Write whole or not at all: a process that reads meanwhile sees the old file or the new one."""
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, array=array)
+    write_whole(path, buffer.getvalue())
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all: a process that reads meanwhile sees the old file or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as partial:
         try:
-            np.savez_compressed(partial, array=array)
+            partial.write(content)
             partial.close()
             Path(partial.name).replace(path)
         except BaseException:

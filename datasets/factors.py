@@ -15,13 +15,16 @@ import torch
 
 
 def check_indices(indices: torch.Tensor, length: int) -> None:
-    """Raise unless `indices` is a 1-d int64 tensor (TypeError) of values in 0..length-1 (IndexError)."""
+    """Raise unless `indices` is a 1-d int64 tensor (TypeError) of values in 0..length-1 (IndexError).
+
+    Values are only looked at on the CPU: on an accelerator that would wait for everything it has still to do.
+    """
     if indices.dtype != torch.int64 or indices.ndim != 1:
         raise TypeError(
             f"Indices need to be a 1-d int64 tensor, got {indices.dtype} of shape {tuple(indices.shape)}. "
             "Use torch.tensor([...], dtype=torch.int64)."
         )
-    if indices.numel() == 0:
+    if indices.numel() == 0 or indices.device.type != "cpu":
         return
     low, high = int(indices.min()), int(indices.max())
     if low < 0 or high >= length:
@@ -79,19 +82,22 @@ class FactorDataset(ABC):
     """Images by index with their factors. Held in memory, mapped, packed or rendered: the caller cannot tell.
 
     `name` is the key in `DATASETS`. `version` changes whenever a picture changes: the renderer's version, or a hash of
-    the file. `provenance` says whose pictures they are. `space` names the factors and their numbers of values.
-    `image_shape` is (C, H, W).
+    the file. `provenance` says whose pictures they are: the published files', rendered here, or the user's own. `space`
+    names the factors and their numbers of values. `image_shape` is (C, H, W).
 
-    A set is a full grid in C order (`is_grid`) unless it says otherwise; one that is not a grid overrides `is_grid`,
-    `__len__` and `factors`.
+    A set is a full grid in C order unless it has `labels`, the value indices (N, K) of each of its rows in any integer type.
     """
 
     name: str
     version: str
-    provenance: Literal["official", "procedural"]
+    provenance: Literal["official", "procedural", "own"]
     space: FactorSpace
     image_shape: tuple[int, int, int]
-    is_grid: bool = True
+    labels: torch.Tensor | None = None
+
+    @property
+    def is_grid(self) -> bool:
+        return self.labels is None
 
     @property
     def factor_names(self) -> tuple[str, ...]:
@@ -102,11 +108,21 @@ class FactorDataset(ABC):
         return self.space.sizes
 
     def __len__(self) -> int:
-        return len(self.space)
+        return len(self.space) if self.labels is None else len(self.labels)
 
     def factors(self, indices: torch.Tensor) -> torch.Tensor:
         """Value indices (B, K), int64, of the rows `indices` (B,), int64. Raises IndexError outside 0..len-1."""
-        return self.space.factors(indices)
+        if self.labels is None:
+            return self.space.factors(indices)
+        check_indices(indices, len(self.labels))
+        return self.labels[indices.to(self.labels.device)].to(indices.device, torch.int64)
+
+    def place(self, device: torch.device) -> torch.device:
+        """Where `batch` is best given its indices when images are needed on `device`.
+
+        `device` itself for sets that are drawn there or that fit into its memory, which this call moves there; else the CPU.
+        """
+        return device
 
     @abstractmethod
     def batch(self, indices: torch.Tensor) -> torch.Tensor:
@@ -139,6 +155,9 @@ class RestrictedDataset(FactorDataset):
         values = indices.new_tensor(self._first).repeat(len(indices), 1)
         values[:, self._kept] += self.space.factors(indices)
         return self._parent.space.indices(values)
+
+    def place(self, device: torch.device) -> torch.device:
+        return self._parent.place(device)
 
     def batch(self, indices: torch.Tensor) -> torch.Tensor:
         return self._parent.batch(self.parent_indices(indices))

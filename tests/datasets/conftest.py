@@ -1,46 +1,25 @@
-"""A small file in the official dSprites layout, and one geometry cache for all tests."""
+"""A small file in the official dSprites layout, and one cache for all tests."""
 
+import functools
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
-import numpy as np
+import layout_dsprites
 import pytest
-import torch
 
 from disbench.datasets import FactorDataset, load
-from disbench.datasets.dsprites import FILE_NAME
-
-SMALL = {"scale": "0-1", "orientation": "0-3", "position_x": "0-2", "position_y": "0-4"}
 
 
 @pytest.fixture(scope="session")
 def sprites() -> FactorDataset:
     """360 drawn sprites, the content of the small official file."""
-    return load("dsprites_like", select=SMALL)
+    return load("dsprites_like", select=layout_dsprites.SELECT)
 
 
 @pytest.fixture
-def write_official(tmp_path: Path, sprites: FactorDataset) -> Callable[..., Path]:
-    """Writes the small file under tmp_path/dsprites, with keys replaced, or left out where they are None."""
-
-    def write(*, save: Callable[..., None] = np.savez_compressed, **changes: Any) -> Path:
-        rows = torch.arange(len(sprites))
-        factors = sprites.factors(rows).numpy()
-        classes = np.concatenate([np.zeros_like(factors[:, :1]), factors], axis=1)
-        content: dict[str, Any] = {
-            "metadata": np.array({"title": "a pickle, as in the official file"}, dtype=object),
-            "imgs": (sprites.batch(rows)[:, 0] // 255).numpy(),
-            "latents_classes": classes,
-            "latents_values": classes.astype(np.float64),
-        }
-        content.update(changes)
-        path = tmp_path / "dsprites" / FILE_NAME
-        path.parent.mkdir(exist_ok=True)
-        save(path, **{key: value for key, value in content.items() if value is not None})
-        return path
-
-    return write
+def write_official(tmp_path: Path) -> Callable[..., Path]:
+    """Writes the small dSprites file under tmp_path."""
+    return functools.partial(layout_dsprites.write, tmp_path)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,20 +1,18 @@
 """What every dataset promises, for every dataset."""
 
-from collections.abc import Callable
 from pathlib import Path
 
+import layouts
 import pytest
 import torch
 
-from disbench.datasets import DATASETS, FactorDataset, load
-
-ON_DISK = {"dsprites"}  # these get the small file of the fixture
+from disbench.datasets import DATASETS, SOURCES, FactorDataset, load
 
 
 @pytest.fixture(params=DATASETS)
-def dataset(request: pytest.FixtureRequest, tmp_path: Path, write_official: Callable[..., Path]) -> FactorDataset:
-    if request.param in ON_DISK:
-        write_official()
+def dataset(request: pytest.FixtureRequest, tmp_path: Path) -> FactorDataset:
+    if request.param in SOURCES:
+        layouts.write(request.param, tmp_path)
     return load(request.param, tmp_path)
 
 

@@ -1,0 +1,166 @@
+"""Images as one array of bytes: converted once, then fetched in whole batches on whatever device they are needed.
+
+A conversion is a folder in the cache, `<name>-<first digits of the source's sha256>`, that holds `images.npy`,
+uncompressed, and `meta.json`. It is made under another name and renamed when it is whole, by one process at a time.
+"""
+
+import errno
+import json
+import logging
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from filelock import FileLock
+from numpy.typing import NDArray
+
+from disbench.datasets.cache import cache_folder
+from disbench.datasets.factors import check_indices
+from disbench.datasets.files import checksum
+
+_log = logging.getLogger(__name__)
+
+FORMAT = 1  # of a conversion's folder; another number makes all of them anew
+HELD_BYTES = 2**30  # arrays up to this size are read into memory, larger ones stay mapped
+ACCELERATOR_SHARE = 0.5  # of an accelerator's free memory that images may take
+
+Create = Callable[[tuple[int, ...]], NDArray[np.uint8]]
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """A finished conversion: its bytes, mapped read-only, and the facts that its maker noted."""
+
+    folder: Path
+    images: NDArray[np.uint8]
+    facts: dict[str, Any]
+
+
+def converted(name: str, source_sha256: str, make: Callable[[Create], dict[str, Any]]) -> Conversion:
+    """The conversion of a source, made by `make` where there is none yet.
+
+    `name` names the set and every choice that decides the bytes, such as a crop. `make(create)` calls `create(shape)` once
+    for the array (mapped, writable) that it fills, and returns facts that JSON can hold. Where it raises, nothing is left.
+
+    Raises OSError where the cache folder cannot be written or the disk is full.
+    """
+    cache = cache_folder()
+    folder = cache / f"{name}-{source_sha256[:16]}"
+    found = _open(folder, source_sha256)
+    if found is not None:
+        return found
+    cache.mkdir(parents=True, exist_ok=True)
+    with FileLock(cache / f".{folder.name}.lock"):
+        found = _open(folder, source_sha256)  # another process may have made it while this one waited
+        if found is not None:
+            return found
+        _log.info("Converting %s once, into %s", name, folder)
+        for stale in cache.glob(f".{folder.name}.*/"):  # of a process that was killed: nobody else is at work here
+            shutil.rmtree(stale, ignore_errors=True)
+        partial = Path(tempfile.mkdtemp(dir=cache, prefix=f".{folder.name}."))
+        try:
+            _make(partial, source_sha256, make)
+            shutil.rmtree(folder, ignore_errors=True)  # of another format, or damaged
+            partial.rename(folder)
+        except BaseException:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
+    found = _open(folder, source_sha256)
+    if found is None:
+        raise OSError(f"{folder} was written and cannot be read back.")
+    return found
+
+
+def _make(folder: Path, source_sha256: str, make: Callable[[Create], dict[str, Any]]) -> None:
+    path = folder / "images.npy"
+    created: list[NDArray[np.uint8]] = []
+
+    def create(shape: tuple[int, ...]) -> NDArray[np.uint8]:
+        needed, free = int(np.prod(shape, dtype=np.int64)), shutil.disk_usage(folder).free
+        if needed > free:
+            raise OSError(
+                errno.ENOSPC,
+                f"The conversion needs {needed / 1e9:.1f} GB in {folder.parent} and {free / 1e9:.1f} GB are free. "
+                "Make room, or set DISBENCH_CACHE to a folder with more.",
+            )
+        created.append(np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape))
+        return created[-1]
+
+    facts = make(create)
+    (array,) = created
+    shape = list(array.shape)
+    array.flush()  # type: ignore[attr-defined]
+    meta = {"format": FORMAT, "source_sha256": source_sha256, "images_sha256": checksum(path), "shape": shape}
+    (folder / "meta.json").write_text(json.dumps({**meta, "facts": facts}, indent=1) + "\n", encoding="utf-8")
+
+
+def _open(folder: Path, source_sha256: str) -> Conversion | None:
+    """The conversion in `folder`; None where there is none of this source and format, or it is not whole."""
+    try:
+        meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
+        images = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)
+        whole = (
+            meta["format"] == FORMAT
+            and meta["source_sha256"] == source_sha256
+            and images.dtype == np.uint8
+            and list(images.shape) == meta["shape"]
+        )
+        return Conversion(folder, images, meta["facts"]) if whole else None
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        _log.warning("%s is damaged and is made again: %s", folder, error)
+        return None
+
+
+class ImageStore:
+    """Bytes (N, ...) by row, on the device of the rows.
+
+    On the CPU, arrays up to 1 GiB are read into memory, and larger ones stay mapped, so that opening them costs nothing and
+    the operating system keeps what is used. `place` puts the whole array on an accelerator where it takes no more than
+    half of the memory that is free there.
+    """
+
+    def __init__(self, array: NDArray[np.uint8]) -> None:
+        array = np.asarray(array)
+        self._array = np.array(array) if array.nbytes <= HELD_BYTES else array
+        self._resident: torch.Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self._array)
+
+    def place(self, device: torch.device) -> torch.device:
+        """Where `take` wants its rows when the bytes are needed on `device`: there where the array fits, else the CPU."""
+        if device.type == "cpu":
+            return device
+        if self._resident is None or self._resident.device != device:
+            if self._array.nbytes > ACCELERATOR_SHARE * free_memory(device):
+                return torch.device("cpu")
+            self._resident = _to_device(self._array, device)
+        return device
+
+    def take(self, rows: torch.Tensor) -> torch.Tensor:
+        """The rows (B,), int64, as uint8 (B, ...) on their device. Raises IndexError outside 0..N-1."""
+        check_indices(rows, len(self._array))
+        if self._resident is not None and rows.device == self._resident.device:
+            return self._resident[rows]
+        return torch.from_numpy(self._array[rows.cpu().numpy()]).to(rows.device)
+
+
+def free_memory(device: torch.device) -> float:
+    """Free bytes of an accelerator; 0 where torch cannot tell."""
+    return float(torch.cuda.mem_get_info(device)[0]) if device.type == "cuda" else 0.0
+
+
+def _to_device(array: NDArray[np.uint8], device: torch.device) -> torch.Tensor:
+    """Copied in pieces of 256 MB, so that a mapped array is never in memory twice."""
+    resident = torch.empty(array.shape, dtype=torch.uint8, device=device)
+    rows = max(1, 2**28 // max(1, array[0].nbytes))
+    for start in range(0, len(array), rows):
+        resident[start : start + rows] = torch.from_numpy(np.array(array[start : start + rows])).to(device)
+    return resident
