@@ -43,7 +43,7 @@ def encode(method: VAE, dataset: FactorDataset, rows: torch.Tensor, device: torc
     """Encode `rows` of a data set."""
     method = method.to(device).eval()
     means, deviations = [], []
-    for chunk in rows.split(CHUNK):
+    for chunk in rows.to(dataset.place(device)).split(CHUNK):
         images = dataset.batch(chunk).to(device).float() / 255
         means.append(method.encode(images).cpu())
         deviations.append(torch.exp(0.5 * method.posterior(images).logvar).cpu())

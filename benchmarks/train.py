@@ -23,10 +23,17 @@ CURVE_POINTS = 100  # of each curve in a record, at most
 LOG_SECONDS = 15.0
 
 
-def minibatches(dataset: FactorDataset, size: int, generator: torch.Generator) -> Iterator[Tensor]:
-    """Endless uint8 minibatches (size, C, H, W): a new random order each epoch, the last incomplete one left out."""
+def minibatches(
+    dataset: FactorDataset, size: int, generator: torch.Generator, device: torch.device | None = None
+) -> Iterator[Tensor]:
+    """Endless uint8 minibatches (size, C, H, W): a new random order each epoch, the last incomplete one left out.
+
+    The order is drawn on the CPU, so it is the same on every machine; the images come from `device`, the CPU by default,
+    where the data set can be there.
+    """
+    where = dataset.place(device or torch.device("cpu"))
     while True:
-        order = torch.randperm(len(dataset), generator=generator)
+        order = torch.randperm(len(dataset), generator=generator).to(where)
         for rows in order[: len(order) // size * size].split(size):
             yield dataset.batch(rows)
 
@@ -46,7 +53,8 @@ class Images(lightning.LightningDataModule):
             )
 
     def train_dataloader(self) -> Iterator[Tensor]:
-        return minibatches(self.dataset, self.size, self.generator)
+        device = self.trainer.strategy.root_device if self.trainer else None
+        return minibatches(self.dataset, self.size, self.generator, device)
 
     def on_after_batch_transfer(self, batch: Tensor, dataloader_idx: int) -> Tensor:
         return batch.float() / 255

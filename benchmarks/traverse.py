@@ -36,13 +36,33 @@ def random_samples(dataset: FactorDataset, rows: int, columns: int, generator: t
 
 
 def factor_sweeps(dataset: FactorDataset, columns: int, generator: torch.Generator) -> NDArray[np.uint8]:
-    """(K, columns, C, H, W): one random image with each factor swept over its whole range in turn."""
-    sizes = torch.tensor(dataset.factor_sizes)
-    strides = torch.cat([sizes.flip(0).cumprod(0).flip(0)[1:], torch.ones(1, dtype=torch.int64)])
+    """(K, columns, C, H, W): a row for each factor.
+
+    On a grid one random image with the factor swept over its whole range, all else equal. Off a grid no two images need
+    agree in all else, so a column shows a random image that has the value.
+    """
+    if not dataset.is_grid:
+        return _examples(dataset, columns, generator)
     start = dataset.factors(torch.randint(len(dataset), (1,), generator=generator))[0]
     rows = []
     for k, size in enumerate(dataset.factor_sizes):
         factors = start.repeat(columns, 1)
         factors[:, k] = torch.linspace(0, size - 1, columns).round().long()
-        rows.append(dataset.batch((factors * strides).sum(1)))
+        rows.append(dataset.batch(dataset.space.indices(factors)))
+    return torch.stack(rows).numpy()
+
+
+def _examples(dataset: FactorDataset, columns: int, generator: torch.Generator) -> NDArray[np.uint8]:
+    order = torch.randperm(len(dataset), generator=generator)
+    factors = dataset.factors(order)
+    rows = []
+    for k in range(len(dataset.factor_sizes)):
+        present = factors[:, k].unique()
+        wanted = present[torch.linspace(0, len(present) - 1, columns).round().long()]  # (columns,), in order
+        chosen = []
+        for value in present.tolist():
+            count = int((wanted == value).sum())
+            having = order[factors[:, k] == value]
+            chosen.append(having[torch.arange(count) % len(having)])
+        rows.append(dataset.batch(torch.cat(chosen)))
     return torch.stack(rows).numpy()

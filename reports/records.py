@@ -66,7 +66,7 @@ class Record(BaseModel):
     detail: dict[str, Any] = Field(default_factory=dict)
     metric_options: dict[str, dict[str, Any]] = Field(default_factory=dict)
     skipped: dict[str, str] = Field(default_factory=dict)
-    provenance: Literal["official", "procedural"] | None = None
+    provenance: Literal["official", "procedural", "own"] | None = None
     factor_names: list[str] = Field(default_factory=list)
     factor_sizes: list[int] = Field(default_factory=list)
     curves: dict[str, list[tuple[int, float]]] = Field(default_factory=dict)
