@@ -44,7 +44,7 @@ def encode(method: VAE, dataset: FactorDataset, rows: torch.Tensor, device: torc
     method = method.to(device).eval()
     means, deviations = [], []
     for chunk in rows.to(dataset.place(device)).split(CHUNK):
-        images = dataset.batch(chunk).to(device).float() / 255
+        images = dataset.batch(chunk).to(device).float().div_(255)
         means.append(method.encode(images).cpu())
         deviations.append(torch.exp(0.5 * method.posterior(images).logvar).cpu())
     groups = method.groups()

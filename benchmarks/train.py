@@ -57,7 +57,7 @@ class Images(lightning.LightningDataModule):
         return minibatches(self.dataset, self.size, self.generator, device)
 
     def on_after_batch_transfer(self, batch: Tensor, dataloader_idx: int) -> Tensor:
-        return batch.float() / 255
+        return batch.float().div_(255)
 
 
 class Curves(lightning.Callback):

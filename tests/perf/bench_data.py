@@ -35,7 +35,7 @@ class SingleItems(Dataset[torch.Tensor]):
 
     def __getitem__(self, row: int) -> torch.Tensor:
         image = torch.from_numpy(np.array(self.array[row]))
-        return image.float() / 255 if self.floats else image
+        return image.float().div_(255) if self.floats else image
 
 
 def random_rows(length: int) -> list[torch.Tensor]:
@@ -57,7 +57,7 @@ def bench_cache(benchmark: BenchmarkFixture, cached: np.ndarray, held: bool, mon
     if not held:
         monkeypatch.setattr("disbench.datasets.store.HELD_BYTES", 0)
     store, rows = ImageStore(cached), random_rows(ROWS)
-    benchmark(lambda: [store.take(batch).float() / 255 for batch in rows])
+    benchmark(lambda: [store.take(batch).float().div_(255) for batch in rows])
 
 
 @pytest.mark.benchmark(group=GROUP)
