@@ -1,6 +1,19 @@
-"""Property tests draw the same examples on every machine, and a slow machine fails none of them."""
+"""Property tests draw the same examples on every machine, a slow machine fails none of them, and the home is left alone."""
 
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
 from hypothesis import settings
 
 settings.register_profile("same everywhere", deadline=None, derandomize=True)
 settings.load_profile("same everywhere")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def geometry_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A cache of the tests' own, so that they trace the geometries and convert the files themselves, once."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DISBENCH_CACHE", str(folder))
+        yield folder

@@ -5,11 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import layout_dsprites
+import pytest
 
 WRITE: dict[str, Callable[..., Any]] = {
     "dsprites": layout_dsprites.write,
 }
 
 
-def write(name: str, root: Path) -> None:
+def write(name: str, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Write the small file of a dataset under `root`; `monkeypatch` is for readers that know whole files by their size."""
     WRITE[name](root)
