@@ -8,12 +8,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from disbench.datasets import dsprites
+from disbench.datasets import cars3d, dsprites, smallnorb
+from disbench.datasets.cars3d import Cars3D
 from disbench.datasets.dsprites import DSprites
 from disbench.datasets.dsprites_like import DSpritesLike
 from disbench.datasets.factors import FactorDataset, FactorSpace, restrict
 from disbench.datasets.files import Source
 from disbench.datasets.shapes3d_like import Shapes3DLike
+from disbench.datasets.smallnorb import SmallNORB
 
 __all__ = ["DATASETS", "SOURCES", "FactorDataset", "FactorSpace", "load", "restrict"]
 
@@ -21,11 +23,15 @@ DATASETS: dict[str, Callable[..., FactorDataset]] = {
     "dsprites_like": DSpritesLike,
     "shapes3d_like": Shapes3DLike,
     "dsprites": DSprites,
+    "cars3d": Cars3D,
+    "smallnorb": SmallNORB,
 }
 
 # Where the files of the official ones come from.
 SOURCES: dict[str, Source] = {
     "dsprites": dsprites.SOURCE,
+    "cars3d": cars3d.SOURCE,
+    "smallnorb": smallnorb.SOURCE,
 }
 
 

@@ -4,11 +4,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import layout_cars3d
 import layout_dsprites
+import layout_smallnorb
 import pytest
 
 WRITE: dict[str, Callable[..., Any]] = {
     "dsprites": layout_dsprites.write,
+    "cars3d": layout_cars3d.write,
+    "smallnorb": layout_smallnorb.write,
 }
 
 
