@@ -5,7 +5,6 @@ in `<root>` itself. The root is an argument, else the environment variable `DISB
 directory.
 """
 
-import errno
 import hashlib
 import logging
 import os
@@ -102,7 +101,7 @@ def sha256_of(path: Path) -> str:
         pass
     if path.is_dir():
         digest = hashlib.sha256()
-        for file in sorted(path.iterdir()):
+        for file in sorted(entry for entry in path.iterdir() if entry.is_file()):
             digest.update(checksum(file).encode())
         found = digest.hexdigest()
     else:
@@ -122,10 +121,13 @@ def checksum(path: Path, algorithm: str = "sha256") -> str:
 
 @contextmanager
 def explained(path: Path, what: str, advice: str) -> Iterator[None]:
-    """Turn what zip, zlib, HDF5 and numpy say about a damaged file into one ValueError that names it and what to do."""
+    """Turn what zip, zlib, HDF5 and numpy say about a damaged file into one ValueError that names it and what to do.
+
+    Errors of the operating system pass: a full disk or a cache that cannot be written is not the file's fault.
+    """
     try:
         yield
-    except (ValueError, KeyError, EOFError, TypeError, OSError, zipfile.BadZipFile, zlib.error) as error:
-        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+    except (ValueError, KeyError, EOFError, TypeError, RuntimeError, OSError, zipfile.BadZipFile, zlib.error) as error:
+        if isinstance(error, OSError) and error.errno is not None:  # HDF5 raises OSErrors of its own, without a number
             raise
         raise ValueError(f"{path} is not a readable {what} file: {error}. {advice}") from error

@@ -29,12 +29,14 @@ def keys(path: Path) -> list[str]:
 
 
 def small_array(path: Path, key: str) -> NDArray[Any]:
-    """An array read whole. Raises ValueError for one of Python objects: a pickle is never opened."""
+    """An array read whole. Raises ValueError for one of Python objects, a pickle is never opened, and for any other member."""
     check_zip(path)
     with np.load(path, allow_pickle=False) as archive:
         if key not in archive.files:
             raise ValueError(f"it lacks {key} and has {', '.join(archive.files)}")
         array: NDArray[Any] = archive[key]
+        if not isinstance(array, np.ndarray):
+            raise ValueError(f"{key} is not an array")  # numpy gives the bytes of a member that it does not know
         return array
 
 

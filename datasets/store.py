@@ -7,6 +7,7 @@ uncompressed, and `meta.json`. It is made under another name and renamed when it
 import errno
 import json
 import logging
+import os
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -89,6 +90,10 @@ def _make(folder: Path, source_sha256: str, make: Callable[[Create], dict[str, A
                 "Make room, or set DISBENCH_CACHE to a folder with more.",
             )
         created.append(np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape))
+        if hasattr(os, "posix_fallocate"):
+            # A disk or a quota that is used up later would end the process: a mapped page cannot report it.
+            with path.open("r+b") as file:
+                os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
         return created[-1]
 
     facts = make(create)
@@ -138,6 +143,7 @@ class ImageStore:
         """Where `take` wants its rows when the bytes are needed on `device`: there where the array fits, else the CPU."""
         if device.type == "cpu":
             return device
+        device = torch.empty(0, device=device).device  # "cuda" is one of "cuda:0", "cuda:1", ...
         if self._resident is None or self._resident.device != device:
             if self._array.nbytes > ACCELERATOR_SHARE * free_memory(device):
                 return torch.device("cpu")
@@ -146,10 +152,12 @@ class ImageStore:
 
     def take(self, rows: torch.Tensor) -> torch.Tensor:
         """The rows (B,), int64, as uint8 (B, ...) on their device. Raises IndexError outside 0..N-1."""
-        check_indices(rows, len(self._array))
         if self._resident is not None and rows.device == self._resident.device:
+            check_indices(rows, len(self._array))
             return self._resident[rows]
-        return torch.from_numpy(self._array[rows.cpu().numpy()]).to(rows.device)
+        here = rows.cpu()
+        check_indices(here, len(self._array))  # after the move: the values of rows on an accelerator are not looked at
+        return torch.from_numpy(self._array[here.numpy()]).to(rows.device)
 
 
 def free_memory(device: torch.device) -> float:

@@ -1,0 +1,125 @@
+"""The official 3DShapes file.
+
+C. Burgess, H. Kim, "3D Shapes Dataset", 2018, https://github.com/google-deepmind/3d-shapes (Apache-2.0); made for H. Kim,
+A. Mnih, "Disentangling by Factorising", arXiv:1802.05983. The file is HDF5 with `images` u8 (N, 64, 64, 3) and `labels`
+f64 (N, 6). A chunk of `images` holds one channel of 4x4 pixels of 15,000 images, so a single image takes the decompression
+of 768 chunks, 184 MB: the file is converted once, along its chunks, and not read again.
+"""
+
+import logging
+import math
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from disbench.datasets.factors import FactorDataset, FactorSpace
+from disbench.datasets.files import OfficialFile, Source, explained, find, sha256_of
+from disbench.datasets.store import Create, ImageStore, converted
+
+_log = logging.getLogger(__name__)
+
+FILE_NAME = "3dshapes.h5"
+SOURCE = Source(
+    name="shapes3d",
+    homepage="https://github.com/google-deepmind/3d-shapes",
+    licence="Apache-2.0",
+    folders=("3dshapes", "shapes3d"),
+    files=(
+        OfficialFile(
+            FILE_NAME,
+            (f"https://storage.googleapis.com/3d-shapes/{FILE_NAME}",),
+            "sha256:0a0f6ed98baff276a50f3a081a7434d788da63cb135a98189b2a5b5769be1785",
+            size=267_573_662,
+        ),
+    ),
+    stand_in="shapes3d_like",
+)
+COLUMNS = ("floor_hue", "wall_hue", "object_hue", "scale", "shape", "orientation")
+SIDE = 64
+CHANNELS = 3
+ROWS_A_SLAB = 15_000  # those of one chunk; a slab of one channel takes 61 MB
+
+
+class Shapes3D(FactorDataset):
+    """10 floor, wall and object hues x 8 scales x 4 shapes x 15 orientations of a room with one solid; images (3, 64, 64).
+
+    Hues are 0, .1 .. .9 of the hue circle, scales .75 .. 1.25 (the published text says 0 .. 1), orientations -30 .. 30
+    degrees; shapes are cube, cylinder, sphere and capsule. The converted images take 5.9 GB in the cache folder.
+    """
+
+    name = "shapes3d"
+    provenance = "official"
+    image_shape = (CHANNELS, SIDE, SIDE)
+
+    def __init__(self, root: str | Path | None = None) -> None:
+        """Read `<root>/3dshapes/<file>`, `<root>/shapes3d/<file>` or `<root>/<file>`; root is `DISBENCH_DATA`, else `./Data`.
+
+        Raises FileNotFoundError that says how to get the file, ValueError for a file that is damaged or does not have the
+        official layout, and OSError where the disk is full. A smaller grid in that layout is read too: its factors are the
+        columns of `labels` with more than one value.
+        """
+        path = find(root, SOURCE, FILE_NAME)
+        with explained(path, "3DShapes", f"Delete it and fetch it again: disbench data download {SOURCE.name}"):
+            sha256 = sha256_of(path)
+            conversion = converted(self.name, sha256, lambda create: _convert(path, create))
+        self.version = f"sha256-{sha256[:12]}"
+        self.space = FactorSpace(tuple(conversion.facts["names"]), tuple(conversion.facts["sizes"]))
+        self._images = ImageStore(conversion.images)
+
+    def place(self, device: torch.device) -> torch.device:
+        return self._images.place(device)
+
+    def batch(self, indices: torch.Tensor) -> torch.Tensor:
+        return self._images.take(indices)
+
+
+def _array(file: h5py.File, key: str) -> h5py.Dataset:
+    """An array whose bytes lie in this very file: HDF5 can make those of any other file look like a part of it."""
+    names = list(file)
+    if key not in names:
+        raise ValueError(f"it lacks {key} and has {', '.join(names)}")
+    array = file[key] if isinstance(file.get(key, getlink=True), h5py.HardLink) else None
+    if not isinstance(array, h5py.Dataset) or array.external or array.is_virtual:
+        raise ValueError(f"{key} needs to be an array in the file itself, got a group or a reference to something else")
+    return array
+
+
+def _grid_of(labels: NDArray[np.float64]) -> FactorSpace:
+    """The grid whose rows in C order are exactly `labels` (N, 6), without the factors of one value.
+
+    The values of a factor are the distinct numbers of its column in ascending order.
+    """
+    values = [np.unique(column, return_inverse=True) for column in labels.T]
+    sizes = tuple(len(distinct) for distinct, _ in values)
+    whole = bool(np.isfinite(labels).all()) and math.prod(sizes) == len(labels)
+    expected = np.indices(sizes).reshape(len(sizes), -1) if whole else None
+    if expected is None or not np.array_equal([indices for _, indices in values], expected):
+        raise ValueError(f"its {len(labels)} labels are not the grid {'x'.join(map(str, sizes))} in C order")
+    kept = [column for column, size in enumerate(sizes) if size > 1]
+    return FactorSpace(tuple(COLUMNS[column] for column in kept), tuple(sizes[column] for column in kept))
+
+
+def _convert(path: Path, create: Create) -> dict[str, Any]:
+    """`images` as (N, 3, 64, 64). Each chunk is decompressed once, because a slab is one channel of a whole row of chunks."""
+    # Without a lock, which some network file systems refuse: nobody writes to the file.
+    with h5py.File(path, "r", locking=False) as file:
+        labels, images = _array(file, "labels"), _array(file, "images")
+        if labels.dtype != np.float64 or labels.ndim != 2 or labels.shape[1] != len(COLUMNS) or not len(labels):
+            raise ValueError(f"labels needs to be float64 (N, {len(COLUMNS)}), got {labels.dtype} {labels.shape}")
+        rows = len(labels)
+        if images.dtype != np.uint8 or images.shape != (rows, SIDE, SIDE, CHANNELS):
+            raise ValueError(
+                f"images needs to be uint8 ({rows}, {SIDE}, {SIDE}, {CHANNELS}), got {images.dtype} {images.shape}"
+            )
+        space = _grid_of(labels[()])
+        target = create((rows, CHANNELS, SIDE, SIDE))
+        for start in range(0, rows, ROWS_A_SLAB):
+            stop = min(start + ROWS_A_SLAB, rows)
+            for channel in range(CHANNELS):
+                target[start:stop, channel] = images[start:stop, :, :, channel]
+            _log.info("3DShapes: %d of %d images are converted", stop, rows)
+    return {"names": list(space.names), "sizes": list(space.sizes)}
