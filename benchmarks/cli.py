@@ -17,11 +17,12 @@ from rich.table import Table
 
 from disbench.baselines.vae import VAE
 from disbench.benchmarks import METHODS
+from disbench.benchmarks.data_cli import data_app
 from disbench.benchmarks.encode import Codes, encode, read_table, scored_rows
+from disbench.benchmarks.options import DataDir, DatasetOptions, Select, assignments, console, fail
 from disbench.benchmarks.run import existing_record, run_suite, run_trial
 from disbench.benchmarks.score import Scores
 from disbench.benchmarks.score import score as score_table
-from disbench.benchmarks.seeds import generator_for
 from disbench.benchmarks.suite import (
     DEFAULT_METRICS,
     check_method,
@@ -30,8 +31,9 @@ from disbench.benchmarks.suite import (
     suite_names,
 )
 from disbench.benchmarks.train import load_checkpoint
-from disbench.benchmarks.traverse import factor_sweeps, latent_traversals, random_samples
-from disbench.datasets import DATASETS, load
+from disbench.benchmarks.traverse import latent_traversals
+from disbench.datasets import load
+from disbench.datasets import names as dataset_names
 from disbench.metrics import METRICS
 from disbench.reports.figures import image_grid, png
 from disbench.reports.records import Record, Trial
@@ -43,23 +45,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Compare disentanglement methods: train, score, and show them. Start with: disbench run quick",
 )
-data_app = typer.Typer(no_args_is_help=True, help="Look at the data sets.")
 app.add_typer(data_app, name="data")
-console = Console()
 
-DataDir = Annotated[
-    str | None, typer.Option("--data-dir", help="Folder of official files. Default: $DISBENCH_DATA, else ./Data.")
-]
 MetricNames = Annotated[str, typer.Option("--metrics", help="Comma-separated names; see `disbench list metrics`.")]
-Select = Annotated[
-    list[str] | None, typer.Option("--select", help="Restrict a factor: scale=2 or position_x=6-25. Repeatable.")
-]
-
-
-def fail(message: object) -> typer.Exit:
-    """Say what was wrong and leave with status 2."""
-    Console(stderr=True, soft_wrap=True).print(f"[bold red]Error:[/] {str(message).replace('[', chr(92) + '[')}")
-    return typer.Exit(2)
 
 
 def metric_options(names: str) -> dict[str, dict[str, Any]]:
@@ -68,17 +56,6 @@ def metric_options(names: str) -> dict[str, dict[str, Any]]:
     if unknown or not wanted:
         raise fail(f"Unknown metric {', '.join(unknown) or '(none given)'}. Known: {', '.join(METRICS)}.")
     return {name: {} for name in wanted}
-
-
-def assignments(words: list[str] | None) -> dict[str, Any]:
-    """key=value words as a dict, values read as YAML reads them."""
-    found = {}
-    for word in words or []:
-        key, equals, value = word.partition("=")
-        if not equals:
-            raise fail(f"expected key=value, got {word!r}.")
-        found[key.strip()] = yaml.safe_load(value)
-    return found
 
 
 def print_scores(found: Scores) -> None:
@@ -129,32 +106,8 @@ def list_(what: Annotated[str, typer.Argument(help="methods, metrics, datasets, 
                     f"  {name} {'↑' if metric.higher_is_better else '↓'} {metric.definition}", highlight=False
                 )
         else:
-            for name in DATASETS if kind == "datasets" else suite_names():
+            for name in dataset_names() if kind == "datasets" else suite_names():
                 console.print(f"  {name}", highlight=False)
-
-
-@data_app.command()
-def preview(
-    name: str,
-    out: Annotated[Path, typer.Option(help="Folder for the two pictures.")] = Path("runs/preview"),
-    select: Select = None,
-    data_dir: DataDir = None,
-    seed: int = 0,
-) -> None:
-    """Write two pictures: random samples, and every factor swept in turn."""
-    try:
-        dataset = load(name, data_dir, select=assignments(select))
-    except (ValueError, OSError) as error:
-        raise fail(error) from error
-    out.mkdir(parents=True, exist_ok=True)
-    generator = generator_for(name, seed, "preview")
-    samples = random_samples(dataset, 6, 10, generator)
-    sweeps = factor_sweeps(dataset, 10, generator)
-    labels = [f"{factor} ({size})" for factor, size in zip(dataset.factor_names, dataset.factor_sizes, strict=True)]
-    for kind, images, rows in (("samples", samples, [""] * len(samples)), ("sweeps", sweeps, labels)):
-        path = out / f"{name}-{kind}.png"
-        path.write_bytes(png(image_grid(images, rows, title=f"{name} ({dataset.provenance}): {kind}")))
-        print(path)
 
 
 def trial_from(content: dict[str, Any]) -> dict[str, Any]:
@@ -180,6 +133,7 @@ def train(
     rows: Annotated[int | None, typer.Option(help="Rows encoded and scored, at most.")] = None,
     sets: Annotated[list[str] | None, typer.Option("--set", help="A hyperparameter, key=value. Repeatable.")] = None,
     select: Select = None,
+    options: DatasetOptions = None,
     config: Annotated[
         Path | None, typer.Option("-c", "--config", help="YAML with these names; options here win.")
     ] = None,
@@ -195,8 +149,9 @@ def train(
         given |= {"precision": precision, "rows": rows}
         fields |= {key: value for key, value in given.items() if value is not None}
         fields["hparams"] = {**fields["hparams"], **assignments(sets)}
+        fields["dataset_options"] = {**fields.get("dataset_options", {}), **assignments(options)}
         if select:
-            fields["dataset_options"] = {**fields.get("dataset_options", {}), "select": assignments(select)}
+            fields["dataset_options"]["select"] = assignments(select)
         missing = [f"--{key}" for key in ("method", "dataset", "steps") if key not in fields]
         if missing:
             raise fail(f"{', '.join(missing)} must be given, here or in the YAML.")
@@ -289,7 +244,7 @@ def run(
 ) -> None:
     """Run a suite, then print its table and the path of its page. Run the same command again to go on after a stop."""
     try:
-        records = list(run_suite(load_suite(suite), out, data_dir))
+        records = list(run_suite(load_suite(suite, data_dir), out, data_dir))
     except (ValueError, OSError) as error:
         raise fail(error) from error
     except (KeyboardInterrupt, SystemExit):

@@ -1,5 +1,6 @@
 """Run trials, each to a folder with a record. A finished trial is not run again; a failing one does not stop the rest."""
 
+import json
 import logging
 import shlex
 import time
@@ -33,8 +34,11 @@ def reproducing_command(trial: Trial, metrics: MetricOptions) -> str:
     words += ["--rows", str(trial.rows), "--metrics", ",".join(metrics)]
     for name, value in trial.hparams.items():
         words += ["--set", f"{name}={value}"]
-    for name, value in trial.dataset_options.get("select", {}).items():
-        words += ["--select", f"{name}={value}"]
+    for name, value in trial.dataset_options.items():
+        if name == "select":
+            words += [word for factor, values in value.items() for word in ("--select", f"{factor}={values}")]
+        else:
+            words += ["--option", f"{name}={value if isinstance(value, str) else json.dumps(value)}"]
     return shlex.join([*words, "--out", "runs"])
 
 

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from disbench.baselines.vae import VAE
 from disbench.benchmarks import METHODS
-from disbench.datasets import DATASETS
+from disbench.datasets import check_name
 from disbench.metrics import METRICS
 from disbench.reports.records import Trial
 
@@ -54,9 +54,8 @@ class DatasetEntry(Strict):
 
     @field_validator("name")
     @classmethod
-    def known(cls, name: str) -> str:
-        if name not in DATASETS:
-            raise ValueError(f"Unknown dataset {name!r}. Known: {', '.join(DATASETS)}.")
+    def known(cls, name: str, info: ValidationInfo) -> str:
+        check_name(name, (info.context or {}).get("root"))
         return name
 
 
@@ -114,8 +113,8 @@ class Suite(Strict):
         ]
 
 
-def load_suite(name_or_path: str) -> Suite:
-    """A suite that comes with disbench, by name, or a YAML file of yours, by path."""
+def load_suite(name_or_path: str, root: str | None = None) -> Suite:
+    """A suite that comes with disbench, by name, or a YAML file of yours, by path; `root` holds imported data sets."""
     path = SUITES / f"{name_or_path}.yaml"
     if not path.exists():
         path = Path(name_or_path)
@@ -124,7 +123,7 @@ def load_suite(name_or_path: str) -> Suite:
     content = yaml.safe_load(path.read_text(encoding="utf-8"))
     if not isinstance(content, dict):
         raise ValueError(f"{path} must hold a mapping with name, datasets, methods, seeds and steps.")
-    return Suite.model_validate(content)
+    return Suite.model_validate(content, context={"root": root})
 
 
 def suite_names() -> list[str]:

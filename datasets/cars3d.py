@@ -37,6 +37,7 @@ SOURCE = Source(
             FILE_NAME, (f"http://www.scottreed.info/files/{FILE_NAME}",), "md5:4e866a7919c1beedf53964e6f7a23686"
         ),
     ),
+    images=17_568,
 )
 ELEVATIONS, AZIMUTHS = 4, 24
 MESH_SHAPE = (128, 128, 3, AZIMUTHS, ELEVATIONS)

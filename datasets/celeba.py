@@ -51,6 +51,7 @@ SOURCE = Source(
         f"Img, {ATTRIBUTES} out of Anno and {PARTITION} out of Eval, and put all three into the folder celeba."
     ),
     stand_in="faces_like",
+    images=202_599,
 )
 SPLITS = ("train", "valid", "test")  # by their numbers in the partition file
 PREVALENCE = (0.05, 0.95)

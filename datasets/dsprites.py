@@ -26,6 +26,7 @@ SOURCE = Source(
     folders=("dsprites",),
     files=(OfficialFile(FILE_NAME, (URL,), "md5:7da33b31b13a06f4b04a70402ce90c2e"),),
     stand_in="dsprites_like",
+    images=737_280,
 )
 COLUMNS = ("color", "shape", "scale", "orientation", "position_x", "position_y")
 SIDE = 64

@@ -39,7 +39,8 @@ class Source:
 
     `folders`, relative to the root, are searched in order; a download is put into the first. `restricted` means that the
     licence asks something of the user, who has to agree to it before a download. `manual` says how a person gets the files
-    where a program cannot. `stand_in` names the procedural set of the same factors, if there is one.
+    where a program cannot. `stand_in` names the procedural set of the same factors, if there is one. `images` is how many the
+    published set has.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Source:
     restricted: bool = False
     manual: str = ""
     stand_in: str = ""
+    images: int | None = None
 
 
 def data_root(root: str | Path | None = None) -> Path:

@@ -53,6 +53,7 @@ def _source(variant: str, file: OfficialFile, manual: str = "") -> Source:
         files=(file,),
         manual=manual,
         stand_in="mpi3d_like",
+        images=ROWS[variant],
     )
 
 
@@ -82,7 +83,8 @@ SOURCES: dict[str, Source] = {
 
 
 class MPI3D(FactorDataset):
-    """A robot arm that holds an object: 6 colours x 6 shapes x 2 sizes x 3 camera heights x 3 backgrounds x 40 x 40 angles.
+    """A robot arm that holds an object: 6 colours x 6 shapes x 2 sizes x 3 camera heights x 3 backgrounds x 40 x 40 angles;
+    `complex` has 4 colours and 4 shapes.
 
     Images are (3, 64, 64). `toy` and `realistic` are rendered, `real` is photographed; `complex` shows 4 everyday objects in
     4 colours, photographed. Where the array was stored uncompressed in the npz it is mapped there and takes no more room.

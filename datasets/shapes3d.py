@@ -37,6 +37,7 @@ SOURCE = Source(
         ),
     ),
     stand_in="shapes3d_like",
+    images=480_000,
 )
 COLUMNS = ("floor_hue", "wall_hue", "object_hue", "scale", "shape", "orientation")
 SIDE = 64

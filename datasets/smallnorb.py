@@ -43,6 +43,7 @@ SOURCE = Source(
     folders=("smallnorb", "small_norb"),
     files=tuple(OfficialFile(name, (URL + name,), f"sha256:{sha256}", size) for name, (size, sha256) in FILES.items()),
     restricted=True,
+    images=48_600,
 )
 BYTES, INTEGERS = 0x1E3D4C55, 0x1E3D4C54  # the first four bytes of a file, by the type of its elements
 COLUMNS = ("category", "instance", "elevation", "azimuth", "lighting")

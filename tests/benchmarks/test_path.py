@@ -177,7 +177,7 @@ def test_every_suite_is_valid(name: str) -> None:
     [
         ({"methods": [{"name": "gan"}]}, "Unknown method 'gan'.*beta_tcvae"),
         ({"methods": [{"name": "vae", "hparams": {"beta": 2}}]}, "no hyperparameter beta.*lr"),
-        ({"datasets": [{"name": "mnist"}]}, "Unknown dataset 'mnist'"),
+        ({"datasets": [{"name": "mnist"}]}, "There is no dataset 'mnist'"),
         ({"metrics": {"accuracy": {}}}, "Unknown metric 'accuracy'"),
         ({"step": 3}, "step"),
     ],

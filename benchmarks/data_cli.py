@@ -1,0 +1,298 @@
+"""`disbench data`: which data sets there are, how to get the official ones, and whether what is there is right."""
+
+import inspect
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+from rich.markup import escape
+from rich.table import Column, Table
+
+from disbench.benchmarks.options import DataDir, DatasetOptions, Select, assignments, console, fail
+from disbench.benchmarks.seeds import generator_for
+from disbench.benchmarks.traverse import factor_sweeps, random_samples
+from disbench.datasets import DATASETS, SOURCES, FactorDataset, check_name, load, names
+from disbench.datasets.cache import cache_folder
+from disbench.datasets.download import amount, download, expected_checksums, present
+from disbench.datasets.files import Source, checksum, data_root
+from disbench.datasets.own import import_dataset
+from disbench.reports.figures import image_grid, png
+
+data_app = typer.Typer(
+    no_args_is_help=True,
+    help="The data sets: list them, look at them, fetch the official ones, and check what is there. "
+    "Those named *_like are drawn here and need no download.",
+)
+
+Name = Annotated[str, typer.Argument(help="A data set; see `disbench data list`.", show_default=False)]
+Checksums = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--checksum",
+        help="Expect this content instead of the published one: sha256:... or md5:..., for a set of several files "
+        "FILE=sha256:..., repeatable. For an edition newer than this program, once you have made sure that the authors "
+        "published it (a download of another content names its sha256), and for a file whose checksum is not known here, "
+        "from somebody who has opened it.",
+    ),
+]
+
+
+def checksums_from(words: list[str] | None) -> dict[str, str] | str | None:
+    """The words of --checksum: the checksum of the only file, or some by file name."""
+    if words and len(words) == 1 and "=" not in words[0]:
+        return words[0]
+    found = {}
+    for word in words or []:
+        file, equals, text = word.partition("=")
+        if not equals:
+            raise fail(f"--checksum is given {len(words or [])} times, so each needs to name its file: FILE={word}")
+        found[file] = text
+    return found
+
+
+@data_app.command("list")
+def list_(data_dir: DataDir = None) -> None:
+    """Every data set: whose pictures they are, how many, what a download takes, on which terms, and whether it is here.
+
+    A set counts as here when all its published files are; what was unpacked from them is not counted.
+    """
+    table = Table(Column("name", no_wrap=True), "pictures", "images", "download", "licence", "here")
+    for name in names(data_dir):
+        table.add_row(name, *(escape(text) for text in row_of(name, data_dir)))
+    console.print(table)
+    typer.echo(
+        "* asks something of you: read the terms at the homepage (`disbench data info NAME`), then --accept-license."
+    )
+    typer.echo(f"Official files are looked for in {data_root(data_dir).absolute()}.")
+
+
+def row_of(name: str, data_dir: str | None) -> tuple[str, str, str, str, str]:
+    """Pictures, images, download, licence, here. A set with files is not opened: the first time, that takes minutes."""
+    if name not in SOURCES:
+        try:
+            dataset = load(name, data_dir)
+        except (ValueError, OSError) as error:
+            return "own", "", "none", "", f"damaged: {error}"
+        return dataset.provenance, f"{len(dataset):,}", "none", "", "yes"
+    source = SOURCES[name]
+    images = source.images
+    here = sum(present(data_dir, source, file.name) is not None for file in source.files)
+    presence = {0: "no", len(source.files): "yes"}.get(here, f"{here} of {len(source.files)} files")
+    licence = f"{source.licence} *" if source.restricted else source.licence
+    return "official", f"{images:,}" if images else "", size_of(source), licence, presence
+
+
+def size_of(source: Source) -> str:
+    """What a download of all files takes."""
+    known = sum(file.size or 0 for file in source.files)
+    if not all(file.size for file in source.files):
+        return f"over {amount(known)}" if known else "not known"
+    return amount(known)
+
+
+@data_app.command()
+def info(name: Name, data_dir: DataDir = None) -> None:
+    """What a data set is: its factors, images, version, licence and files.
+
+    An official set whose files are not here is described as far as that goes without them.
+    """
+    try:
+        dataset, missing = load(name, data_dir), None
+    except FileNotFoundError as error:
+        dataset, missing = None, error
+    except (ValueError, OSError) as error:
+        raise fail(error) from error
+    typer.echo(name)
+    described = DATASETS.get(name)
+    if described is not None:
+        typer.echo((inspect.getdoc(getattr(described, "func", described)) or "").partition("\n\n")[0])
+    facts = facts_of(dataset) if dataset is not None else [("pictures", "official")]
+    if name in SOURCES:
+        facts += facts_of_files(SOURCES[name], data_dir)
+    for label, text in facts:
+        typer.echo(f"{label:10}{text}")
+    if missing is not None:
+        typer.echo(f"\n{missing}")
+
+
+def facts_of(dataset: FactorDataset) -> list[tuple[str, str]]:
+    channels, height, width = dataset.image_shape
+    order = "in the order of the grid" if dataset.is_grid else "not the full grid: each has its labels"
+    sizes = zip(dataset.factor_names, dataset.factor_sizes, strict=True)
+    return [
+        ("pictures", dataset.provenance),
+        ("version", dataset.version),
+        ("images", f"{len(dataset):,}, {order}"),
+        ("image", f"{channels} x {height} x {width} bytes"),
+        *(("factor", f"{factor}: {size} values") for factor, size in sizes),
+    ]
+
+
+def facts_of_files(source: Source, data_dir: str | None) -> list[tuple[str, str]]:
+    facts = [
+        ("licence", source.licence + (" (needs --accept-license)" if source.restricted else "")),
+        ("homepage", source.homepage),
+    ]
+    for file in source.files:
+        path = present(data_dir, source, file.name)
+        size = amount(file.size) if file.size else "size not known"
+        facts.append(("file", f"{file.name}, {size}, {file.checksum or 'checksum not known'}"))
+        facts.append(("", "not here" if path is None else f"at {path.absolute()}"))
+    return facts
+
+
+@data_app.command("download")
+def download_(
+    name: Name,
+    data_dir: DataDir = None,
+    accept_license: Annotated[
+        bool, typer.Option("--accept-license", help="You have read the set's terms and agree to them.")
+    ] = False,
+    checksums: Checksums = None,
+) -> None:
+    """Fetch an official data set and compare it with its published checksum.
+
+    What was fetched before a stop, a lost connection or Ctrl-C is kept in the cache ($DISBENCH_CACHE, else ~/.cache/disbench):
+    run the same command again to go on. A file that is there already is compared and never overwritten.
+    """
+    try:
+        check_name(name, data_dir)
+        if name not in SOURCES:
+            typer.echo(f"Nothing needs to be downloaded for {name}: its pictures are drawn here, or are here already.")
+            return
+        paths = download(SOURCES[name], data_dir, accept_license=accept_license, checksum=checksums_from(checksums))
+    except (ValueError, OSError) as error:
+        raise fail(error) from error
+    except KeyboardInterrupt:
+        kept = cache_folder() / "downloads"
+        typer.echo(f"\nStopped. What has come is kept in {kept}; run the same command again to go on.", err=True)
+        raise typer.Exit(130) from None
+    for path in paths:
+        typer.echo(path)
+
+
+@data_app.command()
+def verify(name: Name, data_dir: DataDir = None, checksums: Checksums = None) -> None:
+    """Read every file of a data set anew, compare its checksum, and open the set. Status 1 when anything is wrong.
+
+    The arrays that were converted from the files are compared too. A file whose checksum is not known here is never called ok.
+    """
+    given = checksums_from(checksums)
+    found = []
+    try:
+        check_name(name, data_dir)
+        if name in SOURCES:
+            for status, text in compared_files(SOURCES[name], data_dir, expected_checksums(SOURCES[name], given)):
+                typer.echo(f"{status}: {text}")
+                found.append(status)
+        elif given:
+            raise fail(f"{name} has no files to compare, so --checksum says nothing about it.")
+        for status, text in opened(name, data_dir):
+            typer.echo(f"{status}: {text}")
+            found.append(status)
+    except (ValueError, OSError) as error:
+        raise fail(error) from error
+    if "WRONG" in found:
+        raise typer.Exit(1)
+
+
+def compared_files(source: Source, root: str | None, expected: dict[str, str]) -> Iterator[tuple[str, str]]:
+    """(ok, WRONG, not known or not there, what was compared) of every official file."""
+    for file in source.files:
+        path, wanted = present(root, source, file.name), expected[file.name]
+        if path is None:
+            yield "not there", file.name
+            continue
+        algorithm = wanted.partition(":")[0] or "sha256"
+        got = f"{algorithm}:{checksum(path, algorithm)}"
+        if not wanted:
+            yield "not known", f"{path} has {got}, and there is nothing to compare it with"
+        elif got != wanted:
+            yield "WRONG", f"{path} has {got}, expected {wanted}"
+        else:
+            yield "ok", f"{path} has {got}"
+
+
+def opened(name: str, root: str | None) -> Iterator[tuple[str, str]]:
+    """(ok or WRONG, what was done) of opening a set, reading its ends, and comparing what was converted from its files."""
+    try:
+        dataset = load(name, root)
+        dataset.batch(torch.tensor([0, len(dataset) - 1]))
+    except (ValueError, OSError) as error:
+        yield "WRONG", f"{name} does not open: {error}"
+        return
+    yield "ok", f"{name} opens: {len(dataset):,} images, version {dataset.version}"
+    digits = re.search(r"sha256-([0-9a-f]{12})$", dataset.version)
+    # A conversion's folder is named after what was converted, by the first 16 digits of its sha256.
+    for meta in sorted(cache_folder().glob(f"*-{digits[1]}????/meta.json")) if digits else []:
+        recorded = json.loads(meta.read_text(encoding="utf-8"))["images_sha256"]
+        if checksum(meta.with_name("images.npy")) == recorded:
+            yield "ok", f"{meta.parent} is as it was converted"
+        else:
+            yield "WRONG", f"{meta.parent} has changed since it was converted. Delete it; it is made anew when needed"
+
+
+@data_app.command("import")
+def import_(
+    source: Annotated[
+        Path, typer.Argument(help="A folder of images, or an .npz with `images` and `factors`.", show_default=False)
+    ],
+    name: Annotated[str, typer.Option(help="What it is to be called: small letters, digits and _.")],
+    factors: Annotated[
+        Path | None,
+        typer.Option(
+            help="CSV: a column with each image's path, and one for each factor. Default: the folder's only CSV."
+        ),
+    ] = None,
+    replace: Annotated[bool, typer.Option("--replace", help="Let go of what was imported under this name.")] = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Make a data set of your own images: from then on `--dataset NAME` trains on it, and suites may name it.
+
+    Images of any size become 64x64: the central square, shrunk. A CSV looks like
+
+        file,shape,hue
+        one.png,cube,3
+        two.png,ball,7
+
+    Values are numbers or words. An npz has `images` uint8 (N, H, W) or (N, H, W, 3), integers `factors` (N, K) and, if you like,
+    `factor_names` (K).
+    """
+    folders = {folder.partition("/")[0] for official in SOURCES.values() for folder in official.folders}
+    try:
+        folder = import_dataset(source, name, data_dir, table=factors, replace=replace, reserved={*DATASETS, *folders})
+        dataset = load(name, data_dir)
+    except (ValueError, OSError) as error:
+        raise fail(error) from error
+    typer.echo(folder)
+    for label, text in facts_of(dataset):
+        typer.echo(f"{label:10}{text}")
+
+
+@data_app.command()
+def preview(
+    name: Name,
+    out: Annotated[Path, typer.Option(help="Folder for the two pictures.")] = Path("runs/preview"),
+    select: Select = None,
+    options: DatasetOptions = None,
+    data_dir: DataDir = None,
+    seed: int = 0,
+) -> None:
+    """Write two pictures: random samples, and every factor swept in turn."""
+    try:
+        dataset = load(name, data_dir, select=assignments(select), **assignments(options))
+    except (ValueError, OSError) as error:
+        raise fail(error) from error
+    out.mkdir(parents=True, exist_ok=True)
+    generator = generator_for(name, seed, "preview")
+    samples = random_samples(dataset, 6, 10, generator)
+    sweeps = factor_sweeps(dataset, 10, generator)
+    labels = [f"{factor} ({size})" for factor, size in zip(dataset.factor_names, dataset.factor_sizes, strict=True)]
+    for kind, images, rows in (("samples", samples, [""] * len(samples)), ("sweeps", sweeps, labels)):
+        path = out / f"{name}-{kind}.png"
+        path.write_bytes(png(image_grid(images, rows, title=f"{name} ({dataset.provenance}): {kind}")))
+        typer.echo(path)
