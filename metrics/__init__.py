@@ -8,6 +8,20 @@ from disbench.metrics.irs import irs, irs_detail
 from disbench.metrics.jemmig import jemmig, jemmig_detail
 from disbench.metrics.metric import Metric, NotApplicable
 from disbench.metrics.mig import mig, mig_detail
+from disbench.metrics.dcimig import dcimig, dcimig_detail
+from disbench.metrics.infomec import infoc, infoc_detail, infoe, infoe_detail, infom, infom_detail
+from disbench.metrics.mig_sup import mig_sup, mig_sup_detail
+from disbench.metrics.modularity import modularity, modularity_detail
+from disbench.metrics.rmig import rmig, rmig_detail
+from disbench.metrics.udr import udr, udr_detail
+from disbench.metrics.unsupervised import (
+    gaussian_total_correlation,
+    gaussian_total_correlation_detail,
+    mutual_info_score,
+    mutual_info_score_detail,
+    wasserstein_correlation,
+    wasserstein_correlation_detail,
+)
 from disbench.metrics.reference import as_codes, shuffled
 from disbench.metrics.z_diff import z_diff, z_diff_detail
 from disbench.metrics.z_min_var import factor_vae_detail, factor_vae_score, z_min_var, z_min_var_detail
@@ -73,6 +87,105 @@ METRICS: dict[str, Metric] = {
         source="Do and Tran 2020, arXiv:1908.09961v3; normalised as in Zaidi et al. 2020, arXiv:2012.09276",
         detail=jemmig_detail,
     ),
+    "modularity": Metric(
+        modularity,
+        label="Modularity",
+        higher_is_better=True,
+        bounds=(0.0, 1.0),
+        definition="How far each code is about a single factor: one minus the squared information about the others,"
+        " relative to that about its best; codes in 20 equal-width bins.",
+        source="Ridgeway and Mozer 2018, arXiv:1802.05312, section 3",
+        detail=modularity_detail,
+    ),
+    "dcimig": Metric(
+        dcimig,
+        label="DCIMIG",
+        higher_is_better=True,
+        bounds=(0.0, 1.0),
+        definition="The share of the factors' entropy that the best code of each knows beyond what it knows about any"
+        " other factor; codes in 20 equal-width bins.",
+        source="Sepliarskaia et al. 2019, arXiv:1910.05587",
+        detail=dcimig_detail,
+    ),
+    "mig_sup": Metric(
+        mig_sup,
+        label="MIG-sup",
+        higher_is_better=True,
+        bounds=(0.0, 1.0),
+        definition="Mean over codes of the gap between the best and the second-best factor in information divided by"
+        " the factor's entropy; codes in 20 equal-width bins.",
+        source="Li et al. 2020, arXiv:2002.10549",
+        detail=mig_sup_detail,
+    ),
+    "rmig": Metric(
+        rmig,
+        label="RMIG",
+        higher_is_better=True,
+        bounds=(0.0, 1.0),
+        definition="MIG over the codes' posterior distribution, in 100 bins over four standard deviations on either"
+        " side of the mean.",
+        source="Do and Tran 2020, arXiv:1908.09961v3",
+        detail=rmig_detail,
+    ),
+    "infom": Metric(
+        infom,
+        label="InfoM",
+        higher_is_better=True,
+        bounds=(0.0, 1.0),
+        definition="The largest share that one factor has in what a code knows, averaged over active codes and scaled"
+        " so that equal shares score 0.",
+        source="Hsu et al. 2023, arXiv:2305.18378",
+        detail=infom_detail,
+    ),
+    "infoe": Metric(
+        infoe,
+        label="InfoE",
+        higher_is_better=True,
+        bounds=(0.0, 1.0),
+        definition="The share of a factor's entropy that a logistic regression on all codes removes, averaged over"
+        " factors.",
+        source="Hsu et al. 2023, arXiv:2305.18378",
+        detail=infoe_detail,
+    ),
+    "infoc": Metric(
+        infoc,
+        label="InfoC",
+        higher_is_better=True,
+        bounds=(0.0, 1.0),
+        definition="The largest share that one active code has in what is known of a factor, averaged over factors and"
+        " scaled so that equal shares score 0.",
+        source="Hsu et al. 2023, arXiv:2305.18378",
+        detail=infoc_detail,
+    ),
+    "gaussian_total_correlation": Metric(
+        gaussian_total_correlation,
+        label="Total correlation",
+        higher_is_better=False,
+        bounds=(0.0, float("inf")),
+        definition="Total correlation, in nats, of a normal distribution with the codes' covariance; factors are not"
+        " used.",
+        source="Locatello et al. 2019, arXiv:1811.12359",
+        detail=gaussian_total_correlation_detail,
+    ),
+    "wasserstein_correlation": Metric(
+        wasserstein_correlation,
+        label="Wasserstein correlation",
+        higher_is_better=False,
+        bounds=(0.0, 2.0),
+        definition="Squared Wasserstein distance between normals with the codes' covariance and with its diagonal,"
+        " divided by the codes' total variance; factors are not used.",
+        source="Locatello et al. 2019, arXiv:1811.12359",
+        detail=wasserstein_correlation_detail,
+    ),
+    "mutual_info_score": Metric(
+        mutual_info_score,
+        label="MI of codes",
+        higher_is_better=False,
+        bounds=(0.0, float("inf")),
+        definition="Mean mutual information of two codes, in nats; codes in 20 equal-width bins; factors are not used.",
+        source="Locatello et al. 2019, arXiv:1811.12359",
+        detail=mutual_info_score_detail,
+    ),
 }
 
-__all__ = ["METRICS", "Metric", "NotApplicable", "as_codes", "shuffled"]
+__all__ = ["METRICS", "Metric", "NotApplicable", "as_codes", "shuffled", "udr", "udr_detail"]

@@ -39,17 +39,26 @@ class Groups(NamedTuple):
 
     def draw_rows(self, values: NDArray[np.intp], rng: np.random.Generator) -> NDArray[np.intp]:
         """A row for each entry of `values`, uniform among the value's rows."""
-        rows: NDArray[np.intp] = self.order[self.start[values] + rng.integers(self.size[values])]
+        rows: NDArray[np.intp] = self.order[self.start[values] + _below(self.size[values], rng)]
         return rows
 
     def draw_pairs(
         self, values: NDArray[np.intp], rng: np.random.Generator
     ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """Two different rows for each entry of `values`, uniform among the value's pairs of rows."""
-        first = rng.integers(self.size[values])
-        second = rng.integers(self.size[values] - 1)
+        size = self.size[values]
+        first = _below(size, rng)
+        second = _below(size - 1, rng)
         second += second >= first
         return self.order[self.start[values] + first], self.order[self.start[values] + second]
+
+
+def _below(sizes: NDArray[np.intp], rng: np.random.Generator) -> NDArray[np.intp]:
+    """A whole number in 0 .. size - 1 for each size; numpy's own draw is five times slower where the sizes differ.
+
+    A draw below 1 times a size below 2**52 rounds to less than the size, and no value is favoured by more than one in 2**53.
+    """
+    return (rng.random(sizes.shape) * sizes).astype(np.intp)
 
 
 def group_rows(values: NDArray[np.intp], size: int) -> Groups:

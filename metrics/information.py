@@ -7,13 +7,16 @@ as the reference computes them. Plug-in information is biased upwards by about (
 does not score 0.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy.special import xlogy
 
-from disbench.metrics.table import Table
+from disbench.metrics.metric import NotApplicable
+from disbench.metrics.recent import recent
+from disbench.metrics.table import Table, as_table
 
 ELEMENTS_AT_ONCE = 1 << 21  # bounds the index arrays of one pass, whatever N and K are
 TIE = 1e-12  # nats; two sums over the same counts in another order differ by less
@@ -25,14 +28,25 @@ class Information(NamedTuple):
     mutual: NDArray[np.float64]  # (K, D)
     joint_entropy: NDArray[np.float64]  # (K, D)
     factor_entropy: NDArray[np.float64]  # (K,)
+    code_entropy: NDArray[np.float64]  # (D,)
+
+
+class TableInformation(NamedTuple):
+    """What is left of a table once its rows are counted: immutable, since several metrics get the same one."""
+
+    info: Information
+    columns: tuple[int, ...]  # (K,): the caller's column of each factor
+    constant_factors: tuple[int, ...]
+    dead_codes: tuple[int, ...]
+    live_codes: tuple[int, ...]
 
 
 class Gap(NamedTuple):
-    """For each factor, the code that knows most about it and how much the next one knows, in nats."""
+    """For each factor the code that knows most about it, and what that one and the next one know; or codes for factors."""
 
     winner: NDArray[np.intp]  # (K,)
     best: NDArray[np.float64]  # (K,)
-    runner_up: NDArray[np.float64]  # (K,): 0 where there is no other code
+    runner_up: NDArray[np.float64]  # (K,): 0 where there is no other
 
 
 def equal_width_bins(codes: NDArray[np.float64], bins: int) -> NDArray[np.intp]:
@@ -41,9 +55,25 @@ def equal_width_bins(codes: NDArray[np.float64], bins: int) -> NDArray[np.intp]:
         raise ValueError(f"binning needs at least 2 bins, got bins={bins}; the papers use 20.")
     indices = np.empty(codes.shape[::-1], dtype=np.intp)
     for j, code in enumerate(np.ascontiguousarray(codes.T)):
-        left_edges = np.linspace(code.min(), code.max(), bins + 1)[:-1]
-        indices[j] = np.searchsorted(left_edges, code, side="right") - 1
+        indices[j] = bin_of(code, np.linspace(code.min(), code.max(), bins + 1))
     return indices
+
+
+def bin_of(values: NDArray[np.float64], edges: NDArray[np.float64]) -> NDArray[np.intp]:
+    """The last bin whose left edge does not exceed the value, for values within `edges`, which are equally spaced.
+
+    Arithmetic guesses the bin and the edges themselves decide; a search for each value takes three times as long.
+    """
+    bins, span = len(edges) - 1, edges[-1] - edges[0]
+    if span == 0.0:
+        return np.full(values.shape, bins - 1, dtype=np.intp)
+    left, right = edges[:-1], np.append(edges[1:-1], np.inf)
+    indices: NDArray[np.intp] = np.minimum((values - edges[0]) / span * bins, bins - 1).astype(np.intp)
+    while True:  # once, unless the spacing of floating-point numbers is coarser than the bins
+        step = (values >= right[indices]).astype(np.intp) - (values < left[indices])
+        if not step.any():
+            return indices
+        indices += step
 
 
 def contingency(
@@ -52,31 +82,86 @@ def contingency(
     """Rows in each (value, bin), for all pairs of factor and code in one array.
 
     `bin_indices (D, N)`, `factors (N, K)`, `sizes (K,)` -> `(D, S, B)` with S = sum of sizes: the values of factor 0,
-    then those of factor 1, and so on, so that factors of unequal size waste no room.
+    then those of factor 1, and so on, so that factors of unequal size waste no room. Small factors are counted jointly,
+    as one of many values, and summed out of that: a row is then counted once for several of them.
     """
-    total = int(sizes.sum())
-    cells = ((factors + np.cumsum(sizes) - sizes) * bins).T  # (K, N): first cell of the row's value
-    counts = np.zeros((len(bin_indices), total * bins), dtype=np.int64)
-    step = max(1, ELEMENTS_AT_ONCE // len(sizes))
-    for start in range(0, len(factors), step):
-        rows = np.ascontiguousarray(cells[:, start : start + step])
-        for j, code_bins in enumerate(bin_indices):
-            counts[j] += np.bincount((rows + code_bins[start : start + step]).ravel(), minlength=total * bins)
-    return counts.reshape(len(bin_indices), total, bins)
+    (D, n), joined = bin_indices.shape, _joined_factors(sizes, bins, len(factors))
+    joint_sizes = [int(np.prod(sizes[columns])) for columns in joined]
+    first = (np.cumsum(joint_sizes) - joint_sizes) * bins
+    counts = np.zeros((D, sum(joint_sizes) * bins), dtype=np.int64)
+    step = max(1, ELEMENTS_AT_ONCE // len(joined))
+    for start in range(0, n, step):
+        rows = slice(start, start + step)
+        values = [np.ravel_multi_index(factors[rows, columns].T, sizes[columns]) for columns in joined]
+        cells = np.stack(values) * bins + first[:, None]  # (groups, rows)
+        for j in range(D):
+            counts[j] += np.bincount((cells + bin_indices[j, rows]).ravel(), minlength=counts.shape[1])
+    single = np.empty((D, int(sizes.sum()), bins), dtype=np.int64)
+    for columns, size, begin in zip(joined, joint_sizes, first, strict=True):
+        joint = counts[:, begin : begin + size * bins].reshape(D, *sizes[columns], bins)
+        for axis, k in enumerate(range(columns.start, columns.stop), start=1):
+            others = tuple(other for other in range(1, joint.ndim - 1) if other != axis)
+            single[:, int(sizes[:k].sum()) :][:, : sizes[k]] = joint.sum(axis=others)
+    return single
+
+
+def _joined_factors(sizes: NDArray[np.intp], bins: int, n: int) -> list[slice]:
+    """Consecutive factors whose joint cells are few beside the rows, and few enough for a processor's cache."""
+    most = min(n // (4 * bins), 1024)
+    joined = [slice(0, 1)]
+    for k in range(1, len(sizes)):
+        start = joined[-1].start
+        if np.prod(sizes[start : k + 1]) <= most:
+            joined[-1] = slice(start, k + 1)
+        else:
+            joined.append(slice(k, k + 1))
+    return joined
+
+
+@recent
+def table_information(codes: ArrayLike, factors: ArrayLike, bins: int) -> TableInformation:
+    """Check a table and count it. Metrics that ask for the same table and bins one after another share one count."""
+    table = as_table(codes, factors)
+    info = information(table, bins)
+    for array in info:
+        array.flags.writeable = False
+    return TableInformation(
+        info,
+        tuple(table.columns),
+        tuple(table.constant_factors),
+        tuple(table.dead_codes),
+        tuple(live_codes(table)),
+    )
 
 
 def information(table: Table, bins: int) -> Information:
     """Everything the mutual-information metrics need, from one pass over the rows."""
     counts = contingency(equal_width_bins(table.codes, bins), table.factors, table.sizes, bins)  # (D, S, B)
+    return information_from_counts(counts, table)
+
+
+def information_from_counts(counts: NDArray[np.int64] | NDArray[np.float64], table: Table) -> Information:
+    """`counts (D, S, B)`, whole or fractional, as `contingency` lays them out; those of a factor sum to N."""
     n = len(table.codes)
     starts = np.cumsum(table.sizes) - table.sizes
-    joint = np.log(n) - np.add.reduceat(xlogy(counts, counts).sum(axis=2), starts, axis=1).T / n
-    factor = _entropy_from_counts(counts[0].sum(axis=1), starts, n)
-    code = np.log(n) - xlogy(per_bin := counts[:, : table.sizes[0]].sum(axis=1), per_bin).sum(axis=1) / n
+    joint = np.log(n) - np.add.reduceat(_x_log_x(counts).sum(axis=2), starts, axis=1).T / n
+    per_value = np.bincount((table.factors + starts).ravel(), minlength=int(table.sizes.sum()))
+    factor = np.log(n) - np.add.reduceat(xlogy(per_value, per_value), starts) / n
+    per_bin = counts[:, : table.sizes[0]].sum(axis=1)
+    code = np.maximum(np.log(n) - xlogy(per_bin, per_bin).sum(axis=1) / n, 0.0)
     # Rounding may leave the exact range 0 <= I <= min(H(v), H(z)) by a few ulps; scores must not.
-    mutual = np.clip(factor[:, None] + code - joint, 0.0, np.minimum(factor[:, None], np.maximum(code, 0.0)))
+    mutual = np.clip(factor[:, None] + code - joint, 0.0, np.minimum(factor[:, None], code))
     mutual[:, table.dead_codes] = 0.0
-    return Information(mutual, joint, factor)
+    mutual[mutual < TIE] = 0.0  # a ratio of two such rests of rounding must not look like knowledge
+    return Information(mutual, joint, factor, code)
+
+
+def _x_log_x(counts: NDArray[np.int64] | NDArray[np.float64]) -> NDArray[np.float64]:
+    """Whole counts look the logarithm up: most cells hold one of few numbers."""
+    if counts.dtype.kind == "f":
+        return np.asarray(xlogy(counts, counts))
+    numbers = np.arange(counts.max(initial=0) + 1.0)
+    return np.asarray(xlogy(numbers, numbers)[counts])
 
 
 def gap(info: Information) -> Gap:
@@ -93,7 +178,42 @@ def gap(info: Information) -> Gap:
     return Gap(winner, best, np.minimum(others.max(axis=1), best))
 
 
-def _entropy_from_counts(counts: NDArray[np.int64], starts: NDArray[np.intp], n: int) -> NDArray[np.float64]:
-    """Entropies of several variables whose counts `(S,)` lie one after another, each summing to n."""
-    entropies: NDArray[np.float64] = np.log(n) - np.add.reduceat(xlogy(counts, counts), starts) / n
-    return entropies
+def gap_over_factors(knowledge: NDArray[np.float64]) -> Gap:
+    """`knowledge (K, D)`, K > 1 -> for each *code* its best factor, and what it knows of that and of the next one."""
+    ranked = np.sort(knowledge, axis=0)
+    return Gap(knowledge.argmax(axis=0), ranked[-1], ranked[-2])
+
+
+def require_factors_to_compare(columns: Sequence[int], metric: str) -> None:
+    """Raise NotApplicable when a code has no other factor that it could be about."""
+    if len(columns) < 2:
+        raise NotApplicable(
+            f"{metric} compares what a code knows about several factors and needs two that vary, got one (column"
+            f" {columns[0]})."
+        )
+
+
+def live_codes(table: Table) -> list[int]:
+    """The columns of `table.codes` with more than one value."""
+    return [j for j in range(table.codes.shape[1]) if j not in table.dead_codes]
+
+
+def standardised(
+    codes: NDArray[np.float64], stds: NDArray[np.float64] | None = None
+) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
+    """Each column about its mean in units of its standard deviation, `stds` (rows' own deviations) in the same units.
+
+    The deviation is that of the mixture where rows have one of their own. A constant column becomes 0.
+    """
+    columns = np.ascontiguousarray(codes.T)  # (D, N)
+    span = np.ptp(columns, axis=1)
+    unit = np.where(span > 0, span, 1.0)  # squares of very small or large codes would leave the range of a float
+    columns = (columns - columns.mean(axis=1)[:, None]) / unit[:, None]
+    columns[span == 0] = 0.0
+    variance = (columns**2).mean(axis=1)
+    if stds is not None:
+        stds = stds / unit
+        variance += (stds**2).mean(axis=0)
+    deviation = np.sqrt(np.where(variance > 0, variance, 1.0))
+    columns /= deviation[:, None]
+    return columns.T, None if stds is None else stds / deviation

@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from disbench.metrics.information import gap, information
-from disbench.metrics.table import as_table
+from disbench.metrics.information import gap, table_information
 
 
 def jemmig(codes: ArrayLike, factors: ArrayLike, *, bins: int = 20, seed: int = 0) -> float:
@@ -31,8 +30,8 @@ def jemmig(codes: ArrayLike, factors: ArrayLike, *, bins: int = 20, seed: int = 
 
 def jemmig_detail(codes: ArrayLike, factors: ArrayLike, *, bins: int = 20, seed: int = 0) -> dict[str, Any]:
     """`jemmig` with J in nats, and for each varying factor its winning code, J and the terms of J."""
-    table = as_table(codes, factors)
-    info = information(table, bins)
+    table = table_information(codes, factors, bins)
+    info = table.info
     winner, best, runner_up = gap(info)
     joint = info.joint_entropy[np.arange(len(winner)), winner]  # (K,)
     j_nats = joint - best + runner_up
@@ -54,6 +53,6 @@ def jemmig_detail(codes: ArrayLike, factors: ArrayLike, *, bins: int = 20, seed:
             }
             for k, column in enumerate(table.columns)
         ],
-        "constant_factors": table.constant_factors,
-        "dropped_codes": table.dead_codes,
+        "constant_factors": list(table.constant_factors),
+        "dropped_codes": list(table.dead_codes),
     }

@@ -11,8 +11,7 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
-from disbench.metrics.information import gap, information
-from disbench.metrics.table import as_table
+from disbench.metrics.information import gap, table_information
 
 
 def mig(codes: ArrayLike, factors: ArrayLike, *, bins: int = 20, seed: int = 0) -> float:
@@ -27,8 +26,8 @@ def mig(codes: ArrayLike, factors: ArrayLike, *, bins: int = 20, seed: int = 0) 
 
 def mig_detail(codes: ArrayLike, factors: ArrayLike, *, bins: int = 20, seed: int = 0) -> dict[str, Any]:
     """`mig` with, for each varying factor, its winning code, gap in units of its entropy, and information in nats."""
-    table = as_table(codes, factors)
-    info = information(table, bins)
+    table = table_information(codes, factors, bins)
+    info = table.info
     winner, best, runner_up = gap(info)
     gaps = (best - runner_up) / info.factor_entropy  # (K,)
     return {
@@ -45,6 +44,6 @@ def mig_detail(codes: ArrayLike, factors: ArrayLike, *, bins: int = 20, seed: in
             }
             for k, column in enumerate(table.columns)
         ],
-        "constant_factors": table.constant_factors,
-        "dropped_codes": table.dead_codes,
+        "constant_factors": list(table.constant_factors),
+        "dropped_codes": list(table.dead_codes),
     }

@@ -87,9 +87,9 @@ def mean_differences(
     for k, points in points_by_factor(targets, pairs):
         values = groups[k].draw_values((len(points), pairs), rng)
         first, second = groups[k].draw_pairs(values, rng)  # (points, pairs) each
-        difference = codes[first]
-        difference -= codes[second]
-        features[points] = np.abs(difference, out=difference).mean(axis=1)
+        difference = np.take(codes, first, axis=0)
+        difference -= np.take(codes, second, axis=0)
+        features[points] = np.einsum("pld->pd", np.abs(difference, out=difference)) / pairs
     return features
 
 

@@ -35,6 +35,22 @@ def test_edges_are_those_of_numpys_histogram():
         assert np.array_equal(indices, np.digitize(code, edges[:-1]) - 1)
 
 
+@pytest.mark.parametrize(
+    "code",
+    [
+        np.nextafter(1.0, 2.0) ** np.arange(3),  # bins narrower than the spacing of floating-point numbers
+        np.array([1.0, 1.0 + 40 * np.finfo(float).eps, 1.0 + 7 * np.finfo(float).eps]),
+        np.array([0.0, 5e-324, 1e-323]),
+        np.array([-1e30, 1e30, 0.0, 1e-300]),
+        np.array([1e16, 1e16 + 2, 1e16 + 4, 1e16 + 64]),
+    ],
+)
+def test_codes_near_the_limits_of_floating_point_are_binned_by_the_edges_too(code):
+    left_edges = np.linspace(code.min(), code.max(), 21)[:-1]
+    expected = np.searchsorted(left_edges, code, side="right") - 1
+    assert equal_width_bins(code[:, None], 20)[0].tolist() == expected.tolist()
+
+
 def test_a_constant_code_falls_into_a_single_bin():
     assert len(set(equal_width_bins(np.full((9, 1), 0.1), 20)[0].tolist())) == 1
 
@@ -59,6 +75,29 @@ def test_counts_are_the_rows_of_each_pair_of_value_and_bin(monkeypatch):
     assert contingency(indices, factors, sizes, bins).tolist() == expected
 
 
+@pytest.mark.parametrize("sizes", [(2,) * 9, (3, 2, 40, 2), (50,), (2, 2, 300, 2, 2)])
+@pytest.mark.parametrize("rows", [30, 3000])
+def test_small_factors_are_counted_jointly_to_the_same_counts(sizes, rows):
+    rng = np.random.default_rng(0)
+    factors = np.stack([rng.integers(0, size, rows) for size in sizes], axis=1)
+    indices = rng.integers(0, 5, (2, rows))
+    counts = contingency(indices, factors, np.array(sizes), 5)
+    start = 0
+    for k, size in enumerate(sizes):
+        expected = np.zeros((2, size, 5), dtype=int)
+        for j in range(2):
+            np.add.at(expected[j], (factors[:, k], indices[j]), 1)
+        assert np.array_equal(counts[:, start : start + size], expected)
+        start += size
+
+
+def test_information_that_is_a_rest_of_rounding_is_none():
+    """Two exactly independent variables, whose entropies do not cancel to the last bit."""
+    cells = np.stack(np.meshgrid(range(3), range(7), range(5), indexing="ij"), axis=-1).reshape(-1, 3)
+    info = information.information(as_table(cells[:, :2], cells[:, 2:]), 20)
+    assert not info.mutual.any()
+
+
 def test_information_is_that_of_scikit_learn(grid, noisy_codes):
     table = as_table(noisy_codes, grid)
     info = information.information(table, 7)
@@ -68,6 +107,7 @@ def test_information_is_that_of_scikit_learn(grid, noisy_codes):
         for j in range(4):
             assert info.mutual[k, j] == pytest.approx(mutual_info_score(grid[:, k], bins[j]), abs=1e-12)
             code_entropy = mutual_info_score(bins[j], bins[j])
+            assert info.code_entropy[j] == pytest.approx(code_entropy, abs=1e-12)
             joint = info.factor_entropy[k] + code_entropy - info.mutual[k, j]
             assert info.joint_entropy[k, j] == pytest.approx(joint, abs=1e-12)
 

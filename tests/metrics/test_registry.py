@@ -17,13 +17,24 @@ from hypothesis.extra.numpy import arrays
 import disbench.metrics
 from disbench.metrics import METRICS, NotApplicable, as_codes, shuffled
 
-DETERMINISTIC = ["irs", "mig", "jemmig"]
+INFORMATION = ["modularity", "dcimig", "mig_sup", "rmig"]
+INFOMEC = ["infom", "infoe", "infoc"]  # nearest neighbours and a regression: no perfect score, and high floors
+UNSUPERVISED = ["gaussian_total_correlation", "wasserstein_correlation", "mutual_info_score"]
+WITHOUT_SAMPLING = INFORMATION + INFOMEC + UNSUPERVISED
+DETERMINISTIC = ["irs", "mig", "jemmig", *WITHOUT_SAMPLING]
 SAMPLED = ["z_diff", "z_min_var", "factor_vae_score"]
-NEEDS_TWO_FACTORS = ["z_diff", "z_min_var", "factor_vae_score"]
-ONE_FACTOR_IS_ENOUGH = ["irs", "mig", "jemmig"]
-IGNORES_A_COMMON_SCALE = ["irs", "mig", "jemmig", "z_min_var", "factor_vae_score"]
+GUESSES_A_FACTOR = ["z_diff", "z_min_var", "factor_vae_score"]
+COMPARES_FACTORS = ["modularity", "dcimig", "mig_sup", "infom"]
+NEEDS_TWO_FACTORS = GUESSES_A_FACTOR + COMPARES_FACTORS
+ONE_FACTOR_IS_ENOUGH = ["irs", "mig", "jemmig", "rmig", "infoe", "infoc", *UNSUPERVISED]
+IGNORES_A_COMMON_SCALE = ["irs", "mig", "jemmig", "z_min_var", "factor_vae_score", *WITHOUT_SAMPLING]
 PENALISES_SMALL_CODES = ["z_diff"]
-SCORE_WITHOUT_A_LIVE_CODE = {"mig": 0.0, "irs": 0.0, "z_diff": 1 / 3, "z_min_var": 2 / 3, "factor_vae_score": 1 / 3}
+SCORE_WITHOUT_A_LIVE_CODE = {
+    **{"mig": 0.0, "irs": 0.0, "z_diff": 1 / 3, "z_min_var": 2 / 3, "factor_vae_score": 1 / 3},
+    **dict.fromkeys(WITHOUT_SAMPLING, 0.0),
+}
+# A perfect code scores within this of the better bound.
+ESTIMATED = dict.fromkeys(INFOMEC, 0.02)
 FLATTERED_BY_DEAD_CODES = ["jemmig"]
 FEW = {"train": 600, "test": 600}
 
@@ -50,12 +61,13 @@ def test_each_property_is_claimed_or_denied_for_every_metric(halves):
     assert sorted(claimed + denied) == sorted(METRICS)
 
 
-def test_the_registry_keeps_the_order_of_the_page():
-    assert list(METRICS) == ["z_diff", "z_min_var", "factor_vae_score", "irs", "mig", "jemmig"]
+def test_the_registry_begins_in_the_order_of_the_page():
+    assert list(METRICS)[:6] == ["z_diff", "z_min_var", "factor_vae_score", "irs", "mig", "jemmig"]
 
 
-def test_only_z_min_var_counts_down():
-    assert [name for name, metric in METRICS.items() if not metric.higher_is_better] == ["z_min_var"]
+def test_only_an_error_rate_and_dependence_between_codes_count_down():
+    down = [name for name, metric in METRICS.items() if not metric.higher_is_better]
+    assert down == ["z_min_var", *UNSUPERVISED]
 
 
 @pytest.mark.parametrize("name", METRICS)
@@ -70,11 +82,11 @@ def test_a_definition_is_one_sentence_and_a_source_is_named(name):
 @pytest.mark.parametrize("name", METRICS)
 def test_a_perfect_representation_reaches_the_better_bound(name, grid):
     worst, best = METRICS[name].bounds if METRICS[name].higher_is_better else METRICS[name].bounds[::-1]
-    assert score(name, as_codes(grid), grid) == pytest.approx(best, abs=1e-12)
+    assert score(name, as_codes(grid), grid) == pytest.approx(best, abs=ESTIMATED.get(name, 1e-12))
     assert worst != best
 
 
-@pytest.mark.parametrize("name", METRICS)
+@pytest.mark.parametrize("name", [name for name in METRICS if name not in (*UNSUPERVISED, "infom", "infoc")])
 def test_a_perfect_representation_beats_a_noisy_one_and_that_beats_shuffled_rows(name, grid, noisy_codes):
     sign = 1 if METRICS[name].higher_is_better else -1
     perfect, noisy = sign * score(name, as_codes(grid), grid), sign * score(name, noisy_codes, grid)
@@ -151,7 +163,7 @@ def test_a_constant_factor_changes_nothing_and_is_named(name, grid, noisy_codes)
     assert score(name, noisy_codes, factors) == score(name, noisy_codes, grid)
     detail = METRICS[name].detail(noisy_codes, factors, **options(name))
     assert detail["constant_factors"] == [1]
-    assert {entry["factor"] for entry in detail.get("factors", detail.get("codes"))} <= {0, 2, 3}
+    assert {entry.get("factor") for entry in detail.get("factors", detail.get("codes"))} <= {0, 2, 3, None}
 
 
 @pytest.mark.parametrize("name", METRICS)
@@ -180,10 +192,11 @@ def test_one_factor_is_a_reason_where_a_factor_is_guessed(name, grid, noisy_code
 
 @pytest.mark.parametrize("name", ONE_FACTOR_IS_ENOUGH)
 def test_one_factor_and_one_code_have_a_score(name, grid):
-    assert score(name, as_codes(grid[:, :1]), grid[:, :1]) == pytest.approx(1.0, abs=1e-12)
+    best = 0.0 if name in UNSUPERVISED else 1.0
+    assert score(name, as_codes(grid[:, :1]), grid[:, :1]) == pytest.approx(best, abs=ESTIMATED.get(name, 1e-12))
 
 
-@pytest.mark.parametrize("name", NEEDS_TWO_FACTORS)
+@pytest.mark.parametrize("name", GUESSES_A_FACTOR)
 def test_a_factor_that_no_two_rows_share_is_a_reason(name):
     with pytest.raises(NotApplicable, match="factor 1 cannot be fixed"):
         score(name, np.random.default_rng(0).normal(size=(6, 2)), np.array([[0, 0, 0, 1, 1, 1], range(6)]).T)

@@ -1,7 +1,5 @@
 """Random minibatches of 64 in one run: ours from a cache and drawn, beside a loader of single items. `make bench`."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch

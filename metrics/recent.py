@@ -1,0 +1,53 @@
+"""The last results of a computation that several metrics share, found again by the content of their table.
+
+Six metrics read one array of counts and two read one matrix of nearest-neighbour estimates, but each is called by itself
+with plain arrays. Arrays can change in place between two calls, so a result is kept under a digest of their bytes and
+never under their identity. Errors are not kept.
+"""
+
+import functools
+import hashlib
+from collections.abc import Callable
+from threading import Lock
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+KEPT = 8  # a table, its floor and its ceiling, with other bins; a result is small
+Options = ParamSpec("Options")
+Result = TypeVar("Result")
+
+
+def recent(
+    compute: Callable[Concatenate[ArrayLike, ArrayLike, Options], Result],
+) -> Callable[Concatenate[ArrayLike, ArrayLike, Options], Result]:
+    """`compute(codes, factors, ...)` that remembers its last KEPT results, from any thread.
+
+    Several callers get one result: it must be immutable, and the options hashable.
+    """
+    results: dict[Any, Result] = {}
+    lock = Lock()
+
+    def recalled(codes: ArrayLike, factors: ArrayLike, /, *args: Options.args, **options: Options.kwargs) -> Result:
+        codes, factors = np.asarray(codes), np.asarray(factors)
+        if codes.dtype.kind == "O" or factors.dtype.kind == "O":  # their bytes are addresses
+            return compute(codes, factors, *args, **options)
+        key = (_digest(codes), _digest(factors), args, tuple(sorted(options.items())))
+        with lock:
+            if key in results:
+                results[key] = results.pop(key)
+                return results[key]
+        result = compute(codes, factors, *args, **options)
+        with lock:
+            results[key] = result
+            while len(results) > KEPT:
+                del results[next(iter(results))]
+        return result
+
+    functools.update_wrapper(recalled, compute)
+    return recalled
+
+
+def _digest(array: NDArray[Any]) -> tuple[str, tuple[int, ...], bytes]:
+    return array.dtype.str, array.shape, hashlib.sha256(np.ascontiguousarray(array).data).digest()

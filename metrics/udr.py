@@ -1,0 +1,123 @@
+"""Unsupervised disentanglement ranking: Duan et al. 2020 (ICLR), arXiv:1905.12614.
+
+    R(a, b)  = how strongly code a of model i goes with code b of model j
+    UDR_ij   = (mean_b max_a R(a, b)^2 / sum_a R(a, b)  +  mean_a max_b R(a, b)^2 / sum_b R(a, b)) / 2
+    UDR_j    = median over the other models i of UDR_ij
+
+Models that disentangle find the same codes from different seeds, up to order and sign; models that do not differ. So it
+takes no factors and several tables of codes of the same rows, and a model's score is only as good as its company. R is
+the size of the coefficients of a lasso from the codes of i to those of j (the paper's UDR_L, alpha = .1), or Spearman's
+correlation (UDR_S). The means run over informative codes alone. The variant is that of disentanglement_lib, which the
+authors contributed.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import rankdata
+from sklearn.linear_model import Lasso
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+from disbench.metrics.information import standardised
+from disbench.metrics.table import as_table
+
+
+def udr(
+    tables: Sequence[ArrayLike],
+    *,
+    correlation: Literal["lasso", "spearman"] = "lasso",
+    informative: Sequence[ArrayLike] | None = None,
+    threshold: float = 0.05,
+    alpha: float = 0.1,
+) -> list[float]:
+    """How much each model's codes are those of the others: a score a table, in the order of `tables`.
+
+    `tables` are two or more arrays `(N, D_i)` of codes of the same N rows in the same order, from models that differ in
+    their seed. -> numbers in [0, 1] with Spearman's correlation and about as much with the lasso, higher is better; a
+    model that meets its own copy scores 1 with Spearman's correlation and 1 - alpha with the lasso, if its codes are
+    independent. `informative` holds a mask `(D_i,)` a table; the paper keeps codes whose mean KL divergence from the
+    prior exceeds .01. Without masks codes are kept whose standard deviation is at least `threshold` of the table's
+    largest, which needs no posterior. A model without an informative code scores 0. Raises ValueError for fewer than
+    two tables, malformed ones, unequal rows, and masks of another number or shape.
+    """
+    scores: list[float] = udr_detail(
+        tables, correlation=correlation, informative=informative, threshold=threshold, alpha=alpha
+    )["scores"]
+    return scores
+
+
+def udr_detail(
+    tables: Sequence[ArrayLike],
+    *,
+    correlation: Literal["lasso", "spearman"] = "lasso",
+    informative: Sequence[ArrayLike] | None = None,
+    threshold: float = 0.05,
+    alpha: float = 0.1,
+) -> dict[str, Any]:
+    """`udr` under "scores", with UDR_ij under "pairs" as a list of rows i, and each model's informative codes."""
+    if correlation not in ("lasso", "spearman"):
+        raise ValueError(f'udr compares codes by "lasso" or "spearman", got correlation={correlation!r}.')
+    if not alpha > 0 or not threshold >= 0:
+        raise ValueError(f"udr needs alpha > 0 and threshold >= 0, got alpha={alpha} and threshold={threshold}.")
+    models = [_checked(table) for table in tables]
+    if len(models) < 2:
+        raise ValueError(f"udr compares models and needs at least 2 tables of codes, got {len(models)}.")
+    if len({len(codes) for codes in models}) > 1:
+        raise ValueError(f"udr needs the same rows of every model, got {[len(codes) for codes in models]} rows.")
+    masks = _masks(models, informative, threshold)
+    kept = [standardised(codes[:, mask])[0] for codes, mask in zip(models, masks, strict=True)]
+    pairs = np.zeros((len(kept), len(kept)))
+    with threadpool_limits(limits=1):  # threaded sums round differently
+        for i, source in enumerate(kept):
+            for j, target in enumerate(kept):
+                if i != j and source.size and target.size:
+                    strength = lasso_strength(source, target, alpha) if correlation == "lasso" else None
+                    pairs[i, j] = relative_strength(rank_strength(source, target) if strength is None else strength)
+    scores = [float(np.median(np.delete(pairs[:, j], j))) for j in range(len(kept))]
+    return {
+        "scores": scores,
+        "pairs": pairs.tolist(),
+        "informative_codes": [np.flatnonzero(mask).tolist() for mask in masks],
+    }
+
+
+def relative_strength(strength: NDArray[np.float64]) -> float:
+    """UDR_ij of `strength (D_i, D_j)`: 1 for a permutation of ones; a row or column of zeros counts 0."""
+    scores = []
+    for matrix in (strength, strength.T):
+        total = matrix.sum(axis=0)
+        scores.append(np.divide(matrix.max(axis=0) ** 2, total, out=np.zeros(len(total)), where=total > 0).mean())
+    return float(np.mean(scores))
+
+
+def lasso_strength(source: NDArray[np.float64], target: NDArray[np.float64], alpha: float) -> NDArray[np.float64]:
+    """`(D_i, D_j)`: sizes of the lasso's coefficients from standardised codes `(N, D_i)` to `(N, D_j)`."""
+    coefficients: NDArray[np.float64] = np.abs(Lasso(alpha=alpha).fit(source, target).coef_)
+    return coefficients.reshape(target.shape[1], source.shape[1]).T
+
+
+def rank_strength(source: NDArray[np.float64], target: NDArray[np.float64]) -> NDArray[np.float64]:
+    """`(D_i, D_j)`: sizes of Spearman's rank correlations, ties at their mean rank."""
+    ranks, other_ranks = (standardised(rankdata(codes, axis=0))[0] for codes in (source, target))
+    return np.minimum(np.abs(ranks.T @ other_ranks) / len(ranks), 1.0)
+
+
+def _checked(codes: ArrayLike) -> NDArray[np.float64]:
+    array = np.asarray(codes)
+    return as_table(array, np.arange(len(array) if array.ndim else 0)[:, None]).codes
+
+
+def _masks(
+    models: list[NDArray[np.float64]], informative: Sequence[ArrayLike] | None, threshold: float
+) -> list[NDArray[np.bool_]]:
+    """`(D_i,)` a model. A code with a single value is never informative."""
+    live = [np.ptp(codes, axis=0) > 0 for codes in models]
+    if informative is None:
+        spreads = [codes.std(axis=0) for codes in models]
+        return [alive & (spread >= threshold * spread.max()) for alive, spread in zip(live, spreads, strict=True)]
+    masks = [np.asarray(mask) for mask in informative]
+    if [mask.shape for mask in masks] != [alive.shape for alive in live] or any(m.dtype != bool for m in masks):
+        raise ValueError("udr needs a mask of truth values for each table, one for each of its codes: kl > .01.")
+    return [alive & mask for alive, mask in zip(live, masks, strict=True)]

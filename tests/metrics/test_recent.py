@@ -1,0 +1,126 @@
+"""Results are shared by content: what is found again, what is not, and that nobody can spoil them."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from disbench.metrics import information
+from disbench.metrics.dcimig import dcimig
+from disbench.metrics.jemmig import jemmig
+from disbench.metrics.mig import mig, mig_detail
+from disbench.metrics.mig_sup import mig_sup
+from disbench.metrics.modularity import modularity
+from disbench.metrics.recent import KEPT, recent
+
+
+@pytest.fixture
+def counted():
+    """A computation that adds up its table and counts its calls."""
+    calls = []
+
+    @recent
+    def total(codes, factors, *, scale=1):
+        calls.append(scale)
+        return scale * float(np.sum(codes) + np.sum(factors))
+
+    return total, calls
+
+
+def test_equal_tables_are_computed_once_whatever_objects_hold_them(counted):
+    total, calls = counted
+    codes, factors = np.ones((4, 2)), np.zeros((4, 1), dtype=int)
+    assert total(codes, factors) == total(codes.copy(), factors.copy()) == total(np.asfortranarray(codes), factors) == 8
+    assert len(calls) == 1
+
+
+def test_an_array_that_changes_in_place_is_another_table(counted):
+    total, calls = counted
+    codes, factors = np.ones((4, 2)), np.zeros((4, 1), dtype=int)
+    assert total(codes, factors) == 8
+    codes[0, 0] = 3
+    assert total(codes, factors) == 10
+    factors[0, 0] = 1
+    assert total(codes, factors) == 11
+    assert len(calls) == 3
+
+
+def test_shape_type_and_options_belong_to_a_tables_identity(counted):
+    total, calls = counted
+    codes, factors = np.zeros((4, 2)), np.zeros((4, 1), dtype=int)
+    for table in ((codes, factors), (codes.reshape(2, 4), factors), (codes.view(np.int64), factors)):
+        total(*table)
+        total(*table, scale=2)
+        total(*table, scale=2)
+    assert calls == [1, 2] * 3
+
+
+def test_the_last_used_results_are_kept_and_no_more(counted):
+    total, calls = counted
+    tables = [np.full((4, 2), float(value)) for value in range(KEPT + 1)]
+    factors = np.zeros((4, 1), dtype=int)
+    for codes in tables[:KEPT]:
+        total(codes, factors)
+    total(tables[0], factors)
+    total(tables[KEPT], factors)  # pushes out the one that was not used for longest: table 1
+    total(tables[0], factors)
+    assert len(calls) == KEPT + 1
+    total(tables[1], factors)
+    assert len(calls) == KEPT + 2
+
+
+def test_errors_are_not_kept():
+    attempts = []
+
+    @recent
+    def fails_once(codes, factors):
+        attempts.append(1)
+        if len(attempts) == 1:
+            raise ValueError("once")
+        return 1
+
+    with pytest.raises(ValueError, match="once"):
+        fails_once(np.zeros((2, 1)), np.zeros((2, 1)))
+    assert fails_once(np.zeros((2, 1)), np.zeros((2, 1))) == 1
+
+
+def test_objects_are_never_found_again_by_their_address(counted):
+    total, calls = counted
+    codes = np.array([[1.0], [2.0]], dtype=object)
+    total(codes, np.zeros((2, 1)))
+    codes[0, 0] = 5.0
+    assert total(codes, np.zeros((2, 1))) == 7
+    assert len(calls) == 2
+
+
+def test_the_information_metrics_count_a_table_once(grid, noisy_codes, monkeypatch):
+    passes = []
+    contingency = information.contingency
+    monkeypatch.setattr(information, "contingency", lambda *args: passes.append(1) or contingency(*args))
+    codes = noisy_codes + 1e-3  # a table that no other test has asked for
+    for metric in (mig, jemmig, modularity, dcimig, mig_sup, mig_sup):
+        metric(codes, grid)
+    mig_sup(codes.copy(), grid.copy(), divide_by="code")
+    assert len(passes) == 1
+    mig(codes, grid, bins=10)
+    assert len(passes) == 2
+
+
+def test_a_callers_changes_to_a_detail_do_not_reach_the_next_caller(grid, noisy_codes):
+    codes, factors = np.insert(noisy_codes, 0, 1.0, axis=1), np.insert(grid, 0, 1, axis=1)
+    first = mig_detail(codes, factors)
+    first["dropped_codes"].append(99)
+    first["constant_factors"].clear()
+    first["factors"][0].clear()
+    again = mig_detail(codes, factors)
+    assert again["dropped_codes"] == again["constant_factors"] == [0]
+    assert again["factors"][0]["factor"] == 1
+    with pytest.raises(ValueError, match="read-only"):
+        information.table_information(codes, factors, 20).info.mutual[0, 0] = 1.0
+
+
+def test_tables_scored_side_by_side_keep_their_own_results(grid, noisy_codes):
+    tables = [noisy_codes[:, list(order)] for order in ((0,), (1,), (2,), (3,), (0, 1), (2, 3))]
+    alone = [mig(codes, grid) for codes in tables]
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(lambda i: mig(tables[i % 6], grid), range(60))) == alone * 10
