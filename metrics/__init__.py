@@ -4,15 +4,28 @@ A metric calls no model and no dataset, so anybody's table can be scored: `METRI
 one, write its module and a line here.
 """
 
+from disbench.metrics.dci import (
+    dci_completeness,
+    dci_completeness_detail,
+    dci_disentanglement,
+    dci_disentanglement_detail,
+    dci_informativeness,
+    dci_informativeness_detail,
+)
+from disbench.metrics.dcimig import dcimig, dcimig_detail
+from disbench.metrics.explicitness import explicitness, explicitness_detail
+from disbench.metrics.infomec import infoc, infoc_detail, infoe, infoe_detail, infom, infom_detail
 from disbench.metrics.irs import irs, irs_detail
 from disbench.metrics.jemmig import jemmig, jemmig_detail
+from disbench.metrics.mcc import mcc, mcc_detail
 from disbench.metrics.metric import Metric, NotApplicable
 from disbench.metrics.mig import mig, mig_detail
-from disbench.metrics.dcimig import dcimig, dcimig_detail
-from disbench.metrics.infomec import infoc, infoc_detail, infoe, infoe_detail, infom, infom_detail
 from disbench.metrics.mig_sup import mig_sup, mig_sup_detail
 from disbench.metrics.modularity import modularity, modularity_detail
+from disbench.metrics.reference import as_codes, shuffled
 from disbench.metrics.rmig import rmig, rmig_detail
+from disbench.metrics.sap import sap, sap_detail, sap_svc, sap_svc_detail
+from disbench.metrics.tad import tad, tad_detail
 from disbench.metrics.udr import udr, udr_detail
 from disbench.metrics.unsupervised import (
     gaussian_total_correlation,
@@ -22,8 +35,8 @@ from disbench.metrics.unsupervised import (
     wasserstein_correlation,
     wasserstein_correlation_detail,
 )
-from disbench.metrics.reference import as_codes, shuffled
 from disbench.metrics.z_diff import z_diff, z_diff_detail
+from disbench.metrics.z_max_var import z_max_var, z_max_var_detail
 from disbench.metrics.z_min_var import factor_vae_detail, factor_vae_score, z_min_var, z_min_var_detail
 
 METRICS: dict[str, Metric] = {
@@ -86,6 +99,92 @@ METRICS: dict[str, Metric] = {
         " codes in 20 equal-width bins.",
         source="Do and Tran 2020, arXiv:1908.09961v3; normalised as in Zaidi et al. 2020, arXiv:2012.09276",
         detail=jemmig_detail,
+    ),
+    "dci_disentanglement": Metric(
+        dci_disentanglement,
+        label="DCI disentanglement",
+        higher_is_better=True,
+        bounds=(0.0, 1.0),
+        definition="How far each code matters to one factor only, by its importance to boosted trees that predict the"
+        " factors.",
+        source="Eastwood and Williams 2018, ICLR; protocol of Locatello et al. 2019, arXiv:1811.12359",
+        detail=dci_disentanglement_detail,
+    ),
+    "dci_completeness": Metric(
+        dci_completeness,
+        label="DCI completeness",
+        higher_is_better=True,
+        bounds=(0.0, 1.0),
+        definition="How far each factor is predicted from one code only, by the codes' importance to boosted trees.",
+        source="Eastwood and Williams 2018, ICLR; protocol of Locatello et al. 2019, arXiv:1811.12359",
+        detail=dci_completeness_detail,
+    ),
+    "dci_informativeness": Metric(
+        dci_informativeness,
+        label="DCI informativeness",
+        higher_is_better=True,
+        bounds=(0.0, 1.0),
+        definition="Accuracy, on fresh rows, of boosted trees that predict each factor from all codes.",
+        source="Eastwood and Williams 2018, ICLR; protocol of Locatello et al. 2019, arXiv:1811.12359",
+        detail=dci_informativeness_detail,
+    ),
+    "sap": Metric(
+        sap,
+        label="SAP",
+        higher_is_better=True,
+        bounds=(0.0, 1.0),
+        definition="Mean over factors of the gap in R2 between the best and the second-best line from one code.",
+        source="Kumar et al. 2018, arXiv:1711.00848, section 3",
+        detail=sap_detail,
+    ),
+    "sap_svc": Metric(
+        sap_svc,
+        label="SAP (SVC)",
+        higher_is_better=True,
+        bounds=(0.0, 1.0),
+        definition="Mean over factors of the gap in accuracy between the best and the second-best linear classifier of"
+        " one code; perfect codes score about .5.",
+        source="Kumar et al. 2018, arXiv:1711.00848; protocol of Locatello et al. 2019, arXiv:1811.12359",
+        detail=sap_svc_detail,
+    ),
+    "explicitness": Metric(
+        explicitness,
+        label="Explicitness",
+        higher_is_better=True,
+        bounds=(0.0, 1.0),
+        definition="Mean area under the ROC curve of a linear classifier of each factor value from all codes; .5 is"
+        " chance.",
+        source="Ridgeway and Mozer 2018, arXiv:1802.05312; protocol of Locatello et al. 2019, arXiv:1811.12359",
+        detail=explicitness_detail,
+    ),
+    "z_max_var": Metric(
+        z_max_var,
+        label="Z-max Var",
+        higher_is_better=True,
+        bounds=(0.0, 1.0),
+        definition="Accuracy of naming the only factor that varies among 200 rows by a majority vote on the code that"
+        " varies most among them.",
+        source="Kim et al. 2019, arXiv:1902.01568; as in Zaidi et al. 2020, arXiv:2012.09276",
+        detail=z_max_var_detail,
+    ),
+    "tad": Metric(
+        tad,
+        label="TAD",
+        higher_is_better=True,
+        bounds=(0.0, float("inf")),
+        definition="Sum over captured binary attributes of the gap in ROC area between the best and the second-best"
+        " code.",
+        source="Yeats et al. 2022, arXiv:2209.10677",
+        detail=tad_detail,
+    ),
+    "mcc": Metric(
+        mcc,
+        label="MCC",
+        higher_is_better=True,
+        bounds=(0.0, 1.0),
+        definition="Mean absolute correlation of the factors with the codes that are assigned to them one to one.",
+        source="Hyvarinen and Morioka 2016, arXiv:1605.06336; Khemakhem et al. 2020, arXiv:1907.04809",
+        detail=mcc_detail,
     ),
     "modularity": Metric(
         modularity,

@@ -1,0 +1,156 @@
+"""Explicitness: Ridgeway and Mozer 2018, arXiv:1802.05312.
+
+    AUC_kv = area under the ROC curve of a logistic regression's probability that v_k = v, from all codes together
+    explicitness = 1/K sum_k (mean over values v of AUC_kv)
+
+How much of the factors a linear reading of the whole code tells; which code tells it does not matter, so a rotated
+representation scores 1. Three protocols are in print, and differ by more than most models do:
+
+- `locatello2019` (arXiv:1811.12359, disentanglement_lib; the default): softmax regression on standardised codes, judged on
+  fresh rows, .5 at chance.
+- `zaidi2020` (arXiv:2012.09276): one regression a value, balanced classes, on codes scaled to [0, 1], their probabilities
+  divided by their sum; judged on the rows that were fitted; 2 AUC - 1, 0 at chance.
+- `do2020` (arXiv:1908.09961): one regression a value with hardly a penalty (C = 1e10) on the codes as they are, divided
+  by their sum; judged on the rows that were fitted; .5 at chance.
+
+One regression a value cannot single out a middle value on a line: under `do2020` one perfect code a factor scores .98.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+from sklearn.multiclass import OneVsRestClassifier
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+from disbench.metrics.groups import require_counts
+from disbench.metrics.sap import within_reach
+from disbench.metrics.split import split_rows
+from disbench.metrics.table import as_table
+
+
+class Protocol(NamedTuple):
+    """What the sources disagree on."""
+
+    one_vs_rest: bool
+    regression: dict[str, Any]  # arguments of scikit-learn's
+    scaling: str  # of the codes, from the fitted rows
+    fresh_rows: bool  # judged on other rows than the fitted ones
+    scaled: bool  # chance is 0 and not .5
+
+
+PROTOCOLS = {
+    "locatello2019": Protocol(False, {"max_iter": 10_000}, "standard", fresh_rows=True, scaled=False),
+    "zaidi2020": Protocol(True, {"class_weight": "balanced"}, "range", fresh_rows=False, scaled=True),
+    "do2020": Protocol(
+        True,
+        {"C": 1e10, "solver": "liblinear", "max_iter": 1000, "tol": 1e-5, "random_state": 0},
+        "none",
+        fresh_rows=False,
+        scaled=False,
+    ),
+}
+
+
+def explicitness(
+    codes: ArrayLike,
+    factors: ArrayLike,
+    *,
+    protocol: str = "locatello2019",
+    train: int = 10_000,
+    test: int = 5_000,
+    seed: int = 0,
+) -> float:
+    """The mean over factors and their values of the area under the ROC curve of a linear reading of all codes.
+
+    `codes (N, D)`, `factors (N, K)` -> a number in [0, 1], higher is better, .5 for noise and for dead codes; under
+    `zaidi2020` a number in [-1, 1] and 0 for noise. `train` rows are fitted and `test` others judged, fewer in the same
+    proportion if the table is smaller; a protocol without fresh rows judges the `train` rows, and its noise scores above
+    chance. A value that was not fitted is guessed; one that no judged row has, or all have, does not count. Constant
+    factors are left out. The names of values do not matter. Equal seeds give equal scores on any number of threads.
+    Raises NotApplicable when no factor varies and ValueError for a malformed table, a count below 1 or an unknown
+    protocol.
+    """
+    options: dict[str, Any] = {"protocol": protocol, "train": train, "test": test, "seed": seed}
+    return float(explicitness_detail(codes, factors, **options)["score"])
+
+
+def explicitness_detail(
+    codes: ArrayLike,
+    factors: ArrayLike,
+    *,
+    protocol: str = "locatello2019",
+    train: int = 10_000,
+    test: int = 5_000,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """`explicitness` with each factor's own score on the judged rows."""
+    require_counts(train=train, test=test)
+    if protocol not in PROTOCOLS:
+        raise ValueError(f"explicitness knows the protocols {', '.join(PROTOCOLS)}, got protocol={protocol!r}.")
+    table, chosen = as_table(codes, factors), PROTOCOLS[protocol]
+    if chosen.fresh_rows:
+        fitted, judged = split_rows(len(table.codes), train, test, seed)
+    else:
+        fitted = judged = np.random.default_rng(seed).permutation(len(table.codes))[:train]
+    live = np.delete(table.codes, table.dead_codes, axis=1)
+    areas = roc_areas(live, table.factors, fitted, judged, chosen)
+    scores = 2.0 * areas - 1.0 if chosen.scaled else areas
+    return {
+        "score": float(scores.mean()),
+        "protocol": protocol,
+        "train": len(fitted),
+        "test": len(judged),
+        "factors": [
+            {"factor": column, "score": float(score)} for column, score in zip(table.columns, scores, strict=True)
+        ],
+        "constant_factors": table.constant_factors,
+        "dropped_codes": table.dead_codes,
+    }
+
+
+def roc_areas(
+    codes: NDArray[np.float64],
+    factors: NDArray[np.intp],
+    fitted: NDArray[np.intp],
+    judged: NDArray[np.intp],
+    protocol: Protocol,
+) -> NDArray[np.float64]:
+    """`codes (N, D)`, `factors (N, K)` -> `(K,)`: the mean over values of the area under the ROC curve on rows `judged`."""
+    if codes.shape[1] == 0:
+        return np.full(factors.shape[1], 0.5)
+    inputs = _scaled(codes, fitted, protocol.scaling)
+    with threadpool_limits(limits=1):  # threaded sums round differently, and one swapped pair of rows is another area
+        return np.array([_area(inputs, targets, fitted, judged, protocol) for targets in factors.T])
+
+
+def _area(
+    inputs: NDArray[np.float64],
+    targets: NDArray[np.intp],
+    fitted: NDArray[np.intp],
+    judged: NDArray[np.intp],
+    protocol: Protocol,
+) -> float:
+    answers = targets[judged]
+    values = np.unique(answers)
+    if len(values) < 2 or np.ptp(targets[fitted]) == 0:
+        return 0.5
+    regression = LogisticRegression(**protocol.regression)
+    classifier = OneVsRestClassifier(regression) if protocol.one_vs_rest else regression
+    classifier.fit(inputs[fitted], targets[fitted])
+    probabilities = classifier.predict_proba(inputs[judged])  # (judged, fitted values)
+    column = {value: i for i, value in enumerate(classifier.classes_)}
+    areas = [roc_auc_score(answers == v, probabilities[:, column[v]]) if v in column else 0.5 for v in values]
+    return float(np.mean(areas))
+
+
+def _scaled(codes: NDArray[np.float64], fitted: NDArray[np.intp], scaling: str) -> NDArray[np.float64]:
+    if scaling == "none":
+        return within_reach(codes)
+    rows = codes[fitted]
+    origin = rows.mean(axis=0) if scaling == "standard" else rows.min(axis=0)
+    unit = rows.std(axis=0) if scaling == "standard" else np.ptp(rows, axis=0)
+    scaled: NDArray[np.float64] = (codes - origin) / np.where(np.ptp(rows, axis=0) > 0, unit, 1.0)
+    return scaled

@@ -1,0 +1,144 @@
+"""SAP in both readings, against the peers' code and exact small cases.
+
+The peers' values are of disentanglement_lib, on the first 80 % of the rows and, for the classifiers, judged on the last
+20 %; and of Zaidi et al.'s code, on all rows.
+"""
+
+import numpy as np
+import pytest
+
+from disbench.metrics.metric import NotApplicable
+from disbench.metrics.reference import as_codes
+from disbench.metrics.sap import sap, sap_detail, sap_svc, sap_svc_detail, single_code_accuracies, within_reach
+from disbench.metrics.table import as_table
+
+ZAIDI = {
+    "celeba40": 0.133755384391,
+    "dead_dims": 0.989960122272,
+    "dsprites10k": 0.73152436599,
+    "duplicated": 0.8,
+    "noise": 0.000570679892286,
+    "noisy_vae": 0.624510328945,
+    "perfect": 1.0,
+    "rotation": 0.122572876148,
+}
+LOCATELLO_CONTINUOUS = {
+    "celeba40": 0.134131122077,
+    "dead_dims": 0.98972307871,
+    "dsprites10k": 0.73268406936,
+    "duplicated": 0.799801073484,
+    "noise": 0.00080103725753,
+    "noisy_vae": 0.623708939743,
+    "perfect": 0.999793055191,
+    "rotation": 0.129809394432,
+}
+LOCATELLO_DISCRETE = {
+    "dead_dims": 0.457291666667,
+    "dsprites10k": 0.1554,
+    "duplicated": 0.399652777778,
+    "noise": 0.00868055555556,
+    "noisy_vae": 0.186111111111,
+    "perfect": 0.470486111111,
+    "rotation": 0.0336805555556,
+}
+
+
+@pytest.mark.parametrize("case", ZAIDI)
+def test_the_gap_in_r2_equals_both_peers(case, oracle_table):
+    codes, factors = oracle_table(case)
+    first = int(0.8 * len(codes))
+    assert sap(codes, factors) == pytest.approx(ZAIDI[case], abs=1e-9)
+    assert sap(codes[:first], factors[:first]) == pytest.approx(LOCATELLO_CONTINUOUS[case], abs=1e-9)
+
+
+@pytest.mark.parametrize("case", LOCATELLO_DISCRETE)
+def test_the_gap_in_accuracy_equals_the_peers_on_its_rows(case, oracle_table):
+    table = as_table(*oracle_table(case))
+    rows = np.arange(len(table.codes))
+    first = int(0.8 * len(rows))
+    accuracy, _ = single_code_accuracies(table, rows[:first], rows[first:])
+    ranked = np.sort(accuracy, axis=0)
+    assert (ranked[-1] - ranked[-2]).mean() == pytest.approx(LOCATELLO_DISCRETE[case], abs=1e-9)
+
+
+def test_the_gap_in_accuracy_on_other_rows_differs_by_their_luck(oracle_table):
+    scores = [sap_svc(*oracle_table("perfect"), seed=seed) for seed in range(5)]
+    assert np.mean(scores) == pytest.approx(LOCATELLO_DISCRETE["perfect"], abs=0.03)
+    assert len(set(scores)) > 1
+
+
+def test_a_small_case_by_hand():
+    """R2 of (0, 1, 2, 3) with the bits of 0 .. 3: .8 and .2; with a code of the low bit: 0 and 1."""
+    factors = np.array([[0, 0], [0, 1], [1, 0], [1, 1]])
+    codes = np.array([[0.0, 0.0], [1.0, 5.0], [2.0, 0.0], [3.0, 5.0]])
+    detail = sap_detail(codes, factors)
+    assert detail["score"] == pytest.approx(((0.8 - 0.0) + (1.0 - 0.2)) / 2, abs=1e-12)
+    assert [entry["code"] for entry in detail["factors"]] == [0, 1]
+    assert [entry["runner_up_predictability"] for entry in detail["factors"]] == pytest.approx([0.0, 0.2], abs=1e-12)
+
+
+def test_a_copied_code_closes_the_gap(grid):
+    codes = as_codes(grid)
+    assert sap(np.column_stack([codes, -2 * codes[:, 0]]), grid) == pytest.approx(2 / 3, abs=1e-12)
+    whole, copied = (sap_svc(c, grid) for c in (codes, np.column_stack([codes, codes[:, 0]])))
+    assert copied < whole - 0.1
+
+
+def test_a_perfect_code_is_far_from_one_where_lines_must_cut_out_values(grid):
+    """Three, four and five values in a line. Two values are cut by one point, and the gap is what guessing leaves: a half."""
+    assert sap(as_codes(grid), grid) == pytest.approx(1.0, abs=1e-12)
+    assert 0.3 < sap_svc(as_codes(grid), grid) < 0.6
+    binary = np.stack(np.meshgrid([0, 1], [0, 1], range(50), indexing="ij"), axis=-1).reshape(-1, 3)[:, :2]
+    assert sap_svc(as_codes(binary), binary) == pytest.approx(0.5, abs=0.1)
+
+
+def test_noise_scores_near_nothing(oracle_table):
+    codes, factors = oracle_table("noise")
+    assert sap(codes, factors) < 0.002
+    assert 0 <= sap_svc(codes, factors) < 0.03
+
+
+@pytest.mark.parametrize("detail", [sap_detail, sap_svc_detail])
+def test_dead_codes_and_missing_codes_predict_what_can_be_guessed(detail, grid):
+    dead = np.full((len(grid), 2), 0.1)
+    assert detail(dead, grid)["score"] == 0.0
+    assert {entry["code"] for entry in detail(dead, grid)["factors"]} == {None}
+    alone = detail(as_codes(grid[:, :1]), grid[:, :1])
+    beside = detail(np.column_stack([dead, as_codes(grid[:, :1])]), grid[:, :1])
+    assert alone["score"] == pytest.approx(beside["score"], abs=1e-12)
+    assert alone["score"] > 0.2
+
+
+def test_a_lone_code_that_is_worse_than_guessing_costs_nothing():
+    """Balanced classes on a rare attribute: a code of noise is right less often than always saying no."""
+    rng = np.random.default_rng(0)
+    factors = (rng.random((2000, 1)) < 0.02).astype(int)
+    assert sap_svc(rng.normal(size=(2000, 1)), factors) == 0.0
+
+
+def test_a_value_that_only_fresh_rows_have_is_a_miss():
+    codes = np.arange(12.0)[:, None]
+    assert 0 <= sap_svc(codes, np.array([[0] * 11 + [1]]).T, train=11, test=1) <= 1
+    assert 0 <= sap_svc(codes, np.arange(12)[:, None]) <= 1
+
+
+def test_small_codes_are_penalised_by_the_classifier_and_not_by_the_line(grid, noisy_codes):
+    assert sap(1e-9 * noisy_codes, grid) == pytest.approx(sap(noisy_codes, grid), abs=1e-9)
+    assert sap_svc(1e-9 * noisy_codes, grid) < 0.1 < sap_svc(as_codes(grid), grid)
+
+
+def test_what_cannot_be_asked_is_refused(grid, noisy_codes):
+    with pytest.raises(ValueError, match="train >= 1, got train=0"):
+        sap_svc(noisy_codes, grid, train=0)
+    with pytest.raises(NotApplicable, match="no factor varies"):
+        sap(noisy_codes, np.ones_like(grid))
+
+
+@pytest.mark.parametrize("largest", [1e5, 1e29])
+def test_codes_that_the_classifier_never_returns_from_are_brought_within_reach(largest, grid):
+    """The penalty decides nothing on large codes, so their size decides nothing; values near 0 are 0."""
+    codes = as_codes(grid)
+    assert sap_svc(largest * codes, grid) == pytest.approx(sap_svc(500 * codes, grid), abs=0.02)
+    assert within_reach(codes + 1e-40) == pytest.approx(codes, abs=0)
+    code = np.array([[1e-300], [-3.0], [3.0], [0.0]])
+    assert 0 <= sap_svc(code, np.array([[1, 0, 0, 1]]).T) <= 1
