@@ -5,23 +5,26 @@ import json
 import logging
 import sys
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import torch
 import typer
 import yaml
 from rich.console import Console
 from rich.logging import RichHandler
 from rich.table import Table
+from rich.text import Text
 
 from disbench.baselines.vae import VAE
 from disbench.benchmarks import METHODS
 from disbench.benchmarks.data_cli import data_app
-from disbench.benchmarks.encode import Codes, encode, read_table, scored_rows
+from disbench.benchmarks.encode import Codes, NamedTable, encode, read_named_table, scored_rows
 from disbench.benchmarks.options import DataDir, DatasetOptions, Select, assignments, console, fail
 from disbench.benchmarks.run import existing_record, run_suite, run_trial
-from disbench.benchmarks.score import Scores
+from disbench.benchmarks.score import Scores, named_entries
 from disbench.benchmarks.score import score as score_table
 from disbench.benchmarks.suite import (
     DEFAULT_METRICS,
@@ -35,7 +38,8 @@ from disbench.benchmarks.traverse import latent_traversals
 from disbench.datasets import load
 from disbench.datasets import names as dataset_names
 from disbench.metrics import METRICS
-from disbench.reports.figures import image_grid, png
+from disbench.metrics.information import table_information
+from disbench.reports.figures import image_grid, information_matrix, png
 from disbench.reports.records import Record, Trial
 from disbench.reports.render import render
 from disbench.reports.text import as_text
@@ -48,6 +52,15 @@ app = typer.Typer(
 app.add_typer(data_app, name="data")
 
 MetricNames = Annotated[str, typer.Option("--metrics", help="Comma-separated names; see `disbench list metrics`.")]
+WithConfidence = Annotated[
+    bool, typer.Option("--confidence", help="With each score its 95 % interval over rows, or its spread over 5 seeds.")
+]
+Resamples = Annotated[int, typer.Option(min=2, help="Resamples of the rows for --confidence.")]
+
+SPREAD = {"bootstrap": "95 %", "seeds": "{n} seeds"}
+CONFIDENCE_COLUMNS = ("kind", "low", "high", "mean", "sd", "n")
+DETAIL_COLUMNS = 5  # as many as a terminal holds
+PICTURE_BINS = 20
 
 
 def metric_options(names: str) -> dict[str, dict[str, Any]]:
@@ -59,20 +72,97 @@ def metric_options(names: str) -> dict[str, dict[str, Any]]:
 
 
 def print_scores(found: Scores) -> None:
-    table = Table("metric", "score", "floor", "ceiling", "range")
-    for name, value in found.scores.items():
+    def number(value: float | None) -> str:
+        return "–" if value is None else f"{value:.3f}"
+
+    spread = bool(found.confidence or found.no_confidence)
+    table = Table("metric", "score", "floor", "ceiling", "range", *["confidence"] * spread)
+    for name in found.scores:
         metric = METRICS[name]
-        arrow = "↑" if metric.higher_is_better else "↓"
         low, high = metric.bounds
-        numbers = (
-            [f"{scores[name]:.3f}" for scores in (found.scores, found.floor, found.ceiling)]
-            if value is not None
-            else []
+        numbers = [number(scores.get(name)) for scores in (found.scores, found.floor, found.ceiling)]
+        around = found.confidence.get(name)
+        told = "–" if around is None else f"{around['low']:.3f} to {around['high']:.3f}, {SPREAD[around['kind']]}"
+        arrow = "↑" if metric.higher_is_better else "↓"
+        table.add_row(
+            f"{metric.label} {arrow}", *numbers, f"{low:g} to {high:g}", *[told.format(**around or {})] * spread
         )
-        table.add_row(f"{metric.label} {arrow}", *numbers, f"{low:g} to {high:g}")
     console.print(table)
     for name, reason in found.skipped.items():
         console.print(f"{METRICS[name].label}: not applicable. {reason}", markup=False)
+    for name, reason in found.no_confidence.items():
+        console.print(f"{METRICS[name].label}: no confidence, {reason}", markup=False)
+    if found.confidence:
+        console.print(
+            "95 %: where another sample of as many rows would score; the smallest and largest of seeds: how far the"
+            " metric's own draws move it.",
+            markup=False,
+        )
+
+
+def print_detail(found: Scores, factor_names: Sequence[str], code_names: Sequence[str]) -> None:
+    """What each metric says of each factor or code: names and its first numbers; JSON and CSV hold all of them."""
+    for name, detail in found.detail.items():
+        for entries in named_entries(detail, factor_names, code_names):
+            table = Table(
+                *(key.replace("_", " ") for key in list(entries[0])[:DETAIL_COLUMNS]), title=METRICS[name].label
+            )
+            for entry in entries:
+                table.add_row(*(Text(cell(value)) for value in list(entry.values())[:DETAIL_COLUMNS]))
+            console.print(table)
+    for what, names, letter in (("constant_factors", factor_names, "v"), ("dropped_codes", code_names, "z")):
+        for name, detail in found.detail.items():
+            if left_out := [names[i] if names else f"{letter}{i}" for i in detail.get(what, ())]:
+                told = f"{METRICS[name].label}: without {what.replace('_', ' ')} {', '.join(left_out)}."
+                console.print(told, markup=False)
+
+
+def cell(value: object) -> str:
+    """A value of a detail as a reader wants it."""
+    if value is None:
+        return "–"
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
+
+
+def write_csv(found: Scores) -> None:
+    """Scores, a metric a line, empty where it has no number; reasons go to stderr."""
+    spread = CONFIDENCE_COLUMNS if found.confidence or found.no_confidence else ()
+    writer = csv.writer(sys.stdout)
+    writer.writerow(["metric", "score", "floor", "ceiling", *spread])
+    for name in (*found.scores, *found.skipped):
+        around = found.confidence.get(name, {})
+        numbers = [scores.get(name) for scores in (found.scores, found.floor, found.ceiling)]
+        writer.writerow([name, *numbers, *(around.get(column) for column in spread)])
+    for name, reason in {**found.skipped, **found.no_confidence}.items():
+        print(f"{name}: {reason}", file=sys.stderr)
+
+
+def write_detail_csv(found: Scores, factor_names: Sequence[str], code_names: Sequence[str]) -> None:
+    """One number a line: of which metric, about which factor and code, which number."""
+    writer = csv.writer(sys.stdout)
+    writer.writerow(["metric", "factor", "code", "quantity", "value"])
+    for name, detail in found.detail.items():
+        for entries in named_entries(detail, factor_names, code_names):
+            for entry in entries:
+                about = [entry.get("factor"), entry.get("code")]
+                numbers = {key: value for key, value in entry.items() if key not in ("factor", "code")}
+                writer.writerows([name, *about, key, value] for key, value in numbers.items())
+
+
+def draw_information(path: Path, table: NamedTable) -> None:
+    """The information in each code about each factor that varies, as a picture."""
+    if path.suffix.lower() != ".png":
+        raise fail(f"--picture writes a .png, got {path}.")
+    found = table_information(table.codes, table.factors, PICTURE_BINS)
+    shares = found.info.mutual / found.info.factor_entropy[:, None]
+    factors = [table.factor_names[k] if table.factor_names else f"v{k}" for k in found.columns]
+    codes = table.code_names or [f"z{j}" for j in range(shares.shape[1])]
+    title = f"I(code; factor) / H(factor), {PICTURE_BINS} bins"
+    picture = png(information_matrix(np.minimum(shares, 1.0), factors, codes, title))
+    try:
+        path.write_bytes(picture)
+    except OSError as error:
+        raise fail(f"--picture {path} cannot be written: {error.strerror}.") from error
 
 
 @app.callback()
@@ -191,11 +281,17 @@ def encode_checkpoint(checkpoint: Path, data_dir: str | None) -> tuple[VAE, Tria
 
 
 @app.command()
-def evaluate(checkpoint: Path, metrics: MetricNames = ",".join(DEFAULT_METRICS), data_dir: DataDir = None) -> None:
+def evaluate(
+    checkpoint: Path,
+    metrics: MetricNames = ",".join(DEFAULT_METRICS),
+    confidence: WithConfidence = False,
+    resamples: Resamples = 200,
+    data_dir: DataDir = None,
+) -> None:
     """Encode a checkpoint's data set again and score it; writes nothing."""
     wanted = metric_options(metrics)
     _, _, codes = encode_checkpoint(checkpoint, data_dir)
-    print_scores(score_table(codes.codes, codes.factors, wanted))
+    print_scores(score_table(codes.codes, codes.factors, wanted, resamples=resamples if confidence else None))
 
 
 @app.command()
@@ -216,24 +312,43 @@ def traverse(
 def score(
     table: Annotated[Path, typer.Argument(help="An .npz or .h5 with codes (N, D) and factors (N, K), of anybody's.")],
     metrics: MetricNames = ",".join(DEFAULT_METRICS),
+    confidence: WithConfidence = False,
+    resamples: Resamples = 200,
+    detail: Annotated[
+        bool, typer.Option("--detail", help="For each factor or code: which won, and by how much.")
+    ] = False,
+    picture: Annotated[
+        Path | None, typer.Option(help="Draw the information in each code about each factor into this .png.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="JSON, with floor, ceiling and detail.")] = False,
-    as_csv: Annotated[bool, typer.Option("--csv", help="CSV.")] = False,
-    seed: int = 0,
+    as_csv: Annotated[bool, typer.Option("--csv", help="CSV; with --detail, of the detail alone.")] = False,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
 ) -> None:
-    """Score a table, whoever made it."""
+    """Score a table, whoever made it. `factor_names` (K,) and `code_names` (D,) in it are used where it has them."""
     wanted = metric_options(metrics)
     try:
-        found = score_table(*read_table(table), wanted, seed=seed)
+        content = read_named_table(table)
+        names = content.factor_names, content.code_names
+        if picture:
+            draw_information(picture, content)
+        found = score_table(
+            content.codes, content.factors, wanted, seed=seed, resamples=resamples if confidence else None
+        )
     except ValueError as error:
         raise fail(error) from error
     if as_json:
-        print(json.dumps(vars(found), indent=1))
+        named = {"factor_names": content.factor_names, "code_names": content.code_names}
+        print(json.dumps({**vars(found), **{key: value for key, value in named.items() if value}}, indent=1))
+    elif as_csv and detail:
+        write_detail_csv(found, *names)
     elif as_csv:
-        writer = csv.writer(sys.stdout)
-        writer.writerow(["metric", "score", "floor", "ceiling"])
-        writer.writerows([name, value, found.floor[name], found.ceiling[name]] for name, value in found.scores.items())
+        write_csv(found)
     else:
         print_scores(found)
+        if detail:
+            print_detail(found, *names)
+        if picture:
+            print(picture)
 
 
 @app.command()

@@ -49,6 +49,7 @@ METRICS: dict[str, Metric] = {
         " absolute difference of their codes.",
         source="Higgins et al. 2017, ICLR (BetaVAE metric)",
         detail=z_diff_detail,
+        sampled=True,
     ),
     "z_min_var": Metric(
         z_min_var,
@@ -59,6 +60,7 @@ METRICS: dict[str, Metric] = {
         " least among them: 1 - FactorVAE score.",
         source="Kim and Mnih 2018, arXiv:1802.05983v3, section 4",
         detail=z_min_var_detail,
+        sampled=True,
     ),
     "factor_vae_score": Metric(
         factor_vae_score,
@@ -69,6 +71,7 @@ METRICS: dict[str, Metric] = {
         " least among them.",
         source="Kim and Mnih 2018, arXiv:1802.05983v3, section 4",
         detail=factor_vae_detail,
+        sampled=True,
     ),
     "irs": Metric(
         irs,
@@ -109,6 +112,7 @@ METRICS: dict[str, Metric] = {
         " factors.",
         source="Eastwood and Williams 2018, ICLR; protocol of Locatello et al. 2019, arXiv:1811.12359",
         detail=dci_disentanglement_detail,
+        sampled=True,
     ),
     "dci_completeness": Metric(
         dci_completeness,
@@ -118,6 +122,7 @@ METRICS: dict[str, Metric] = {
         definition="How far each factor is predicted from one code only, by the codes' importance to boosted trees.",
         source="Eastwood and Williams 2018, ICLR; protocol of Locatello et al. 2019, arXiv:1811.12359",
         detail=dci_completeness_detail,
+        sampled=True,
     ),
     "dci_informativeness": Metric(
         dci_informativeness,
@@ -127,6 +132,7 @@ METRICS: dict[str, Metric] = {
         definition="Accuracy, on fresh rows, of boosted trees that predict each factor from all codes.",
         source="Eastwood and Williams 2018, ICLR; protocol of Locatello et al. 2019, arXiv:1811.12359",
         detail=dci_informativeness_detail,
+        sampled=True,
     ),
     "sap": Metric(
         sap,
@@ -146,6 +152,7 @@ METRICS: dict[str, Metric] = {
         " one code; perfect codes score about .5.",
         source="Kumar et al. 2018, arXiv:1711.00848; protocol of Locatello et al. 2019, arXiv:1811.12359",
         detail=sap_svc_detail,
+        sampled=True,
     ),
     "explicitness": Metric(
         explicitness,
@@ -156,6 +163,7 @@ METRICS: dict[str, Metric] = {
         " chance.",
         source="Ridgeway and Mozer 2018, arXiv:1802.05312; protocol of Locatello et al. 2019, arXiv:1811.12359",
         detail=explicitness_detail,
+        sampled=True,
     ),
     "z_max_var": Metric(
         z_max_var,
@@ -166,6 +174,7 @@ METRICS: dict[str, Metric] = {
         " varies most among them.",
         source="Kim et al. 2019, arXiv:1902.01568; as in Zaidi et al. 2020, arXiv:2012.09276",
         detail=z_max_var_detail,
+        sampled=True,
     ),
     "tad": Metric(
         tad,
@@ -235,6 +244,7 @@ METRICS: dict[str, Metric] = {
         " so that equal shares score 0.",
         source="Hsu et al. 2023, arXiv:2305.18378",
         detail=infom_detail,
+        not_resampled="nearest neighbours take a repeated row for knowledge.",
     ),
     "infoe": Metric(
         infoe,
@@ -245,6 +255,7 @@ METRICS: dict[str, Metric] = {
         " factors.",
         source="Hsu et al. 2023, arXiv:2305.18378",
         detail=infoe_detail,
+        not_resampled="a regression for each resample takes minutes.",
     ),
     "infoc": Metric(
         infoc,
@@ -255,6 +266,7 @@ METRICS: dict[str, Metric] = {
         " scaled so that equal shares score 0.",
         source="Hsu et al. 2023, arXiv:2305.18378",
         detail=infoc_detail,
+        not_resampled="nearest neighbours take a repeated row for knowledge.",
     ),
     "gaussian_total_correlation": Metric(
         gaussian_total_correlation,

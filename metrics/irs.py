@@ -5,7 +5,7 @@
     IRS  = sum_j m_j max_k S_jk / sum_j m_j
 
 The mean over values is unweighted. q = 1 is the paper's maximum; q = .99 is what most published tables used and is
-larger on every real code, so print q. A code is robust when, with its factor held, nothing else moves it.
+never smaller, so print q. A code is robust when, with its factor held, nothing else moves it.
 """
 
 from typing import Any

@@ -17,6 +17,10 @@ class Metric:
     fits all; the deterministic ones give the same number for each. `detail` takes the same arguments and returns a
     JSON-able dict: the same number under "score", beside it what the number hides. `bounds` hold under the default
     options. `definition` is one plain sentence, `source` the publication.
+
+    `sampled` metrics draw by their seed, so their scores have a spread over seeds; for the others rows are resampled. That
+    calls the metric hundreds of times and repeats rows: where it takes seconds, or takes a repeated row for knowledge,
+    `not_resampled` is the reason why it is not done.
     """
 
     fn: Callable[..., float]
@@ -26,3 +30,5 @@ class Metric:
     definition: str
     source: str
     detail: Callable[..., dict[str, Any]]
+    sampled: bool = False
+    not_resampled: str = ""

@@ -1,4 +1,4 @@
-"""Pictures of images: latent traversals and dataset previews, as one labelled grid.
+"""Pictures of images: latent traversals and dataset previews, as one labelled grid. And of one matrix.
 
 Drawn with matplotlib's object interface only (no pyplot), so nothing global is touched and no display is needed. Grids
 are transparent with mid-grey labels: they can be read on a light and on a dark page.
@@ -65,6 +65,62 @@ def image_grid(
     else:
         centres = [column * (width + _GAP) + width / 2 for column in range(columns)]
         axes.set_xticks(centres, labels=list(column_labels), parse_math=False)
+    if title:
+        figure.text(
+            8 / total_width, 1 - 6 / total_height, title, va="top", fontsize=_FONT + 1, color=GREY, parse_math=False
+        )
+    return figure
+
+
+def information_matrix(
+    shares: NDArray[np.float64], factor_names: Sequence[str], code_names: Sequence[str], title: str = ""
+) -> Figure:
+    """Draw shares (K, D) in [0, 1], the information in each code about each factor over the factor's entropy.
+
+    Rows are factors, columns are codes; 0 is white and 1 is dark. Up to 400 cells hold their number, and names that would
+    run into each other are left out at regular steps.
+    """
+    shares = np.asarray(shares, dtype=np.float64)
+    if shares.ndim != 2 or shares.size == 0 or not ((shares >= 0) & (shares <= 1)).all():
+        raise ValueError(f"information_matrix needs shares in [0, 1] of shape (factors, codes), got {shares.shape}.")
+    rows, columns = shares.shape
+    if (len(factor_names), len(code_names)) != shares.shape:
+        raise ValueError(
+            f"information_matrix needs {rows} names of factors and {columns} of codes, got {len(factor_names)} and"
+            f" {len(code_names)}."
+        )
+    numbers = shares.size <= 400
+    width, height = (40, 26) if numbers else (max(1, min(16, 8000 // max(shares.shape))),) * 2  # pixels a cell
+    left = round(_CHARACTER * max(map(len, factor_names))) + 12
+    longest = round(_CHARACTER * max(map(len, code_names)))
+    upright = longest > width - 4
+    below, above, beside = (longest if upright else 12) + 12, 26 if title else 8, 64
+    inner_width, inner_height = columns * width, max(rows * height, 60)
+    total_width = max(left + inner_width + beside, round(_CHARACTER * len(title)) + 16)
+    total_height = above + inner_height + below
+    figure = Figure(figsize=(total_width / _DPI, total_height / _DPI), dpi=_DPI, facecolor="none")
+
+    def box(x: int, wide: int) -> tuple[float, float, float, float]:
+        return x / total_width, below / total_height, wide / total_width, inner_height / total_height
+
+    axes = figure.add_axes(box(left, inner_width))
+    drawn = axes.imshow(shares, cmap="Blues", vmin=0.0, vmax=1.0, interpolation="nearest", aspect="auto")
+    scale = figure.colorbar(drawn, cax=figure.add_axes(box(left + inner_width + 14, 10)), ticks=[0.0, 0.5, 1.0])
+    for each in (axes, scale.ax):
+        each.tick_params(length=0, pad=4, labelsize=_FONT, labelcolor=GREY)
+        for spine in each.spines.values():
+            spine.set_color(GREY)
+    scale.outline.set_edgecolor(GREY)
+    # Names are other people's words: a lone $ must not start matplotlib's formula syntax.
+    every = -(-13 // height)
+    axes.set_yticks(range(0, rows, every), labels=list(factor_names[::every]), parse_math=False)
+    every = -(-13 // width)
+    turned = 90 if upright else 0
+    axes.set_xticks(range(0, columns, every), labels=list(code_names[::every]), parse_math=False, rotation=turned)
+    if numbers:
+        for (row, column), share in np.ndenumerate(shares):
+            ink = "white" if share > 0.55 else "black"
+            axes.text(column, row, f"{share:.2f}", ha="center", va="center", fontsize=_FONT, color=ink)
     if title:
         figure.text(
             8 / total_width, 1 - 6 / total_height, title, va="top", fontsize=_FONT + 1, color=GREY, parse_math=False

@@ -89,6 +89,10 @@ def test_only_an_error_rate_and_dependence_between_codes_count_down():
     assert down == ["z_min_var", *UNSUPERVISED]
 
 
+def test_what_draws_by_seed_is_known_to_the_confidence_of_scores():
+    assert {name for name, metric in METRICS.items() if metric.sampled} == set(SAMPLED)
+
+
 @pytest.mark.parametrize("name", METRICS)
 def test_a_definition_is_one_sentence_and_a_source_is_named(name):
     metric = METRICS[name]

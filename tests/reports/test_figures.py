@@ -13,7 +13,7 @@ from matplotlib.image import imread
 from disbench.reports import plots
 from disbench.reports.aggregate import Table, tables
 from disbench.reports.collect import collect
-from disbench.reports.figures import image_grid, png
+from disbench.reports.figures import image_grid, information_matrix, png
 from disbench.reports.records import Record
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -111,3 +111,55 @@ def test_charts_escape_what_methods_call_themselves(make_record: Callable[..., R
         ElementTree.fromstring(drawn)
         assert "<script>" not in drawn
         assert "<b>" not in drawn
+
+
+SHARES = np.array([[0.9, 0.05, 0.25], [0.1, 0.5, 0.85]])
+
+
+def test_a_matrix_shows_every_share_with_its_factor_and_code() -> None:
+    figure = information_matrix(SHARES, ["shape", "scale"], ["a", "b", "c"], "title")
+    axes, scale = figure.axes
+    (picture,) = axes.images
+    assert np.array_equal(picture.get_array(), SHARES)
+    assert picture.get_clim() == (0.0, 1.0)
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["shape", "scale"]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["a", "b", "c"]
+    said = {(round(text.get_position()[1]), round(text.get_position()[0])): text.get_text() for text in axes.texts}
+    assert said == {(row, column): f"{share:.2f}" for (row, column), share in np.ndenumerate(SHARES)}
+    assert [label.get_text() for label in scale.get_yticklabels()] == ["0.0", "0.5", "1.0"]
+
+
+def test_more_information_is_darker_and_its_number_stays_readable() -> None:
+    figure = information_matrix(SHARES, ["0", "1"], ["a", "b", "c"])
+    (picture,) = figure.axes[0].images
+    light = picture.to_rgba(np.linspace(0, 1, 11))[:, :3] @ [0.299, 0.587, 0.114]
+    assert (np.diff(light) < 0).all()
+    for text in figure.axes[0].texts:
+        column, row = (round(at) for at in text.get_position())
+        behind = picture.to_rgba(SHARES)[row, column, :3] @ [0.299, 0.587, 0.114]
+        assert abs((1.0 if text.get_color() == "white" else 0.0) - behind) > 0.35
+
+
+def test_a_large_matrix_has_no_numbers_and_fits_a_file() -> None:
+    wide = information_matrix(np.zeros((40, 32)), [f"a factor {k}" for k in range(40)], [f"z{j}" for j in range(32)])
+    assert not wide.axes[0].texts
+    assert len(wide.axes[0].get_yticklabels()) == 40
+    huge = information_matrix(np.zeros((3, 20_000)), ["a", "b", "c"], [f"z{j}" for j in range(20_000)])
+    assert len(huge.axes[0].get_xticklabels()) < 2000
+    assert imread(io.BytesIO(png(huge))).shape[1] < 30_000
+
+
+def test_a_matrix_is_the_same_file_again_and_a_formula_in_a_name_stays_text() -> None:
+    one, two = (png(information_matrix(SHARES, [r"$\undefined$", "$"], ["a", "$x$", "c"], r"$\frac")) for _ in range(2))
+    assert one == two
+
+
+@pytest.mark.parametrize("shares", [np.zeros(3), np.zeros((0, 3)), np.full((2, 3), 1.1), np.full((2, 3), np.nan)])
+def test_a_matrix_names_what_it_cannot_draw(shares: np.ndarray) -> None:
+    with pytest.raises(ValueError, match="needs shares in"):
+        information_matrix(shares, ["a", "b"], ["a", "b", "c"])
+
+
+def test_a_matrix_needs_a_name_for_every_row_and_column() -> None:
+    with pytest.raises(ValueError, match="needs 2 names of factors and 3 of codes, got 3 and 2"):
+        information_matrix(SHARES, ["a", "b", "c"], ["a", "b"])

@@ -1,0 +1,150 @@
+"""How far to trust a score: bootstrap over rows where a score is computed, spread over seeds where it is drawn.
+
+Bootstrap: Efron 1979, Annals of Statistics 7(1). As many rows as the table has are drawn from it with replacement, and
+scored, again and again. The interval is the middle 95 % of these scores, **moved so that their mean is the table's own
+score**. Unmoved it would not do: a resample repeats rows, to plug-in information that looks like a table of fewer rows,
+and the scores of resamples lie beside the table's, not around it. On 500 rows, 6 noisy codes and 5 factors, Modularity is
+.85, its resamples' mean .73, and the unmoved interval never held what other 500 rows score on average; the moved one did.
+
+What it means: a table of as many *other* rows of the same kind would score within it. So it holds the model fixed (for
+another training, compare seeds of the model), does not correct a metric's bias (a score at N rows is compared with scores
+at N rows), and takes rows for a random sample: of a full grid of factors there is no other sample, and it says what such a
+sample would. Where the largest deviation or the range decides (IRS with quantile 1, bins) resamples cannot exceed the
+table, and the interval is too narrow: .72 to .92 of them held the mean of IRS in place of .95.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from disbench.metrics.metric import Metric, NotApplicable
+
+Asked: TypeAlias = Mapping[str, tuple[Metric, Mapping[str, Any]]]  # a metric and its options, by any name
+
+
+@dataclass(frozen=True)
+class Confidence:
+    """`low` to `high`: the 95 % interval of a bootstrap; of seeds the smallest and the largest score.
+
+    `mean` and `sd` (with n - 1) are those of the `n` scores. For a bootstrap mean - score is the bias of resampling, which
+    `low` and `high` are free of, and for seeds sd is of a single score.
+    """
+
+    kind: Literal["bootstrap", "seeds"]
+    low: float
+    high: float
+    mean: float
+    sd: float
+    n: int
+
+
+def confidence(
+    metric: Metric,
+    codes: ArrayLike,
+    factors: ArrayLike,
+    *,
+    options: Mapping[str, Any] | None = None,
+    resamples: int = 200,
+    seeds: int = 5,
+    seed: int = 0,
+) -> Confidence:
+    """The confidence of `metric.fn(codes (N, D), factors (N, K), seed=seed, **options)`.
+
+    A metric that is `sampled` is scored with `seeds` seeds, `seed` and those that follow it, on the same rows: the spread
+    is that of its own draws alone, and says nothing about other rows. Any other is scored on `resamples` resamples, which
+    equal seeds draw alike; an option that is an array of N rows is resampled with the table. Resamples on which it is
+    undefined are left out of `n`. The interval stays within the metric's bounds where no option is set.
+
+    Raises NotApplicable where the metric does, is `not_resampled`, or is undefined on most resamples, and ValueError for a
+    malformed table and for fewer than 2 resamples or seeds.
+    """
+    asked = {"": (metric, options or {})}
+    found, reasons = confidences(asked, codes, factors, resamples=resamples, seeds=seeds, seed=seed)
+    if reasons:
+        raise NotApplicable(reasons[""])
+    return found[""]
+
+
+def confidences(
+    asked: Asked,
+    codes: ArrayLike,
+    factors: ArrayLike,
+    *,
+    resamples: int = 200,
+    seeds: int = 5,
+    seed: int = 0,
+) -> tuple[dict[str, Confidence], dict[str, str]]:
+    """`confidence` of several metrics, and the reason for each that has none: the same, in less time.
+
+    All metrics score one resample before the next is drawn, so those that share a count of the table share that of each
+    resample. 10,000 rows, ten codes and five factors take MIG 1 s, the five metrics of one count 1.6 s together, IRS 1.7 s.
+    """
+    if resamples < 2 or seeds < 2:
+        raise ValueError(f"a spread needs resamples >= 2 and seeds >= 2, got resamples={resamples} and seeds={seeds}.")
+    codes, factors = np.asarray(codes), np.asarray(factors)
+    found: dict[str, Confidence] = {}
+    reasons: dict[str, str] = {}
+    scores: dict[str, float] = {}
+    for name, (metric, options) in asked.items():
+        try:
+            if metric.sampled:
+                found[name] = _over_seeds(metric, options, codes, factors, seeds, seed)
+            elif metric.not_resampled:
+                reasons[name] = f"rows are not resampled: {metric.not_resampled}"
+            else:
+                scores[name] = float(metric.fn(codes, factors, **{"seed": seed, **options}))
+        except NotApplicable as reason:
+            reasons[name] = str(reason)
+    replicates = resampled_scores([asked[name] for name in scores], codes, factors, resamples, seed)
+    for (name, score), column in zip(scores.items(), replicates.T, strict=True):
+        defined = column[~np.isnan(column)]
+        if len(defined) < max(2, resamples / 2):
+            reasons[name] = f"{len(defined)} of {resamples} resamples have a score; there are too few rows."
+        else:
+            metric, options = asked[name]
+            found[name] = moved_interval(score, defined, (-np.inf, np.inf) if options else metric.bounds)
+    return {name: found[name] for name in asked if name in found}, reasons
+
+
+def resampled_scores(
+    asked: Sequence[tuple[Metric, Mapping[str, Any]]],
+    codes: NDArray[Any],
+    factors: NDArray[Any],
+    resamples: int,
+    seed: int,
+) -> NDArray[np.float64]:
+    """`(resamples, metrics)`: the score of each on each resample, NaN where it is not applicable."""
+    rng = np.random.default_rng(seed)
+    scores = np.full((resamples if asked else 0, len(asked)), np.nan)
+    for row in scores:
+        drawn = rng.integers(len(codes), size=len(codes))
+        drawn_codes, drawn_factors = codes[drawn], factors[drawn]
+        for i, (metric, options) in enumerate(asked):
+            theirs = {
+                name: option[drawn] if isinstance(option, np.ndarray) and option.shape[:1] == drawn.shape else option
+                for name, option in options.items()
+            }
+            try:
+                row[i] = metric.fn(drawn_codes, drawn_factors, **{"seed": seed, **theirs})
+            except NotApplicable:
+                continue
+    return scores
+
+
+def moved_interval(score: float, replicates: NDArray[np.float64], bounds: tuple[float, float]) -> Confidence:
+    """The middle 95 % of `replicates (n,)`, moved by what their mean differs from `score`, within `bounds`."""
+    mean = float(replicates.mean())
+    low, high = np.clip(np.quantile(replicates, [0.025, 0.975]) + (score - mean), *bounds)
+    return Confidence("bootstrap", float(low), float(high), mean, float(replicates.std(ddof=1)), len(replicates))
+
+
+def _over_seeds(
+    metric: Metric, options: Mapping[str, Any], codes: NDArray[Any], factors: NDArray[Any], seeds: int, seed: int
+) -> Confidence:
+    first = int(options.get("seed", seed))
+    scores = np.array([metric.fn(codes, factors, **{**options, "seed": first + i}) for i in range(seeds)])
+    low, high = float(scores.min()), float(scores.max())
+    return Confidence("seeds", low, high, float(scores.mean()), float(scores.std(ddof=1)), seeds)

@@ -1,0 +1,299 @@
+"""`disbench score`: a stranger's table in one command, all that is said of it, and a reason for any file it cannot use."""
+
+import csv
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from disbench.benchmarks.cli import app
+from disbench.benchmarks.encode import NamedTable, read_named_table, read_table
+from disbench.benchmarks.score import named_entries, score
+from disbench.metrics import METRICS
+
+FACTORS = np.stack(np.meshgrid(np.arange(4), np.arange(5), indexing="ij"), -1).reshape(-1, 2).repeat(20, 0)
+CODES = FACTORS @ np.array([[1.0, 0.2, 0.0], [0.0, 1.0, 0.3]]) + np.random.default_rng(0).normal(0, 0.3, (400, 3))
+NAMES = {"factor_names": np.array(["shape", "scale"]), "code_names": np.array(["a", "b [x]", "c"])}
+
+
+def disbench(*words: object) -> tuple[int, str, str]:
+    result = CliRunner().invoke(app, ["score", *(str(word) for word in words)])
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result.exit_code, result.stdout, " ".join(result.stderr.split())
+
+
+def lines(text: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    path = tmp_path / "table.npz"
+    np.savez(path, codes=CODES, factors=FACTORS)
+    return path
+
+
+@pytest.fixture
+def named(tmp_path: Path) -> Path:
+    path = tmp_path / "named.npz"
+    np.savez(path, codes=CODES, factors=FACTORS, **NAMES)
+    return path
+
+
+def test_a_strangers_table_is_scored_in_one_command(table: Path) -> None:
+    status, shown, error = disbench(table)
+    assert (status, error) == (0, "")
+    for label in ("Z-diff ↑", "Z-min Var ↓", "IRS ↑", "MIG ↑", "JEMMIG ↑"):
+        assert label in shown
+    mig = METRICS["mig"].fn
+    assert f"{mig(CODES, FACTORS):.3f} │ 0.0" in shown
+    assert "confidence" not in shown
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64, np.int16])
+def test_any_type_of_number_is_scored(tmp_path: Path, kind: type) -> None:
+    np.savez_compressed(tmp_path / "t.NPZ", codes=(10 * CODES).astype(kind), factors=FACTORS.astype(np.uint8))
+    (tmp_path / "t.NPZ.npz").rename(tmp_path / "t.NPZ")
+    status, shown, _ = disbench(tmp_path / "t.NPZ", "--metrics", "mig", "--json")
+    assert status == 0
+    assert json.loads(shown)["scores"]["mig"] == METRICS["mig"].fn((10 * CODES).astype(kind), FACTORS)
+
+
+def test_names_are_read_from_npz_and_from_hdf5_in_any_form_of_text(tmp_path: Path, named: Path) -> None:
+    assert read_named_table(named)[2:] == (("shape", "scale"), ("a", "b [x]", "c"))
+    for i, names in enumerate((["größe", "scale"], np.array(["größe".encode(), b"scale"]))):
+        with h5py.File(tmp_path / f"{i}.h5", "w") as file:
+            file["codes"], file["factors"], file["factor_names"] = CODES, FACTORS, names
+        found = read_named_table(tmp_path / f"{i}.h5")
+        assert (found.factor_names, found.code_names) == (("größe", "scale"), ())
+    codes, factors = read_table(tmp_path / "0.h5")
+    assert np.array_equal(codes, CODES)
+    assert np.array_equal(factors, FACTORS)
+
+
+def test_the_detail_says_by_name_which_code_won_and_by_how_much(named: Path) -> None:
+    status, shown, _ = disbench(named, "--metrics", "mig", "--detail")
+    assert status == 0
+    entry = METRICS["mig"].detail(CODES, FACTORS)["factors"][1]
+    assert entry["code"] == 1
+    assert f"│ scale  │ b [x] │ {entry['gap']:.3f} │" in shown
+
+
+def test_without_names_the_detail_counts_columns(table: Path) -> None:
+    status, shown, _ = disbench(table, "--metrics", "irs,mig", "--csv", "--detail")
+    assert status == 0
+    found = lines(shown)
+    assert {(line["factor"], line["code"]) for line in found if line["metric"] == "mig"} == {("v0", "z0"), ("v1", "z1")}
+    assert [line["code"] for line in found if line["quantity"] == "weight"] == ["z0", "z1", "z2"]
+    gaps = [float(line["value"]) for line in found if line["quantity"] == "gap"]
+    assert np.mean(gaps) == pytest.approx(METRICS["mig"].fn(CODES, FACTORS), abs=1e-12)
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_every_detail_has_a_name_for_every_column(name: str) -> None:
+    few = {"train": 60, "test": 60} if METRICS[name].sampled else {}
+    detail = METRICS[name].detail(CODES, FACTORS % 2, **few)
+    for entries in named_entries(detail, ("shape", "scale"), ("a", "b", "c")):
+        for entry in entries:
+            assert entry.get("factor") in (None, "shape", "scale")
+            assert entry.get("code") in (None, "a", "b", "c")
+            assert entry.get("other") in (None, "a", "b", "c")
+
+
+def test_what_is_left_out_is_named(tmp_path: Path) -> None:
+    np.savez(
+        tmp_path / "t.npz",
+        codes=np.insert(CODES, 1, 0.5, axis=1),
+        factors=np.insert(FACTORS, 0, 3, axis=1),
+        factor_names=["one [value]", "shape", "scale"],
+    )
+    status, shown, _ = disbench(tmp_path / "t.npz", "--metrics", "mig", "--detail")
+    assert status == 0
+    assert "MIG: without constant factors one [value]." in shown
+    assert "MIG: without dropped codes z1." in shown
+
+
+def test_confidence_is_the_interval_over_rows(named: Path) -> None:
+    asked = (named, "--metrics", "mig,irs", "--confidence", "--resamples", 20)
+    found = json.loads(disbench(*asked, "--json")[1])
+    assert found["factor_names"] == ["shape", "scale"]
+    around = found["confidence"]["mig"]
+    assert around["kind"] == "bootstrap"
+    assert around["n"] == 20
+    assert around["low"] < found["scores"]["mig"] < around["high"]
+    line = lines(disbench(*asked, "--csv")[1])[0]
+    assert {key: float(line[key]) for key in ("score", "low", "high", "mean", "sd")} == {
+        "score": found["scores"]["mig"],
+        **{key: around[key] for key in ("low", "high", "mean", "sd")},
+    }
+    assert f"{around['low']:.3f} to {around['high']:.3f}, 95 %" in disbench(*asked)[1]
+
+
+def test_confidence_of_a_sampled_metric_is_its_spread_over_five_seeds(table: Path) -> None:
+    asked = (table, "--metrics", "z_min_var", "--confidence")
+    around = json.loads(disbench(*asked, "--json")[1])["confidence"]["z_min_var"]
+    scores = [METRICS["z_min_var"].fn(CODES, FACTORS, seed=seed) for seed in range(5)]
+    assert (around["kind"], around["n"]) == ("seeds", 5)
+    assert (around["low"], around["high"]) == (min(scores), max(scores))
+    assert f"{min(scores):.3f} to {max(scores):.3f}, 5 seeds" in disbench(*asked)[1]
+
+
+def test_every_metric_has_a_confidence_or_a_reason() -> None:
+    """A metric that takes seconds would take minutes here, if it were not `sampled` or `not_resampled`."""
+    options = {name: {"train": 60, "test": 60} if METRICS[name].sampled else {} for name in METRICS}
+    found = score(CODES[::2], FACTORS[::2], options, resamples=3)
+    assert sorted([*found.confidence, *found.no_confidence]) == sorted(found.scores)
+    assert all(reason.endswith(".") for reason in found.no_confidence.values())
+
+
+def test_no_confidence_asked_none_given() -> None:
+    found = score(CODES, FACTORS, {"mig": {}})
+    assert not found.confidence
+    assert not found.no_confidence
+
+
+def test_a_metric_that_cannot_be_asked_is_a_line_without_numbers_and_a_reason(tmp_path: Path) -> None:
+    np.savez(tmp_path / "t.npz", codes=CODES, factors=FACTORS[:, :1])
+    asked = (tmp_path / "t.npz", "--metrics", "mig,modularity")
+    status, shown, error = disbench(*asked, "--csv")
+    assert status == 0
+    assert [(line["metric"], line["score"] != "") for line in lines(shown)] == [("mig", True), ("modularity", False)]
+    assert "modularity compares what a code knows" in error
+    assert "Modularity: not applicable. modularity compares" in disbench(*asked)[1]
+
+
+def test_a_picture_is_written_and_its_path_printed(named: Path, tmp_path: Path) -> None:
+    path = tmp_path / "matrix.png"
+    status, shown, _ = disbench(named, "--metrics", "mig", "--picture", path)
+    assert status == 0
+    assert path.read_bytes().startswith(b"\x89PNG")
+    assert path.name in shown
+    assert json.loads(disbench(named, "--metrics", "mig", "--picture", path, "--json")[1])["scores"]
+
+
+@pytest.mark.parametrize(
+    ("name", "words"), [("matrix.pdf", "--picture writes a .png"), ("no/m.png", "cannot be written: No such file")]
+)
+def test_a_picture_that_cannot_be_written_is_refused(table: Path, tmp_path: Path, name: str, words: str) -> None:
+    status, _, error = disbench(table, "--picture", tmp_path / name)
+    assert status == 2
+    assert words in error
+
+
+def broken(**changes: Any) -> dict[str, Any]:
+    return {"codes": CODES, "factors": FACTORS, **changes}
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ({"z": CODES, "v": FACTORS}, "lacks codes and factors; it holds 'z', 'v'."),
+        ({"codes": CODES, "labels": FACTORS}, "lacks factors; it holds 'codes', 'labels'."),
+        ({}, "it holds nothing."),
+        (broken(codes=CODES.astype(object)), "codes holds Python objects; save codes.astype(float)."),
+        (broken(factor_names=np.array(["a", "b"], dtype=object)), "save factor_names.astype(str)."),
+        (broken(factors=FACTORS[1:]), "codes and factors need the same rows, got 400 and 399"),
+        (broken(codes=np.where(CODES > 4, np.nan, CODES)), "codes need finite values"),
+        (broken(codes=CODES[:, 0]), "a single code is a column"),
+        (broken(codes=CODES[:1], factors=FACTORS[:1]), "at least 2 rows"),
+        (broken(codes=CODES.astype(str)), "codes needs real numbers, got dtype <U"),
+        (broken(codes=CODES.astype(complex)), "codes needs real numbers, got dtype complex128"),
+        (broken(codes=np.zeros(400, [("a", "f8")])[:, None]), "codes needs real numbers"),
+        (broken(factors=FACTORS + 0.5), "factors need whole numbers"),
+        (broken(factor_names=["a"]), "factor_names has 1 names for 2 columns of factors."),
+        (broken(code_names=["a", "b"]), "code_names has 2 names for 3 columns of codes."),
+        (broken(code_names=[1, 2, 3]), "code_names needs text, got dtype int64"),
+        (broken(code_names=[["a", "b", "c"]]), "code_names needs a list of names, got shape (1, 3)"),
+    ],
+)
+def test_a_table_that_cannot_be_scored_is_refused_with_its_fault(
+    tmp_path: Path, content: dict[str, Any], words: str
+) -> None:
+    np.savez(tmp_path / "t.npz", **content)
+    status, shown, error = disbench(tmp_path / "t.npz", "--metrics", "mig,z_min_var")
+    assert (status, shown) == (2, "")
+    assert error.startswith("Error: ")
+    assert words in error
+
+
+def save_array(path: Path) -> None:
+    with path.open("wb") as file:
+        np.save(file, CODES)
+
+
+def save_half(path: Path) -> None:
+    np.savez(path, codes=CODES, factors=FACTORS)
+    path.write_bytes(path.read_bytes()[:4000])
+
+
+def save_flipped(path: Path) -> None:
+    np.savez(path, codes=CODES, factors=FACTORS)
+    content = bytearray(path.read_bytes())
+    content[1000] ^= 1
+    path.write_bytes(content)
+
+
+def save_group(path: Path) -> None:
+    with h5py.File(path, "w") as file:
+        file.create_group("codes")
+        file["factors"] = FACTORS
+
+
+def save_dangling(path: Path) -> None:
+    with h5py.File(path, "w") as file:
+        file["codes"], file["factors"] = h5py.SoftLink("/nowhere"), h5py.ExternalLink("absent.h5", "/factors")
+
+
+def save_half_hdf5(path: Path) -> None:
+    with h5py.File(path, "w") as file:
+        file["codes"], file["factors"] = CODES, FACTORS
+    path.write_bytes(path.read_bytes()[:5000])
+
+
+@pytest.mark.parametrize(
+    ("name", "save", "words"),
+    [
+        ("t.npz", save_array, "it is a single .npy array; save both with numpy.savez"),
+        ("t.npz", save_half, "cannot be read as .npz"),
+        ("t.npz", save_flipped, "cannot be read as .npz: Bad CRC-32"),
+        ("t.npz", Path.touch, "cannot be read as .npz"),
+        ("t.npz", Path.mkdir, "is a folder"),
+        ("t.h5", Path.touch, "cannot be read as .h5"),
+        ("t.h5", save_group, "lacks codes; it holds 'factors', 'codes'."),
+        ("t.h5", save_dangling, "lacks codes and factors; it holds 'codes', 'factors'."),
+        ("t.hdf5", save_half_hdf5, "cannot be read as .hdf5"),
+        ("t.csv", Path.touch, "has .csv. A table is an .npz or .h5 file"),
+        ("table", Path.touch, "has no extension."),
+        ("t.npz", lambda path: None, "no such file."),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_refused_with_its_fault(
+    tmp_path: Path, name: str, save: Callable[[Path], object], words: str
+) -> None:
+    save(tmp_path / name)
+    status, shown, error = disbench(tmp_path / name, "--metrics", "mig")
+    assert (status, shown) == (2, "")
+    assert words in error
+
+
+def test_a_cut_table_is_never_a_traceback(tmp_path: Path) -> None:
+    np.savez_compressed(tmp_path / "whole.npz", codes=CODES[:9], factors=FACTORS[:9], **NAMES)
+    content, path = (tmp_path / "whole.npz").read_bytes(), tmp_path / "t.npz"
+    rng = np.random.default_rng(0)
+    for cut in range(0, len(content), 7):
+        path.write_bytes(content[:cut])
+        with pytest.raises(ValueError, match=r"t\.npz"):
+            read_named_table(path)
+        damaged = bytearray(content)
+        damaged[int(rng.integers(len(content)))] ^= int(rng.integers(1, 256))
+        path.write_bytes(damaged)
+        try:
+            assert isinstance(read_named_table(path), NamedTable)
+        except ValueError as error:
+            assert "t.npz" in str(error)
