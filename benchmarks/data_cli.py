@@ -2,7 +2,6 @@
 
 import inspect
 import json
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
@@ -19,7 +18,7 @@ from disbench.datasets import DATASETS, SOURCES, FactorDataset, check_name, load
 from disbench.datasets.cache import cache_folder
 from disbench.datasets.download import amount, download, expected_checksums, present
 from disbench.datasets.files import Source, checksum, data_root
-from disbench.datasets.own import import_dataset
+from disbench.datasets.own import import_dataset, is_unchanged
 from disbench.reports.figures import image_grid, png
 
 data_app = typer.Typer(
@@ -61,8 +60,11 @@ def list_(data_dir: DataDir = None) -> None:
     A set counts as here when all its published files are; what was unpacked from them is not counted.
     """
     table = Table(Column("name", no_wrap=True), "pictures", "images", "download", "licence", "here")
-    for name in names(data_dir):
-        table.add_row(name, *(escape(text) for text in row_of(name, data_dir)))
+    try:
+        for name in names(data_dir):
+            table.add_row(name, *(escape(text) for text in row_of(name, data_dir)))
+    except OSError as error:  # a folder that may not be looked into
+        raise fail(error) from error
     console.print(table)
     typer.echo(
         "* asks something of you: read the terms at the homepage (`disbench data info NAME`), then --accept-license."
@@ -103,6 +105,8 @@ def info(name: Name, data_dir: DataDir = None) -> None:
     try:
         dataset, missing = load(name, data_dir), None
     except FileNotFoundError as error:
+        if name not in SOURCES:  # an imported set of which a file was deleted
+            raise fail(f"{error}. Import {name} again, with --replace.") from error
         dataset, missing = None, error
     except (ValueError, OSError) as error:
         raise fail(error) from error
@@ -226,14 +230,18 @@ def opened(name: str, root: str | None) -> Iterator[tuple[str, str]]:
         yield "WRONG", f"{name} does not open: {error}"
         return
     yield "ok", f"{name} opens: {len(dataset):,} images, version {dataset.version}"
-    digits = re.search(r"sha256-([0-9a-f]{12})$", dataset.version)
-    # A conversion's folder is named after what was converted, by the first 16 digits of its sha256.
-    for meta in sorted(cache_folder().glob(f"*-{digits[1]}????/meta.json")) if digits else []:
-        recorded = json.loads(meta.read_text(encoding="utf-8"))["images_sha256"]
-        if checksum(meta.with_name("images.npy")) == recorded:
-            yield "ok", f"{meta.parent} is as it was converted"
-        else:
-            yield "WRONG", f"{meta.parent} has changed since it was converted. Delete it; it is made anew when needed"
+    if dataset.provenance == "own" and not is_unchanged(root, name):
+        yield "WRONG", f"{name} has changed since it was imported. Import it again"
+    if dataset.conversion is None:
+        return
+    recorded = json.loads((dataset.conversion / "meta.json").read_text(encoding="utf-8"))["images_sha256"]
+    if checksum(dataset.conversion / "images.npy") == recorded:
+        yield "ok", f"{dataset.conversion} is as it was converted"
+    else:
+        yield (
+            "WRONG",
+            f"{dataset.conversion} has changed since it was converted. Delete it; it is made anew when needed",
+        )
 
 
 @data_app.command("import")
@@ -284,15 +292,22 @@ def preview(
 ) -> None:
     """Write two pictures: random samples, and every factor swept in turn."""
     try:
-        dataset = load(name, data_dir, select=assignments(select), **assignments(options))
+        wanted = assignments(options)
+        if select:
+            wanted["select"] = assignments(select)
+        dataset = load(name, data_dir, **wanted)
+        out.mkdir(parents=True, exist_ok=True)
     except (ValueError, OSError) as error:
         raise fail(error) from error
-    out.mkdir(parents=True, exist_ok=True)
     generator = generator_for(name, seed, "preview")
     samples = random_samples(dataset, 6, 10, generator)
     sweeps = factor_sweeps(dataset, 10, generator)
     labels = [f"{factor} ({size})" for factor, size in zip(dataset.factor_names, dataset.factor_sizes, strict=True)]
     for kind, images, rows in (("samples", samples, [""] * len(samples)), ("sweeps", sweeps, labels)):
         path = out / f"{name}-{kind}.png"
-        path.write_bytes(png(image_grid(images, rows, title=f"{name} ({dataset.provenance}): {kind}")))
+        picture = png(image_grid(images, rows, title=f"{name} ({dataset.provenance}): {kind}"))
+        try:
+            path.write_bytes(picture)
+        except OSError as error:
+            raise fail(error) from error
         typer.echo(path)

@@ -34,5 +34,8 @@ def assignments(words: list[str] | None) -> dict[str, Any]:
         key, equals, value = word.partition("=")
         if not equals:
             raise fail(f"expected key=value, got {word!r}.")
-        found[key.strip()] = yaml.safe_load(value)
+        try:
+            found[key.strip()] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise fail(f"{word!r} cannot be read: its value is no YAML ({error}).") from error
     return found

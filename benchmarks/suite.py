@@ -120,7 +120,10 @@ def load_suite(name_or_path: str, root: str | None = None) -> Suite:
         path = Path(name_or_path)
     if not path.is_file():
         raise ValueError(f"No suite or file {name_or_path!r}. Suites: {', '.join(suite_names())}; or give a YAML file.")
-    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path} is no YAML: {error}") from error
     if not isinstance(content, dict):
         raise ValueError(f"{path} must hold a mapping with name, datasets, methods, seeds and steps.")
     return Suite.model_validate(content, context={"root": root})

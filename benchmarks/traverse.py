@@ -60,8 +60,7 @@ def _examples(dataset: FactorDataset, columns: int, generator: torch.Generator) 
         present = factors[:, k].unique()
         wanted = present[torch.linspace(0, len(present) - 1, columns).round().long()]  # (columns,), in order
         chosen = []
-        for value in present.tolist():
-            count = int((wanted == value).sum())
+        for value, count in zip(*(found.tolist() for found in wanted.unique(return_counts=True)), strict=True):
             having = order[factors[:, k] == value]
             chosen.append(having[torch.arange(count) % len(having)])
         rows.append(dataset.batch(torch.cat(chosen)))

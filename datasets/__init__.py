@@ -65,6 +65,7 @@ def check_name(name: str, root: str | Path | None = None) -> None:
 def load(
     name: str,
     root: str | Path | None = None,
+    /,
     *,
     select: Mapping[str, str | int] | None = None,
     **options: Any,
@@ -75,10 +76,11 @@ def load(
     """
     check_name(name, root)
     make = DATASETS.get(name, functools.partial(OwnDataset, name=name))
-    try:
-        inspect.signature(make).bind(root, **options)
-    except TypeError as error:
-        known = [option for option in inspect.signature(make).parameters if option not in ("root", "name", "variant")]
-        raise ValueError(f"{name} takes the options {', '.join(known) or '(none)'} and select: {error}.") from error
+    decided = ("root", *getattr(make, "keywords", ()))  # what the name itself says, such as MPI3D's variant
+    known = [option for option in inspect.signature(make).parameters if option not in decided]
+    if unknown := [str(option) for option in options if option not in known]:
+        raise ValueError(
+            f"{name} takes the options {', '.join(known) or '(none)'} and select, got {', '.join(unknown)}."
+        )
     dataset = make(root, **options)
     return restrict(dataset, select) if select else dataset

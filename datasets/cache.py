@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 def cache_folder() -> Path:
     """`DISBENCH_CACHE`, else `~/.cache/disbench`. Raises RuntimeError where there is no home folder."""
     configured = os.environ.get("DISBENCH_CACHE")
-    return Path(configured) if configured else Path.home() / ".cache" / "disbench"
+    return Path(configured).expanduser() if configured else Path.home() / ".cache" / "disbench"
 
 
 def cached_array(
@@ -66,6 +66,13 @@ def _write(path: Path, array: NDArray[Any]) -> None:
     write_whole(path, buffer.getvalue())
 
 
+def umask() -> int:
+    """The permissions that new files do without, which the system only tells when it is changed."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
 def write_whole(path: Path, content: bytes) -> None:
     """Write a file whole or not at all: a process that reads meanwhile sees the old file or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -73,6 +80,7 @@ def write_whole(path: Path, content: bytes) -> None:
         try:
             partial.write(content)
             partial.close()
+            Path(partial.name).chmod(0o666 & ~umask())  # a temporary file is the user's alone
             Path(partial.name).replace(path)
         except BaseException:
             Path(partial.name).unlink(missing_ok=True)

@@ -72,6 +72,7 @@ class Cars3D(FactorDataset):
         with explained(path, "Cars3D", f"Delete it and fetch it again: disbench data download {SOURCE.name}"):
             sha256 = sha256_of(path)
             pictures = converted(f"cars3d-{PROTOCOL}", sha256, lambda create: _convert(path, create))
+        self.conversion = pictures.folder
         self.version = f"{PROTOCOL}-sha256-{sha256[:12]}"
         self.space = FactorSpace(
             ("elevation", "azimuth", "object_type"), (ELEVATIONS, AZIMUTHS, len(pictures.facts["cars"]))

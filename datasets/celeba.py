@@ -108,6 +108,7 @@ class CelebA(FactorDataset):
         rows = slice(None)
         if split != "all":
             rows = slice(ends[SPLITS.index(split)], ends[SPLITS.index(split) + 1])
+        self.conversion = pictures.folder
         self.version = f"{PROTOCOL}-sha256-{digest[:12]}"
         self.space = FactorSpace(tuple(names[column] for column in kept), (2,) * len(kept))
         self.labels = torch.from_numpy(values[order[rows]][:, kept])  # (N, K), uint8
@@ -182,8 +183,8 @@ def _columns(names: list[str], values: NDArray[np.uint8], wanted: str | Sequence
         if not kept:
             raise ValueError(f"No attribute is as frequent as {low:.0%} to {high:.0%}. Name some: attributes=[...].")
         return kept
-    unknown = [repr(name) for name in wanted if name not in names]
-    if isinstance(wanted, str) or not wanted or unknown or len(set(wanted)) != len(wanted):
+    listed = isinstance(wanted, Sequence) and not isinstance(wanted, str)
+    if not listed or not wanted or any(name not in names for name in wanted) or len(set(wanted)) != len(wanted):
         raise ValueError(
             f"attributes needs to be 'all' or distinct names in a list, got {wanted!r}. CelebA has {', '.join(names)}."
         )

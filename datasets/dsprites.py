@@ -59,6 +59,7 @@ class DSprites(FactorDataset):
         with explained(path, "dSprites", f"Delete it and fetch it again: disbench data download {SOURCE.name}"):
             sha256 = sha256_of(path)
             packed = converted("dsprites-bits", sha256, lambda create: _pack(path, create))
+        self.conversion = packed.folder
         self.version = f"sha256-{sha256[:12]}"
         self.space = FactorSpace(tuple(packed.facts["names"]), tuple(packed.facts["sizes"]))
         self._packed = ImageStore(packed.images)
@@ -94,7 +95,7 @@ def _grid_of(classes: NDArray[Any]) -> FactorSpace:
 
 def _pack(path: Path, create: Create) -> dict[str, Any]:
     """`imgs` as bits (rows, PIXELS / 8). Decompressed piece by piece: the whole array would take 3 GB."""
-    space = _grid_of(small_array(path, "latents_classes"))
+    space = _grid_of(small_array(path, "latents_classes", most=(SOURCE.images or 0) * len(COLUMNS) * 8))
     rows = len(space)
     if (shape := byte_shape(path, "imgs")) != (rows, SIDE, SIDE):
         raise ValueError(f"imgs needs to be ({rows}, {SIDE}, {SIDE}), got {shape}")

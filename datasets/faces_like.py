@@ -553,8 +553,8 @@ def _chosen(wanted: str | Sequence[str] | None) -> tuple[str, ...]:
         return USUAL_ATTRIBUTES
     if wanted == "all":
         return ATTRIBUTES
-    unknown = [name for name in wanted if name not in ATTRIBUTES]
-    if isinstance(wanted, str) or not wanted or unknown or len(set(wanted)) != len(wanted):
+    listed = isinstance(wanted, Sequence) and not isinstance(wanted, str)
+    if not listed or not wanted or any(name not in ATTRIBUTES for name in wanted) or len(set(wanted)) != len(wanted):
         raise ValueError(
             f"attributes needs to be 'all' or distinct names in a list, got {wanted!r}. There are {', '.join(ATTRIBUTES)}."
         )

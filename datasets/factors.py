@@ -9,6 +9,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import torch
@@ -94,6 +95,7 @@ class FactorDataset(ABC):
     space: FactorSpace
     image_shape: tuple[int, int, int]
     labels: torch.Tensor | None = None
+    conversion: Path | None = None  # the folder in the cache that its images were converted into, if they were
 
     @property
     def is_grid(self) -> bool:
@@ -154,7 +156,8 @@ class RestrictedDataset(FactorDataset):
         """The parent's rows (B,) behind the rows `indices` (B,) of this dataset."""
         values = indices.new_tensor(self._first).repeat(len(indices), 1)
         values[:, self._kept] += self.space.factors(indices)
-        return self._parent.space.indices(values)
+        # Not `space.indices`, which looks at the values: on an accelerator that waits for all it has still to do.
+        return (values * indices.new_tensor(self._parent.space.strides)).sum(dim=1)
 
     def place(self, device: torch.device) -> torch.device:
         return self._parent.place(device)
@@ -173,6 +176,8 @@ def restrict(dataset: FactorDataset, select: Mapping[str, str | int]) -> FactorD
     Raises ValueError for a dataset that is no full grid, an unknown factor, a malformed or reversed range, one that
     leaves the grid, or a selection that leaves no factor with two values.
     """
+    if not isinstance(select, Mapping):
+        raise ValueError(f"select needs factors with their ranges, like {{'scale': '0-5'}}, got {select!r}.")
     if not dataset.is_grid:
         raise ValueError(f"select needs a full grid of factors, and {dataset.name} is not one.")
     unknown = sorted(set(select) - set(dataset.factor_names))

@@ -7,7 +7,10 @@ directory.
 
 import hashlib
 import logging
+import lzma
 import os
+import shlex
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -56,7 +59,7 @@ class Source:
 
 def data_root(root: str | Path | None = None) -> Path:
     """The given root, else `DISBENCH_DATA`, else `./Data`."""
-    return Path(root or os.environ.get("DISBENCH_DATA") or "Data")
+    return Path(root or os.environ.get("DISBENCH_DATA") or "Data").expanduser()
 
 
 def candidates(root: str | Path | None, source: Source, name: str) -> list[Path]:
@@ -76,7 +79,7 @@ def find(root: str | Path | None, source: Source, *names: str) -> Path:
         if path.exists():
             return path
     looked_at = "\n".join(f"  {path.absolute()}" for path in tried)
-    where = f" --data-dir '{root}'" if root else ""
+    where = f" --data-dir {shlex.quote(str(root))}" if root else ""
     advice = [f"Fetch it with\n  disbench data download {source.name}{where}"]
     if source.manual:
         advice.append(source.manual)
@@ -121,6 +124,24 @@ def checksum(path: Path, algorithm: str = "sha256") -> str:
         return hashlib.file_digest(file, algorithm).hexdigest()
 
 
+# numpy's reader of headers raises the tokenizer's and the compiler's errors, and MemoryError for a length that is a lie.
+DAMAGE = (
+    *(
+        ValueError,
+        KeyError,
+        IndexError,
+        EOFError,
+        TypeError,
+        RuntimeError,
+        OSError,
+        ArithmeticError,
+        MemoryError,
+        SyntaxError,
+    ),
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, tokenize.TokenError),
+)
+
+
 @contextmanager
 def explained(path: Path, what: str, advice: str) -> Iterator[None]:
     """Turn what zip, zlib, HDF5 and numpy say about a damaged file into one ValueError that names it and what to do.
@@ -129,7 +150,7 @@ def explained(path: Path, what: str, advice: str) -> Iterator[None]:
     """
     try:
         yield
-    except (ValueError, KeyError, EOFError, TypeError, RuntimeError, OSError, zipfile.BadZipFile, zlib.error) as error:
+    except DAMAGE as error:
         if isinstance(error, OSError) and error.errno is not None:  # HDF5 raises OSErrors of its own, without a number
             raise
         raise ValueError(f"{path} is not a readable {what} file: {error}. {advice}") from error

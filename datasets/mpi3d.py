@@ -111,7 +111,8 @@ class MPI3D(FactorDataset):
             sha256 = sha256_of(path)
             images = mapped_bytes(path, KEY)
             if images is None:
-                images = converted(self.name, sha256, lambda create: _decompress(path, create)).images
+                conversion = converted(self.name, sha256, lambda create: _decompress(path, create))
+                self.conversion, images = conversion.folder, conversion.images
         self.version = f"sha256-{sha256[:12]}"
         self._images = ImageStore(images)  # (N, 64, 64, 3)
 

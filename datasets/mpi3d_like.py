@@ -512,7 +512,7 @@ class MPI3DLike(FactorDataset):
 
         Raises ValueError for another tier.
         """
-        if tier not in TIERS:
+        if tier not in list(TIERS):  # a list, as a tier from the command line need not be hashable
             raise ValueError(f"tier needs to be one of {', '.join(TIERS)}, got {tier!r}.")
         joint_step = TIERS[tier]
         self.space = FactorSpace(SPACE.names, (*SPACE.sizes[:5], *(size // joint_step for size in SPACE.sizes[5:])))

@@ -28,9 +28,18 @@ def keys(path: Path) -> list[str]:
         return [name.removesuffix(".npy") for name in archive.namelist()]
 
 
-def small_array(path: Path, key: str) -> NDArray[Any]:
-    """An array read whole. Raises ValueError for one of Python objects, a pickle is never opened, and for any other member."""
+SMALL_BYTES = 2**31  # far more than any table of labels takes
+
+
+def small_array(path: Path, key: str, most: int = SMALL_BYTES) -> NDArray[Any]:
+    """An array of up to `most` bytes and a header, read whole.
+
+    Raises ValueError for one of Python objects, a pickle is never opened, and for any other member.
+    """
     check_zip(path)
+    with zipfile.ZipFile(path) as archive:
+        if f"{key}.npy" in archive.namelist() and (size := archive.getinfo(f"{key}.npy").file_size) > most + 2**16:
+            raise ValueError(f"{key} has {size} bytes where {most} are the most")
     with np.load(path, allow_pickle=False) as archive:
         if key not in archive.files:
             raise ValueError(f"it lacks {key} and has {', '.join(archive.files)}")

@@ -101,6 +101,15 @@ class OwnDataset(FactorDataset):
         return self._images.take(indices)
 
 
+def is_unchanged(root: str | Path | None, name: str) -> bool:
+    """Whether the files of an imported set, read anew, are those that the import wrote."""
+    folder = data_root(root) / name
+    with explained(folder, "imported dataset", "Import it again."):
+        description = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+        files = checksum(folder / "images.npy"), checksum(folder / "factors.npy")
+        return bool(_content_sha256(*files, description["factors"]) == description["sha256"])
+
+
 def imported_names(root: str | Path | None = None) -> list[str]:
     """The names of the sets that were imported into the root, sorted."""
     base = data_root(root)
@@ -164,7 +173,7 @@ def _is_name(name: str) -> bool:
 def _was_imported(folder: Path) -> bool:
     try:
         description = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return False
     return _is_name(folder.name) and isinstance(description, dict) and description.get("format") == FORMAT
 
@@ -173,7 +182,9 @@ def _check_free(target: Path, replace: bool) -> None:
     if not target.exists() or (replace and _was_imported(target)):
         return
     advice = (
-        "replace it, or choose another name" if _was_imported(target) else "choose another name: it is no imported set"
+        "let it be replaced (--replace), or choose another name"
+        if _was_imported(target)
+        else "choose another name: it is no imported set"
     )
     raise FileExistsError(f"{target.absolute()} exists already; {advice}.")
 
@@ -204,7 +215,9 @@ def _only_table(folder: Path) -> Path:
         file for file in folder.iterdir() if file.suffix.lower() == ".csv" and not file.name.startswith(".")
     )
     if len(tables) != 1:
-        raise ValueError(f"{folder} has {len(tables)} CSV files; say which one holds the factors (table).")
+        raise ValueError(
+            f"{folder} has {len(tables)} CSV files; say which one holds the factors (--factors FILE; in Python, table)."
+        )
     return tables[0]
 
 

@@ -67,6 +67,7 @@ class Shapes3D(FactorDataset):
         with explained(path, "3DShapes", f"Delete it and fetch it again: disbench data download {SOURCE.name}"):
             sha256 = sha256_of(path)
             conversion = converted(self.name, sha256, lambda create: _convert(path, create))
+        self.conversion = conversion.folder
         self.version = f"sha256-{sha256[:12]}"
         self.space = FactorSpace(tuple(conversion.facts["names"]), tuple(conversion.facts["sizes"]))
         self._images = ImageStore(conversion.images)
@@ -112,6 +113,8 @@ def _convert(path: Path, create: Create) -> dict[str, Any]:
         if labels.dtype != np.float64 or labels.ndim != 2 or labels.shape[1] != len(COLUMNS) or not len(labels):
             raise ValueError(f"labels needs to be float64 (N, {len(COLUMNS)}), got {labels.dtype} {labels.shape}")
         rows = len(labels)
+        if rows > (SOURCE.images or 0):  # an empty array of any length takes no room in the file
+            raise ValueError(f"labels has {rows} rows, more than the {SOURCE.images} of the whole set")
         if images.dtype != np.uint8 or images.shape != (rows, SIDE, SIDE, CHANNELS):
             raise ValueError(
                 f"images needs to be uint8 ({rows}, {SIDE}, {SIDE}, {CHANNELS}), got {images.dtype} {images.shape}"

@@ -86,6 +86,7 @@ class SmallNORB(FactorDataset):
         paths = {name: find(root, SOURCE, name, name.removesuffix(".gz")) for name in FILES}
         sha256 = hashlib.sha256("".join(sha256_of(path) for path in paths.values()).encode()).hexdigest()
         pictures = converted(f"smallnorb-{PROTOCOL}", sha256, lambda create: _convert(paths, create))
+        self.conversion = pictures.folder
         self.version = f"{PROTOCOL}-sha256-{sha256[:12]}"
         sizes = tuple(pictures.facts["sizes"])
         kept = [column for column, size in enumerate(sizes) if size > 1 and column != INSTANCE]

@@ -20,7 +20,7 @@ import torch
 from filelock import FileLock
 from numpy.typing import NDArray
 
-from disbench.datasets.cache import cache_folder
+from disbench.datasets.cache import cache_folder, umask
 from disbench.datasets.factors import check_indices
 from disbench.datasets.files import checksum
 
@@ -55,8 +55,17 @@ def converted(name: str, source_sha256: str, make: Callable[[Create], dict[str, 
     found = _open(folder, source_sha256)
     if found is not None:
         return found
-    cache.mkdir(parents=True, exist_ok=True)
-    with FileLock(cache / f".{folder.name}.lock"):
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(cache / f".{folder.name}.lock").acquire()
+    except OSError as error:
+        raise OSError(
+            error.errno,
+            f"{name} has to be converted once, and the cache cannot be written ({error.strerror}). Set "
+            "DISBENCH_CACHE to a writable folder",
+            str(cache),
+        ) from error
+    with lock:
         found = _open(folder, source_sha256)  # another process may have made it while this one waited
         if found is not None:
             return found
@@ -67,6 +76,7 @@ def converted(name: str, source_sha256: str, make: Callable[[Create], dict[str, 
         try:
             _make(partial, source_sha256, make)
             shutil.rmtree(folder, ignore_errors=True)  # of another format, or damaged
+            partial.chmod(0o777 & ~umask())  # mkdtemp's folders are the user's alone, and caches are shared
             partial.rename(folder)
         except BaseException:
             shutil.rmtree(partial, ignore_errors=True)

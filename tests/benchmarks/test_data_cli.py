@@ -1,15 +1,18 @@
 import functools
 import hashlib
+import os
 import re
 import shutil
 import threading
 import time
+import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import layout_dsprites
+import layouts
 import numpy as np
 import pytest
 from typer.testing import CliRunner
@@ -300,3 +303,115 @@ def test_help_teaches() -> None:
         assert status == 0
         for text in texts:
             assert text in " ".join(output.replace("│", " ").split())
+
+
+@pytest.mark.parametrize("name", [name for name in SOURCES if not name.startswith("mpi3d")])
+def test_verify_compares_the_conversion_of_every_set(
+    name: str, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layouts.write(name, tmp_path / "Data", monkeypatch)
+    where = ("--data-dir", tmp_path / "Data")
+    assert "is as it was converted" in disbench("data", "verify", name, *where)[1]
+    (images,) = cache.glob("*/images.npy")
+    flip_last_byte(images)
+    status, output = disbench("data", "verify", name, *where)
+    assert status == 1
+    assert "has changed since it was converted" in output
+
+
+def test_verify_reads_an_imported_set_anew(tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    np.savez(
+        tmp_path / "own.npz",
+        images=generator.integers(0, 256, (12, 64, 64), dtype=np.uint8),
+        factors=np.arange(12)[:, None] % 3,
+    )
+    where = ("--data-dir", tmp_path / "Data")
+    assert disbench("data", "import", tmp_path / "own.npz", "--name", "mine", *where)[0] == 0
+    assert disbench("data", "verify", "mine", *where)[0] == 0
+    images = tmp_path / "Data" / "mine" / "images.npy"
+    before = images.stat()
+    flip_last_byte(images)
+    os.utime(images, ns=(before.st_atime_ns, before.st_mtime_ns))
+    status, output = disbench("data", "verify", "mine", *where)
+    assert status == 1
+    assert "has changed since it was imported" in output
+    images.unlink()
+    status, output = disbench("data", "info", "mine", *where)
+    assert status == 2
+    assert "--replace" in output
+
+
+def flip_last_byte(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 255
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["mpi3d_toy", "--option", "variant=real"], "got variant"),
+        (["dsprites_like", "--option", "root=/x"], "got root"),
+        (["dsprites_like", "--select", "shape=["], "no YAML"),
+        (["dsprites_like", "--option", "select=3"], "select needs factors with their ranges"),
+        (["mpi3d_like", "--option", "tier=[1]"], "tier needs to be one of"),
+        (["faces_like", "--option", "attributes=5"], "attributes needs to be"),
+    ],
+)
+def test_a_wrong_option_is_an_error_that_says_what_there_is(words: list[str], message: str, tmp_path: Path) -> None:
+    status, output = disbench("data", "preview", *words, "--out", tmp_path / "out")
+    assert (status, "Traceback" in output) == (2, False)
+    assert message in " ".join(output.split())
+
+
+def test_a_preview_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("a file, where a folder would be needed")
+    status, output = disbench("data", "preview", "dsprites_like", "--out", tmp_path / "file")
+    assert status == 2
+    assert "exists" in output
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "{'descr': (",
+        "{'descr': '<i8', 'fortran_order': False, 'shape': (100000000000000, 6)}",
+        "{'descr': '<i8', 'fortran_order': False, 'shape': (10000000000000000000000, 6)}",
+    ],
+)
+@pytest.mark.parametrize("key", ["latents_classes", "imgs"])
+def test_a_header_that_lies_is_an_error_that_names_the_file(header: str, key: str, tmp_path: Path) -> None:
+    path = layout_dsprites.write(tmp_path)
+    with zipfile.ZipFile(path) as archive:
+        members = {member: archive.read(member) for member in archive.namelist()}
+    text = header.ljust(117).encode() + b"\n"
+    members[f"{key}.npy"] = b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text + bytes(64)
+    with zipfile.ZipFile(path, "w") as archive:
+        for member, content in members.items():
+            archive.writestr(member, content)
+    status, output = disbench("data", "info", "dsprites", "--data-dir", tmp_path)
+    assert (status, "Traceback" in output) == (2, False)
+    assert FILE_NAME in output
+    assert "disbench data download dsprites" in output
+
+
+def test_a_cache_is_readable_to_whom_the_umask_lets(tmp_path: Path, cache: Path) -> None:
+    layout_dsprites.write(tmp_path)
+    mask = os.umask(0o022)
+    try:
+        assert disbench("data", "info", "dsprites", "--data-dir", tmp_path)[0] == 0
+    finally:
+        os.umask(mask)
+    (folder,) = (meta.parent for meta in cache.glob("*/meta.json"))
+    assert folder.stat().st_mode & 0o777 == 0o755
+    assert all(memo.stat().st_mode & 0o777 == 0o644 for memo in (cache / "sha256").iterdir())
+
+
+def test_a_cache_that_cannot_be_written_names_the_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    layout_dsprites.write(tmp_path)
+    (tmp_path / "file").write_text("a file, where a folder would be needed")
+    monkeypatch.setenv("DISBENCH_CACHE", str(tmp_path / "file" / "cache"))
+    status, output = disbench("data", "info", "dsprites", "--data-dir", tmp_path)
+    assert status == 2
+    assert "DISBENCH_CACHE" in output

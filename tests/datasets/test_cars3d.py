@@ -185,4 +185,4 @@ def test_a_missing_archive_says_where_it_was_sought_and_how_to_get_it(tmp_path: 
     message = str(caught.value)
     assert str(tmp_path / "cars3d" / FILE_NAME) in message
     assert str(tmp_path / "cars" / "list.txt") in message
-    assert f"disbench data download cars3d --data-dir '{tmp_path}'" in message
+    assert f"disbench data download cars3d --data-dir {tmp_path}" in message

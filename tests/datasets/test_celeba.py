@@ -274,7 +274,7 @@ def test_missing_files_say_where_they_were_sought_and_how_to_get_them(tmp_path: 
             CelebA(root)
         message = str(caught.value)
         assert str(path) in message
-        assert f"disbench data download celeba --data-dir '{root}'" in message
+        assert f"disbench data download celeba --data-dir {root}" in message
         assert "mmlab.ie.cuhk.edu.hk" in message
         assert "faces_like" in message
 

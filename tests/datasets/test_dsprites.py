@@ -87,7 +87,7 @@ def test_a_missing_file_says_where_it_was_sought_how_to_get_it_and_what_needs_no
     message = str(caught.value)
     assert str(tmp_path / "dsprites" / FILE_NAME) in message
     assert str(tmp_path / FILE_NAME) in message
-    assert f"disbench data download dsprites --data-dir '{tmp_path}'" in message
+    assert f"disbench data download dsprites --data-dir {tmp_path}" in message
     assert "dsprites_like" in message
 
 

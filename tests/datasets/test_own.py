@@ -493,7 +493,7 @@ def test_names_that_are_reserved_or_no_plain_words_are_refused(tmp_path: Path, n
 def test_a_set_is_only_replaced_on_request_and_then_whole(tmp_path: Path) -> None:
     before = imported(npz(tmp_path / "a.npz", arrays()), tmp_path / "root").version
     other = npz(tmp_path / "b.npz", arrays(None))
-    with pytest.raises(FileExistsError, match="mine exists already; replace it"):
+    with pytest.raises(FileExistsError, match="mine exists already; let it be replaced"):
         import_dataset(other, "mine", tmp_path / "root")
     with pytest.raises(ValueError, match="lacks images"):
         import_dataset(npz(tmp_path / "c.npz", arrays(images=None)), "mine", tmp_path / "root", replace=True)
