@@ -5,7 +5,7 @@ import json
 import logging
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -37,7 +37,7 @@ from disbench.benchmarks.train import load_checkpoint
 from disbench.benchmarks.traverse import latent_traversals
 from disbench.datasets import load
 from disbench.datasets import names as dataset_names
-from disbench.metrics import METRICS
+from disbench.metrics import METRICS, PROTOCOLS
 from disbench.metrics.information import table_information
 from disbench.reports.figures import image_grid, information_matrix, png
 from disbench.reports.records import Record, Trial
@@ -51,7 +51,16 @@ app = typer.Typer(
 )
 app.add_typer(data_app, name="data")
 
-MetricNames = Annotated[str, typer.Option("--metrics", help="Comma-separated names; see `disbench list metrics`.")]
+MetricNames = Annotated[
+    str | None,
+    typer.Option(
+        "--metrics", help=f"Comma-separated names; see `disbench list metrics`. Default: {','.join(DEFAULT_METRICS)}."
+    ),
+]
+ProtocolName = Annotated[
+    str | None,
+    typer.Option("--protocol", help=f"With a publication's settings: {', '.join(PROTOCOLS)}. Default: our own."),
+]
 WithConfidence = Annotated[
     bool, typer.Option("--confidence", help="With each score its 95 % interval over rows, or its spread over 5 seeds.")
 ]
@@ -63,12 +72,18 @@ DETAIL_COLUMNS = 5  # as many as a terminal holds
 PICTURE_BINS = 20
 
 
-def metric_options(names: str) -> dict[str, dict[str, Any]]:
-    wanted = [name.strip() for name in names.split(",") if name.strip()]
-    unknown = [name for name in wanted if name not in METRICS]
+def metric_options(names: str | None, protocol: str | None = None) -> dict[str, dict[str, Any]]:
+    """The metrics that are asked for, the usual ones by default, with the settings of a publication if one is named."""
+    if protocol is not None and protocol not in PROTOCOLS:
+        raise fail(f"There is no protocol {protocol!r}; there are {', '.join(PROTOCOLS)}.")
+    known: Collection[str] = PROTOCOLS[protocol] if protocol else METRICS
+    usual = [name for name in DEFAULT_METRICS if name in known]
+    wanted = usual if names is None else [name.strip() for name in names.split(",") if name.strip()]
+    unknown = [name for name in wanted if name not in known]
     if unknown or not wanted:
-        raise fail(f"Unknown metric {', '.join(unknown) or '(none given)'}. Known: {', '.join(METRICS)}.")
-    return {name: {} for name in wanted}
+        whose = f"Of {protocol} there are settings for" if protocol else "Known:"
+        raise fail(f"Unknown metric {', '.join(unknown) or '(none given)'}. {whose} {', '.join(known)}.")
+    return {name: dict(PROTOCOLS[protocol][name]) if protocol else {} for name in wanted}
 
 
 def print_scores(found: Scores) -> None:
@@ -227,7 +242,7 @@ def train(
     config: Annotated[
         Path | None, typer.Option("-c", "--config", help="YAML with these names; options here win.")
     ] = None,
-    metrics: MetricNames = ",".join(DEFAULT_METRICS),
+    metrics: MetricNames = None,
     data_dir: DataDir = None,
     out: Annotated[Path, typer.Option(help="The trial's own folder is made in it.")] = Path("runs/train"),
 ) -> None:
@@ -283,13 +298,14 @@ def encode_checkpoint(checkpoint: Path, data_dir: str | None) -> tuple[VAE, Tria
 @app.command()
 def evaluate(
     checkpoint: Path,
-    metrics: MetricNames = ",".join(DEFAULT_METRICS),
+    metrics: MetricNames = None,
+    protocol: ProtocolName = None,
     confidence: WithConfidence = False,
     resamples: Resamples = 200,
     data_dir: DataDir = None,
 ) -> None:
     """Encode a checkpoint's data set again and score it; writes nothing."""
-    wanted = metric_options(metrics)
+    wanted = metric_options(metrics, protocol)
     _, _, codes = encode_checkpoint(checkpoint, data_dir)
     print_scores(score_table(codes.codes, codes.factors, wanted, resamples=resamples if confidence else None))
 
@@ -311,7 +327,8 @@ def traverse(
 @app.command()
 def score(
     table: Annotated[Path, typer.Argument(help="An .npz or .h5 with codes (N, D) and factors (N, K), of anybody's.")],
-    metrics: MetricNames = ",".join(DEFAULT_METRICS),
+    metrics: MetricNames = None,
+    protocol: ProtocolName = None,
     confidence: WithConfidence = False,
     resamples: Resamples = 200,
     detail: Annotated[
@@ -325,7 +342,7 @@ def score(
     seed: Annotated[int, typer.Option(min=0)] = 0,
 ) -> None:
     """Score a table, whoever made it. `factor_names` (K,) and `code_names` (D,) in it are used where it has them."""
-    wanted = metric_options(metrics)
+    wanted = metric_options(metrics, protocol)
     try:
         content = read_named_table(table)
         names = content.factor_names, content.code_names

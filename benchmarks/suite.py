@@ -47,10 +47,14 @@ class Strict(BaseModel):
 
 
 class DatasetEntry(Strict):
-    """A data set and its options, such as `select`, the ranges of factors it is restricted to."""
+    """A data set and its options, such as `select`, the ranges of factors it is restricted to.
+
+    `metrics` holds settings of the suite's metrics for this set alone, such as larger groups where values are rare.
+    """
 
     name: str
     options: dict[str, Any] = Field(default_factory=dict)
+    metrics: dict[str, dict[str, Any]] = Field(default_factory=dict)
 
     @field_validator("name")
     @classmethod
@@ -89,7 +93,16 @@ class Suite(Strict):
         for name in self.metrics:
             if name not in METRICS:
                 raise ValueError(f"Unknown metric {name!r}. Known: {', '.join(METRICS)}.")
+        for dataset in self.datasets:
+            if unknown := set(dataset.metrics) - set(self.metrics):
+                raise ValueError(
+                    f"{dataset.name} has settings of {', '.join(sorted(unknown))}, no metric of the suite."
+                )
         return self
+
+    def metrics_of(self, entry: DatasetEntry) -> dict[str, dict[str, Any]]:
+        """Every metric with the settings it has on one data set."""
+        return {name: {**options, **entry.metrics.get(name, {})} for name, options in self.metrics.items()}
 
     def trials(self, entry: DatasetEntry, version: str) -> list[Trial]:
         """The trials on one data set, seeds outermost, so that an interrupted suite has whole rows."""

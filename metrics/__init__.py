@@ -22,6 +22,7 @@ from disbench.metrics.metric import Metric, NotApplicable
 from disbench.metrics.mig import mig, mig_detail
 from disbench.metrics.mig_sup import mig_sup, mig_sup_detail
 from disbench.metrics.modularity import modularity, modularity_detail
+from disbench.metrics.protocols import PROTOCOLS
 from disbench.metrics.reference import as_codes, shuffled
 from disbench.metrics.rmig import rmig, rmig_detail
 from disbench.metrics.sap import sap, sap_detail, sap_svc, sap_svc_detail
@@ -299,4 +300,4 @@ METRICS: dict[str, Metric] = {
     ),
 }
 
-__all__ = ["METRICS", "Metric", "NotApplicable", "as_codes", "shuffled", "udr", "udr_detail"]
+__all__ = ["METRICS", "PROTOCOLS", "Metric", "NotApplicable", "as_codes", "shuffled", "udr", "udr_detail"]

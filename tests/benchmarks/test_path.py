@@ -178,6 +178,7 @@ def test_every_suite_is_valid(name: str) -> None:
         ({"methods": [{"name": "gan"}]}, "Unknown method 'gan'.*beta_tcvae"),
         ({"methods": [{"name": "vae", "hparams": {"beta": 2}}]}, "no hyperparameter beta.*lr"),
         ({"datasets": [{"name": "mnist"}]}, "There is no dataset 'mnist'"),
+        ({"datasets": [{"name": "dsprites_like", "metrics": {"sap": {}}}]}, "no metric of the suite"),
         ({"metrics": {"accuracy": {}}}, "Unknown metric 'accuracy'"),
         ({"step": 3}, "step"),
     ],
@@ -286,3 +287,23 @@ def test_everything_there_is_can_be_listed(what: str) -> None:
         "all": "mine_vae",
     }
     assert known[what] in output
+
+
+def test_a_data_set_may_have_its_own_settings_of_a_metric(tmp_path: Path) -> None:
+    suite = Suite(
+        name="two settings",
+        datasets=[
+            {"name": "dsprites_like", "options": {"select": SELECT}},
+            {"name": "dsprites_like", "options": {"select": {**SELECT, "shape": 0}}, "metrics": {"mig": {"bins": 5}}},
+        ],
+        methods=[{"name": "vae"}],
+        untrained=False,
+        seeds=[0],
+        steps=1,
+        batch_size=16,
+        hparams={"network": "mlp", "hidden_dim": 8},
+        metrics={"mig": {"bins": 20}, "irs": {}},
+    )
+    records = list(run_suite(suite, tmp_path))
+    assert [record.metric_options["mig"]["bins"] for record in records] == [20, 5]
+    assert [record.metric_options["irs"] for record in records] == [{}, {}]

@@ -297,3 +297,25 @@ def test_a_cut_table_is_never_a_traceback(tmp_path: Path) -> None:
             assert isinstance(read_named_table(path), NamedTable)
         except ValueError as error:
             assert "t.npz" in str(error)
+
+
+def test_a_protocol_is_asked_for_by_the_name_of_its_publication(tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    factors = generator.integers(0, 4, (400, 2))
+    np.savez(tmp_path / "t.npz", codes=factors + generator.normal(size=(400, 2)), factors=factors)
+
+    def scored(*words: str) -> dict[str, float]:
+        result = CliRunner().invoke(app, ["score", str(tmp_path / "t.npz"), "--json", *words])
+        assert result.exit_code == 0, result.output
+        return json.loads(result.output)["scores"]
+
+    ours, zaidi = scored("--metrics", "jemmig"), scored("--metrics", "jemmig", "--protocol", "zaidi2020")
+    assert ours["jemmig"] != zaidi["jemmig"]
+    assert list(scored("--protocol", "locatello2019")) == ["z_diff", "z_min_var", "factor_vae_score", "irs", "mig"]
+    for words, message in (
+        (["--protocol", "nobody"], "there are locatello2019"),
+        (["--protocol", "do2020", "--metrics", "tad"], "Of do2020 there are settings for"),
+    ):
+        result = CliRunner().invoke(app, ["score", str(tmp_path / "t.npz"), *words])
+        assert result.exit_code == 2
+        assert message in " ".join(result.output.split())

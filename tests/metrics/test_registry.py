@@ -156,6 +156,21 @@ def test_the_type_of_factors_does_not_matter(name, kind, grid, noisy_codes):
     assert score(name, noisy_codes, grid.astype(kind)) == score(name, noisy_codes, grid)
 
 
+@pytest.mark.parametrize("name", METRICS)
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e300])
+def test_a_code_that_is_no_number_is_refused(name, value, grid, noisy_codes):
+    codes = noisy_codes.copy()
+    codes[3, 1] = value
+    with pytest.raises(ValueError, match="codes need finite values"):
+        score(name, codes, grid)
+
+
+@pytest.mark.parametrize("name", ON_THE_GRID)
+def test_float32_codes_score_as_the_same_numbers_in_float64(name, grid, noisy_codes):
+    single = noisy_codes.astype(np.float32)
+    assert score(name, single, grid) == score(name, single.astype(np.float64), grid)
+
+
 @pytest.mark.parametrize("name", ON_THE_GRID)
 def test_lists_are_tables_too(name, grid, noisy_codes):
     assert score(name, noisy_codes.tolist(), grid.tolist()) == score(name, noisy_codes, grid)
