@@ -48,8 +48,9 @@ def encode(method: VAE, dataset: FactorDataset, rows: torch.Tensor, device: torc
     means, deviations = [], []
     for chunk in rows.to(dataset.place(device)).split(CHUNK):
         images = dataset.batch(chunk).to(device).float().div_(255)
-        means.append(method.encode(images).cpu())
-        deviations.append(torch.exp(0.5 * method.posterior(images).logvar).cpu())
+        posterior = method.posterior(images)  # its means are what `method.encode` gives, and the encoder runs once
+        means.append(posterior.mean.cpu())
+        deviations.append(torch.exp(0.5 * posterior.logvar).cpu())
     groups = method.groups()
     return Codes(
         torch.cat(means).numpy(),

@@ -13,12 +13,12 @@ here, which matters where a setting has two or three rows (10,000 rows of dSprit
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from disbench.metrics.groups import Groups, group_rows, points_by_factor, require_counts
+from disbench.metrics.groups import Groups, group_rows
 from disbench.metrics.metric import NotApplicable
-from disbench.metrics.table import Table, as_table, require_two_factors
-from disbench.metrics.z_diff import recalls
+from disbench.metrics.table import Table
+from disbench.metrics.votes import majority_vote
 
 
 def z_max_var(
@@ -61,38 +61,20 @@ def z_max_var_detail(
     seed: int = 0,
 ) -> dict[str, Any]:
     """`z_max_var` with both accuracies, chance, each factor's recall and what each surviving code stands for."""
-    require_counts(group=group, train=train, test=test)
-    if group < 2:
-        raise ValueError(f"a variance needs group >= 2 rows, got group={group}; Zaidi et al. use 200.")
-    if not threshold >= 0:
-        raise ValueError(f"z_max_var needs threshold >= 0, got threshold={threshold}; Zaidi et al. use .05.")
-    table = as_table(codes, factors)
-    require_two_factors(table, "z_max_var")
-    spread = table.codes.std(axis=0)  # (D,)
-    spread[table.dead_codes] = 0.0  # a mean's rounding would leave a dead code a spread
-    kept = np.flatnonzero((spread > 0) & (spread >= threshold * (spread.max() if relative else 1.0)))
-
-    K = len(table.columns)
-    rng = np.random.default_rng(seed)
-    targets = rng.integers(K, size=train + test)
-    standardised = table.codes[:, kept] / spread[kept]
-    winners = most_varying_codes(standardised, settings_of_the_others(table), targets, group, rng)
-    votes = np.bincount(winners[:train] * K + targets[:train], minlength=max(1, len(kept)) * K).reshape(-1, K)
-    correct = votes.argmax(axis=1)[winners] == targets
-    accuracy, chance = float(correct[train:].mean()), 1.0 / K
-    return {
-        "score": (accuracy - chance) / (1.0 - chance) if scaled else accuracy,
-        "accuracy": accuracy,
-        "train_accuracy": float(correct[:train].mean()),
-        "chance": chance,
-        "factors": recalls(correct[train:], targets[train:], table.columns),
-        "codes": [
-            {"code": int(j), "factor": table.columns[int(row.argmax())], "votes": int(row.sum())}
-            for j, row in zip(kept, votes, strict=False)
-        ],
-        "constant_factors": table.constant_factors,
-        "dropped_codes": [j for j in range(len(spread)) if j not in kept],
-    }
+    return majority_vote(
+        "z_max_var",
+        codes,
+        factors,
+        settings_of_the_others,
+        np.argmax,
+        group=group,
+        train=train,
+        test=test,
+        scaled=scaled,
+        threshold=threshold,
+        relative=relative,
+        seed=seed,
+    )
 
 
 def settings_of_the_others(table: Table) -> list[Groups]:
@@ -114,27 +96,3 @@ def settings_of_the_others(table: Table) -> list[Groups]:
         group = group_rows(renumbered, int(varies.sum()))
         groups.append(group._replace(order=rows[group.order]))
     return groups
-
-
-def most_varying_codes(
-    codes: NDArray[np.float64],
-    groups: list[Groups],
-    targets: NDArray[np.intp],
-    group: int,
-    rng: np.random.Generator,
-) -> NDArray[np.intp]:
-    """`(points,)`: the column of `codes` that varies most over `group` rows of one of the groups of `targets[point]`.
-
-    All 0 where there are no codes: a vote that says nothing.
-    """
-    winners = np.zeros(len(targets), dtype=np.intp)
-    if codes.shape[1] == 0:
-        return winners
-    for k, points in points_by_factor(targets, group):
-        values = np.repeat(groups[k].draw_values((len(points), 1), rng), group, axis=1)  # one setting a group
-        rows = codes[groups[k].draw_rows(values, rng)]  # (points, group, D)
-        # Relative to one of its members a group that does not vary has a variance of exactly 0, and nothing cancels.
-        rows -= rows[:, :1].copy()
-        variances = np.einsum("pgd,pgd->pd", rows, rows) / group - rows.mean(axis=1) ** 2
-        winners[points] = variances.argmax(axis=1)
-    return winners

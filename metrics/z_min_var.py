@@ -13,11 +13,10 @@ so that rescaling all codes changes nothing. `relative=False` is the literature'
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from disbench.metrics.groups import Groups, all_groups, points_by_factor, require_counts
-from disbench.metrics.table import as_table, require_two_factors
-from disbench.metrics.z_diff import recalls
+from disbench.metrics.groups import all_groups
+from disbench.metrics.votes import majority_vote
 
 
 def factor_vae_score(
@@ -94,59 +93,17 @@ def factor_vae_detail(
     seed: int = 0,
 ) -> dict[str, Any]:
     """`factor_vae_score` with both accuracies, chance, each factor's recall and what each surviving code stands for."""
-    require_counts(group=group, train=train, test=test)
-    if group < 2:
-        raise ValueError(f"a variance needs group >= 2 rows, got group={group}; the papers use 64 and 200.")
-    if not threshold >= 0:
-        raise ValueError(f"z_min_var needs threshold >= 0, got threshold={threshold}; the papers use .05.")
-    table = as_table(codes, factors)
-    require_two_factors(table, "z_min_var")
-    spread = table.codes.std(axis=0)  # (D,)
-    spread[table.dead_codes] = 0.0  # a mean's rounding would leave a dead code a spread
-    kept = np.flatnonzero((spread > 0) & (spread >= threshold * (spread.max() if relative else 1.0)))
-
-    K = len(table.columns)
-    rng = np.random.default_rng(seed)
-    targets = rng.integers(K, size=train + test)
-    standardised = table.codes[:, kept] / spread[kept]
-    winners = least_varying_codes(standardised, all_groups(table), targets, group, rng)
-    votes = np.bincount(winners[:train] * K + targets[:train], minlength=max(1, len(kept)) * K).reshape(-1, K)
-    correct = votes.argmax(axis=1)[winners] == targets
-    accuracy, chance = float(correct[train:].mean()), 1.0 / K
-    return {
-        "score": (accuracy - chance) / (1.0 - chance) if scaled else accuracy,
-        "accuracy": accuracy,
-        "train_accuracy": float(correct[:train].mean()),
-        "chance": chance,
-        "factors": recalls(correct[train:], targets[train:], table.columns),
-        "codes": [
-            {"code": int(j), "factor": table.columns[int(row.argmax())], "votes": int(row.sum())}
-            for j, row in zip(kept, votes, strict=False)
-        ],
-        "constant_factors": table.constant_factors,
-        "dropped_codes": [j for j in range(len(spread)) if j not in kept],
-    }
-
-
-def least_varying_codes(
-    codes: NDArray[np.float64],
-    groups: list[Groups],
-    targets: NDArray[np.intp],
-    group: int,
-    rng: np.random.Generator,
-) -> NDArray[np.intp]:
-    """`(points,)`: the column of `codes` that varies least over `group` rows of one value of factor `targets[point]`.
-
-    All 0 where there are no codes: a vote that says nothing.
-    """
-    winners = np.zeros(len(targets), dtype=np.intp)
-    if codes.shape[1] == 0:
-        return winners
-    for k, points in points_by_factor(targets, group):
-        values = np.repeat(groups[k].draw_values((len(points), 1), rng), group, axis=1)  # one value a group
-        rows = codes[groups[k].draw_rows(values, rng)]  # (points, group, D)
-        # Relative to one of its members a group that does not vary has a variance of exactly 0, and nothing cancels.
-        rows -= rows[:, :1].copy()
-        variances = np.einsum("pgd,pgd->pd", rows, rows) / group - rows.mean(axis=1) ** 2
-        winners[points] = variances.argmin(axis=1)
-    return winners
+    return majority_vote(
+        "z_min_var",
+        codes,
+        factors,
+        all_groups,
+        np.argmin,
+        group=group,
+        train=train,
+        test=test,
+        scaled=scaled,
+        threshold=threshold,
+        relative=relative,
+        seed=seed,
+    )

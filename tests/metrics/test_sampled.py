@@ -8,8 +8,8 @@ import pytest
 from disbench.metrics import METRICS, as_codes
 from disbench.metrics.groups import all_groups
 from disbench.metrics.table import as_table
+from disbench.metrics.votes import extreme_codes
 from disbench.metrics.z_diff import mean_differences
-from disbench.metrics.z_min_var import least_varying_codes
 
 Z_DIFF, Z_MIN_VAR, FACTOR_VAE = (METRICS[name] for name in ("z_diff", "z_min_var", "factor_vae_score"))
 FEW = {"train": 600, "test": 600}
@@ -45,7 +45,7 @@ def test_pairs_draw_a_value_each_and_groups_share_one(grid):
 def test_the_code_that_varies_least_is_that_of_the_held_factor(grid):
     table = as_table(as_codes(grid), grid)
     targets = np.arange(300) % 3
-    winners = least_varying_codes(table.codes, all_groups(table), targets, 64, np.random.default_rng(0))
+    winners = extreme_codes(table.codes, all_groups(table), targets, 64, np.random.default_rng(0), np.argmin)
     assert np.array_equal(winners, targets)
 
 
@@ -55,7 +55,7 @@ def test_a_variance_is_about_the_groups_mean_and_not_about_zero(grid):
         [as_codes(grid[:, :1]) * 10 + 50, 0.5 * np.random.default_rng(0).normal(size=(len(grid), 1))]
     )
     groups = all_groups(as_table(codes, grid))
-    winners = least_varying_codes(codes, groups, np.zeros(50, dtype=int), 64, np.random.default_rng(0))
+    winners = extreme_codes(codes, groups, np.zeros(50, dtype=int), 64, np.random.default_rng(0), np.argmin)
     assert not winners.any()
 
 

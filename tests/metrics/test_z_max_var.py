@@ -9,7 +9,8 @@ from disbench.metrics.groups import group_rows
 from disbench.metrics.metric import NotApplicable
 from disbench.metrics.reference import as_codes, shuffled
 from disbench.metrics.table import as_table
-from disbench.metrics.z_max_var import most_varying_codes, settings_of_the_others, z_max_var, z_max_var_detail
+from disbench.metrics.votes import extreme_codes
+from disbench.metrics.z_max_var import settings_of_the_others, z_max_var, z_max_var_detail
 
 ZAIDI = {  # two seeds each; scaled, absolute threshold
     "dead_dims": [1.0, 1.0],
@@ -50,7 +51,7 @@ def test_settings_in_which_nothing_varies_are_what_a_peer_loses_points_on(oracle
     for seed in range(5):
         rng = np.random.default_rng(seed)
         targets = rng.integers(5, size=1600)
-        winners = most_varying_codes(standardised, settings, targets, 200, rng)
+        winners = extreme_codes(standardised, settings, targets, 200, rng, np.argmax)
         votes = np.bincount(winners[:800] * 5 + targets[:800], minlength=5 * standardised.shape[1]).reshape(-1, 5)
         accuracy = (votes.argmax(axis=1)[winners] == targets)[800:].mean()
         theirs.append((accuracy - 0.2) / 0.8)
@@ -73,7 +74,9 @@ def test_a_group_agrees_on_all_other_factors_and_varies_in_its_own(oracle_table)
 def test_the_code_that_varies_most_is_that_of_the_free_factor(grid):
     table = as_table(as_codes(grid), grid)
     targets = np.arange(300) % 3
-    winners = most_varying_codes(table.codes, settings_of_the_others(table), targets, 50, np.random.default_rng(0))
+    winners = extreme_codes(
+        table.codes, settings_of_the_others(table), targets, 50, np.random.default_rng(0), np.argmax
+    )
     assert np.array_equal(winners, targets)
 
 
