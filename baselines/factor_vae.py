@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from disbench.baselines import networks
 from disbench.baselines.gaussian import kl_to_prior
+from disbench.baselines.optim import adam
 from disbench.baselines.vae import VAE, ShellOptions
 
 
@@ -80,6 +81,6 @@ class FactorVAE(VAE):
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         autoencoder = [*self.encoder.parameters(), *self.decoder.parameters()]
         return [
-            torch.optim.Adam(autoencoder, lr=self.lr),
-            torch.optim.Adam(self.discriminator.parameters(), lr=self.discriminator_lr, betas=(0.5, 0.9)),
+            adam(autoencoder, self.lr),
+            adam(self.discriminator.parameters(), self.discriminator_lr, betas=(0.5, 0.9)),
         ]
