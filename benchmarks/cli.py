@@ -22,7 +22,16 @@ from disbench.baselines.vae import VAE
 from disbench.benchmarks import METHODS
 from disbench.benchmarks.data_cli import data_app
 from disbench.benchmarks.encode import Codes, NamedTable, encode, read_named_table, scored_rows
-from disbench.benchmarks.options import DataDir, DatasetOptions, Select, assignments, console, fail
+from disbench.benchmarks.options import (
+    DataDir,
+    DatasetOptions,
+    MetricSettings,
+    Select,
+    assignments,
+    console,
+    fail,
+    metric_settings,
+)
 from disbench.benchmarks.run import existing_record, run_suite, run_trial
 from disbench.benchmarks.score import Scores, named_entries
 from disbench.benchmarks.score import score as score_table
@@ -35,6 +44,8 @@ from disbench.benchmarks.suite import (
 )
 from disbench.benchmarks.train import load_checkpoint
 from disbench.benchmarks.traverse import latent_traversals
+from disbench.benchmarks.views import MEAN, VIEWS, read_group
+from disbench.benchmarks.views import view as view_of
 from disbench.datasets import load
 from disbench.datasets import names as dataset_names
 from disbench.metrics import METRICS, PROTOCOLS
@@ -66,14 +77,23 @@ WithConfidence = Annotated[
 ]
 Resamples = Annotated[int, typer.Option(min=2, help="Resamples of the rows for --confidence.")]
 
+ViewName = Annotated[
+    str, typer.Option("--view", help=f"{' or '.join(VIEWS)}: of a partitioned table also one number for each group.")
+]
+
 SPREAD = {"bootstrap": "95 %", "seeds": "{n} seeds"}
 CONFIDENCE_COLUMNS = ("kind", "low", "high", "mean", "sd", "n")
 DETAIL_COLUMNS = 5  # as many as a terminal holds
 PICTURE_BINS = 20
 
 
-def metric_options(names: str | None, protocol: str | None = None) -> dict[str, dict[str, Any]]:
-    """The metrics that are asked for, the usual ones by default, with the settings of a publication if one is named."""
+def metric_options(
+    names: str | None, settings: list[str] | None, protocol: str | None = None
+) -> dict[str, dict[str, Any]]:
+    """The metrics that are asked for, the usual ones by default, with the settings of a publication if one is named.
+
+    Single settings win over the publication's.
+    """
     if protocol is not None and protocol not in PROTOCOLS:
         raise fail(f"There is no protocol {protocol!r}; there are {', '.join(PROTOCOLS)}.")
     known: Collection[str] = PROTOCOLS[protocol] if protocol else METRICS
@@ -83,7 +103,12 @@ def metric_options(names: str | None, protocol: str | None = None) -> dict[str, 
     if unknown or not wanted:
         whose = f"Of {protocol} there are settings for" if protocol else "Known:"
         raise fail(f"Unknown metric {', '.join(unknown) or '(none given)'}. {whose} {', '.join(known)}.")
-    return {name: dict(PROTOCOLS[protocol][name]) if protocol else {} for name in wanted}
+    own = metric_settings(settings)
+    if idle := [name for name in own if name not in wanted]:
+        raise fail(
+            f"--metric-option sets {', '.join(idle)}, the metrics asked for are {', '.join(wanted)}. Add --metrics."
+        )
+    return {name: {**(PROTOCOLS[protocol][name] if protocol else {}), **own.get(name, {})} for name in wanted}
 
 
 def print_scores(found: Scores) -> None:
@@ -243,11 +268,12 @@ def train(
         Path | None, typer.Option("-c", "--config", help="YAML with these names; options here win.")
     ] = None,
     metrics: MetricNames = None,
+    settings: MetricSettings = None,
     data_dir: DataDir = None,
     out: Annotated[Path, typer.Option(help="The trial's own folder is made in it.")] = Path("runs/train"),
 ) -> None:
     """One trial: trained, encoded, scored, recorded."""
-    wanted = metric_options(metrics)
+    wanted = metric_options(metrics, settings)
     try:
         fields = trial_from(yaml.safe_load(config.read_text(encoding="utf-8")) or {} if config else {})
         given = {"method": method, "dataset": dataset, "steps": steps, "seed": seed, "batch_size": batch_size}
@@ -299,15 +325,22 @@ def encode_checkpoint(checkpoint: Path, data_dir: str | None) -> tuple[VAE, Tria
 def evaluate(
     checkpoint: Path,
     metrics: MetricNames = None,
+    settings: MetricSettings = None,
     protocol: ProtocolName = None,
     confidence: WithConfidence = False,
     resamples: Resamples = 200,
+    view: ViewName = MEAN,
     data_dir: DataDir = None,
 ) -> None:
     """Encode a checkpoint's data set again and score it; writes nothing."""
-    wanted = metric_options(metrics, protocol)
+    wanted = metric_options(metrics, settings, protocol)
     _, _, codes = encode_checkpoint(checkpoint, data_dir)
-    print_scores(score_table(codes.codes, codes.factors, wanted, resamples=resamples if confidence else None))
+    try:
+        shown = view_of(view, codes.codes, codes.group)
+        found = score_table(shown.codes, codes.factors, wanted, resamples=resamples if confidence else None)
+    except ValueError as error:
+        raise fail(error) from error
+    print_scores(found)
 
 
 @app.command()
@@ -328,9 +361,11 @@ def traverse(
 def score(
     table: Annotated[Path, typer.Argument(help="An .npz or .h5 with codes (N, D) and factors (N, K), of anybody's.")],
     metrics: MetricNames = None,
+    settings: MetricSettings = None,
     protocol: ProtocolName = None,
     confidence: WithConfidence = False,
     resamples: Resamples = 200,
+    view: ViewName = MEAN,
     detail: Annotated[
         bool, typer.Option("--detail", help="For each factor or code: which won, and by how much.")
     ] = False,
@@ -342,9 +377,12 @@ def score(
     seed: Annotated[int, typer.Option(min=0)] = 0,
 ) -> None:
     """Score a table, whoever made it. `factor_names` (K,) and `code_names` (D,) in it are used where it has them."""
-    wanted = metric_options(metrics, protocol)
+    wanted = metric_options(metrics, settings, protocol)
     try:
         content = read_named_table(table)
+        if view != MEAN:
+            shown = view_of(view, content.codes, read_group(table))
+            content = content._replace(codes=shown.codes, code_names=shown.names)
         names = content.factor_names, content.code_names
         if picture:
             draw_information(picture, content)

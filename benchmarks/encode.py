@@ -23,13 +23,18 @@ TABLE = "A table is an .npz or .h5 file with arrays 'codes' (N, D) and 'factors'
 
 @dataclass(frozen=True)
 class Codes:
-    """codes, codes_std (N, D): posterior means and standard deviations; factors (N, K); rows (N,); group (D,) or None."""
+    """codes, codes_std (N, D): posterior means and standard deviations; factors (N, K); rows (N,); group (D,) or None.
+
+    `factor_names` (K,) and `code_names` (D,), or none, are for whoever reads the file without the data set.
+    """
 
     codes: NDArray[np.float32]
     codes_std: NDArray[np.float32]
     factors: NDArray[np.int64]
     rows: NDArray[np.int64]
     group: NDArray[np.int64] | None = None
+    factor_names: tuple[str, ...] = ()
+    code_names: tuple[str, ...] = ()
 
 
 def scored_rows(trial: Trial, size: int) -> torch.Tensor:
@@ -58,6 +63,8 @@ def encode(method: VAE, dataset: FactorDataset, rows: torch.Tensor, device: torc
         dataset.factors(rows).numpy(),
         rows.numpy(),
         None if groups is None else groups.cpu().numpy(),
+        tuple(dataset.factor_names),
+        tuple(f"z{d}" for d in range(means[0].shape[1])),
     )
 
 
@@ -66,7 +73,7 @@ def write_codes(codes: Codes, path: Path) -> None:
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     with h5py.File(partial, "w") as file:
         for name, array in vars(codes).items():
-            if array is not None:
+            if array is not None and len(array):
                 file.create_dataset(name, data=array)
     partial.replace(path)
 

@@ -9,21 +9,26 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
+from disbench.baselines.gaussian import Posterior, kl_to_prior
 from disbench.baselines.networks import count_parameters
-from disbench.benchmarks.encode import encode, read_table, scored_rows, write_codes
+from disbench.baselines.vae import VAE
+from disbench.benchmarks.encode import Codes, encode, read_table, scored_rows, write_codes
 from disbench.benchmarks.environment import environment
-from disbench.benchmarks.score import Scores, score
+from disbench.benchmarks.quality import IMAGES, fixed_rows, reconstruction_quality
+from disbench.benchmarks.score import score
 from disbench.benchmarks.suite import Suite
 from disbench.benchmarks.train import build, train
-from disbench.benchmarks.traverse import latent_traversals
+from disbench.benchmarks.traverse import COLUMNS, group_traversals, latent_traversals, reconstructions
+from disbench.benchmarks.views import MEAN, read_group, views
 from disbench.datasets import FactorDataset, load
-from disbench.reports.figures import image_grid, png
-from disbench.reports.records import RECORD_FILE, Record, Trial, read_record, write_record
+from disbench.reports.figures import capacity_bars, image_grid, information_matrix, png
+from disbench.reports.records import RECORD_FILE, FurtherView, Partition, Record, Trial, read_record, write_record
 
 log = logging.getLogger(__name__)
-CODES, CHECKPOINT, TRAVERSAL = "codes.h5", "model.ckpt", "traversal.png"
+CODES, CHECKPOINT = "codes.h5", "model.ckpt"
 MetricOptions = dict[str, dict[str, Any]]
 
 
@@ -32,6 +37,9 @@ def reproducing_command(trial: Trial, metrics: MetricOptions) -> str:
     words = ["disbench", "train", "--method", trial.method, "--dataset", trial.dataset, "--steps", str(trial.steps)]
     words += ["--seed", str(trial.seed), "--batch-size", str(trial.batch_size), "--precision", trial.precision]
     words += ["--rows", str(trial.rows), "--metrics", ",".join(metrics)]
+    for name, options in metrics.items():
+        for key, value in options.items():
+            words += ["--metric-option", f"{name}.{key}={value if isinstance(value, str) else json.dumps(value)}"]
     for name, value in trial.hparams.items():
         words += ["--set", f"{name}={value}"]
     for name, value in trial.dataset_options.items():
@@ -55,14 +63,60 @@ def existing_record(folder: Path) -> Record | None:
 
 
 def score_into(record: Record, folder: Path, metrics: MetricOptions) -> None:
-    """Score the trial's table and put the scores into its record."""
+    """Score every view of the trial's table and put the scores into its record."""
     codes, factors = read_table(folder / CODES)
     started = time.perf_counter()
-    found: Scores = score(codes, factors, metrics)
-    record.views = {"mean": found.scores}
-    record.floor, record.ceiling, record.detail = found.floor, found.ceiling, found.detail
-    record.skipped, record.metric_options = found.skipped, metrics
+    found, record.missing_views = views(codes, read_group(folder / CODES))
+    record.views, record.further_views = {}, {}
+    for name, view in found.items():
+        scored = score(view.codes, factors, metrics)
+        record.views[name] = scored.scores
+        if name == MEAN:
+            record.floor, record.ceiling = scored.floor, scored.ceiling
+            record.skipped, record.detail = scored.skipped, scored.detail
+        else:
+            record.further_views[name] = FurtherView(
+                codes=list(view.names), floor=scored.floor, skipped=scored.skipped, detail=scored.detail
+            )
+    record.metric_options = metrics
     record.seconds["score"] = time.perf_counter() - started
+
+
+def partition_of(method: VAE, codes: Codes) -> Partition | None:
+    """What a method with a partition says of it, and how many nats of its codes each hard group holds; else None."""
+    report = method.partition()
+    if report is None or codes.group is None:
+        return None
+    deviations = torch.from_numpy(codes.codes_std)
+    kl = kl_to_prior(Posterior(torch.from_numpy(codes.codes), 2 * deviations.log())).mean(0)  # (D,)
+    return Partition(
+        assignment=report.assignment.tolist(),
+        group=codes.group.tolist(),
+        nats=np.bincount(codes.group, weights=kl.numpy(), minlength=report.assignment.shape[1]).tolist(),
+        target=report.target.tolist(),
+        complexities=report.complexities.tolist(),
+    )
+
+
+def draw(record: Record, method: VAE, dataset: FactorDataset, codes: Codes, folder: Path) -> None:
+    """Draw what the trained method does, each picture a file in the trial's folder that its record names."""
+    drawn = {"traversal": image_grid(*latent_traversals(method, codes.codes))}
+    shown = fixed_rows(torch.from_numpy(codes.rows), COLUMNS)
+    drawn["reconstructions"] = image_grid(reconstructions(method, dataset, shown), ["original", "reconstruction"])
+    if codes.group is not None:
+        pictures, labels = group_traversals(method, codes.codes, codes.group)
+        if labels:
+            drawn["group_traversal"] = image_grid(pictures, labels)
+    if (partition := record.partition) is not None:
+        shares = np.clip(np.array(partition.assignment), 0.0, 1.0)  # (D, K+1); a softmax may round above 1
+        order = np.lexsort((-shares.max(1), partition.group))  # by group, the surest latent first
+        names = ["nuisance", *(f"group {k}" for k in range(1, shares.shape[1]))]
+        latents = [f"z{d}" for d in order]
+        drawn["assignment"] = information_matrix(shares[order].T, names, latents, "share of each latent in each group")
+        drawn["capacity"] = capacity_bars(names, partition.nats, partition.target, partition.complexities)
+    for name, figure in drawn.items():
+        (folder / f"{name}.png").write_bytes(png(figure))
+        record.artefacts[name] = f"{name}.png"
 
 
 def run_trial(trial: Trial, dataset: FactorDataset, out: Path, metrics: MetricOptions) -> Record:
@@ -76,6 +130,7 @@ def run_trial(trial: Trial, dataset: FactorDataset, out: Path, metrics: MetricOp
         return done
     if done is not None and (folder / CODES).exists():  # trained already, other metrics asked for
         score_into(done, folder, metrics)
+        done.command = reproducing_command(trial, metrics)
         write_record(done, folder)
         return done
     folder.mkdir(parents=True, exist_ok=True)
@@ -119,9 +174,13 @@ def _run(record: Record, dataset: FactorDataset, folder: Path, metrics: MetricOp
     record.seconds["encode"] = time.perf_counter() - started
 
     score_into(record, folder, metrics)
-    pictures, labels = latent_traversals(method, codes.codes)
-    (folder / TRAVERSAL).write_bytes(png(image_grid(pictures, labels)))
-    record.artefacts["traversal"] = TRAVERSAL
+    started = time.perf_counter()
+    record.partition = partition_of(method, codes)
+    rows = fixed_rows(torch.from_numpy(codes.rows), IMAGES)
+    found, missing = reconstruction_quality(method, dataset, rows, device)
+    record.reconstruction, record.reconstruction_skipped = found, missing
+    draw(record, method, dataset, codes, folder)
+    record.seconds["decode"] = time.perf_counter() - started
 
 
 def run_suite(suite: Suite, out: Path, root: str | None = None) -> Iterable[Record]:

@@ -25,7 +25,7 @@ from disbench.metrics.modularity import modularity, modularity_detail
 from disbench.metrics.protocols import PROTOCOLS
 from disbench.metrics.reference import as_codes, shuffled
 from disbench.metrics.rmig import rmig, rmig_detail
-from disbench.metrics.sap import sap, sap_detail, sap_svc, sap_svc_detail
+from disbench.metrics.sap import sap, sap_detail, sap_svc, sap_svc_detail, sap_tree, sap_tree_detail
 from disbench.metrics.tad import tad, tad_detail
 from disbench.metrics.udr import udr, udr_detail
 from disbench.metrics.unsupervised import (
@@ -153,6 +153,17 @@ METRICS: dict[str, Metric] = {
         " one code; perfect codes score about .5.",
         source="Kumar et al. 2018, arXiv:1711.00848; protocol of Locatello et al. 2019, arXiv:1811.12359",
         detail=sap_svc_detail,
+        sampled=True,
+    ),
+    "sap_tree": Metric(
+        sap_tree,
+        label="SAP (tree)",
+        higher_is_better=True,
+        bounds=(0.0, 1.0),
+        definition="Mean over factors of the gap in accuracy between the best and the second-best decision tree of one"
+        " code; perfect codes score 1 less the chance of a guess.",
+        source="Kumar et al. 2018, arXiv:1711.00848; classifier of Zaidi et al. 2020, arXiv:2012.09276",
+        detail=sap_tree_detail,
         sampled=True,
     ),
     "explicitness": Metric(

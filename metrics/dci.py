@@ -39,7 +39,7 @@ from disbench.metrics.table import as_table
 
 MODELS = ("gradient_boosting", "lasso", "random_forest")
 PENALTIES = (0.0001, 0.001, 0.01, 0.1, 0.2, 0.4, 0.8, 1.0)
-FORESTS = {"max_depth": [8, 16, 32, 64, 128], "max_features": [0.2, 0.4, 0.8, 1.0]}
+FORESTS: dict[str, list[Any]] = {"max_depth": [8, 16, 32, 64, 128], "max_features": [0.2, 0.4, 0.8, 1.0]}
 
 
 class Importances(NamedTuple):
@@ -239,16 +239,23 @@ def boosted_trees(
 
 
 def regression(
-    codes: NDArray[np.float64], target: NDArray[np.float64], model: str, random_state: int
+    codes: NDArray[np.float64],
+    target: NDArray[np.float64],
+    model: str,
+    random_state: int,
+    forests: dict[str, list[Any]] = FORESTS,
 ) -> tuple[NDArray[np.float64], float]:
-    """`codes (N, D)`, `target (N,)`, both in [0, 1] -> importances `(D,)` and 1 - 12 MSE, at least 0, on the same rows."""
+    """`codes (N, D)`, `target (N,)`, both in [0, 1] -> importances `(D,)` and 1 - 12 MSE, at least 0, on the same rows.
+
+    `forests` are the depths and the shares of candidate codes that a forest is chosen among.
+    """
     if codes.shape[1] == 0 or np.ptp(target) == 0:
         return np.zeros(codes.shape[1]), max(0.0, 1.0 - 12.0 * float(target.var()))
     folds = KFold(min(10, len(target)), shuffle=True, random_state=random_state)
     predictor, grid = (
         (Lasso(max_iter=5000), {"alpha": PENALTIES})
         if model == "lasso"
-        else (RandomForestRegressor(n_estimators=10, random_state=random_state), FORESTS)
+        else (RandomForestRegressor(n_estimators=10, random_state=random_state), forests)
     )
     search = GridSearchCV(predictor, grid, cv=folds, scoring="neg_mean_squared_error").fit(codes, target)
     best, predicted = search.best_estimator_, search.predict(codes)

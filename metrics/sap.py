@@ -3,12 +3,14 @@
     S_jk = how well code j alone predicts factor k
     SAP  = 1/K sum_k (S of the best code - S of the second-best)
 
-Two readings of S are in print and their numbers are not comparable. `sap` takes the R2 of a line: disentanglement_lib
+Three readings of S are in print and their numbers are not comparable. `sap` takes the R2 of a line: disentanglement_lib
 with continuous factors, and Zaidi et al. 2020, arXiv:2012.09276. `sap_svc` takes the accuracy of a linear support vector
 classifier (C = .01, balanced classes) on fresh rows: disentanglement_lib with discrete factors, the numbers of Locatello
-et al. 2019, arXiv:1811.12359. **A perfect representation does not score 1 on the second one**: a runner-up that knows
-nothing still guesses right once in V times, and lines in one dimension cannot cut out a middle value, so one code per
-factor scores .47 on five factors of 3 to 8 values. Read it against its ceiling.
+et al. 2019, arXiv:1811.12359. `sap_tree` takes the accuracy of a decision tree **on the rows that it was fitted to**, its
+depth, 1 to 9, chosen by ten-fold cross-validation: the code of Zaidi et al. with discrete factors. **A perfect
+representation does not score 1 on the last two**: a runner-up that knows nothing still guesses right once in V times, so
+one code per factor scores .74 by trees on five factors of 3 to 8 values, and .47 by lines, which in one dimension cannot
+cut out a middle value. Read them against their ceilings.
 """
 
 from typing import Any
@@ -16,12 +18,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.svm import LinearSVC
+from sklearn.tree import DecisionTreeClassifier
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from disbench.metrics.groups import require_counts
 from disbench.metrics.mcc import correlations
 from disbench.metrics.split import split_rows
 from disbench.metrics.table import Table, as_table
+
+FOLDS = 10
+DEEPEST = 9
 
 
 def sap(codes: ArrayLike, factors: ArrayLike, *, seed: int = 0) -> float:
@@ -67,6 +73,76 @@ def sap_svc_detail(
     fitted, tried = split_rows(len(table.codes), train, test, seed)
     accuracy, commonest = single_code_accuracies(table, fitted, tried)
     return _gaps(accuracy, commonest, table) | {"train": len(fitted), "test": len(tried)}
+
+
+def sap_tree(codes: ArrayLike, factors: ArrayLike, *, train: int = 10_000, seed: int = 0) -> float:
+    """The mean over factors of the gap between the best and the second-best code's decision tree, in accuracy.
+
+    `codes (N, D)`, `factors (N, K)` -> a number in [0, 1], higher is better; a perfect code scores 1 - the mean share of a
+    factor's commonest value. Trees are fitted to `train` rows, all of a smaller table, and judged on the same; only their
+    depth is chosen by held-out folds, which are drawn anew for each seed and hold every value as often as all rows do. So
+    noise is remembered: .03 on 2,880 rows of ten codes, .1 on 360 of four. Values and codes need no order: any one-to-one
+    function of a factor is read, as far as nine questions reach. A code's sign can decide between equally good thresholds,
+    and move the score a little. A dead code knows the commonest value only, and so does the second-best where there is one
+    code. Constant factors are left out of the mean. **Cost**: D x K x 11 trees, 4 s for the five factors of dSprites and
+    ten codes on 10,000 rows, 50 s for 40 attributes and 32 codes on 5,000. Raises NotApplicable when no factor varies and
+    ValueError for a malformed table or a count below 1.
+    """
+    return float(sap_tree_detail(codes, factors, train=train, seed=seed)["score"])
+
+
+def sap_tree_detail(codes: ArrayLike, factors: ArrayLike, *, train: int = 10_000, seed: int = 0) -> dict[str, Any]:
+    """`sap_tree` with, for each varying factor, its best code, the gap and both accuracies."""
+    require_counts(train=train)
+    table = as_table(codes, factors)
+    rows = np.random.default_rng(seed).permutation(len(table.codes))[:train]
+    targets = table.factors[rows]
+    accuracy = tree_accuracies(table.codes[rows], targets, stratified_folds(targets))
+    commonest = np.array([np.bincount(column).max() for column in targets.T]) / len(rows)
+    return _gaps(accuracy, commonest, table) | {"train": len(rows)}
+
+
+def stratified_folds(targets: NDArray[np.intp]) -> NDArray[np.intp]:
+    """`targets (N, K)` in a random order of rows -> `(N, K)` in 0 .. 9: folds with equal shares of each value."""
+    folds = np.empty_like(targets)
+    by_value = np.argsort(targets, axis=0, kind="stable")
+    np.put_along_axis(folds, by_value, np.arange(len(targets))[:, None] % FOLDS, axis=0)
+    return folds
+
+
+def tree_accuracies(
+    codes: NDArray[np.float64], targets: NDArray[np.intp], folds: NDArray[np.intp]
+) -> NDArray[np.float64]:
+    """`codes (N, D)`, `targets (N, K)`, `folds (N, K)` -> `(D, K)`: the accuracy on all rows of code j's tree for factor k.
+
+    The tree has the depth of the best mean accuracy over held-out folds, the least of equally good ones. With one code there
+    is nothing to choose between but thresholds, so a shallower tree is the top of a deeper one, and one tree a fold will do.
+    """
+    extent = np.ptp(codes, axis=0)
+    inputs = ((codes - codes.min(axis=0)) / np.where(extent > 0, extent, 1.0)).astype(np.float32)  # as trees read it
+    accuracy = np.empty((codes.shape[1], targets.shape[1]))
+    for j, k in np.ndindex(accuracy.shape):
+        code, target, fold = inputs[:, j], targets[:, k], folds[:, k]
+        held_out = [fold == number for number in np.unique(fold)]
+        scores = [right_by_depth(code[~out], target[~out], code[out], target[out]) for out in held_out]
+        depth = np.ascontiguousarray(np.transpose(scores)).mean(axis=1).argmax()
+        accuracy[j, k] = right_by_depth(code, target, code, target)[depth]
+    return accuracy
+
+
+def right_by_depth(
+    code: NDArray[np.float32], target: NDArray[np.intp], fresh_code: NDArray[np.float32], fresh_target: NDArray[np.intp]
+) -> list[float]:
+    """The accuracy on fresh rows of the trees of depth 1 to DEEPEST that are fitted to `code (N,)` and `target (N,)`."""
+    classifier = DecisionTreeClassifier(max_depth=DEEPEST, random_state=0).fit(code[:, None], target)
+    tree = classifier.tree_
+    right = classifier.classes_[tree.value[:, 0].argmax(axis=1)][:, None] == np.arange(fresh_target.max() + 1)
+    node, accuracies = np.zeros(len(fresh_code), dtype=np.intp), []
+    for _ in range(DEEPEST):
+        below = np.where(fresh_code <= tree.threshold[node], tree.children_left[node], tree.children_right[node])
+        node = np.where(below < 0, node, below)  # a leaf has no children
+        accuracies.append(float(right[node, fresh_target].mean()))
+    return accuracies
 
 
 def single_code_accuracies(

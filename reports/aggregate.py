@@ -3,6 +3,10 @@
 Rules, which the page prints too:
 - A *dataset* is its name, options, version and provenance, so official and procedural data never share a table.
 - A *row* is every field of the trial but the seed. A seed counts once, however often its record was copied.
+- A row scores the first view of its representation. Each further view is a row of its own, set apart, with its own floor and
+  without marks: scores of different views are not comparable.
+- A row is named by its method and by the settings in which it departs from its method's usual ones: what a row does not
+  set is usual, and among values that every row sets, one that more than half of them share.
 - Spread is the sample standard deviation over seeds (n - 1 below the line); one seed has none.
 - Only trials that finished are averaged. A row says how many of its seeds did.
 - *Best* is the best mean among trained rows, if it has two seeds or more and a rival. A rival of two seeds or more whose
@@ -12,13 +16,13 @@ Rules, which the page prints too:
 import json
 import math
 import statistics
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from disbench.reports.columns import Column, columns
+from disbench.reports.columns import QUALITIES, Column, columns
 from disbench.reports.records import Record, Trial
 
 Found = tuple[Path, Record]
@@ -50,13 +54,20 @@ class Cell:
 
 @dataclass(frozen=True)
 class Row:
-    """One setting over its seeds. `trial` is its first trial; only `trials` (finished) enter `cells` {metric: Cell}."""
+    """One setting over its seeds. `trial` is its first trial; only `trials` (finished) enter `cells` {metric: Cell}.
+
+    `view` is the view that is scored; a row of a further view says in `of_row` which row it belongs to. `quality` has a cell
+    for each measure of reconstructions.
+    """
 
     label: str
     trial: Trial
     trials: tuple[Found, ...]
     failed: tuple[Found, ...]
     cells: dict[str, Cell]
+    view: str = "mean"
+    of_row: str = ""
+    quality: dict[str, Cell] = field(default_factory=dict)
     below_untrained: bool = False
 
     @property
@@ -68,7 +79,10 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """One dataset's rows. `floor` and `ceiling` hold one value a finished trial, keyed by the trial's position."""
+    """One dataset's rows. `floor` and `ceiling` hold one value a finished trial, keyed by the trial's position.
+
+    `further` are the rows of further views, trained and untrained; `further_floors` {view: floor}.
+    """
 
     dataset: str
     options: dict[str, Any]
@@ -78,6 +92,8 @@ class Table:
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
     untrained: tuple[Row, ...]
+    further: tuple[Row, ...]
+    further_floors: dict[str, dict[str, Cell]]
     floor: dict[str, Cell]
     ceiling: dict[str, Cell]
     failed: tuple[Found, ...]
@@ -142,7 +158,9 @@ def _table(group: list[Found], provenance: str | None) -> Table:
     heads = columns(key for record in finished for key in (*record.scores, *record.skipped))
     rows = [_row(pairs, heads) for pairs in by_setting.values()]
     rows.sort(key=lambda row: (row.trial.method, json.dumps(_settings(row.trial), sort_keys=True)))
-    trained, untrained = [row for row in rows if row.trial.steps], [row for row in rows if not row.trial.steps]
+    trained = _labelled([row for row in rows if row.trial.steps])
+    untrained = _labelled([row for row in rows if not row.trial.steps])
+    further = tuple(_further((*trained, *untrained), heads))
     return Table(
         dataset=group[0][1].trial.dataset,
         options=group[0][1].trial.dataset_options,
@@ -152,8 +170,18 @@ def _table(group: list[Found], provenance: str | None) -> Table:
             (tuple(zip(r.factor_names, r.factor_sizes, strict=False)) for r in finished if r.factor_names), ()
         ),
         columns=heads,
-        rows=_marked(_labelled(trained), heads, untrained),
-        untrained=tuple(_labelled(untrained)),
+        rows=_marked(trained, heads, untrained),
+        untrained=tuple(untrained),
+        further=further,
+        further_floors={
+            view: {
+                head.key: _reference(
+                    [r.further_views[view].floor for r in finished if view in r.further_views], head.key
+                )
+                for head in heads
+            }
+            for view in dict.fromkeys(row.view for row in further)
+        },
         floor={head.key: _reference([record.floor for record in finished], head.key) for head in heads},
         ceiling={head.key: _reference([record.ceiling for record in finished], head.key) for head in heads},
         failed=tuple(pair for pair in sorted(kept.values(), key=lambda pair: pair[0]) if pair[1].status == "failed"),
@@ -164,19 +192,44 @@ def _table(group: list[Found], provenance: str | None) -> Table:
 def _row(pairs: list[Found], heads: Sequence[Column]) -> Row:
     finished = tuple(pair for pair in pairs if pair[1].status == "ok")
     failed = tuple(pair for pair in pairs if pair[1].status == "failed")
-    cells = {head.key: _cell([record for _, record in finished], head.key) for head in heads}
-    return Row(pairs[0][1].trial.method, pairs[0][1].trial, finished, failed, cells)
+    cells = {head.key: _cell([(r.trial.seed, r.scores, r.skipped) for _, r in finished], head.key) for head in heads}
+    quality = {
+        key: _cell([(r.trial.seed, r.reconstruction, r.reconstruction_skipped) for _, r in finished], key)
+        for key in QUALITIES
+    }
+    view = next((view for _, record in finished for view in record.views), "mean")
+    trial = pairs[0][1].trial
+    return Row(trial.method, trial, finished, failed, cells, view=view, quality=quality)
 
 
-def _cell(records: Sequence[Record], key: str) -> Cell:
+def _further(rows: Iterable[Row], heads: Sequence[Column]) -> Iterable[Row]:
+    """A row for each further view of a row's trials; a seed without it has the reason in every cell."""
+    for row in rows:
+        for view in dict.fromkeys(name for _, record in row.trials for name in list(record.views)[1:]):
+            scored = [
+                (
+                    record.trial.seed,
+                    record.views.get(view, {}),
+                    record.further_views[view].skipped
+                    if view in record.further_views
+                    else {head.key: record.missing_views.get(view, f"not scored in the {view} view") for head in heads},
+                )
+                for _, record in row.trials
+            ]
+            cells = {head.key: _cell(scored, head.key) for head in heads}
+            yield replace(row, label=f"{row.label}, {view} view", of_row=row.label, cells=cells, view=view, quality={})
+
+
+def _cell(scored: Iterable[tuple[int, dict[str, float], dict[str, str]]], key: str) -> Cell:
+    """One metric's cell from each trial's seed, scores and reasons for scores that are absent."""
     values, reasons = {}, {}
-    for record in records:
-        score = record.scores.get(key)
+    for seed, scores, skipped in scored:
+        score = scores.get(key)
         if score is not None and math.isfinite(score):
-            values[record.trial.seed] = score
+            values[seed] = score
         else:
             absent = "not asked for in this trial" if score is None else f"the score is {score}"
-            reasons[record.trial.seed] = record.skipped.get(key, absent)
+            reasons[seed] = skipped.get(key, absent)
     return Cell(values, reasons)
 
 
@@ -186,20 +239,32 @@ def _reference(references: Sequence[dict[str, float]], key: str) -> Cell:
 
 
 def _labelled(rows: Sequence[Row]) -> list[Row]:
-    """Rows named by method; where a method has several, also by the settings in which they differ."""
+    """Rows named by method and by the settings in which they depart from the method's usual ones, the plainest first."""
     labelled = []
     for row in rows:
         siblings = [_settings(other.trial) for other in rows if other.trial.method == row.trial.method]
         mine = _settings(row.trial)
-        names = sorted({name for other in siblings for name in other})
-        differing = [name for name in names if len({json.dumps(other.get(name, "default")) for other in siblings}) > 1]
-        setting = ", ".join(f"{name}={mine.get(name, 'default')}" for name in differing)
+        departures = [
+            f"{name}={mine.get(name, 'default')}"
+            for name in sorted({name for other in siblings for name in other})
+            if json.dumps(mine.get(name, "default")) != _usual([other.get(name, "default") for other in siblings])
+        ]
         label = row.trial.method
         if not row.trial.steps:
             several = len({other.trial.method for other in rows}) > 1
             label = f"{UNTRAINED}, {label}" if several else UNTRAINED
-        labelled.append(replace(row, label=f"{label} ({setting})" if setting else label))
-    return labelled
+        named = f"{label} ({', '.join(departures)})" if departures else label
+        labelled.append((len(departures), replace(row, label=named)))
+    return [row for _, row in sorted(labelled, key=lambda pair: (pair[1].trial.method, pair[0]))]
+
+
+def _usual(values: Sequence[Any]) -> str | None:
+    """The value, as JSON, that goes without saying: 'default' where a row has it, else one that more than half have."""
+    counts = Counter(json.dumps(value) for value in values)
+    value, count = counts.most_common(1)[0]
+    if (default := json.dumps("default")) in counts:
+        return default
+    return value if 2 * count > len(values) else None
 
 
 def _marked(rows: Sequence[Row], heads: Sequence[Column], untrained: Sequence[Row]) -> tuple[Row, ...]:
@@ -235,6 +300,12 @@ def _notices(rows: Sequence[Row], finished: Sequence[Record], heads: Sequence[Co
         yield f"Unequal samples: scores come from different numbers of rows ({', '.join(f'{n:,}' for n in scored)})."
     if len({next(iter(record.views), "") for record in finished}) > 1:
         yield "The trials of this table score different views of their representation."
+    if any("group" in record.views for record in finished):
+        yield (
+            "Some methods partition their latents and are scored in two views: 'mean', every latent as it is, and 'group', one "
+            "number for each factor's group, its first principal component. Most methods have the mean view alone. A group view "
+            "must not be set beside another method's mean view without saying so; it is never marked as best."
+        )
     for head in heads:
         asked = [record.metric_options[head.key] for record in finished if head.key in record.metric_options]
         variants = sorted({json.dumps(options, sort_keys=True) for options in asked})

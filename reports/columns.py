@@ -41,6 +41,22 @@ class Column:
         return f"{self.low:g} to {self.high:g}"
 
 
+@dataclass(frozen=True)
+class Quality:
+    """One measure of reconstructions: its label with the direction and unit."""
+
+    label: str
+    digits: int
+
+
+QUALITIES = {
+    "psnr": Quality("PSNR, dB ↑", 2),
+    "ssim": Quality("SSIM ↑", 3),
+    "lpips": Quality("LPIPS ↓", 3),
+    "fid": Quality("FID ↓", 1),
+}
+
+
 def columns(keys: Iterable[str]) -> tuple[Column, ...]:
     """Columns for metric keys: in the registry's order, then unknown keys by name."""
     wanted = set(keys)

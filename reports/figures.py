@@ -1,4 +1,4 @@
-"""Pictures of images: latent traversals and dataset previews, as one labelled grid. And of one matrix.
+"""Pictures of images: latent traversals and dataset previews, as one labelled grid. And of a matrix and a partition.
 
 Drawn with matplotlib's object interface only (no pyplot), so nothing global is touched and no display is needed. Grids
 are transparent with mid-grey labels: they can be read on a light and on a dark page.
@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 GREY = "#808080"
+_BAR = "#2b8cbe"  # to be read on a light and on a dark page
 _DPI = 100
 _GAP = 3  # pixels between two images
 _BETWEEN = (128, 128, 128, 96)  # tells black pictures apart on a dark page and white ones on a light page
@@ -125,6 +126,44 @@ def information_matrix(
         figure.text(
             8 / total_width, 1 - 6 / total_height, title, va="top", fontsize=_FONT + 1, color=GREY, parse_math=False
         )
+    return figure
+
+
+def capacity_bars(
+    group_names: Sequence[str], nats: Sequence[float], target: Sequence[float], complexities: Sequence[float]
+) -> Figure:
+    """Draw what each of K+1 groups holds in nats, full bars, beside what is meant for it, hollow bars; and complexities (K,).
+
+    nats (K+1,) and `target` (K+1,), shares of all nats, have nuisance first; it has no complexity.
+    """
+    groups = len(group_names)
+    if not len(nats) == len(target) == len(complexities) + 1 == groups:
+        got = f"{len(nats)}, {len(target)} and {len(complexities)}"
+        raise ValueError(
+            f"capacity_bars needs {groups} nats, {groups} targets and {groups - 1} complexities, got {got}."
+        )
+    left = round(_CHARACTER * max(map(len, group_names))) + 12
+    width, height, above, below = 240, 22 * groups, 26, 24  # pixels of a panel, and round it
+    total_width, total_height = left + 2 * width + 40, above + height + below
+    figure = Figure(figsize=(total_width / _DPI, total_height / _DPI), dpi=_DPI, facecolor="none")
+    meant = np.asarray(target) * sum(nats)
+    rows = np.arange(groups)
+    for panel, title in enumerate(("KL, nats per image (outline: target)", "complexity R, nats")):
+        at = (left + panel * (width + 26)) / total_width, below / total_height
+        axes = figure.add_axes((*at, width / total_width, height / total_height))
+        if panel == 0:
+            axes.barh(rows, nats, height=0.6, color=_BAR)
+            axes.barh(rows, meant, height=0.8, facecolor="none", edgecolor=GREY, linewidth=1.2)
+        else:
+            axes.barh(rows[1:], complexities, height=0.6, color=_BAR)
+        axes.set_title(title, fontsize=_FONT, color=GREY, loc="left", pad=5)
+        axes.set_facecolor("none")
+        axes.set_ylim(groups - 0.5, -0.5)
+        axes.tick_params(length=0, pad=4, labelsize=_FONT, labelcolor=GREY)
+        axes.set_yticks(rows, labels=[""] * groups if panel else list(group_names), parse_math=False)
+        for side, spine in axes.spines.items():
+            spine.set_visible(side == "left")
+            spine.set_color(GREY)
     return figure
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from disbench.reports.aggregate import Table
+from disbench.reports.columns import QUALITIES
 from disbench.reports.records import Record
 
 LITERATURE_STEPS = 300_000  # Locatello et al. 2019 (arXiv:1811.12359): every model of their study
@@ -25,7 +26,7 @@ def short_runs(records: Iterable[Record]) -> str | None:
 
 def skipped(table: Table) -> Iterable[tuple[str, str, str]]:
     """Why cells have no score: (metric label, row labels or 'every row', reason), once for each reason."""
-    rows = [row for row in (*table.rows, *table.untrained) if row.trials]
+    rows = [row for row in (*table.rows, *table.untrained, *table.further) if row.trials]
     for head in table.columns:
         reasons: dict[str, list[str]] = {}
         for row in rows:
@@ -35,3 +36,11 @@ def skipped(table: Table) -> Iterable[tuple[str, str, str]]:
                 reasons.setdefault(reason, []).append(" ".join([row.label, *seeds]))
         for reason, labels in reasons.items():
             yield head.label, "every row" if labels == [row.label for row in rows] else ", ".join(labels), reason
+
+
+def without_quality(table: Table) -> Iterable[tuple[str, str]]:
+    """Why rows lack a measure of reconstructions: (label, reason), once for each reason."""
+    for key, quality in QUALITIES.items():
+        cells = [row.quality[key] for row in (*table.rows, *table.untrained)]
+        for reason in dict.fromkeys(reason for cell in cells for reason in cell.reasons.values()):
+            yield quality.label, reason

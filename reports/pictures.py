@@ -9,6 +9,12 @@ from disbench.reports.aggregate import Found, Row
 from disbench.reports.records import Record
 
 TRAVERSAL = "traversal"
+CAPTIONS = {
+    "group_traversal": "Factor-group traversal: a row moves all latents of one group together, along their first component",
+    "reconstructions": "Reconstructions: images above what the method makes of them",
+    "assignment": "Assignment of latents (columns, in the order of their groups) to groups",
+    "capacity": "Capacity of each group beside its target, and the complexity of each factor",
+}
 _PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -19,6 +25,10 @@ class Picture:
     name: str
     uri: str = ""
     note: str = ""
+
+    @property
+    def caption(self) -> str:
+        return CAPTIONS.get(self.name, self.name)
 
 
 def picture(folder: Path, name: str, relative: str) -> Picture:

@@ -46,11 +46,45 @@ class Trial(BaseModel):
         return f"{self.method}-{self.dataset}-seed{self.seed}-{digest}"
 
 
+class FurtherView(BaseModel):
+    """Of a view after the first, what `floor`, `skipped` and `detail` of a record are to the first; `codes` (D') its columns.
+
+    A floor depends on how many codes there are, so each view has its own; the ceiling is the same for all.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    codes: list[str] = Field(default_factory=list)
+    floor: dict[str, float] = Field(default_factory=dict)
+    skipped: dict[str, str] = Field(default_factory=dict)
+    detail: dict[str, Any] = Field(default_factory=dict)
+
+
+class Partition(BaseModel):
+    """How a method spread D latents over K factors' groups and nuisance, which is group 0.
+
+    `assignment` (D, K+1): the share of each latent in each group; `group` (D,): the one it is in. `nats` (K+1,): KL(q(z|x) ||
+    p(z)) of the latents in each group, mean over the scored rows; `target` (K+1,): the share of all nats meant for it.
+    `complexities` (K,): nats of each factor's fitted embedding.
+    """
+
+    model_config = ConfigDict(extra="forbid", ser_json_inf_nan="constants")
+
+    assignment: list[list[float]]
+    group: list[int]
+    nats: list[float]
+    target: list[float]
+    complexities: list[float]
+
+
 class Record(BaseModel):
     """What a trial left. A metric that is absent was not asked for; one in `skipped` could not be asked, with the reason.
 
-    `views` maps a view of the representation ('mean': the raw posterior means) to {metric: score}. `floor` holds the same
-    metrics on the same codes with their rows shuffled against the factors; `ceiling` on the factors themselves as codes.
+    `views` maps a view of the representation ('mean': the raw posterior means; 'group': one number for each group of a
+    partition) to {metric: score}; a view that could not be made has its reason in `missing_views`. `floor` holds the same
+    metrics on the same codes with their rows shuffled against the factors, `ceiling` on the factors themselves as codes,
+    for the first view; `further_views` has what differs for the others. `reconstruction` maps 'psnr' (dB), 'ssim', 'lpips' and
+    'fid' to the quality of `images` scored images decoded from their codes, and `reconstruction_skipped` to a reason.
     `curves` maps a loss term to [step, value] pairs, in nats per image unless its name says otherwise. `artefacts` maps a
     picture's or file's name ('traversal', 'codes', 'checkpoint') to its path relative to the record's folder.
     """
@@ -64,6 +98,11 @@ class Record(BaseModel):
     floor: dict[str, float] = Field(default_factory=dict)
     ceiling: dict[str, float] = Field(default_factory=dict)
     detail: dict[str, Any] = Field(default_factory=dict)
+    further_views: dict[str, FurtherView] = Field(default_factory=dict)
+    missing_views: dict[str, str] = Field(default_factory=dict)
+    partition: Partition | None = None
+    reconstruction: dict[str, float] = Field(default_factory=dict)
+    reconstruction_skipped: dict[str, str] = Field(default_factory=dict)
     metric_options: dict[str, dict[str, Any]] = Field(default_factory=dict)
     skipped: dict[str, str] = Field(default_factory=dict)
     provenance: Literal["official", "procedural", "own"] | None = None

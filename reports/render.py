@@ -6,16 +6,18 @@ The page makes no request of any kind, works without JavaScript, and is equal fo
 import datetime
 import json
 import os
+import statistics
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from disbench.reports import plots
-from disbench.reports.aggregate import tables
+from disbench.reports.aggregate import Found, Table, tables
 from disbench.reports.collect import collect
-from disbench.reports.columns import columns
-from disbench.reports.notices import short_runs, skipped
+from disbench.reports.columns import QUALITIES, columns
+from disbench.reports.notices import short_runs, skipped, without_quality
 from disbench.reports.pictures import other_pictures, traversal
 from disbench.reports.records import SCHEMA_VERSION
 from disbench.reports.text import as_text
@@ -61,6 +63,8 @@ def _page(folder: Path, date: datetime.date | None) -> str:
             curves_plot=plots.curves,
             colour=plots.colour,
             skipped=skipped,
+            qualities=QUALITIES,
+            without_quality=without_quality,
             traversal=traversal,
             other_pictures=other_pictures,
         )
@@ -77,6 +81,7 @@ def _environment() -> Environment:
         undefined=StrictUndefined,
     )
     environment.filters.update(score=_score, thousands=_thousands, settings=_settings, structured=_structured)
+    environment.filters.update(training_seconds=_training_seconds, images_reconstructed=_images_reconstructed)
     return environment
 
 
@@ -92,6 +97,19 @@ def _thousands(value: float) -> str:
 def _settings(values: dict[str, Any]) -> str:
     """`beta=4, lr=0.001`, in order of name."""
     return ", ".join(f"{name}={value}" for name, value in sorted(values.items()))
+
+
+def _training_seconds(trials: Sequence[Found]) -> str:
+    """The mean over a row's trials, '' where none says."""
+    seconds = [record.seconds["train"] for _, record in trials if "train" in record.seconds]
+    return f"{statistics.fmean(seconds):,.1f}" if seconds else ""
+
+
+def _images_reconstructed(table: Table) -> str:
+    """`1,000`, or `500 to 1,000` where trials differ; '' where none says."""
+    rows = (*table.rows, *table.untrained)
+    counts = sorted({r.reconstruction["images"] for row in rows for _, r in row.trials if "images" in r.reconstruction})
+    return " to ".join(f"{count:,.0f}" for count in dict.fromkeys((*counts[:1], *counts[-1:])))
 
 
 def _structured(value: Any) -> str:

@@ -38,9 +38,13 @@ def _table(table: Table) -> str:
         heads = table.columns[start : start + _METRICS]
         lines += ["", *_header(heads), _rule(heads)]
         lines += [line for row in table.rows for line in _row(row.label, row.seeds, row, heads)]
+        if table.further:
+            lines.append(_rule(heads))
+            lines += [line for row in table.further for line in _row(row.label, row.seeds, row, heads)]
         lines.append(_rule(heads))
         lines += [line for row in table.untrained for line in _row(row.label, row.seeds, row, heads)]
-        for label, cells in (("floor (shuffled)", table.floor), ("ceiling (factors)", table.ceiling)):
+        floors = [(f"floor, {view} view", cells) for view, cells in table.further_floors.items()]
+        for label, cells in (("floor (shuffled)", table.floor), *floors, ("ceiling (factors)", table.ceiling)):
             lines.append(_line(label, "", [_score(cells[head.key], spread=False) for head in heads]))
     lines += ["", "mean±sample sd over seeds   * best mean   ~ within noise of it   n/a not applicable   - no score"]
     lines += [_wrapped(f"No score: {metric}, {rows}: {reason}") for metric, rows, reason in skipped(table)]

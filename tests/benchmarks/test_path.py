@@ -10,10 +10,13 @@ import torch
 import yaml
 from typer.testing import CliRunner
 
+from disbench.baselines.vae import VAE, PartitionReport
 from disbench.benchmarks import METHODS
+from disbench.benchmarks import run as run_module
 from disbench.benchmarks.cli import app
 from disbench.benchmarks.encode import scored_rows
 from disbench.benchmarks.run import run_suite, run_trial
+from disbench.benchmarks.score import score
 from disbench.benchmarks.seeds import seed_for
 from disbench.benchmarks.suite import Suite, load_suite, suite_names
 from disbench.benchmarks.train import load_checkpoint, minibatches
@@ -42,6 +45,11 @@ def small_trial(method: str = "beta_vae", **changes: object) -> Trial:
     return Trial(**{**fields, **changes})
 
 
+@pytest.fixture(autouse=True)
+def few_reconstructions(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_module, "IMAGES", 20)
+
+
 def run(trial: Trial, out: Path) -> Record:
     return run_trial(trial, load(trial.dataset, **trial.dataset_options), out, METRICS)
 
@@ -63,6 +71,10 @@ def test_a_trial_leaves_a_record_codes_a_checkpoint_and_a_picture(method: str, t
     with h5py.File(folder / "codes.h5") as file:
         assert file["codes"].shape[0] == file["factors"].shape[0] == 6 * 4 * 4 * 4
         assert ("group" in file) == (method == "mine_vae")
+    assert {"traversal", "reconstructions"} <= set(record.artefacts)
+    assert ("group_traversal" in record.artefacts) == (method == "mine_vae")
+    assert set(record.reconstruction) >= {"psnr", "ssim", "images"}
+    assert not set(record.reconstruction) & set(record.reconstruction_skipped)
     assert record.images_seen == 6 * 16 * METHODS[method].batches_per_step
     assert all(np.isfinite(value) for points in record.curves.values() for _, value in points)
 
@@ -72,6 +84,71 @@ def test_the_same_trial_gives_the_same_codes_and_scores(method: str, tmp_path: P
     one, two = (run(small_trial(method), tmp_path / name) for name in ("one", "two"))
     assert one.scores == two.scores
     assert one.curves == two.curves
+
+
+class Halves(VAE):
+    """A VAE whose partition is known: two latents of factor 1, one of nuisance, one of factor 3, none of factor 2."""
+
+    def groups(self) -> torch.Tensor:
+        return torch.tensor([1, 1, 0, 3])
+
+    def partition(self) -> PartitionReport:
+        sure = torch.nn.functional.one_hot(self.groups(), 4).float()
+        return PartitionReport(0.9 * sure + 0.025, torch.tensor([3.0, 2.0, 1.0]), torch.tensor([0.1, 0.4, 0.3, 0.2]))
+
+
+@pytest.fixture
+def halves(monkeypatch: pytest.MonkeyPatch) -> Trial:
+    monkeypatch.setitem(METHODS, "halves", Halves)
+    return small_trial("halves", hparams={"network": "mlp", "hidden_dim": 16, "latent_dim": 4})
+
+
+def test_a_partitioned_method_is_scored_in_two_views_each_with_its_own_floor(halves: Trial, tmp_path: Path) -> None:
+    record = run(halves, tmp_path)
+    assert record.status == "ok", record.error
+    assert list(record.views) == ["mean", "group"]
+    further = record.further_views["group"]
+    assert further.codes == ["group 1", "group 3"]
+    assert set(record.views["group"]) == set(further.floor) == set(further.detail) == set(METRICS)
+    with h5py.File(tmp_path / halves.id / "codes.h5") as file:
+        codes, factors = file["codes"][()], file["factors"][()]
+    own = codes[:, :2].astype(float)
+    _, _, axes = np.linalg.svd(own - own.mean(0), full_matrices=False)
+    expected = score(np.stack([own @ axes[0], codes[:, 3]], 1), factors, METRICS)
+    assert record.views["group"]["irs"] == pytest.approx(expected.scores["irs"], abs=1e-6)
+    assert record.views["mean"]["irs"] == pytest.approx(score(codes, factors, METRICS).scores["irs"], abs=1e-6)
+
+
+def test_a_partition_is_recorded_in_nats_and_drawn(halves: Trial, tmp_path: Path) -> None:
+    record = run(halves, tmp_path)
+    partition = record.partition
+    assert partition is not None
+    assert partition.group == [1, 1, 0, 3]
+    assert partition.assignment[2] == pytest.approx([0.925, 0.025, 0.025, 0.025])
+    assert (partition.target, partition.complexities) == (pytest.approx([0.1, 0.4, 0.3, 0.2]), [3.0, 2.0, 1.0])
+    with h5py.File(tmp_path / halves.id / "codes.h5") as file:
+        mean, deviation = file["codes"][()].astype(float), file["codes_std"][()].astype(float)
+    kl = (0.5 * (mean**2 + deviation**2 - 1) - np.log(deviation)).mean(0)  # (4,)
+    assert partition.nats == pytest.approx([kl[2], kl[0] + kl[1], 0.0, kl[3]], rel=1e-4, abs=1e-6)
+    assert {"assignment", "capacity", "group_traversal"} <= set(record.artefacts)
+
+
+def test_new_metrics_on_a_finished_trial_are_scored_in_every_view(halves: Trial, tmp_path: Path) -> None:
+    run(halves, tmp_path)
+    again = run_trial(halves, load(halves.dataset, **halves.dataset_options), tmp_path, {"mig": {"bins": 10}})
+    assert {view: set(scores) for view, scores in again.views.items()} == {"mean": {"mig"}, "group": {"mig"}}
+    assert set(again.further_views["group"].floor) == {"mig"}
+    assert again.partition is not None
+
+
+def test_a_partition_of_nuisance_alone_leaves_the_reason_for_its_missing_view(
+    halves: Trial, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Halves, "groups", lambda self: torch.zeros(4, dtype=torch.long))
+    record = run(halves, tmp_path)
+    assert record.status == "ok", record.error
+    assert list(record.views) == ["mean"]
+    assert "every latent is nuisance" in record.missing_views["group"]
 
 
 def test_another_seed_gives_other_codes(tmp_path: Path) -> None:

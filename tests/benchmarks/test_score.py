@@ -13,12 +13,16 @@ import pytest
 from typer.testing import CliRunner
 
 from disbench.benchmarks.cli import app
-from disbench.benchmarks.encode import NamedTable, read_named_table, read_table
+from disbench.benchmarks.encode import Codes, NamedTable, read_named_table, read_table, write_codes
+from disbench.benchmarks.options import metric_keywords
+from disbench.benchmarks.run import reproducing_command
 from disbench.benchmarks.score import named_entries, score
-from disbench.metrics import METRICS
+from disbench.metrics import METRICS, PROTOCOLS
+from disbench.reports.records import Record, Trial, read_record
 
 FACTORS = np.stack(np.meshgrid(np.arange(4), np.arange(5), indexing="ij"), -1).reshape(-1, 2).repeat(20, 0)
 CODES = FACTORS @ np.array([[1.0, 0.2, 0.0], [0.0, 1.0, 0.3]]) + np.random.default_rng(0).normal(0, 0.3, (400, 3))
+FEW = {name: {key: 60 for key in ("train", "test") if key in metric_keywords(name)} for name in METRICS}
 NAMES = {"factor_names": np.array(["shape", "scale"]), "code_names": np.array(["a", "b [x]", "c"])}
 
 
@@ -97,8 +101,7 @@ def test_without_names_the_detail_counts_columns(table: Path) -> None:
 
 @pytest.mark.parametrize("name", METRICS)
 def test_every_detail_has_a_name_for_every_column(name: str) -> None:
-    few = {"train": 60, "test": 60} if METRICS[name].sampled else {}
-    detail = METRICS[name].detail(CODES, FACTORS % 2, **few)
+    detail = METRICS[name].detail(CODES, FACTORS % 2, **FEW[name])
     for entries in named_entries(detail, ("shape", "scale"), ("a", "b", "c")):
         for entry in entries:
             assert entry.get("factor") in (None, "shape", "scale")
@@ -146,8 +149,7 @@ def test_confidence_of_a_sampled_metric_is_its_spread_over_five_seeds(table: Pat
 
 def test_every_metric_has_a_confidence_or_a_reason() -> None:
     """A metric that takes seconds would take minutes here, if it were not `sampled` or `not_resampled`."""
-    options = {name: {"train": 60, "test": 60} if METRICS[name].sampled else {} for name in METRICS}
-    found = score(CODES[::2], FACTORS[::2], options, resamples=3)
+    found = score(CODES[::2], FACTORS[::2], FEW, resamples=3)
     assert sorted([*found.confidence, *found.no_confidence]) == sorted(found.scores)
     assert all(reason.endswith(".") for reason in found.no_confidence.values())
 
@@ -313,9 +315,149 @@ def test_a_protocol_is_asked_for_by_the_name_of_its_publication(tmp_path: Path) 
     assert ours["jemmig"] != zaidi["jemmig"]
     assert list(scored("--protocol", "locatello2019")) == ["z_diff", "z_min_var", "factor_vae_score", "irs", "mig"]
     for words, message in (
-        (["--protocol", "nobody"], "there are locatello2019"),
+        (["--protocol", "nobody"], "there are higgins2017, locatello2019"),
         (["--protocol", "do2020", "--metrics", "tad"], "Of do2020 there are settings for"),
     ):
         result = CliRunner().invoke(app, ["score", str(tmp_path / "t.npz"), *words])
         assert result.exit_code == 2
         assert message in " ".join(result.output.split())
+
+
+def test_an_option_of_a_metric_is_set_by_a_word(table: Path) -> None:
+    words = ["mig.bins=7", "irs.quantile=.9", "z_diff.scaled=true", "z_diff.train=400", "mig_sup.divide_by=code"]
+    asked = ("--metrics", "mig,irs,z_diff,mig_sup,jemmig", "--json")
+    found = json.loads(disbench(table, *asked, *(w for word in words for w in ("--metric-option", word)))[1])["scores"]
+    expected = {
+        "mig": {"bins": 7},
+        "irs": {"quantile": 0.9},
+        "z_diff": {"scaled": True, "train": 400},
+        "mig_sup": {"divide_by": "code"},
+        "jemmig": {},
+    }
+    assert found == {name: METRICS[name].fn(CODES, FACTORS, **options) for name, options in expected.items()}
+    assert found["mig"] != METRICS["mig"].fn(CODES, FACTORS)
+
+
+def test_an_option_wins_over_the_protocols_and_leaves_its_others(table: Path) -> None:
+    protocol = PROTOCOLS["zaidi2020"]["z_min_var"]
+    asked = (table, "--protocol", "zaidi2020", "--metrics", "z_min_var", "--json")
+    found = json.loads(disbench(*asked, "--metric-option", "z_min_var.group=5")[1])["scores"]["z_min_var"]
+    assert found == METRICS["z_min_var"].fn(CODES, FACTORS, **{**protocol, "group": 5})
+    assert found != METRICS["z_min_var"].fn(CODES, FACTORS, group=5)
+    assert PROTOCOLS["zaidi2020"]["z_min_var"]["group"] == 200
+
+
+@pytest.mark.parametrize(
+    ("word", "words"),
+    [
+        ("bins=10", "needs metric.keyword=value, such as mig.bins=10, got 'bins=10'."),
+        ("mig.bins", "needs metric.keyword=value"),
+        ("migg.bins=10", "Unknown metric 'migg' in 'migg.bins=10'. Known: z_diff, z_min_var,"),
+        ("mig.bin=10", "mig has no option 'bin'. It takes: bins=20."),
+        ("mig.seed=1", "mig has no option 'seed'."),
+        ("sap.train=1", "sap has no option 'train'. It takes: no options."),
+        ("rmig.stds=1", "rmig has no option 'stds'. It takes: bins=100, limit=4.0, standardise=True."),
+        ("mig.bins=ten", "mig.bins needs int, got 'ten'; its default is 20."),
+        ("mig.bins=10.5", "mig.bins needs int, got '10.5'"),
+        ("irs.quantile=high", "irs.quantile needs float, got 'high'"),
+        ("z_diff.scaled=maybe", "z_diff.scaled needs bool, got 'maybe'"),
+        ("mig_sup.divide_by=row", "mig_sup.divide_by needs one of ['factor', 'code'], got 'row'"),
+        ("jemmig.bins=10", "--metric-option sets jemmig, the metrics asked for are mig, irs"),
+    ],
+)
+@pytest.mark.parametrize("command", ["score", "train"])
+def test_an_option_that_no_metric_takes_is_refused_with_what_there_is(
+    table: Path, command: str, word: str, words: str
+) -> None:
+    metrics = "mig,irs,mig_sup,z_diff,rmig,sap"
+    place = [str(table)] if command == "score" else ["--method", "vae"]
+    result = CliRunner().invoke(app, [command, *place, "--metrics", metrics, "--metric-option", word])
+    assert result.exit_code == 2
+    assert words in " ".join(result.stderr.split())
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_every_option_of_a_protocol_can_be_set_by_a_word(name: str) -> None:
+    for protocol in PROTOCOLS.values():
+        assert set(protocol.get(name, ())) <= set(metric_keywords(name))
+
+
+TRIAL = {
+    "method": "vae",
+    "dataset": "dsprites_like",
+    "dataset_version": "1",
+    "dataset_options": {"select": {"shape": 1, "orientation": "0-3", "position_x": "10-13", "position_y": "10-13"}},
+    "seed": 0,
+    "steps": 2,
+    "batch_size": 16,
+    "hparams": {"network": "mlp", "hidden_dim": 8, "latent_dim": 3},
+}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Record]:
+    """The folder and the record of a trial that was scored with options of three types."""
+    options = {
+        "mig": {"bins": 5},
+        "irs": {"quantile": 0.9},
+        "z_min_var": {"group": 9, "train": 50, "test": 50, "relative": False},
+        "mcc": {"correlation": "spearman"},
+        "jemmig": {},
+    }
+    return commanded(reproducing_command(Trial(**TRIAL), options), tmp_path_factory.mktemp("first"))
+
+
+def commanded(command: str, out: Path) -> tuple[Path, Record]:
+    words = command.removesuffix("--out runs").split()[1:]
+    result = CliRunner().invoke(app, [*words, "--out", str(out)])
+    assert result.exit_code == 0, result.output
+    (folder,) = out.iterdir()
+    return folder, read_record(folder / "record.json")
+
+
+def test_the_reproducing_command_carries_the_metrics_options(trained: tuple[Path, Record], tmp_path: Path) -> None:
+    _, record = trained
+    assert record.metric_options["z_min_var"] == {"group": 9, "train": 50, "test": 50, "relative": False}
+    assert record.metric_options["mcc"] == {"correlation": "spearman"}
+    assert record.metric_options["jemmig"] == {}
+    _, again = commanded(record.command, tmp_path)
+    assert again.metric_options == record.metric_options
+    assert (again.trial, again.scores, again.command) == (record.trial, record.scores, record.command)
+
+
+def test_the_command_follows_when_other_options_are_asked_for(trained: tuple[Path, Record]) -> None:
+    folder, record = trained
+    other = reproducing_command(record.trial, {"mig": {"bins": 3}})
+    _, again = commanded(other, folder.parent)
+    assert again.command == other
+    assert again.metric_options == {"mig": {"bins": 3}}
+
+
+def test_a_checkpoint_is_evaluated_with_an_option(trained: tuple[Path, Record]) -> None:
+    folder, _ = trained
+    with h5py.File(folder / "codes.h5") as file:
+        expected = METRICS["mig"].fn(file["codes"][()], file["factors"][()], bins=4)
+    words = ["evaluate", str(folder / "model.ckpt"), "--metrics", "mig", "--metric-option"]
+    result = CliRunner().invoke(app, [*words, "mig.bins=4"])
+    assert result.exit_code == 0, result.output
+    assert f"{expected:.3f}" in result.output
+    result = CliRunner().invoke(app, [*words, "mig.bins=0"])
+    assert result.exit_code == 2
+    assert "bins=0" in result.stderr
+
+
+def test_the_table_of_a_trial_names_its_factors_and_codes(trained: tuple[Path, Record]) -> None:
+    folder, record = trained
+    content = read_named_table(folder / "codes.h5")
+    assert content.factor_names == tuple(record.factor_names)
+    assert content.code_names == ("z0", "z1", "z2")
+    shown = disbench(folder / "codes.h5", "--metrics", "mig", "--detail")[1]
+    assert all(f"│ {name} " in shown for name in record.factor_names)
+
+
+def test_a_table_without_names_is_written_and_read_as_before(tmp_path: Path) -> None:
+    arrays = CODES.astype(np.float32), np.ones_like(CODES, np.float32), FACTORS.astype(np.int64), np.arange(len(CODES))
+    write_codes(Codes(*arrays), tmp_path / "codes.h5")
+    with h5py.File(tmp_path / "codes.h5") as file:
+        assert sorted(file) == ["codes", "codes_std", "factors", "rows"]
+    assert read_named_table(tmp_path / "codes.h5")[2:] == ((), ())

@@ -4,6 +4,7 @@ import inspect
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from disbench.metrics import METRICS, PROTOCOLS
@@ -12,6 +13,7 @@ EXPECTED = json.loads((Path(__file__).parent / "oracle" / "expected.json").read_
 NAMES = {"num_bins": "bins", "nb_bins": "bins", "diff_quantile": "quantile", "scale": "scaled"}
 NAMES |= {"num_train": "train", "nb_training": "train", "num_eval": "test", "nb_eval": "test"}
 RUN = {
+    ("higgins2017", "z_diff"): "dlib.beta_vae",
     ("locatello2019", "z_diff"): "dlib.beta_vae",
     ("locatello2019", "factor_vae_score"): "dlib.factor_vae",
     ("locatello2019", "mig"): "dlib.mig",
@@ -36,6 +38,15 @@ def test_a_protocol_has_the_parameters_of_the_papers_own_code(protocol: str, met
 def test_every_setting_is_a_keyword_of_its_metric(protocol: str) -> None:
     for metric, options in PROTOCOLS[protocol].items():
         assert set(options) <= set(inspect.signature(METRICS[metric].fn).parameters)
+
+
+def test_the_first_paper_scores_an_accuracy_that_is_not_rescaled(grid, noisy_codes) -> None:
+    """Chance is 1/K; its unstated numbers are those that the other unscaled protocol has."""
+    noise = np.random.default_rng(0).normal(size=(len(grid), 2))
+    options = PROTOCOLS["higgins2017"]["z_diff"]
+    assert METRICS["z_diff"].fn(noise, grid, **options) == pytest.approx(1 / 3, abs=0.05)
+    assert METRICS["z_diff"].fn(noisy_codes, grid, **options) > 0.6
+    assert options == PROTOCOLS["locatello2019"]["z_diff"]
 
 
 def test_the_protocol_moves_a_score(oracle_table) -> None:

@@ -1,15 +1,29 @@
-"""SAP in both readings, against the peers' code and exact small cases.
+"""SAP in its three readings, against the peers' code and exact small cases.
 
 The peers' values are of disentanglement_lib, on the first 80 % of the rows and, for the classifiers, judged on the last
-20 %; and of Zaidi et al.'s code, on all rows.
+20 %; and of Zaidi et al.'s code, on all rows, with folds in the order of the table.
 """
 
 import numpy as np
 import pytest
+from sklearn.model_selection import StratifiedKFold, cross_val_score
+from sklearn.tree import DecisionTreeClassifier
 
 from disbench.metrics.metric import NotApplicable
 from disbench.metrics.reference import as_codes
-from disbench.metrics.sap import sap, sap_detail, sap_svc, sap_svc_detail, single_code_accuracies, within_reach
+from disbench.metrics.sap import (
+    right_by_depth,
+    sap,
+    sap_detail,
+    sap_svc,
+    sap_svc_detail,
+    sap_tree,
+    sap_tree_detail,
+    single_code_accuracies,
+    stratified_folds,
+    tree_accuracies,
+    within_reach,
+)
 from disbench.metrics.table import as_table
 
 ZAIDI = {
@@ -41,6 +55,15 @@ LOCATELLO_DISCRETE = {
     "perfect": 0.470486111111,
     "rotation": 0.0336805555556,
 }
+ZAIDI_DISCRETE = {"duplicated": 0.575, "noisy_vae": 0.223680555556, "perfect": 0.735}
+
+
+def folds_in_order(factors):
+    folds = np.empty_like(factors)
+    for k, factor in enumerate(factors.T):
+        for number, (_, held_out) in enumerate(StratifiedKFold(10).split(factor, factor)):
+            folds[held_out, k] = number
+    return folds
 
 
 @pytest.mark.parametrize("case", ZAIDI)
@@ -65,6 +88,63 @@ def test_the_gap_in_accuracy_on_other_rows_differs_by_their_luck(oracle_table):
     scores = [sap_svc(*oracle_table("perfect"), seed=seed) for seed in range(5)]
     assert np.mean(scores) == pytest.approx(LOCATELLO_DISCRETE["perfect"], abs=0.03)
     assert len(set(scores)) > 1
+
+
+@pytest.mark.parametrize("case", ZAIDI_DISCRETE)
+def test_the_gap_between_trees_equals_zaidis_on_its_folds(case, oracle_table):
+    codes, factors = oracle_table(case)
+    ranked = np.sort(tree_accuracies(codes.astype(float), factors, folds_in_order(factors)), axis=0)
+    assert (ranked[-1] - ranked[-2]).mean() == pytest.approx(ZAIDI_DISCRETE[case], abs=1e-9)
+
+
+def test_the_gap_between_trees_on_other_folds_differs_by_their_luck(oracle_table):
+    scores = [sap_tree(*oracle_table("noisy_vae"), seed=seed) for seed in range(3)]
+    assert np.mean(scores) == pytest.approx(ZAIDI_DISCRETE["noisy_vae"], abs=0.02)
+    assert len(set(scores)) > 1
+
+
+def test_the_top_of_a_deep_tree_is_the_shallow_tree_and_the_depth_is_cross_validated(oracle_table):
+    """By scikit-learn's own trees of every depth."""
+    codes, factors = oracle_table("noisy_vae")
+    code, factor = np.float32(codes[:700, :1].astype(float)), factors[:700, 1]
+    trees = [DecisionTreeClassifier(max_depth=depth, random_state=0) for depth in range(1, 10)]
+    fitted, fresh = slice(0, 500), slice(500, 700)
+    expected = [tree.fit(code[fitted], factor[fitted]).score(code[fresh], factor[fresh]) for tree in trees]
+    found = right_by_depth(code[fitted, 0], factor[fitted], code[fresh, 0], factor[fresh])
+    assert found == pytest.approx(expected, abs=1e-12)
+    assert len(set(found)) > 3
+
+    table = code.astype(float), factor[:, None]
+    scaled = (code - code.min()) / np.ptp(code)
+    best = trees[int(np.argmax([cross_val_score(tree, scaled, factor, cv=10).mean() for tree in trees]))]
+    accuracy = tree_accuracies(*table, folds_in_order(factor[:, None]))
+    assert accuracy[0, 0] == pytest.approx(best.fit(scaled, factor).score(scaled, factor), abs=1e-12)
+
+
+def test_folds_share_out_every_value_equally():
+    rng = np.random.default_rng(0)
+    targets = np.column_stack([rng.integers(0, 3, 200), rng.random(200) < 0.1]).astype(int)
+    folds = stratified_folds(targets)
+    for k in range(2):
+        for value in np.unique(targets[:, k]):
+            counts = np.bincount(folds[targets[:, k] == value, k], minlength=10)
+            assert np.ptp(counts) <= 1
+
+
+def test_a_perfect_tree_beats_a_guess_by_what_a_guess_lacks(grid):
+    """1 - (1/3 + 1/4 + 1/5) / 3, in any order of the values; a copied first factor closes its gap."""
+    codes = as_codes(grid)
+    assert sap_tree(codes, grid) == pytest.approx(1 - 47 / 180, abs=1e-12)
+    assert sap_tree(np.column_stack([np.array([1, 2, 0])[grid[:, 0]], codes[:, 1:]]), grid) == sap_tree(codes, grid)
+    copied = sap_tree(np.column_stack([codes, codes[:, 0]]), grid)
+    assert copied == pytest.approx(1 - 47 / 180 - (1 - 1 / 3) / 3, abs=1e-12)
+
+
+def test_trees_are_fitted_to_as_many_rows_as_asked(grid, noisy_codes):
+    assert sap_tree_detail(noisy_codes, grid, train=100)["train"] == 100
+    assert sap_tree_detail(noisy_codes, grid)["train"] == 360
+    with pytest.raises(ValueError, match="train >= 1, got train=0"):
+        sap_tree(noisy_codes, grid, train=0)
 
 
 def test_a_small_case_by_hand():
@@ -98,7 +178,7 @@ def test_noise_scores_near_nothing(oracle_table):
     assert 0 <= sap_svc(codes, factors) < 0.03
 
 
-@pytest.mark.parametrize("detail", [sap_detail, sap_svc_detail])
+@pytest.mark.parametrize("detail", [sap_detail, sap_svc_detail, sap_tree_detail])
 def test_dead_codes_and_missing_codes_predict_what_can_be_guessed(detail, grid):
     dead = np.full((len(grid), 2), 0.1)
     assert detail(dead, grid)["score"] == 0.0

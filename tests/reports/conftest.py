@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from disbench.reports.figures import image_grid, png
-from disbench.reports.records import Record, Trial, write_record
+from disbench.reports.records import FurtherView, Partition, Record, Trial, write_record
 
 METRICS = ("z_diff", "z_min_var", "factor_vae_score", "irs", "mig", "jemmig")
 FLOOR = {"z_diff": 0.25, "z_min_var": 0.75, "factor_vae_score": 0.25, "irs": 0.32, "mig": 0.001, "jemmig": 0.11}
@@ -39,6 +39,22 @@ def _record(scores: dict[str, float] | None = None, method: str = "vae", seed: i
     if scores is not None:
         given.setdefault("views", {"mean": scores})
     return Record(trial=_trial(method, seed, **own), **given)
+
+
+def _partitioned(record: Record, scores: dict[str, float]) -> None:
+    """Give a record a second view, a partition of four latents over two factors, and pictures of it."""
+    record.views["group"] = {key: value * 0.9 for key, value in scores.items()}
+    record.further_views["group"] = FurtherView(
+        codes=["group 1", "group 2"], floor=dict.fromkeys(FLOOR, 0.123), detail={"mig": {"gaps": [0.1]}}
+    )
+    record.partition = Partition(
+        assignment=[[0.1, 0.8, 0.1], [0.2, 0.7, 0.1], [0.0, 0.1, 0.9], [0.9, 0.05, 0.05]],
+        group=[1, 1, 2, 0],
+        nats=[0.5, 6.25, 3.25],
+        target=[0.1, 0.5, 0.4],
+        complexities=[9.5, 7.25],
+    )
+    record.artefacts["group_traversal"] = "group_traversal.png"
 
 
 def _curves(method: str, seed: int) -> dict[str, list[tuple[int, float]]]:
@@ -87,6 +103,8 @@ def fill(traversal_png: bytes) -> Callable[[Path], Path]:
                     "ceiling": CEILING,
                     "parameters": 1_218_325,
                     "images_seen": steps * 64,
+                    "reconstruction": {"psnr": 21.5 + seed, "ssim": 0.75, "images": 1000.0},
+                    "reconstruction_skipped": {"lpips": "LPIPS needs weights.", "fid": "FID needs weights."},
                     "seconds": {"train": steps * 0.011, "encode": 2.1, "score": 1.4},
                     "environment": {"torch": "2.6.0", "python": "3.12.3", "threads": 1},
                     "metric_options": {"mig": {"bins": 20}, "jemmig": {"bins": 20}, "irs": {"quantile": 0.99}},
@@ -104,7 +122,8 @@ def fill(traversal_png: bytes) -> Callable[[Path], Path]:
                     factor_names=["scale", "orientation", "x", "y"],
                     factor_sizes=[6, 10, 20, 10],
                 )
-                first.views["sample"] = {key: value * 0.9 for key, value in scores.items()}
+                if method == "factor_vae":  # as if it had a partition
+                    _partitioned(first, scores)
                 second = _record(
                     {key: value for key, value in scores.items() if key != "irs"},
                     method,
@@ -121,7 +140,8 @@ def fill(traversal_png: bytes) -> Callable[[Path], Path]:
                     path = write_record(record, folder / record.trial.id).parent
                     if (method, seed) != ("factor_vae", 0):  # its files went astray
                         (path / "traversal.png").write_bytes(traversal_png)
-                        (path / "samples.png").write_bytes(traversal_png)
+                        for picture in ("samples.png", "group_traversal.png"):
+                            (path / picture).write_bytes(traversal_png)
         failed = _record(
             method="factor_vae",
             seed=2,

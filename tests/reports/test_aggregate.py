@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from disbench.reports.aggregate import Cell, Row, Table, marks, tables
-from disbench.reports.notices import short_runs, skipped
-from disbench.reports.records import Record
+from disbench.reports.notices import short_runs, skipped, without_quality
+from disbench.reports.records import FurtherView, Record
 
 Make = Callable[..., Record]
 
@@ -91,8 +91,86 @@ def test_an_ablation_shows_the_settings_that_differ_and_no_others(make_record: M
         make_record({"mig": 0.1}, method="mine_vae", hparams={"beta": 1}),
         make_record({"mig": 0.1}, method="vae", hparams={"beta": 1}),
     )
-    labels = {"mine_vae (critic=joint)", "mine_vae (critic=split)", "mine_vae (critic=default)", "vae"}
-    assert {row.label for row in table.rows} == labels
+    assert [row.label for row in table.rows] == [
+        "mine_vae",
+        "mine_vae (critic=joint)",
+        "mine_vae (critic=split)",
+        "vae",
+    ]
+
+
+def test_each_row_of_an_ablation_names_its_own_change_alone(make_record: Make) -> None:
+    common = {"lr": 0.001, "latent_dim": 10}
+    changes = [{}, {"tc_weight": 0}, {"entropy": 0}, {"latent_dim": 32}, {"tc_weight": 0, "entropy": 0}]
+    table = table_of(*(make_record({"mig": 0.1}, method="mine_vae", hparams={**common, **own}) for own in changes))
+    assert [row.label for row in table.rows] == [
+        "mine_vae",
+        "mine_vae (entropy=0)",
+        "mine_vae (tc_weight=0)",
+        "mine_vae (latent_dim=32)",
+        "mine_vae (entropy=0, tc_weight=0)",
+    ]
+
+
+def test_two_values_of_which_neither_is_usual_are_both_named(make_record: Make) -> None:
+    table = table_of(*(make_record({"mig": 0.1}, hparams={"beta": beta}) for beta in (4, 4.5)))
+    assert [row.label for row in table.rows] == ["vae (beta=4)", "vae (beta=4.5)"]
+
+
+def two_views(make_record: Make, mean: float, group: float, **fields: object) -> Record:
+    record = make_record({"mig": mean}, floor={"mig": 0.01}, **fields)
+    record.views["group"] = {"mig": group}
+    record.further_views["group"] = FurtherView(codes=["group 1", "group 2"], floor={"mig": 0.2})
+    return record
+
+
+def test_a_further_view_is_a_row_of_its_own_with_its_own_floor_and_never_marked(make_record: Make) -> None:
+    table = table_of(
+        *(two_views(make_record, 0.1 + s / 50, 0.8 + s / 50, method="mine_vae", seed=s) for s in (0, 1)),
+        *(make_record({"mig": 0.4 + s / 50}, floor={"mig": 0.03}, seed=s) for s in (0, 1)),
+    )
+    (row,) = table.further
+    assert (row.label, row.view, row.of_row) == ("mine_vae, group view", "group", "mine_vae")
+    assert row.cells["mig"].values == pytest.approx({0: 0.8, 1: 0.82})
+    assert row.cells["mig"].mark == ""
+    assert {each.label: each.cells["mig"].mark for each in table.rows} == {"mine_vae": "", "vae": "best"}
+    assert table.further_floors["group"]["mig"].mean == pytest.approx(0.2)
+    assert table.floor["mig"].mean == pytest.approx(0.02)
+    assert any("must not be set beside another method's mean view" in notice for notice in table.notices)
+
+
+def test_a_seed_without_the_further_view_says_why(make_record: Make) -> None:
+    without = make_record({"mig": 0.1}, seed=1, missing_views={"group": "all nuisance"})
+    table = table_of(two_views(make_record, 0.1, 0.8), without)
+    (row,) = table.further
+    assert (row.cells["mig"].values, row.cells["mig"].reasons) == ({0: 0.8}, {1: "all nuisance"})
+    assert list(skipped(table)) == [("MIG", "vae, group view seed 1", "all nuisance")]
+
+
+def test_a_metric_that_a_view_does_not_allow_keeps_the_views_own_reason(make_record: Make) -> None:
+    record = make_record({"mig": 0.1, "irs": 0.4})
+    record.views["group"] = {"mig": 0.3}
+    record.further_views["group"] = FurtherView(codes=["group 1"], skipped={"irs": "one code is too few"})
+    (row,) = table_of(record).further
+    assert row.cells["irs"].reasons == {0: "one code is too few"}
+
+
+def test_methods_with_one_view_have_no_further_rows(make_record: Make) -> None:
+    table = table_of(make_record({"mig": 0.1}))
+    assert (table.further, table.further_floors) == ((), {})
+    assert not any("view" in notice for notice in table.notices)
+
+
+def test_reconstructions_are_averaged_over_seeds_and_what_is_missing_has_a_reason(make_record: Make) -> None:
+    table = table_of(
+        make_record({}, reconstruction={"psnr": 20.0, "ssim": 0.5}, reconstruction_skipped={"fid": "no weights"}),
+        make_record({}, seed=1, reconstruction={"psnr": 24.0}, reconstruction_skipped={"fid": "no weights"}),
+    )
+    quality = row_of(table, "vae").quality
+    assert quality["psnr"].mean == pytest.approx(22.0)
+    assert quality["ssim"].values == {0: 0.5}
+    assert quality["fid"].reasons == {0: "no weights", 1: "no weights"}
+    assert ("FID ↓", "no weights") in list(without_quality(table))
 
 
 @pytest.mark.parametrize("change", [{"steps": 9}, {"batch_size": 8}, {"precision": "16-mixed"}, {"rows": 99}])

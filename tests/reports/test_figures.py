@@ -13,7 +13,7 @@ from matplotlib.image import imread
 from disbench.reports import plots
 from disbench.reports.aggregate import Table, tables
 from disbench.reports.collect import collect
-from disbench.reports.figures import image_grid, information_matrix, png
+from disbench.reports.figures import capacity_bars, image_grid, information_matrix, png
 from disbench.reports.records import Record
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -163,3 +163,20 @@ def test_a_matrix_names_what_it_cannot_draw(shares: np.ndarray) -> None:
 def test_a_matrix_needs_a_name_for_every_row_and_column() -> None:
     with pytest.raises(ValueError, match="needs 2 names of factors and 3 of codes, got 3 and 2"):
         information_matrix(SHARES, ["a", "b", "c"], ["a", "b"])
+
+
+def test_capacity_bars_show_nats_beside_the_share_of_all_nats_meant_for_each_group() -> None:
+    figure = capacity_bars(["nuisance", "group 1", "group 2"], [1.0, 4.0, 5.0], [0.1, 0.6, 0.3], [7.0, 8.0])
+    capacity, complexity = figure.axes
+    widths = [bar.get_width() for bar in capacity.patches]
+    assert widths == pytest.approx([1.0, 4.0, 5.0, 1.0, 6.0, 3.0])
+    assert [bar.get_fill() and bar.get_facecolor()[3] > 0 for bar in capacity.patches] == [True] * 3 + [False] * 3
+    assert [label.get_text() for label in capacity.get_yticklabels()] == ["nuisance", "group 1", "group 2"]
+    bars = [(bar.get_y() + bar.get_height() / 2, bar.get_width()) for bar in complexity.patches]
+    assert bars == [pytest.approx((1.0, 7.0)), pytest.approx((2.0, 8.0))]  # in the lines of groups 1 and 2
+    assert png(figure)
+
+
+def test_capacity_bars_name_what_does_not_fit() -> None:
+    with pytest.raises(ValueError, match="needs 2 nats, 2 targets and 1 complexities, got 2, 2 and 2"):
+        capacity_bars(["nuisance", "group 1"], [1.0, 2.0], [0.5, 0.5], [1.0, 2.0])

@@ -7,7 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from disbench.reports.records import RECORD_FILE, Record, Trial, read_record, read_records, write_record
+from disbench.reports.records import (
+    RECORD_FILE,
+    SCHEMA_VERSION,
+    FurtherView,
+    Partition,
+    Record,
+    Trial,
+    read_record,
+    read_records,
+    write_record,
+)
 
 BASE = {
     "method": "vae",
@@ -89,6 +99,35 @@ def test_a_trial_id_changes_with_every_field(field: str) -> None:
 def test_a_record_is_plain_json(tmp_path: Path, make_record: Callable[..., Record]) -> None:
     path = write_record(make_record({"mig": 0.1}), tmp_path)
     assert json.loads(path.read_text())["views"] == {"mean": {"mig": 0.1}}
+
+
+def test_a_record_from_before_views_partitions_and_reconstructions_is_still_read(tmp_path: Path) -> None:
+    older = {
+        "trial": BASE,
+        "status": "ok",
+        "views": {"mean": {"mig": 0.25}},
+        "floor": {"mig": 0.01},
+        "curves": {"loss": [[1, 2.0]]},
+        "artefacts": {"traversal": "traversal.png"},
+        "schema_version": 1,
+    }
+    (tmp_path / RECORD_FILE).write_text(json.dumps(older))
+    record = read_record(tmp_path / RECORD_FILE)
+    assert record.scores == {"mig": 0.25}
+    assert record.schema_version == SCHEMA_VERSION
+    assert (record.further_views, record.partition, record.reconstruction) == ({}, None, {})
+
+
+def test_a_partition_and_a_perfect_reconstruction_come_back_equal(
+    tmp_path: Path, make_record: Callable[..., Record]
+) -> None:
+    partition = Partition(
+        assignment=[[0.25, 0.75], [1.0, 0.0]], group=[1, 0], nats=[0.5, 2.5], target=[0.1, 0.9], complexities=[3.0]
+    )
+    further = {"group": FurtherView(codes=["group 1"], floor={"mig": 0.1}, skipped={"irs": "why"}, detail={"mig": {}})}
+    fields = {"partition": partition, "further_views": further, "reconstruction": {"psnr": float("inf"), "ssim": 1.0}}
+    record = make_record({"mig": 0.1}, **fields)
+    assert read_record(write_record(record, tmp_path)) == record
 
 
 def test_a_curve_that_ends_in_nan_is_read_back(tmp_path: Path, make_record: Callable[..., Record]) -> None:

@@ -62,6 +62,11 @@ def test_a_hostile_record_stays_text(tmp_path: Path, make_record: Callable[..., 
         "command": HOSTILE,
         "error": HOSTILE,
         "skipped": {HOSTILE: HOSTILE},
+        "missing_views": {HOSTILE: HOSTILE},
+        "further_views": {HOSTILE: {"codes": [HOSTILE], "skipped": {HOSTILE: HOSTILE}, "detail": {HOSTILE: HOSTILE}}},
+        "views": {"mean": {"mig": 0.1, HOSTILE: 0.2}, HOSTILE: {"mig": 0.1}},
+        "reconstruction": {HOSTILE: 1.0, "psnr": 2.0},
+        "reconstruction_skipped": {"fid": HOSTILE},
         "detail": {HOSTILE: HOSTILE},
         "metric_options": {"mig": {HOSTILE: HOSTILE}},
         "curves": {HOSTILE: [(0, 1.0), (1, 2.0)]},
@@ -90,6 +95,30 @@ def test_every_metric_header_has_its_arrow_range_and_definition(page: Page) -> N
 def test_reference_rows_stand_beside_the_methods(page: Page) -> None:
     for words in ("untrained encoder", "floor rows shuffled", "ceiling factors as codes"):
         assert page.text.count(words) >= 2
+
+
+def test_a_further_view_stands_apart_under_its_own_heading_and_floor(page: Page) -> None:
+    assert "factor_vae, group view first principal component of each group" in page.text
+    assert "The same runs in another view of their representation" in page.text
+    assert "must not be set beside another method's mean view without saying so" in page.text
+    assert "floor, group view its rows shuffled 0.123" in page.text
+    assert page.text.count("mean view gamma=100.0") == 1  # its row among the trained, in the one table with two views
+    assert "mean view floor group view (2 codes) its floor ceiling" in page.text
+
+
+def test_a_partition_is_shown_in_numbers(page: Page) -> None:
+    # Target of group 1: half of 10 nats.
+    assert "Group Latents KL, nats Target, nats R, nats nuisance 1 0.500 1.000 group 1 2 6.250 5.000 9.500" in page.text
+
+
+def test_reconstruction_quality_stands_beside_cost_with_the_reason_for_what_is_missing(page: Page) -> None:
+    header = "Method Parameters Images seen Training, s PSNR, dB ↑ SSIM ↑ LPIPS ↓ FID ↓"
+    assert f"{header} beta_tcvae 1,218,325 192,000 33.0 22.00 ± 0.71 0.750 ± 0.000 n/a n/a" in page.text
+    assert "the same scored images for every row, 1,000 of them. LPIPS ↓: n/a. LPIPS needs weights." in page.text
+
+
+def test_pictures_of_a_trial_have_captions(page: Page) -> None:
+    assert "Factor-group traversal: a row moves all latents of one group together" in page.text
 
 
 def test_a_failed_trial_is_listed_with_its_error(page: Page) -> None:
@@ -218,8 +247,8 @@ def test_the_text_tables_columns_are_aligned(runs: Path) -> None:
     lines = as_text(runs).splitlines()
     header = next(number for number, line in enumerate(lines) if line.startswith("method"))
     at = lines[header].index("MIG")
-    scored = [line for line in lines[header : header + 10] if "0." in line]
-    assert len(scored) == 7
+    scored = [line for line in lines[header : header + 15] if "0." in line]
+    assert len(scored) == 9
     assert all(re.match(r"\d\.\d{3}", line[at:]) and line[at - 1] == " " for line in scored)
 
 

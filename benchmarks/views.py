@@ -1,0 +1,100 @@
+"""Views of one representation: its means as they are, and, where its latents are partitioned, one number for each factor.
+
+A group's number is its first principal component. Vector-wise methods are scored so, because a metric reads one scalar a
+factor: VCT (Yang et al. 2022, arXiv:2205.10093) and DisDiff (Yang et al. 2023, arXiv:2301.13721). Ours takes the raw
+means, not standardised ones: in those a latent that carries nothing would weigh as much as one that carries everything.
+"""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+MEAN, GROUP = "mean", "group"
+VIEWS = (MEAN, GROUP)
+NUISANCE = 0
+
+
+class View(NamedTuple):
+    """What is scored, codes (N, D') and the names of its D' columns."""
+
+    codes: NDArray[Any]
+    names: tuple[str, ...]
+
+
+class Component(NamedTuple):
+    """The first principal component of one group: its latents (M,), the unit vector (M,) and the deviation along it."""
+
+    latents: NDArray[np.int64]
+    direction: NDArray[np.float64]
+    deviation: float
+
+
+def first_components(codes: NDArray[Any], group: NDArray[np.int64]) -> dict[int, Component]:
+    """The component of each group of codes (N, D), by group, those without latents or without spread left out.
+
+    The sign is that which makes the largest loading positive (the first of equal ones), so it is the same each time.
+    """
+    found = {}
+    for number in np.unique(group).tolist():
+        latents = np.flatnonzero(group == number)
+        own = codes[:, latents].astype(np.float64)
+        # The right singular vectors of (N, M) centred codes are the eigenvectors of their (M, M) covariance.
+        variances, axes = np.linalg.eigh(np.atleast_2d(np.cov(own, rowvar=False, bias=True)))
+        if variances[-1] <= 0 or not np.ptp(own, axis=0).any():
+            continue
+        direction = axes[:, -1]
+        direction = direction * np.sign(direction[np.abs(direction).round(9).argmax()])
+        found[number] = Component(latents, direction, float(np.sqrt(variances[-1])))
+    return found
+
+
+def view(name: str, codes: NDArray[Any], group: NDArray[np.int64] | None) -> View:
+    """One view of codes (N, D), `group` (D,) naming the group of each latent, 0 for nuisance.
+
+    'mean' is the codes themselves; 'group' has a column for each factor's group that has latents which vary, nuisance left
+    out: a column of a group without latents could only be constant. Raises ValueError where there is no such view.
+    """
+    if name == MEAN:
+        return View(codes, tuple(f"z{d}" for d in range(codes.shape[1])))
+    if name != GROUP:
+        raise ValueError(f"There is no view {name!r}; there are {', '.join(VIEWS)}.")
+    if group is None:
+        raise ValueError(
+            "The group view needs 'group' (D,), the group of each latent, which this table lacks: its method has no "
+            "partition. Score its means."
+        )
+    if group.shape != codes.shape[1:] or group.dtype.kind not in "iu":
+        raise ValueError(
+            f"The group view needs 'group' as {codes.shape[1]} integers, one a latent, got {group.dtype} {group.shape}."
+        )
+    if not np.isfinite(codes).all():
+        raise ValueError("The group view needs finite codes: a principal component of NaN or infinity is undefined.")
+    factors = {number: found for number, found in first_components(codes, group).items() if number != NUISANCE}
+    if not factors:
+        raise ValueError("The group view needs a factor's group with a latent that varies; every latent is nuisance.")
+    columns = [codes[:, found.latents].astype(np.float64) @ found.direction for found in factors.values()]
+    return View(np.stack(columns, axis=1), tuple(f"group {number}" for number in factors))
+
+
+def views(codes: NDArray[Any], group: NDArray[np.int64] | None) -> tuple[dict[str, View], dict[str, str]]:
+    """The views that a table has, the means first; and the reason for a partitioned table's group view that is missing."""
+    found = {MEAN: view(MEAN, codes, group)}
+    if group is None:
+        return found, {}
+    try:
+        found[GROUP] = view(GROUP, codes, group)
+    except ValueError as reason:
+        return found, {GROUP: str(reason)}
+    return found, {}
+
+
+def read_group(path: Path) -> NDArray[np.int64] | None:
+    """The 'group' (D,) of a table that could be read as one; None where it has none."""
+    if path.suffix.lower() == ".npz":
+        with np.load(path, allow_pickle=False) as arrays:
+            return np.asarray(arrays["group"]) if "group" in arrays else None
+    with h5py.File(path, "r") as file:
+        return np.asarray(file["group"][()]) if "group" in file else None
