@@ -32,6 +32,7 @@ from disbench.benchmarks.options import (
     fail,
     metric_settings,
 )
+from disbench.benchmarks.report_cli import report_app
 from disbench.benchmarks.run import existing_record, run_suite, run_trial
 from disbench.benchmarks.score import Scores, named_entries
 from disbench.benchmarks.score import score as score_table
@@ -61,6 +62,7 @@ app = typer.Typer(
     help="Compare disentanglement methods: train, score, and show them. Start with: disbench run quick",
 )
 app.add_typer(data_app, name="data")
+app.add_typer(report_app)  # export, compare, merge
 
 MetricNames = Annotated[
     str | None,

@@ -49,12 +49,16 @@ class Strict(BaseModel):
 class DatasetEntry(Strict):
     """A data set and its options, such as `select`, the ranges of factors it is restricted to.
 
-    `metrics` holds settings of the suite's metrics for this set alone, such as larger groups where values are rare.
+    What holds for this set alone: `metrics` are settings of the suite's metrics, such as larger groups where values are
+    rare; `hparams` go to every method, `methods` maps a method to its own; `steps` is the budget of every method.
     """
 
     name: str
     options: dict[str, Any] = Field(default_factory=dict)
     metrics: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    hparams: dict[str, Any] = Field(default_factory=dict)
+    methods: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    steps: int | None = Field(default=None, ge=1)
 
     @field_validator("name")
     @classmethod
@@ -71,7 +75,11 @@ class MethodEntry(Strict):
 
 
 class Suite(Strict):
-    """Every method on every data set with every seed. `hparams` go to every method; a method's own win."""
+    """Every method on every data set with every seed.
+
+    A hyperparameter is looked for in the method's entry, the data set's entry for the method, the data set's `hparams`, then
+    the suite's `hparams`.
+    """
 
     name: str
     description: str = ""
@@ -88,8 +96,11 @@ class Suite(Strict):
 
     @model_validator(mode="after")
     def check(self) -> "Suite":
-        for entry in self.methods:
-            check_method(entry.name, {**self.hparams, **entry.hparams})
+        for dataset in self.datasets:
+            if unknown := set(dataset.methods) - {entry.name for entry in self.methods}:
+                raise ValueError(f"{dataset.name} has hyperparameters of {', '.join(unknown)}, no method of the suite.")
+            for method, _, hparams in self.plan(dataset):
+                check_method(method, hparams)
         for name in self.metrics:
             if name not in METRICS:
                 raise ValueError(f"Unknown metric {name!r}. Known: {', '.join(METRICS)}.")
@@ -104,11 +115,17 @@ class Suite(Strict):
         """Every metric with the settings it has on one data set."""
         return {name: {**options, **entry.metrics.get(name, {})} for name, options in self.metrics.items()}
 
+    def plan(self, entry: DatasetEntry) -> list[tuple[str, int, dict[str, Any]]]:
+        """Method, steps and hyperparameters of each row on one data set; the untrained VAE first, where it is asked for."""
+        shared = {**self.hparams, **entry.hparams}
+        rows = [
+            (method.name, entry.steps or self.steps, {**shared, **entry.methods.get(method.name, {}), **method.hparams})
+            for method in self.methods
+        ]
+        return [("vae", 0, shared), *rows] if self.untrained else rows
+
     def trials(self, entry: DatasetEntry, version: str) -> list[Trial]:
         """The trials on one data set, seeds outermost, so that an interrupted suite has whole rows."""
-        methods = [(m.name, self.steps, {**self.hparams, **m.hparams}) for m in self.methods]
-        if self.untrained:
-            methods.insert(0, ("vae", 0, self.hparams))
         return [
             Trial(
                 method=method,
@@ -122,7 +139,7 @@ class Suite(Strict):
                 rows=self.rows,
                 hparams=hparams,
             )
-            for seed, (method, steps, hparams) in product(self.seeds, methods)
+            for seed, (method, steps, hparams) in product(self.seeds, self.plan(entry))
         ]
 
 

@@ -16,17 +16,32 @@ EMBEDDING_RATE = 0.05  # of the moving average of embeddings that the keys are m
 
 
 class CrossAttention(nn.Module):
-    """logits[d, k] = q_d . (t_k + W mean e_k) / sqrt(attention_dim), e_k factor k's embedding; t_0 alone for nuisance."""
+    """logits[d, k] = q_d . (t_k + W mean e_k) / sqrt(attention_dim), e_k factor k's embedding; t_0 alone for nuisance.
+
+    learned=False: no logits; the latents are cut, in their order, into K blocks of equal size, and nuisance is empty.
+    """
 
     mean_embedding: Tensor
+    blocks: Tensor
 
     def __init__(
-        self, latent_dim: int, *, num_factors: int = 10, factor_dim: int = 32, attention_dim: int = 128
+        self,
+        latent_dim: int,
+        *,
+        num_factors: int = 10,
+        factor_dim: int = 32,
+        attention_dim: int = 128,
+        learned: bool = True,
     ) -> None:
         super().__init__()
-        self.queries = nn.Parameter(torch.randn(latent_dim, attention_dim))
-        self.tokens = nn.Parameter(torch.randn(num_factors + 1, attention_dim))
-        self.key = nn.Linear(factor_dim, attention_dim, bias=False)
+        self.learned = learned
+        if learned:
+            self.queries = nn.Parameter(torch.randn(latent_dim, attention_dim))
+            self.tokens = nn.Parameter(torch.randn(num_factors + 1, attention_dim))
+            self.key = nn.Linear(factor_dim, attention_dim, bias=False)
+        else:
+            block = 1 + torch.arange(latent_dim) * num_factors // latent_dim
+            self.register_buffer("blocks", functional.one_hot(block, num_factors + 1).float())
         self.value = nn.Linear(factor_dim, latent_dim, bias=False)
         nn.init.zeros_(self.value.weight)  # the decoder starts with z alone
         self.register_buffer("mean_embedding", torch.zeros(num_factors, factor_dim))
@@ -36,6 +51,10 @@ class CrossAttention(nn.Module):
         """Move the keys' mean embeddings towards a batch of embeddings (K, B, F)."""
         self.mean_embedding.lerp_(embeddings.mean(1), EMBEDDING_RATE)
 
+    def assigning_parameters(self) -> list[nn.Parameter]:
+        """Those that the assignment depends on: none if it is fixed."""
+        return [self.queries, self.tokens, self.key.weight] if self.learned else []
+
     def logits(self) -> Tensor:
         """(D, K+1), column 0 the nuisance group."""
         keys = self.tokens + functional.pad(self.key(self.mean_embedding), (0, 0, 1, 0))
@@ -43,12 +62,17 @@ class CrossAttention(nn.Module):
 
     def assignment(self) -> Tensor:
         """(D, K+1): A[d, k], the share of latent d that belongs to group k; rows sum to 1."""
+        if not self.learned:
+            return self.blocks
         return self.logits().softmax(dim=1)
 
     def sampled_partition(self) -> Tensor:
         """(D, K+1): one group per latent drawn from A, with the gradient of A (straight-through Gumbel-softmax)."""
-        uniform = torch.rand_like(self.logits()).clamp(1e-6, 1 - 1e-6)
-        relaxed = (self.logits() - (-uniform.log()).log()).softmax(dim=1)
+        if not self.learned:
+            return self.blocks
+        logits = self.logits()
+        uniform = torch.rand_like(logits).clamp(1e-6, 1 - 1e-6)
+        relaxed = (logits - (-uniform.log()).log()).softmax(dim=1)
         return one_hot_largest(relaxed) + relaxed - relaxed.detach()
 
     def refine(self, z: Tensor, embeddings: Tensor) -> Tensor:

@@ -27,23 +27,37 @@ RANGE = 5.0  # critics see u clamped to [-RANGE, RANGE], and the quadrature cove
 
 
 class MarginalCritics(nn.Module):
-    """D normalised one-dimensional densities r_d. Gradients reach z through `log_density`."""
+    """D normalised one-dimensional densities r_d. Gradients reach z through `log_density`.
+
+    At most `live` latents at a time have a critic, those that the Gaussian fit says most about; the rest have the fit alone
+    (T_d = 0), which still bounds from above. So the cost stays what it is as latents are added.
+    """
 
     mean: Tensor
     scale: Tensor
+    mean_logvar: Tensor
     frequencies: Tensor
 
     def __init__(
-        self, latent_dim: int, *, hidden_dim: int = 64, bound: float = 8.0, fit_rate: float = 0.05, nodes: int = 256
+        self,
+        latent_dim: int,
+        *,
+        hidden_dim: int = 64,
+        bound: float = 8.0,
+        fit_rate: float = 0.05,
+        nodes: int = 256,
+        live: int = 32,
     ) -> None:
         super().__init__()
         self.bound = bound
         self.fit_rate = fit_rate
         self.nodes = nodes
+        self.n_live = min(live, latent_dim)
         waves = torch.tensor([1.0, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64])
         self.register_buffer("frequencies", waves * math.pi / RANGE)
         self.register_buffer("mean", torch.zeros(latent_dim))
         self.register_buffer("scale", torch.ones(latent_dim))
+        self.register_buffer("mean_logvar", torch.zeros(latent_dim))
         self.features = BatchedLinear(latent_dim, 1 + 2 * len(waves), hidden_dim)
         self.score = BatchedLinear(latent_dim, hidden_dim, 1)
         with torch.no_grad():
@@ -55,28 +69,35 @@ class MarginalCritics(nn.Module):
         self.mean.lerp_(q.mean.mean(0), self.fit_rate)
         variance = q.mean.var(0) + q.logvar.exp().mean(0)
         self.scale.copy_(self.scale.square().lerp(variance, self.fit_rate).sqrt().clamp(min=1e-3))
+        self.mean_logvar.lerp_(q.logvar.mean(0), self.fit_rate)
 
-    def critic(self, u: Tensor) -> Tensor:
-        """T_d(u), (D, B) -> (D, B)."""
+    def live(self) -> Tensor:
+        """The latents that have a critic, (n_live,) indices: most nats by the Gaussian fit, log s_d - E[log sigma_d]."""
+        return (self.scale.log() - 0.5 * self.mean_logvar).topk(self.n_live).indices
+
+    def critic(self, u: Tensor, which: Tensor | None = None) -> Tensor:
+        """T_d(u) of all latents, or of those in `which` (L,): (L, B) -> (L, B)."""
         u = u.clamp(-RANGE, RANGE)[..., None]
         waves = u * self.frequencies
         features = torch.cat([u / 2, waves.sin(), waves.cos()], dim=-1)
-        hidden = functional.leaky_relu(self.features(features), 0.1)
-        return soft_clip(self.score(hidden)[..., 0], self.bound)
+        hidden = functional.leaky_relu(self.features(features, which), 0.1)
+        return soft_clip(self.score(hidden, which)[..., 0], self.bound)
 
-    def log_normaliser(self) -> Tensor:
-        """log Z_d, (D,): midpoint rule with a random offset, so that no critic can hide between the nodes."""
+    def log_normaliser(self, which: Tensor | None = None) -> Tensor:
+        """log Z_d of all latents, or of those in `which`, (L,): midpoint rule with a random offset, so that no critic can hide between the nodes."""
         step = 2 * RANGE / self.nodes
         like = self.mean
         u = -RANGE + step * (torch.arange(self.nodes, dtype=like.dtype, device=like.device) + torch.rand_like(like[:1]))
-        log_integrand = self.critic(u.expand(len(like), -1)) - 0.5 * u.square()
+        log_integrand = self.critic(u.expand(len(like) if which is None else len(which), -1), which) - 0.5 * u.square()
         return torch.logsumexp(log_integrand, dim=1) + math.log(step) - 0.5 * LOG_TWO_PI
 
     def log_density(self, z: Tensor) -> Tensor:
         """log r_d(z_d), (B, D) -> (B, D), in nats."""
         u = (z - self.mean) / self.scale
         gaussian = -0.5 * (u.square() + LOG_TWO_PI) - self.scale.log()
-        return gaussian + (self.critic(u.T) - self.log_normaliser()[:, None]).T
+        which = self.live()
+        learnt = self.critic(u.T[which], which) - self.log_normaliser(which)[:, None]  # (L, B)
+        return gaussian.index_add(1, which, learnt.T)
 
     def critic_loss(self, z: Tensor) -> Tensor:
         """Minus the mean log-likelihood of z (B, D) under r, summed over latents: the critic descends it."""

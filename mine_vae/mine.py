@@ -1,13 +1,28 @@
-"""Mutual information neural estimation: critics that ascend a lower bound of I(x; y).
+"""Mutual information neural estimation: critics T(x, y) that estimate I(x; y) from samples alone.
 
-Belghazi et al. 2018, arXiv:1801.04062v5: the Donsker-Varadhan bound (Eq. 5) and its gradient with the denominator replaced
-by an exponential moving average (section 3.2, Eq. 12). van den Oord et al. 2018, arXiv:1807.03748v2, Eq. 4: InfoNCE, which
-cannot exceed log(1 + shifts) and is the safer of the two when the encoder *maximises* it.
+Each estimate is a function of T on pairs from the joint distribution (J) and on pairs from the product of the marginals (P).
+The best T is log p(x, y) / (p(x) p(y)), for `mine` and `infonce` up to a constant. All values are nats.
 
-    DV:       I >= E_joint[T] - log E_product[exp T]
-    InfoNCE:  I >= E_joint[T - log mean(exp T over the true y and the others)]
+    mine      E_J[T] - log E_P[exp T]                      Donsker-Varadhan; Belghazi et al. 2018, arXiv:1801.04062v5, Eq. 5
+    nwj       1 + E_J[T] - E_P[exp T]                      Nguyen et al. 2010; Poole et al. 2019, arXiv:1905.06922v1, with 1 + T
+                                                           for their critic, so that 0 is the score of independent pairs
+    infonce   E_J[T - log mean exp T over the true y and the others]    van den Oord et al. 2018, arXiv:1807.03748v2, Eq. 4
+    smile     E_J[T] - log E_P[exp clamp(T, -c, c)]        Song & Ermon 2020, arXiv:1910.06222v2; T learns by logistic loss
+    ratio     E_J[T]                                       density ratio; T learns by logistic loss: its logit is the log ratio
 
-All estimates are in nats. G critics are one batched network, so K factors cost one product, not a loop.
+What may be believed of each, for *any* critic (c is `clip`):
+
+             below I?                                           ceiling             where it fails
+    mine     with infinitely many product pairs; of a           2c                  a batch's log E_P overstates the value by
+             batch only nearly                                                      about Var_P[exp T] / (2 pairs E_P[exp T]^2)
+    nwj      in expectation over batches of any size            1 + c - exp(-c)     variance grows as exp I; a critic that is off
+                                                                                    by a constant pays exp of it, down to -exp(c)
+    infonce  in expectation over batches of any size            log(1 + shifts)     low below its ceiling too: .37 of .5 nats
+    smile    no: the clamp shrinks the partition term           none                reads above I where log ratios pass the clamp
+    ratio    no: an overconfident classifier reads high         c                   a batch that the critic memorised reads high
+
+An estimate has a gradient to x and y, which an encoder minimises or maximises; `infonce` is the safer to maximise. At the best
+critic all but `infonce` have the gradient of I itself; `ratio` is the cheapest, for the encoder's step needs no product pair.
 """
 
 import math
@@ -16,20 +31,42 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+BOUNDS = ("mine", "nwj", "infonce", "smile", "ratio")
 CRITIC_CLIP = 5.0  # the norm that a step's critic gradients are clipped to
 
 
-class BatchedLinear(nn.Module):
-    """G independent linear layers as one batched product: (G, B, n_in) -> (G, B, n_out)."""
+def log_mean_exp(product: Tensor) -> Tensor:
+    """log E_P[exp T]: (G, S, B) -> (G,)."""
+    return torch.logsumexp(product.flatten(1), dim=1) - math.log(product[0].numel())
 
-    def __init__(self, groups: int, n_in: int, n_out: int) -> None:
-        super().__init__()
-        bound = 1 / math.sqrt(n_in)
-        self.weight = nn.Parameter(torch.empty(groups, n_in, n_out).uniform_(-bound, bound))
-        self.bias = nn.Parameter(torch.empty(groups, 1, n_out).uniform_(-bound, bound))
 
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.baddbmm(self.bias, x, self.weight)
+def donsker_varadhan(joint: Tensor, product: Tensor) -> Tensor:
+    """joint (G, B), product (G, S, B) -> (G,), in nats. A constant added to T changes nothing."""
+    return joint.mean(1) - log_mean_exp(product)
+
+
+def nguyen_wainwright_jordan(joint: Tensor, product: Tensor) -> Tensor:
+    """joint (G, B), product (G, S, B) -> (G,), in nats; the tangent of Donsker-Varadhan's log at 1, so never above it."""
+    return 1 + joint.mean(1) - product.exp().mean((1, 2))
+
+
+def info_nce(joint: Tensor, product: Tensor) -> Tensor:
+    """joint (G, B), product (G, S, B) -> (G,), in nats, at most log(1 + S). product[:, :, i] holds the others of joint[:, i]."""
+    candidates = torch.cat([joint[:, None], product], dim=1)  # (G, 1 + S, B)
+    return (joint - torch.logsumexp(candidates, dim=1)).mean(1) + math.log(candidates.shape[1])
+
+
+def smile(joint: Tensor, product: Tensor, clip: float) -> Tensor:
+    """joint (G, B), product (G, S, B) -> (G,), in nats: Donsker-Varadhan with T clamped in the partition term alone."""
+    return donsker_varadhan(joint, product.clamp(-clip, clip))
+
+
+def logistic_loss(joint: Tensor, product: Tensor) -> Tensor:
+    """joint (G, B), product (G, S, B) -> (G,): cross-entropy of joint against product pairs, each kind with half the weight.
+
+    It is minus the Jensen-Shannon objective of Nowozin et al. 2016 (arXiv:1606.00709v1), and its minimum is at the log ratio.
+    """
+    return functional.softplus(-joint).mean(1) + functional.softplus(product).mean((1, 2))
 
 
 def soft_clip(scores: Tensor, bound: float) -> Tensor:
@@ -37,11 +74,38 @@ def soft_clip(scores: Tensor, bound: float) -> Tensor:
     return bound * torch.tanh(scores / bound)
 
 
+class BatchedLinear(nn.Module):
+    """G independent linear layers as one batched product: (G, B, n_in) -> (G, B, n_out)."""
+
+    def __init__(self, groups: int, n_in: int, n_out: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(groups, n_in, n_out))
+        self.bias = nn.Parameter(torch.empty(groups, 1, n_out))
+        self.reset_parameters()
+
+    @torch.no_grad()
+    def reset_parameters(self) -> None:
+        bound = 1 / math.sqrt(self.weight.shape[1])
+        self.weight.uniform_(-bound, bound)
+        self.bias.uniform_(-bound, bound)
+
+    def forward(self, x: Tensor, which: Tensor | None = None) -> Tensor:
+        """All G layers, or those in `which` (L,) indices: x is then (L, B, n_in)."""
+        if which is None:
+            return torch.baddbmm(self.bias, x, self.weight)
+        return torch.baddbmm(self.bias[which], x, self.weight[which])
+
+
 class MutualInformationEstimator(nn.Module):
     """G critics T_g(x, y), each a perceptron with two hidden layers, for G pairs of variables.
 
     x is (G, B, x_dim), y is (G, B, y_dim); rows agree in the joint distribution, and y rolled by 1..shifts rows gives the
-    product of the marginals (rows are independent draws). The critic must ascend: step its optimiser on `critic_loss`.
+    product of the marginals (rows are independent draws). Step the critics' optimiser on `critic_loss`, the encoder on
+    `estimate`; the two must not share an optimiser, for the critic ascends whichever way the encoder goes.
+
+    bound: one of BOUNDS. clip: T passes a soft clip to (-clip, clip), which holds exp T together; `smile` takes T as it is
+    and clamps the partition term instead. shifts: others per row, each costing one more pass of the second layer over the
+    batch; they make the product's expectation steadier, and InfoNCE's ceiling log(1 + shifts) higher.
     """
 
     ema: Tensor
@@ -51,21 +115,25 @@ class MutualInformationEstimator(nn.Module):
         x_dim: int,
         y_dim: int,
         *,
+        bound: str = "mine",
         hidden_dim: int = 128,
         groups: int = 1,
         shifts: int = 4,
-        bound: float = 5.0,
+        clip: float = 5.0,
         ema_rate: float = 0.01,
     ) -> None:
         super().__init__()
-        self.shifts = shifts
+        if bound not in BOUNDS:
+            raise ValueError(f"bound must be one of {', '.join(BOUNDS)}, got {bound!r}.")
         self.bound = bound
+        self.shifts = shifts
+        self.clip = clip
         self.ema_rate = ema_rate
         self.x_layer = BatchedLinear(groups, x_dim, hidden_dim)
         self.y_layer = BatchedLinear(groups, y_dim, hidden_dim)
         self.hidden = BatchedLinear(groups, hidden_dim, hidden_dim)
         self.score = BatchedLinear(groups, hidden_dim, 1)
-        self.register_buffer("ema", torch.ones(groups))  # of E_product[exp T]
+        self.register_buffer("ema", torch.ones(groups))  # of E_P[exp T]
 
     def scores(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """T on joint pairs (G, B) and on product pairs (G, shifts, B)."""
@@ -73,37 +141,42 @@ class MutualInformationEstimator(nn.Module):
             raise ValueError(
                 f"MINE needs a batch larger than its shifts, got batch={x.shape[1]}, shifts={self.shifts}."
             )
-        from_x, from_y = self.x_layer(x), self.y_layer(y)  # the first layer is linear in (x, y): computed once a row
-        pairs = [from_x + from_y.roll(shift, dims=1) for shift in range(self.shifts + 1)]
-        first = functional.relu(torch.cat(pairs, dim=1))  # (G, (1 + shifts) B, H)
-        raw = self.score(functional.relu(self.hidden(first)))[..., 0]
-        table = soft_clip(raw, self.bound).unflatten(1, (self.shifts + 1, -1))  # (G, 1 + shifts, B)
+        table = self._table(x, y, self.shifts)
         return table[:, 0], table[:, 1:]
 
-    def donsker_varadhan(self, x: Tensor, y: Tensor) -> Tensor:
-        """The DV value of each pair, (G,), in nats."""
+    def estimate(self, x: Tensor, y: Tensor) -> Tensor:
+        """I(x; y) of each pair by `bound`, (G,), in nats, with a gradient to x and y."""
+        if self.bound == "ratio":
+            return self._table(x, y, 0)[:, 0].mean(1)
         joint, product = self.scores(x, y)
-        return joint.mean(1) - _log_mean_exp(product)
-
-    def info_nce(self, x: Tensor, y: Tensor) -> Tensor:
-        """The InfoNCE value of each pair, (G,), in nats, at most log(1 + shifts)."""
-        joint, product = self.scores(x, y)
-        everyone = torch.cat([joint[:, None], product], dim=1)
-        return (joint - torch.logsumexp(everyone, dim=1)).mean(1) + math.log(1 + self.shifts)
+        if self.bound == "smile":
+            return smile(joint, product, self.clip)
+        value = {"mine": donsker_varadhan, "nwj": nguyen_wainwright_jordan, "infonce": info_nce}[self.bound]
+        return value(joint, product)
 
     def critic_loss(self, x: Tensor, y: Tensor) -> Tensor:
-        """A scalar whose gradient *descends* where DV ascends, with the moving average in the denominator (Eq. 12).
+        """A scalar for the critics' optimiser to *descend*: summed over the G pairs, which share no weight.
 
-        The gradient of log E[exp T] is E[exp T dT] / E[exp T]. A minibatch's own denominator makes that ratio biased; the
-        moving average does not. Call it once an update: it moves the average.
+        For `mine` its gradient, not its value, is minus Donsker-Varadhan's with a moving average for the denominator (Eq. 12):
+        the gradient of log E[exp T] is E[exp T dT] / E[exp T], a batch's own denominator biases that ratio, and the average
+        nearly does not. Call it once an update, for it moves the average.
         """
         joint, product = self.scores(x, y)
-        exponential = product.exp().mean((1, 2))
-        with torch.no_grad():
-            self.ema.lerp_(exponential, self.ema_rate)
-        return (exponential / self.ema - joint.mean(1)).sum()
+        if self.bound == "mine":
+            exponential = product.exp().mean((1, 2))
+            with torch.no_grad():
+                self.ema.lerp_(exponential, self.ema_rate)
+            return (exponential / self.ema - joint.mean(1)).sum()
+        if self.bound == "nwj":
+            return -nguyen_wainwright_jordan(joint, product).sum()
+        if self.bound == "infonce":
+            return -info_nce(joint, product).sum()
+        return logistic_loss(joint, product).sum()
 
-
-def _log_mean_exp(product: Tensor) -> Tensor:
-    """(G, shifts, B) -> (G,)."""
-    return torch.logsumexp(product.flatten(1), dim=1) - math.log(product[0].numel())
+    def _table(self, x: Tensor, y: Tensor, shifts: int) -> Tensor:
+        """T of each row of x with y rolled by 0..shifts rows, (G, 1 + shifts, B)."""
+        from_x, from_y = self.x_layer(x), self.y_layer(y)  # the first layer is linear in (x, y): computed once a row
+        pairs = [from_x + from_y.roll(shift, dims=1) for shift in range(shifts + 1)]
+        first = functional.relu(torch.cat(pairs, dim=1))  # (G, (1 + shifts) B, H)
+        raw = self.score(functional.relu(self.hidden(first)))[..., 0].unflatten(1, (shifts + 1, -1))
+        return raw if self.bound == "smile" else soft_clip(raw, self.clip)

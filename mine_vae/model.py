@@ -1,39 +1,66 @@
-"""MINEDisentangleVAE: a VAE whose latents are made independent and assigned to factors by neural information estimates.
+"""MINEDisentangleVAE: a VAE whose latents are made independent, and parted over factors, by neural information estimates.
 
-Who moves on what, in one call of `training_step`:
+    loss = reconstruction + beta KL + disentanglement_weight { tc_weight TC + 1/K sum_k w_k (leak_k - kept_k) }
 
-    outer    encoder, decoder, factor encoder, the attention's value map, on the minibatch x:
-                 reconstruction + beta KL + ramp * disentanglement_weight * { tc_weight * TC + 1/K sum_k w_k (leak_k - kept_k) }
-    critics  every critic, on draws from recent posteriors: each ascends its own bound
-    inner    every `bi_level_outer_steps` steps, `bi_level_inner_steps` times: the attention's assignment, on other draws:
-                 1/K sum_k w_k (leak_k - kept_k) + KL(p || use) + entropy_reg_weight H(A) + attention_reg_weight L2(logits)
+Training has two phases, because a critic that starts with the encoder lags behind it while the outcome is settled:
 
-    TC      = sum_d I(z_d; n) - I(z; n)     `marginals` for the first sum, minibatch stratified sampling for I(z; n)
-    leak_k  = I(z outside group k; e_k)     Donsker-Varadhan, minimised
-    kept_k  = I(z in group k; e_k)          InfoNCE, maximised
-    w_k     from the Gaussian fit of e_k; p gives nuisance a tenth of the KL nats and factor k a share in proportion to w_k
+    before `handover`   TC by minibatch stratified sampling, as beta-TCVAE has it; the rest of the sum is absent
+    from there on       TC by MINE: neural marginals and I(z; n) (see `marginals`), with the partition and its three parties
+                        (see `partition`); the marginals' critics are trained from CRITICS_LEAD before
 
-While one party moves, the others are frozen. TC does not depend on the partition, so it is absent from inner.
+What one call of `training_step` does in the second phase, each party moving while the others are frozen:
+
+    outer        encoder, decoder, factor encoder, the attention's value map, down the loss on the minibatch
+    critics      every critic, up its own bound on draws from recent posteriors
+    assignment   every `bi_level_outer_steps` steps, `bi_level_inner_steps` times: the attention, on other draws
+
+Networks may run in bf16; densities, critics and everything else here is float32, for a density rounded to bf16 is a step.
 """
 
-from collections.abc import Sequence
-from typing import Unpack
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any, Unpack
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+from torch.nn import Parameter
 
+from disbench.baselines.beta_tcvae import kl_terms
 from disbench.baselines.gaussian import Posterior, kl_to_prior
-from disbench.baselines.vae import VAE, ShellOptions, bernoulli_loss
-from disbench.mine_vae.attention import CrossAttention, capacity_mismatch, entropy, split_by_factor
-from disbench.mine_vae.factor_encoder import FactorEncoder, with_noise
-from disbench.mine_vae.gaussian_fit import GaussianFitEstimator, capacity_target, factor_weights
+from disbench.baselines.optim import adam
+from disbench.baselines.vae import VAE, PartitionReport, ShellOptions, bernoulli_loss
+from disbench.mine_vae.attention import split_by_factor
+from disbench.mine_vae.audit import Audit, audit_marginals, audit_pairs, verdict
+from disbench.mine_vae.factor_encoder import with_noise
+from disbench.mine_vae.gaussian_fit import capacity_target
 from disbench.mine_vae.marginals import MarginalCritics, total_correlation
 from disbench.mine_vae.mine import CRITIC_CLIP, MutualInformationEstimator
+from disbench.mine_vae.partition import Partition, Party
 from disbench.mine_vae.recent import Recent
+
+log = logging.getLogger(__name__)
+CRITICS_LEAD = 0.1  # of training, that the marginals' critics learn before they are listened to
+AUDIT_STEPS = 100
+MONTE_CARLO_EVERY = 10  # steps between two Monte Carlo readings that are logged beside MINE's
+
+
+def float32(device: torch.device) -> AbstractContextManager[None]:
+    """No autocast within, whatever the trainer's precision; products in bf16 would round densities."""
+    available = torch.amp.is_autocast_available(device.type)
+    return torch.autocast(device.type, enabled=False) if available else nullcontext()
 
 
 class MINEDisentangleVAE(VAE):
-    """Defaults are the method's own. tc_weight and the critics' rates are ours: see `marginals` for what they weigh."""
+    """`latent_dim` to `gaussian_fit_samples` have the method's own names and defaults; the rest is ours.
+
+    tc_weight, beta: see the loss. handover: the share of training after which MINE takes over; 0 from the start, 1 never.
+    mine: False leaves TC to Monte Carlo and the assignment without its critic. refine: the decoder reads the factor embeddings
+    beside z. attention, gaussian_fit, bi_level, critic, group_tc_weight: see `Partition`. recent_posteriors: how many of the last
+    posteriors critics and assignment draw from. critic_lr, assignment_lr: Adam's.
+    """
+
+    audit_at = (0.8, 1.0)  # shares of training after which the critics are audited
 
     def __init__(
         self,
@@ -52,98 +79,207 @@ class MINEDisentangleVAE(VAE):
         gaussian_fit_samples: int = 1000,
         beta: float = 1.0,
         tc_weight: float = 20.0,
-        warmup_steps: int = 1000,
+        handover: float = 0.6,
+        mine: bool = True,
+        pair_weight: float = 1.0,
+        refine: bool = True,
+        attention: str = "learned",
+        gaussian_fit: bool = True,
+        bi_level: bool = True,
+        critic: str = "mine",
+        group_tc_weight: float = 2.0,
         critic_lr: float = 3e-3,
-        attention_lr: float = 1e-2,
+        assignment_lr: float = 1e-2,
         recent_posteriors: int = 512,
         **shell: Unpack[ShellOptions],
     ) -> None:
         super().__init__(image_shape, n_train, **{"latent_dim": 128, **shell})
         self.automatic_optimization = False
         self.disentanglement_weight, self.beta, self.tc_weight = disentanglement_weight, beta, tc_weight
-        self.attention_reg_weight, self.entropy_reg_weight = attention_reg_weight, entropy_reg_weight
-        self.outer_steps, self.inner_steps = bi_level_outer_steps, bi_level_inner_steps
-        self.critic_lr, self.attention_lr, self.warmup_steps = critic_lr, attention_lr, warmup_steps
-        sizes = {"num_factors": num_factors, "factor_dim": factor_dim}
-        self.factor_encoder = FactorEncoder(self.latent_dim, **sizes)
-        self.attention = CrossAttention(self.latent_dim, **sizes, attention_dim=attention_dim)
-        self.gaussian_fit = GaussianFitEstimator(**sizes, gaussian_fit_samples=gaussian_fit_samples)
+        self.handover, self.mine, self.pair_weight, self.refine = handover, mine, pair_weight, refine
+        self.critic_lr, self.assignment_lr = critic_lr, assignment_lr
         self.marginals = MarginalCritics(self.latent_dim)
-        pair = {"hidden_dim": mine_hidden_dim, "groups": num_factors}
-        self.leak = MutualInformationEstimator(self.latent_dim, factor_dim, **pair)
-        self.kept = MutualInformationEstimator(self.latent_dim, factor_dim, **pair)
-        self.register_buffer("factor_weights", torch.ones(num_factors))
+        self.parts = Partition(
+            self.latent_dim,
+            num_factors=num_factors,
+            factor_dim=factor_dim,
+            attention_dim=attention_dim,
+            mine_hidden_dim=mine_hidden_dim,
+            attention_reg_weight=attention_reg_weight,
+            entropy_reg_weight=entropy_reg_weight,
+            bi_level_outer_steps=bi_level_outer_steps,
+            bi_level_inner_steps=bi_level_inner_steps,
+            gaussian_fit_samples=gaussian_fit_samples,
+            group_tc_weight=group_tc_weight if mine else 0.0,
+            attention=attention,
+            gaussian_fit=gaussian_fit,
+            bi_level=bi_level,
+            critic=critic,
+        )
         self.recent = Recent(recent_posteriors, 2, self.latent_dim)
+        self.register_buffer("monte_carlo", torch.zeros(()))  # the last reading of TC by Monte Carlo
+        self.audited: dict[str, Tensor] = {}
+        self.remarks: list[str] = []
 
     def logits(self, z: Tensor) -> Tensor:
-        return self.decoder(self.attention.refine(z, self.factor_encoder(z)))
+        return self.decoder(self.parts.attention.refine(z, self.parts.factor_encoder(z)) if self.refine else z)
 
     def groups(self) -> Tensor:
-        return self.attention.assignment().argmax(1)
+        return self.parts.attention.assignment().argmax(1)
 
-    def pair_terms(self, z: Tensor, embeddings: Tensor, partition: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """1/K sum_k w_k (leak_k - kept_k), then the means of leak and kept."""
-        (outside, inside), noisy = split_by_factor(z, partition), with_noise(embeddings)
-        leak, kept = self.leak.donsker_varadhan(outside, noisy), self.kept.info_nce(inside, noisy)
-        return (self.factor_weights * (leak - kept)).mean(), leak.mean(), kept.mean()
+    def partition(self) -> PartitionReport:
+        complexities = self.parts.gaussian_fit.complexities()
+        target = capacity_target(self.parts.factor_weights)
+        return PartitionReport(self.parts.attention.assignment().detach(), complexities, target)
 
-    def outer_loss(self, batch: Tensor, q: Posterior, z: Tensor, ramp: float) -> dict[str, Tensor]:
-        embeddings = self.factor_encoder(z)
-        logits = self.decoder(self.attention.refine(z, embeddings))
+    def parties(self) -> dict[Party, list[Parameter]]:
+        """Who moves what: every parameter once. A fixed assignment has none and is left out."""
+        parts = self.parts.parties()
+        parties: dict[Party, list[Parameter]] = {
+            "outer": [*self.encoder.parameters(), *self.decoder.parameters(), *parts["outer"]],
+            "critics": [*self.marginals.parameters(), *parts["critics"]],
+            "assignment": parts["assignment"],
+        }
+        return {party: parameters for party, parameters in parties.items() if parameters}
+
+    @contextmanager
+    def moving(self, *movers: Party) -> Iterator[None]:
+        """Freeze every other party meanwhile."""
+        parties = self.parties()
+        for party, parameters in parties.items():
+            for parameter in parameters:
+                parameter.requires_grad_(party in movers)
+        try:
+            yield
+        finally:
+            for parameters in parties.values():
+                for parameter in parameters:
+                    parameter.requires_grad_(True)
+
+    def estimated_tc(self, z: Tensor, q: Posterior, neural: bool) -> Tensor:
+        """Total correlation, a scalar in nats: by the marginals' critics or by Monte Carlo."""
+        if neural:
+            return total_correlation(z, q, self.marginals, self.n_train)
+        return kl_terms(z, q, self.n_train).total_correlation
+
+    def outer_loss(self, batch: Tensor, q: Posterior, z: Tensor, second_phase: bool) -> dict[str, Tensor]:
+        """The loss on a minibatch (B, C, H, W) and its terms, in nats per image."""
+        with float32(z.device):
+            tc = self.estimated_tc(z, q, second_phase and self.mine)
+            penalty, terms, decoded = self.tc_weight * tc, {"total_correlation": tc}, z
+            if second_phase:
+                embeddings = self.parts.factor_encoder(z)
+                if self.refine:
+                    decoded = self.parts.attention.refine(z, embeddings)
+                if self.mine:
+                    pairs, parts = self.parts.outer_terms(z, embeddings)
+                    penalty, terms = penalty + self.pair_weight * pairs, {**terms, **parts}
+        logits = self.decoder(decoded)
         reconstruction, kl = bernoulli_loss(logits, batch), kl_to_prior(q).sum(1).mean()
-        tc = total_correlation(z, q, self.marginals, self.n_train)
-        pairs, leak, kept = self.pair_terms(z, embeddings, self.attention.sampled_partition())
-        penalty = ramp * self.disentanglement_weight * (self.tc_weight * tc + pairs)
-        terms = {"reconstruction": reconstruction, "kl": kl, "total_correlation": tc, "leak": leak, "kept": kept}
-        return {"loss": reconstruction + self.beta * kl + penalty, **terms}
-
-    def critic_loss(self, batch: int) -> Tensor:
-        z = self.draw(len(self.recent.rows)).sample()
-        outside, inside = split_by_factor(z[:batch], self.attention.sampled_partition())
-        noisy = with_noise(self.factor_encoder(z[:batch]))
-        pairs = self.leak.critic_loss(outside, noisy) - self.kept.info_nce(inside, noisy).sum()
-        return self.marginals.critic_loss(z) + pairs
-
-    def inner_loss(self, batch: int) -> Tensor:
-        q = self.draw(batch)
-        z, assignment = q.sample(), self.attention.assignment()
-        pairs = self.pair_terms(z, self.factor_encoder(z), self.attention.sampled_partition())[0]
-        capacity = capacity_mismatch(capacity_target(self.factor_weights), assignment, kl_to_prior(q).mean(0))
-        squares = self.attention.logits().square().mean()
-        return pairs + capacity + self.attention_reg_weight * squares + self.entropy_reg_weight * entropy(assignment)
+        loss = reconstruction + self.beta * kl + self.disentanglement_weight * penalty
+        return {"loss": loss, "reconstruction": reconstruction, "kl": kl, **terms}
 
     def draw(self, n: int) -> Posterior:
+        """n of the recent posteriors."""
         return Posterior(*self.recent.sample(n).unbind(1))
 
     def training_step(self, batch: Tensor, batch_idx: int) -> dict[str, Tensor]:
-        outer, critics, inner = self.optimizers()
-        with self.toggled_optimizer(outer):
+        step, steps = batch_idx + 1, self.trainer.num_training_batches
+        done = batch_idx / steps
+        second_phase = done >= self.handover
+        critics_learn = self.handover < 1 and done >= self.handover - CRITICS_LEAD
+        optimizers = dict(zip(self.parties(), self.optimizers(), strict=True))
+        first, *later = (
+            [move.parties for move in self.parts.moves(step)] if second_phase else [("outer",), ("critics",)]
+        )
+        with self.moving(*first):
             q = self.posterior(batch)
             z = q.sample()
-            terms = self.outer_loss(batch, q, z, min(1.0, (batch_idx + 1) / self.warmup_steps))
-            self.descend(outer, terms["loss"])
-
-        self.recent.add(torch.stack(q, dim=1))
-        embeddings = self.factor_encoder(z.detach()).detach()
-        self.gaussian_fit.add(embeddings)
-        self.attention.track(embeddings)
-        self.marginals.fit(self.draw(len(self.recent.rows)))
-        with self.toggled_optimizer(critics):
-            self.descend(critics, self.critic_loss(len(batch)), CRITIC_CLIP)
-
-        if (batch_idx + 1) % self.outer_steps == 0:
-            self.factor_weights.copy_(factor_weights(self.gaussian_fit.complexities()))
-            with self.toggled_optimizer(inner):
-                for _ in range(self.inner_steps):
-                    self.descend(inner, self.inner_loss(len(batch)))
+            terms = self.outer_loss(batch, q, z, second_phase)
+            loss = terms["loss"]
+            if "assignment" in first:
+                loss = loss + self.parts.inner_loss(z, kl_to_prior(q).mean(0))[0]
+            self.descend_all([optimizers[party] for party in first], loss)
+        if critics_learn:
+            with float32(batch.device):
+                self.remember(q, z, second_phase)
+                for parties in later:
+                    with self.moving(*parties):
+                        self.move(parties, optimizers, len(batch), second_phase)
+                if second_phase:
+                    terms |= self.checked(q, z, step, steps)
         return {name: value.detach() for name, value in terms.items()}
 
+    def remember(self, q: Posterior, z: Tensor, second_phase: bool) -> None:
+        """Take in the posteriors of a step, for those who learn from recent ones."""
+        self.recent.add(torch.stack(q, dim=1))
+        self.marginals.fit(self.draw(len(self.recent.rows)))
+        if second_phase:
+            self.parts.observe(self.parts.factor_encoder(z.detach()).detach())
+
+    def move(self, parties: tuple[Party, ...], optimizers: dict[Party, Any], batch: int, second_phase: bool) -> None:
+        """One descent of the critics or of the assignment on recent draws."""
+        if parties == ("critics",):
+            if self.mine:
+                self.descend(optimizers["critics"], self.critic_loss(batch, second_phase), CRITIC_CLIP)
+            return
+        self.parts.refresh_weights()
+        recent = self.draw(batch)
+        loss, _ = self.parts.inner_loss(recent.sample(), kl_to_prior(recent).mean(0))
+        self.descend(optimizers["assignment"], loss)
+
+    def checked(self, q: Posterior, z: Tensor, step: int, steps: int) -> dict[str, Tensor]:
+        """The last Monte Carlo reading of TC and the last audit's readings, for the curves beside MINE's."""
+        if step % MONTE_CARLO_EVERY == 0:
+            with torch.no_grad():
+                self.monte_carlo.copy_(self.estimated_tc(z, q, neural=False))
+        if self.mine and step in [round(share * steps) for share in self.audit_at]:
+            with torch.random.fork_rng([z.device] if z.device.type == "cuda" else []):
+                self.audit(step, len(z))
+        return {"total_correlation_monte_carlo": self.monte_carlo, **self.audited}
+
+    def critic_loss(self, batch: int, second_phase: bool) -> Tensor:
+        z = self.draw(len(self.recent.rows)).sample()
+        loss = self.marginals.critic_loss(z)
+        return loss + self.parts.critic_loss(z[:batch]) if second_phase else loss
+
+    def descend_all(self, optimizers: Sequence[Any], loss: Tensor) -> None:
+        """One step of several optimisers down one loss."""
+        for optimizer in optimizers:
+            optimizer.zero_grad()
+        self.manual_backward(loss)
+        for optimizer in optimizers:
+            optimizer.step()
+
+    def audit(self, step: int, batch: int) -> dict[str, Audit]:
+        """Set the critics' readings beside better ones; what is not in order is logged and stands in `remarks`."""
+        partition = self.parts.attention.sampled_partition().detach()
+
+        def pairs(side: int) -> tuple[Tensor, Tensor]:
+            with torch.no_grad():
+                z = self.draw(batch).sample()
+                return split_by_factor(z, partition)[side], with_noise(self.parts.factor_encoder(z))
+
+        def audited(estimator: MutualInformationEstimator, side: int) -> Audit:
+            return audit_pairs(estimator, lambda: pairs(side), pairs(side), steps=AUDIT_STEPS)
+
+        recent = self.draw(len(self.recent.rows))
+        marginals = audit_marginals(
+            self.marginals, lambda: self.draw(len(self.recent.rows)), (recent.sample(), recent), steps=AUDIT_STEPS
+        )
+        audits = {"marginals": marginals, "leak": audited(self.parts.leak, 0), "kept": audited(self.parts.kept, 1)}
+        for name, audit in audits.items():
+            for field in ("unseen", "advanced", "null", "monte_carlo"):
+                reading = getattr(audit, field).mean()
+                if torch.isfinite(reading):
+                    self.audited[f"audit_{name}_{field}"] = reading
+            if (found := verdict(audit)) != "ok":
+                self.remarks.append(f"The audit at step {step} found the critics of '{name}' {found}.")
+                log.warning(self.remarks[-1])
+        return audits
+
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
-        outer = nn.ModuleList([self.encoder, self.decoder, self.factor_encoder, self.attention.value])
-        critics = nn.ModuleList([self.marginals, self.leak, self.kept])
-        assignment = [self.attention.queries, self.attention.tokens, self.attention.key.weight]
+        rates = {"outer": (self.lr, (0.9, 0.999)), "critics": (self.critic_lr, (0.5, 0.9))}
         return [
-            torch.optim.Adam(outer.parameters(), lr=self.lr),
-            torch.optim.Adam(critics.parameters(), lr=self.critic_lr, betas=(0.5, 0.9)),
-            torch.optim.Adam(assignment, lr=self.attention_lr),
+            adam(parameters, *rates.get(party, (self.assignment_lr,))) for party, parameters in self.parties().items()
         ]

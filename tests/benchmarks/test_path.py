@@ -258,6 +258,9 @@ def test_every_suite_is_valid(name: str) -> None:
         ({"methods": [{"name": "vae", "hparams": {"beta": 2}}]}, "no hyperparameter beta.*lr"),
         ({"datasets": [{"name": "mnist"}]}, "There is no dataset 'mnist'"),
         ({"datasets": [{"name": "dsprites_like", "metrics": {"sap": {}}}]}, "no metric of the suite"),
+        ({"datasets": [{"name": "dsprites_like", "methods": {"beta_vae": {"beta": 2}}}]}, "no method of the suite"),
+        ({"datasets": [{"name": "dsprites_like", "methods": {"vae": {"beta": 2}}}]}, "vae has no hyperparameter beta"),
+        ({"hparams": {"beta": 2}, "methods": [{"name": "beta_vae"}]}, "vae has no hyperparameter beta"),  # the untrained
         ({"metrics": {"accuracy": {}}}, "Unknown metric 'accuracy'"),
         ({"step": 3}, "step"),
     ],
@@ -273,6 +276,30 @@ def test_a_wrong_suite_is_refused_before_anything_runs(change: dict[str, object]
     Suite(**good)
     with pytest.raises(ValueError, match=words):
         Suite(**{**good, **change})
+
+
+def test_the_nearer_entry_decides_a_hyperparameter() -> None:
+    suite = Suite(
+        name="x",
+        datasets=[
+            {"name": "dsprites_like", "hparams": {"lr": 2.0}, "methods": {"beta_vae": {"beta": 3, "latent_dim": 4}}},
+            {"name": "shapes3d_like", "steps": 9},
+        ],
+        methods=[{"name": "beta_vae"}, {"name": "beta_vae", "hparams": {"beta": 5}}],
+        hparams={"lr": 1.0, "latent_dim": 7},
+        seeds=[0],
+        steps=1,
+        untrained=False,
+    )
+    one, two = (suite.plan(entry) for entry in suite.datasets)
+    assert one == [
+        ("beta_vae", 1, {"lr": 2.0, "latent_dim": 4, "beta": 3}),
+        ("beta_vae", 1, {"lr": 2.0, "latent_dim": 4, "beta": 5}),
+    ]
+    assert [(steps, hparams) for _, steps, hparams in two] == [
+        (9, {"lr": 1.0, "latent_dim": 7}),
+        (9, {"lr": 1.0, "latent_dim": 7, "beta": 5}),
+    ]
 
 
 def test_training_from_the_command_line_scores_and_evaluates_and_draws(tmp_path: Path) -> None:

@@ -78,3 +78,26 @@ def test_gaussian_latents_have_the_closed_form_total_correlation() -> None:
     with torch.no_grad():
         values = [total_correlation(q.sample(), q, critics, 2000).item() for _ in range(5)]
     assert abs(sum(values) / 5 - truth) < 0.03
+
+
+def test_critics_go_to_the_latents_that_the_gaussian_fit_says_most_about() -> None:
+    torch.manual_seed(0)
+    spread = torch.tensor([0.1, 3.0, 1.0, 2.0])
+    q = Posterior(spread * torch.randn(1000, 4), torch.zeros(1000, 4))
+    critics = MarginalCritics(4, live=2)
+    for _ in range(200):
+        critics.fit(q)
+    assert set(critics.live().tolist()) == {1, 3}
+
+
+def test_a_latent_without_a_critic_has_the_gaussian_fit() -> None:
+    torch.manual_seed(0)
+    critics = MarginalCritics(3, live=1)
+    critics.scale.copy_(torch.tensor([1.0, 4.0, 2.0]))
+    with torch.no_grad():
+        critics.score.weight.mul_(20)
+        z = torch.randn(50, 3)
+        fitted = torch.distributions.Normal(critics.mean, critics.scale).log_prob(z)
+        away = (critics.log_density(z) - fitted).abs().amax(0)
+    assert (away[[0, 2]] < 1e-5).all()
+    assert away[1] > 0.1

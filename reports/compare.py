@@ -1,0 +1,334 @@
+"""From a leaderboard's tables to data frames that say who is better, by how much, and how surely.
+
+One long frame (`score_frame`) holds every score, a row a seed; everything else is made from it by `statistics`. Two rules hold
+everywhere: datasets of different provenance are never averaged or ranked together, and where the settings that are compared
+were trained for different numbers of steps, `budgets_differ` is True and the note says so.
+
+Only trained rows are ranked and compared over datasets. A metric that this installation does not know has no direction, so its
+rows have numbers but no rank.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from disbench.reports import statistics
+from disbench.reports.aggregate import Table
+from disbench.reports.columns import column, columns
+from disbench.reports.statistics import Array, CriticalDifference
+
+DATA = ["dataset", "options", "version", "provenance"]
+SCORES = [*DATA, "view", "method", "setting", "trained", "steps", "seed", "metric", "score", "failed", "reason", "mark"]
+LEADERBOARD = [
+    *(
+        *DATA,
+        "view",
+        "method",
+        "trained",
+        "steps",
+        "budgets_differ",
+        "metric",
+        "direction",
+        "seeds",
+        "failed",
+        "n",
+        "mean",
+        "sd",
+    ),
+    *("iqm", "low", "high", "rank", "rank_low", "rank_high", "place", "tied_with", "mark", "note"),
+]
+COMPARISON = [
+    *(*DATA, "view", "metric", "direction", "n_one", "mean_one", "n_other", "mean_other", "difference", "low", "high"),
+    *("improvement", "improvement_low", "improvement_high", "verdict", "budgets_differ", "note"),
+]
+BUDGETS = "trained for different numbers of steps"
+UNKNOWN_DIRECTION = "direction unknown"
+
+
+@dataclass(frozen=True)
+class Diagram:
+    """One metric's critical-difference diagram over datasets of one provenance.
+
+    `methods` (M,) are in the order of `found`, which is None where `note` says why there is no test. `missing` maps a method
+    that was left out to the datasets on which it has no score.
+    """
+
+    provenance: str
+    view: str
+    metric: str
+    methods: tuple[str, ...]
+    datasets: tuple[str, ...]
+    found: CriticalDifference | None
+    missing: dict[str, tuple[str, ...]]
+    budgets_differ: bool
+    note: str
+
+
+def score_frame(tables: Iterable[Table]) -> pd.DataFrame:
+    """Every score of every view, a row for each dataset, view, setting, metric and seed; `SCORES` names the columns.
+
+    `method` is the row's label on the page, `setting` (JSON) what tells its row apart, equal across datasets, `options` (JSON)
+    the dataset's, `mark` the cell's. A trial that failed or skipped a metric has a row with a NaN and a `reason`.
+    """
+    found = []
+    for table in tables:
+        data = (table.dataset, json.dumps(table.options, sort_keys=True), table.version, table.provenance or "unknown")
+        for row in (*table.rows, *table.further, *table.untrained):
+            own = row.trial.model_dump(mode="json", exclude={"seed", "dataset", "dataset_options", "dataset_version"})
+            label = row.of_row or row.label
+            setting = (*data, row.view, label, json.dumps(own, sort_keys=True), row.trial.steps > 0, row.trial.steps)
+            for head in table.columns:
+                cell = row.cells[head.key]
+                lines = {seed: (score, False, "") for seed, score in cell.values.items()}
+                lines |= {seed: (np.nan, False, reason) for seed, reason in cell.reasons.items()}
+                lines |= {r.trial.seed: (np.nan, True, f"seed {r.trial.seed} failed") for _, r in row.failed}
+                found += [(*setting, seed, head.key, *line, cell.mark) for seed, line in sorted(lines.items())]
+    return pd.DataFrame(found, columns=SCORES)
+
+
+def leaderboard(scores: pd.DataFrame, *, seed: int = 0, resamples: int = statistics.RESAMPLES) -> pd.DataFrame:
+    """A row for each dataset, view, method and metric; `LEADERBOARD` names the columns.
+
+    `seeds` counts the trials, `failed` those of them that failed, `n` the scores behind `mean`, `sd` (n - 1), `iqm` and its
+    95 % bootstrap interval `low` to `high`. `rank` to `tied_with` are those of `statistics.ranking`, over the trained rows;
+    `mark`, 'best' or 'noise' (within noise of the best), is that of the page.
+    """
+    found = []
+    for key, group in scores.groupby([*DATA, "view", "metric"], sort=False):
+        *data, metric = _words(key)
+        higher = column(metric).higher_is_better
+        trained = group[group["trained"]]
+        budgets_differ = trained["steps"].nunique() > 1
+        ranked = _by_method(trained)
+        standing = statistics.ranking(ranked, higher, seed=seed, resamples=resamples) if higher is not None else None
+        for label, rows in group.groupby("method", sort=False):
+            method, own = str(label), _finite(rows)
+            line: dict[str, Any] = dict(zip([*DATA, "view"], data, strict=True))
+            line |= {"method": method, "trained": method in ranked, "steps": int(rows["steps"].iloc[0])}
+            line |= {"budgets_differ": budgets_differ, "metric": metric, "direction": column(metric).direction}
+            line |= {
+                "seeds": len(rows),
+                "failed": int(rows["failed"].sum()),
+                "n": len(own),
+                "tied_with": (),
+                "mark": rows["mark"].iloc[0],
+            }
+            notes = [*dict.fromkeys(rows["reason"])]
+            if len(own):
+                estimate = statistics.interquartile_mean([own], seed=seed, resamples=resamples)
+                line |= {"mean": own.mean(), "sd": own.std(ddof=1) if len(own) > 1 else None}
+                line |= {"iqm": estimate.value, "low": estimate.low, "high": estimate.high}
+                notes.append(estimate.note)
+            if standing is not None and method in standing.index:
+                line |= {str(name): value for name, value in standing.loc[method].items() if name != "note"}
+            if method in ranked:
+                notes += [BUDGETS] * budgets_differ
+            notes += [UNKNOWN_DIRECTION] * (higher is None)
+            found.append(line | {"note": "; ".join(filter(None, notes))})
+    frame = pd.DataFrame(found, columns=LEADERBOARD)
+    numbers = ["mean", "sd", "iqm", "low", "high", "rank", "rank_low", "rank_high", "place"]
+    return frame.astype(dict.fromkeys(numbers, "float64"))
+
+
+def overview(scores: pd.DataFrame, *, seed: int = 0, resamples: int = statistics.RESAMPLES) -> pd.DataFrame:
+    """`statistics.over_datasets` for each provenance, view and metric: one line a trained setting, flagged where incomplete.
+
+    Metrics without finite bounds have a mean rank but no interquartile mean.
+    """
+    found = []
+    for (provenance, view, metric), group in _provenances(scores):
+        head = column(metric)
+        if head.higher_is_better is None:
+            continue
+        own = _by_dataset(group)
+        lines = statistics.over_datasets(
+            own,
+            head.higher_is_better,
+            pooled=bool(np.isfinite([head.low, head.high]).all()),
+            seed=seed,
+            resamples=resamples,
+        )
+        lines.insert(0, "method", lines.index)
+        lines.insert(0, "metric", metric)
+        lines.insert(0, "view", view)
+        lines.insert(0, "provenance", provenance)
+        lines["budgets_differ"] = group["steps"].nunique() > 1
+        if group["steps"].nunique() > 1:
+            lines["note"] = [f"{note}; {BUDGETS}" if note else BUDGETS for note in lines["note"]]
+        found.append(lines)
+    return pd.concat(found, ignore_index=True) if found else pd.DataFrame()
+
+
+def diagrams(scores: pd.DataFrame, *, alpha: float = 0.05) -> tuple[Diagram, ...]:
+    """A critical-difference diagram for each provenance, view and metric, over the settings that every dataset has."""
+    found = []
+    for (provenance, view, metric), group in _provenances(scores):
+        higher = column(metric).higher_is_better
+        if higher is None:
+            continue
+        own = _by_dataset(group)
+        datasets = list(dict.fromkeys(name for values in own.values() for name in values if len(values[name])))
+        missing = {m: tuple(d for d in datasets if not len(values.get(d, ()))) for m, values in own.items()}
+        complete = [method for method, absent in missing.items() if not absent]
+        blocks = np.array([[own[m][d].mean() for m in complete] for d in datasets]).reshape(-1, len(complete))
+        test, note = None, ""
+        try:
+            test = statistics.friedman_nemenyi(blocks, higher, alpha=alpha)
+        except ValueError as error:
+            note = str(error)
+        absent = {method: names for method, names in missing.items() if names}
+        differ = group["steps"].nunique() > 1
+        notes = "; ".join(filter(None, (note, BUDGETS if differ else "")))
+        found.append(
+            Diagram(provenance, view, metric, tuple(complete), tuple(datasets), test, absent, bool(differ), notes)
+        )
+    return tuple(found)
+
+
+def agreements(scores: pd.DataFrame) -> pd.DataFrame:
+    """`statistics.agreement` between metrics for each dataset and view, over its trained trials."""
+    found = []
+    trained = scores[scores["trained"]]
+    for key, group in trained.groupby([*DATA, "view"], sort=False):
+        trials = group.pivot(index=["setting", "seed"], columns="metric", values="score")
+        heads = columns(trials.columns)
+        lines = statistics.agreement(trials[[head.key for head in heads]], {h.key: h.higher_is_better for h in heads})
+        for name, word in reversed(list(zip([*DATA, "view"], _words(key), strict=True))):
+            lines.insert(0, name, word)
+        found.append(lines)
+    return pd.concat(found, ignore_index=True) if found else pd.DataFrame()
+
+
+def compare(
+    scores: pd.DataFrame, one: str, other: str, *, seed: int = 0, resamples: int = statistics.RESAMPLES
+) -> pd.DataFrame:
+    """Two methods on every dataset, view and metric that both have; `COMPARISON` names the columns.
+
+    `one` and `other` are labels as the page has them, `beta_vae (beta=4)`. `difference` is the mean of one less that of the
+    other, with Welch's 95 % interval, `improvement` the probability that a seed of one beats a seed of the other, and
+    `verdict` says whether one is better, worse or a tie. Raises ValueError for a method that is nowhere, or for words that fit
+    several rows of a dataset, or the same.
+    """
+    found = []
+    settings: dict[str, list[str]] = {one: [], other: []}
+    for key, group in scores.groupby(DATA, sort=False):
+        sides = [_named(group, words) for words in (one, other)]
+        for words, side in zip((one, other), sides, strict=True):
+            settings[words] += [side] if side else []
+        if sides[0] and sides[0] == sides[1]:
+            raise ValueError(f"compare needs two methods, but on {_words(key)[0]} {one!r} and {other!r} are the same.")
+        rows = group[group["setting"].isin([side for side in sides if side])]
+        for (view, metric), cells in rows.groupby(["view", "metric"], sort=False):
+            pair = [cells[cells["setting"] == side] for side in sides]
+            if all(len(side) for side in pair):
+                line = _compared(str(metric), pair, seed, resamples)
+                found.append(dict(zip([*DATA, "view"], [*_words(key), view], strict=True)) | line)
+    for words, somewhere in settings.items():
+        if len(set(somewhere)) > 1:
+            for line in found:
+                line["note"] = "; ".join(filter(None, (line["note"], f"{words} is not one setting on all datasets")))
+        if not somewhere:
+            labels = ", ".join(dict.fromkeys(scores["method"]))
+            raise ValueError(f"There is no method {words!r} in these records. There are: {labels}.")
+    return pd.DataFrame(found, columns=COMPARISON)
+
+
+def _compared(metric: str, pair: Sequence[pd.DataFrame], seed: int, resamples: int) -> dict[str, Any]:
+    head = column(metric)
+    ours, theirs = (_finite(side) for side in pair)
+    budgets_differ = bool(pair[0]["steps"].iloc[0] != pair[1]["steps"].iloc[0])
+    line: dict[str, Any] = {"metric": metric, "direction": head.direction, "verdict": "unknown"}
+    line |= {"n_one": len(ours), "n_other": len(theirs), "budgets_differ": budgets_differ}
+    line |= {f"mean_{name}": own.mean() for name, own in (("one", ours), ("other", theirs)) if len(own)}
+    notes = [*dict.fromkeys(reason for side in pair for reason in side["reason"] if reason)]
+    if len(ours) and len(theirs):
+        gap = statistics.difference(ours, theirs)
+        line |= {"difference": gap.value, "low": gap.low, "high": gap.high}
+        line["verdict"] = statistics.verdict(gap, head.higher_is_better)
+        notes.append(gap.note)
+        if head.higher_is_better is not None:
+            chance = statistics.probability_of_improvement(
+                [ours], [theirs], head.higher_is_better, seed=seed, resamples=resamples
+            )
+            line |= {"improvement": chance.value, "improvement_low": chance.low, "improvement_high": chance.high}
+    notes += [BUDGETS] * budgets_differ + [UNKNOWN_DIRECTION] * (head.higher_is_better is None)
+    return line | {"note": "; ".join(filter(None, notes))}
+
+
+def _named(group: pd.DataFrame, words: str) -> str | None:
+    """The setting of one dataset's row that a label names, if there is one.
+
+    The row's own label wins. Otherwise `method (name=value, ...)` is every row of that method with these values: a page names
+    only what differs on it, so one setting's label may be longer on one dataset than on another.
+    """
+    rows = group.drop_duplicates("setting")
+    exact = rows[rows["method"] == words]
+    if len(exact) == 1:
+        return str(exact["setting"].iloc[0])
+    name, _, inside = words.removesuffix(")").partition(" (")
+    wanted = dict(part.partition("=")[::2] for part in re.split(r", (?=\w+=)", inside)) if inside else {}
+    fitting = []
+    for label, setting, trained in zip(rows["method"], rows["setting"], rows["trained"], strict=True):
+        own = json.loads(setting)
+        values = {**own.pop("hparams"), **own}
+        if trained and own["method"] == name and all(str(values.get(k, "default")) == v for k, v in wanted.items()):
+            fitting.append((label, setting))
+    if len(fitting) > 1:
+        labels = ", ".join(label for label, _ in fitting)
+        raise ValueError(f"{words!r} fits several rows of {group['dataset'].iloc[0]}. Name one of: {labels}.")
+    return fitting[0][1] if fitting else None
+
+
+def _provenances(scores: pd.DataFrame) -> Iterable[tuple[tuple[str, str, str], pd.DataFrame]]:
+    """Trained scores by provenance, view and metric, with labels that mean one setting on all datasets."""
+    trained = scores[scores["trained"]]
+    named = trained.assign(method=trained["setting"].map(_labels(trained)))
+    for key, group in named.groupby(["provenance", "view", "metric"], sort=False):
+        provenance, view, metric = _words(key)
+        yield (provenance, view, metric), group
+
+
+def _labels(scores: pd.DataFrame) -> dict[str, str]:
+    """A label for each setting that no other has: the longest of its labels, in full where two settings share it."""
+    longest: dict[str, str] = {}
+    for setting, label in zip(scores["setting"], scores["method"], strict=True):
+        longest[setting] = max(longest.get(setting, ""), label, key=len)
+    shared = {label for label in longest.values() if list(longest.values()).count(label) > 1}
+
+    def in_full(setting: str) -> str:
+        own = json.loads(setting)
+        values = {**own.pop("hparams"), **own}
+        method = values.pop("method")
+        return f"{method} ({', '.join(f'{name}={value}' for name, value in sorted(values.items()))})"
+
+    return {setting: in_full(setting) if label in shared else label for setting, label in longest.items()}
+
+
+def _by_dataset(scores: pd.DataFrame) -> Mapping[str, Mapping[str, Array]]:
+    """{method: {dataset: scores}} of one metric. Editions of a dataset count as several, and their names say which is which."""
+    names = {key: str(key[0]) for key in scores[DATA].drop_duplicates().itertuples(index=False, name=None)}
+    several = {name for name in names.values() if list(names.values()).count(name) > 1}
+    names = {key: f"{name} {key[1]} {key[2]}" if name in several else name for key, name in names.items()}
+    found: dict[str, dict[str, Array]] = {str(method): {} for method in dict.fromkeys(scores["method"])}
+    for key, rows in scores.groupby([*DATA, "method"], sort=False):
+        *data, method = _words(key)
+        found[method][names[tuple(data)]] = _finite(rows)
+    return found
+
+
+def _by_method(scores: pd.DataFrame) -> dict[str, Array]:
+    return {str(method): _finite(rows) for method, rows in scores.groupby("method", sort=False)}
+
+
+def _finite(rows: pd.DataFrame) -> Array:
+    values = rows["score"].to_numpy(dtype=np.float64)
+    return np.asarray(values[~np.isnan(values)])
+
+
+def _words(key: Any) -> list[str]:
+    return [str(word) for word in key]
