@@ -50,7 +50,8 @@ class DatasetEntry(Strict):
     """A data set and its options, such as `select`, the ranges of factors it is restricted to.
 
     What holds for this set alone: `metrics` are settings of the suite's metrics, such as larger groups where values are
-    rare; `hparams` go to every method, `methods` maps a method to its own; `steps` is the budget of every method.
+    rare; `hparams` go to every method, `methods` maps a method to its own; `steps` and `precision` stand in
+    for the suite's.
     """
 
     name: str
@@ -59,6 +60,7 @@ class DatasetEntry(Strict):
     hparams: dict[str, Any] = Field(default_factory=dict)
     methods: dict[str, dict[str, Any]] = Field(default_factory=dict)
     steps: int | None = Field(default=None, ge=1)
+    precision: str | None = None
 
     @field_validator("name")
     @classmethod
@@ -135,7 +137,7 @@ class Suite(Strict):
                 seed=seed,
                 steps=steps,
                 batch_size=self.batch_size,
-                precision=self.precision,
+                precision=entry.precision or self.precision,
                 rows=self.rows,
                 hparams=hparams,
             )
