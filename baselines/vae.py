@@ -70,6 +70,7 @@ class VAE(LightningModule):
         self.n_train = n_train
         self.latent_dim = latent_dim
         self.lr = lr
+        self.remarks: list[str] = []  # what a reader of the results should know of this training, for its record
         self.encoder = networks.encoder(network, image_shape, 2 * latent_dim, hidden_dim)
         self.decoder = networks.decoder(network, image_shape, latent_dim, hidden_dim)
         self.to(

@@ -22,6 +22,7 @@ from disbench.baselines.vae import VAE
 from disbench.benchmarks import METHODS
 from disbench.benchmarks.data_cli import data_app
 from disbench.benchmarks.encode import Codes, NamedTable, encode, read_named_table, scored_rows
+from disbench.benchmarks.estimators_cli import estimators
 from disbench.benchmarks.options import (
     DataDir,
     DatasetOptions,
@@ -63,6 +64,7 @@ app = typer.Typer(
 )
 app.add_typer(data_app, name="data")
 app.add_typer(report_app)  # export, compare, merge
+app.command()(estimators)
 
 MetricNames = Annotated[
     str | None,

@@ -159,6 +159,7 @@ def _run(record: Record, dataset: FactorDataset, folder: Path, metrics: MetricOp
     if trial.steps:
         method, curves, device = train(trial, dataset, str(folder / CHECKPOINT))
         record.curves = curves.points
+        record.remarks = method.remarks
         record.artefacts["checkpoint"] = CHECKPOINT
     else:
         method, device = build(trial, dataset.image_shape, len(dataset)), torch.device("cpu")

@@ -84,7 +84,10 @@ class MarginalCritics(nn.Module):
         return soft_clip(self.score(hidden, which)[..., 0], self.bound)
 
     def log_normaliser(self, which: Tensor | None = None) -> Tensor:
-        """log Z_d of all latents, or of those in `which`, (L,): midpoint rule with a random offset, so that no critic can hide between the nodes."""
+        """log Z_d of all latents, or of those in `which` (L,): the midpoint rule.
+
+        Its offset is random, so that no critic can hide between the nodes.
+        """
         step = 2 * RANGE / self.nodes
         like = self.mean
         u = -RANGE + step * (torch.arange(self.nodes, dtype=like.dtype, device=like.device) + torch.rand_like(like[:1]))

@@ -119,7 +119,6 @@ class MINEDisentangleVAE(VAE):
         self.recent = Recent(recent_posteriors, 2, self.latent_dim)
         self.register_buffer("monte_carlo", torch.zeros(()))  # the last reading of TC by Monte Carlo
         self.audited: dict[str, Tensor] = {}
-        self.remarks: list[str] = []
 
     def logits(self, z: Tensor) -> Tensor:
         return self.decoder(self.parts.attention.refine(z, self.parts.factor_encoder(z)) if self.refine else z)

@@ -11,8 +11,9 @@ It needs latents z and nothing else, so it can be fitted on its own to draws fro
     TC_G   = KL(q(z) || prod_k q(z in group k))    0 if and only if the groups are independent
     w_k    from the Gaussian fit of e_k; p gives nuisance a tenth of the KL nats and factor k a share in proportion to w_k
 
-TC_G is the Donsker-Varadhan bound (Belghazi et al. 2018, arXiv:1801.04062v5, Eq. 5) between z and z whose groups are each permuted
-over the batch: FactorVAE's permutation (Kim & Mnih 2018, arXiv:1802.05983v3, Algorithm 1) with groups in the place of latents.
+TC_G is the Donsker-Varadhan bound (Belghazi et al. 2018, arXiv:1801.04062v5, Eq. 5) between z and z whose groups are each
+permuted over the batch: FactorVAE's permutation (Kim & Mnih 2018, arXiv:1802.05983v3, Algorithm 1) with groups in the place
+of latents.
 Dependent latents that lie in different groups are torn apart by it, so TC_G falls when the assignment unites them; capacity
 keeps that from uniting everything. leak - kept cannot do this: the factor encoder fits whichever partition it is given,
 and the assignment then stays (`assignment_pair_weight` switches it on).
@@ -111,8 +112,8 @@ class Partition(nn.Module):
 
     Ablations: attention="fixed" (K equal blocks, nobody to assign), gaussian_fit=False (w_k = 1), bi_level=False (joint),
     entropy_reg_weight=0, attention_reg_weight=0, group_tc_weight=0 (the assignment without MINE), num_factors, and
-    critic, the bound of leak and group TC. kept is always InfoNCE, for it is maximised and a bound without a low ceiling runs off.
-    shifts: of leak and kept; kept cannot exceed log(1 + shifts) nats.
+    critic, the bound of leak and group TC. kept is always InfoNCE, for it is maximised and a bound without a low
+    ceiling runs off. shifts: of leak and kept; kept cannot exceed log(1 + shifts) nats.
     """
 
     factor_weights: Tensor

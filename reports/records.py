@@ -84,7 +84,8 @@ class Record(BaseModel):
     partition) to {metric: score}; a view that could not be made has its reason in `missing_views`. `floor` holds the same
     metrics on the same codes with their rows shuffled against the factors, `ceiling` on the factors themselves as codes,
     for the first view; `further_views` has what differs for the others. `reconstruction` maps 'psnr' (dB), 'ssim', 'lpips' and
-    'fid' to the quality of `images` scored images decoded from their codes, and `reconstruction_skipped` to a reason.
+    'fid' to the quality of `images` scored images decoded from their codes, and `reconstruction_skipped` to a reason. `remarks`
+    are the method's own words on its training, such as an audit that found a critic stale.
     `curves` maps a loss term to [step, value] pairs, in nats per image unless its name says otherwise. `artefacts` maps a
     picture's or file's name ('traversal', 'codes', 'checkpoint') to its path relative to the record's folder.
     """
@@ -102,6 +103,7 @@ class Record(BaseModel):
     missing_views: dict[str, str] = Field(default_factory=dict)
     partition: Partition | None = None
     reconstruction: dict[str, float] = Field(default_factory=dict)
+    remarks: list[str] = Field(default_factory=list)
     reconstruction_skipped: dict[str, str] = Field(default_factory=dict)
     metric_options: dict[str, dict[str, Any]] = Field(default_factory=dict)
     skipped: dict[str, str] = Field(default_factory=dict)

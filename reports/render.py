@@ -10,6 +10,7 @@ import statistics
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -17,6 +18,7 @@ from disbench.reports import plots
 from disbench.reports.aggregate import Found, Table, tables
 from disbench.reports.collect import collect
 from disbench.reports.columns import QUALITIES, columns
+from disbench.reports.estimators_page import PAGE_FILE as ESTIMATORS_FILE
 from disbench.reports.notices import short_runs, skipped, without_quality
 from disbench.reports.pictures import other_pictures, traversal
 from disbench.reports.records import SCHEMA_VERSION
@@ -36,7 +38,7 @@ def render(folder: Path, output: Path | None = None, *, date: datetime.date | No
     """
     folder = Path(folder)
     output = Path(output) if output is not None else folder / PAGE_FILE
-    page = _page(folder, date)
+    page = _page(folder, date, _estimator_study(folder, output))
     output.parent.mkdir(parents=True, exist_ok=True)
     partial = output.with_name(f".{output.name}.{os.getpid()}")
     partial.write_text(page, encoding="utf-8")
@@ -44,7 +46,14 @@ def render(folder: Path, output: Path | None = None, *, date: datetime.date | No
     return output
 
 
-def _page(folder: Path, date: datetime.date | None) -> str:
+def _estimator_study(folder: Path, output: Path) -> str | None:
+    """The address, seen from the leaderboard, of the first estimator study below `folder`; None where there is none."""
+    for page in sorted(folder.rglob(ESTIMATORS_FILE)):
+        return quote(Path(os.path.relpath(page, output.parent)).as_posix())
+    return None
+
+
+def _page(folder: Path, date: datetime.date | None, study: str | None) -> str:
     collection = collect(folder)
     grouped = tables(collection.found)
     newest = datetime.datetime.fromtimestamp(collection.newest, tz=datetime.UTC).date()
@@ -56,6 +65,7 @@ def _page(folder: Path, date: datetime.date | None) -> str:
             glossary=columns(head.key for table in grouped for head in table.columns),
             short=short_runs(record for _, record in collection.found),
             unreadable=collection.unreadable,
+            study=study,
             schema=SCHEMA_VERSION,
             date=(date or newest).isoformat(),
             palette=range(len(plots.PALETTE)),

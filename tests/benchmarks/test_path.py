@@ -260,7 +260,10 @@ def test_every_suite_is_valid(name: str) -> None:
         ({"datasets": [{"name": "dsprites_like", "metrics": {"sap": {}}}]}, "no metric of the suite"),
         ({"datasets": [{"name": "dsprites_like", "methods": {"beta_vae": {"beta": 2}}}]}, "no method of the suite"),
         ({"datasets": [{"name": "dsprites_like", "methods": {"vae": {"beta": 2}}}]}, "vae has no hyperparameter beta"),
-        ({"hparams": {"beta": 2}, "methods": [{"name": "beta_vae"}]}, "vae has no hyperparameter beta"),  # the untrained
+        (
+            {"hparams": {"beta": 2}, "methods": [{"name": "beta_vae"}]},
+            "vae has no hyperparameter beta",
+        ),  # the untrained
         ({"metrics": {"accuracy": {}}}, "Unknown metric 'accuracy'"),
         ({"step": 3}, "step"),
     ],

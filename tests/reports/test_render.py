@@ -67,6 +67,7 @@ def test_a_hostile_record_stays_text(tmp_path: Path, make_record: Callable[..., 
         "views": {"mean": {"mig": 0.1, HOSTILE: 0.2}, HOSTILE: {"mig": 0.1}},
         "reconstruction": {HOSTILE: 1.0, "psnr": 2.0},
         "reconstruction_skipped": {"fid": HOSTILE},
+        "remarks": [HOSTILE],
         "detail": {HOSTILE: HOSTILE},
         "metric_options": {"mig": {HOSTILE: HOSTILE}},
         "curves": {HOSTILE: [(0, 1.0), (1, 2.0)]},
@@ -81,6 +82,15 @@ def test_a_hostile_record_stays_text(tmp_path: Path, make_record: Callable[..., 
     assert not any(tag == "img" for tag, _ in found.tags)
     assert not any(name.startswith("on") for _, attributes in found.tags for name in attributes)
     assert "<script>alert(1)</script>" in found.text
+
+
+def test_the_page_links_to_a_study_of_estimators_below_it(tmp_path: Path, make_record: Callable[..., Record]) -> None:
+    write_record(make_record({"mig": 0.1}), tmp_path / "one")
+    assert "estimators.html" not in render(tmp_path).read_text(encoding="utf-8")
+    (tmp_path / "a & b").mkdir()
+    (tmp_path / "a & b" / "estimators.html").write_text("study", encoding="utf-8")
+    found = Page(render(tmp_path).read_text(encoding="utf-8"))
+    assert ("a", {"href": "a%20%26%20b/estimators.html"}) in [(tag, dict(attributes)) for tag, attributes in found.tags]
 
 
 def test_every_metric_header_has_its_arrow_range_and_definition(page: Page) -> None:

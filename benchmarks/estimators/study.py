@@ -1,0 +1,210 @@
+"""The accuracy study: every estimator on every task, in cells that can be finished one by one.
+
+A cell draws from a seed of its own name, so that leaving some out, or adding some, changes none of the others.
+"""
+
+import contextlib
+import dataclasses
+import json
+import logging
+import os
+import platform
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from disbench.benchmarks.environment import code_version, environment
+from disbench.benchmarks.estimators import CLASSICAL, INFORMATION, MONTE_CARLO, TOTAL_CORRELATION
+from disbench.benchmarks.estimators.cells import (
+    Curves,
+    Numbers,
+    Truth,
+    ceiling,
+    check_column_zero,
+    check_exhaustive,
+    measure_information,
+    measure_lag,
+    measure_time,
+    measure_total_correlation,
+)
+from disbench.benchmarks.estimators.profiles import PROFILES, Profile
+from disbench.benchmarks.estimators.tasks import PosteriorTask, pair_tasks, posterior_tasks
+from disbench.benchmarks.estimators.trained import TRAINED
+from disbench.benchmarks.seeds import seed_for
+from disbench.reports.estimators_study import STUDY_FILE, Cell, Study, read_study, write_study
+
+log = logging.getLogger(__name__)
+EASY = "easy"
+TIMED = ("mss", "mine", "ratio", "marginal")
+FOLLOWED = ("mss", "mine", "ratio", "marginal")
+
+Measure = Callable[[], tuple[Numbers, Curves]]
+
+
+@contextlib.contextmanager
+def seeded(*names: object) -> Iterator[None]:
+    """Torch's global generator at a seed of these names inside, as it was afterwards."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed_for("estimators", *names))
+        yield
+
+
+class Run:
+    """The cells of a profile, in order, and the tasks that they share. encoder: posteriors of a trained encoder, if any."""
+
+    def __init__(self, profile: Profile, device: torch.device, trained: Callable[[], PosteriorTask]) -> None:
+        self.profile = profile
+        self.device = device
+        self.make_trained = trained
+        with seeded("posterior tasks"):
+            self.known = {task.name: task for task in posterior_tasks(profile.rows, profile.rows_of_many, device)}
+        self.pairs = {task.name: task for task in pair_tasks(device)}
+        self.truths: dict[str, Truth] = {}
+
+    def posterior_task(self, name: str) -> PosteriorTask:
+        if name == TRAINED and name not in self.known:
+            self.known[name] = self.make_trained()
+        return self.known[name]
+
+    def truth(self, name: str) -> Truth:
+        if name not in self.truths:
+            with seeded("truth", name):
+                self.truths[name] = Truth(self.posterior_task(name), self.profile.truth_passes)
+        return self.truths[name]
+
+    def cells(self) -> Iterator[tuple[Cell, Measure]]:
+        """Empty cells, each with what fills it."""
+        profile, device = self.profile, self.device
+        yield (
+            Cell(kind="check", task="easy", estimator="full_n"),
+            lambda: (check_exhaustive(device), {}),
+        )
+        yield (
+            Cell(kind="check", task=profile.swept, estimator="column_0", batch=64),
+            lambda: (check_column_zero(self.posterior_task(profile.swept), 64, 200), {}),
+        )
+        for name in TIMED:
+            for dims in profile.grid_dims:
+                for batch in profile.grid_batches:
+                    if name != "mss" or batch * batch * dims <= profile.grid_elements:
+                        yield (
+                            Cell(kind="timing", task="grid", estimator=name, batch=batch, dims=dims),
+                            lambda name=name, batch=batch, dims=dims: (measure_time(name, batch, dims, device), {}),
+                        )
+        for task in profile.posterior_tasks or (*self.known, TRAINED):
+            yield (
+                Cell(kind="truth", task=task, estimator="exhaustive"),
+                lambda task=task: (self.truth(task).numbers(), {}),
+            )
+            sizes = (profile.batch, *profile.batches) if task == profile.swept else (profile.batch,)
+            for batch in sizes:
+                names = profile.posterior_estimators if batch == profile.batch else profile.swept_estimators
+                names = TOTAL_CORRELATION if task == EASY else names
+                for name in names:
+                    for seed in range(profile.seeds if name not in MONTE_CARLO else 1):
+                        yield (
+                            Cell(kind="total_correlation", task=task, estimator=name, batch=batch, seed=seed),
+                            lambda task=task, name=name, batch=batch: measure_total_correlation(
+                                name, self.posterior_task(task), self.truth(task), batch, profile
+                            ),
+                        )
+        for name in FOLLOWED:
+            yield (
+                Cell(kind="lag", task="moving", estimator=name, batch=profile.batch),
+                lambda name=name: measure_lag(name, profile, device),
+            )
+        for task in profile.pair_tasks or tuple(self.pairs):
+            pairs = self.pairs[task]
+            for name in INFORMATION:
+                if name in CLASSICAL and pairs.dims != (1, 1):
+                    continue
+                for seed in range(profile.seeds if name not in CLASSICAL else 1):
+                    yield (
+                        Cell(kind="information", task=task, estimator=name, batch=profile.pair_batch, seed=seed),
+                        lambda name=name, pairs=pairs: (
+                            {
+                                "truth": pairs.truth,
+                                "ceiling": ceiling(name),
+                                **measure_information(name, pairs, device, profile),
+                            },
+                            {},
+                        ),
+                    )
+
+    def descriptions(self) -> dict[str, str]:
+        described = {name: task.description for name, task in (*self.known.items(), *self.pairs.items())}
+        return {TRAINED: "", **described}
+
+
+def processor() -> str:
+    """The CPU's model, where Linux tells it; else what `platform` knows."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return models[0] if models else platform.processor() or platform.machine()
+
+
+def machine(device: torch.device) -> dict[str, Any]:
+    """Where times are taken; a study is of one machine, because its times are compared with each other."""
+    found = {name: value for name, value in environment(device).items() if name != "code"}
+    return {**found, "processor": processor(), "cores": os.cpu_count()}
+
+
+def open_study(folder: Path, name: str, device: torch.device, source: str, command: str) -> Study:
+    """The study begun in a folder, or a new one. Raises ValueError where what is there was measured otherwise."""
+    fresh = Study(
+        profile=name,
+        settings={**json.loads(json.dumps(dataclasses.asdict(PROFILES[name]))), "trained_encoder": source},
+        machine=machine(device),
+        command=command,
+    )
+    if not (folder / STUDY_FILE).exists():
+        return fresh
+    found = read_study(folder)
+    for what in ("profile", "settings", "machine"):
+        if getattr(found, what) != getattr(fresh, what):
+            old, new = getattr(found, what), getattr(fresh, what)
+            names = [k for k in new if old.get(k) != new[k]] if isinstance(new, dict) else [old]
+            raise ValueError(
+                f"{folder / STUDY_FILE} was measured with another {what} ({', '.join(map(str, names))}), and its numbers "
+                "cannot be mixed with these; name another folder, or remove the file."
+            )
+    return found
+
+
+def run_study(
+    folder: Path,
+    name: str,
+    device: torch.device,
+    trained: Callable[[], PosteriorTask],
+    *,
+    source: str,
+    command: str = "",
+    told: Callable[[str], None] = log.info,
+) -> Study:
+    """Measure what is not in `folder` yet, and write the file after each cell. told: is given a line a cell.
+
+    trained: makes the trained encoder's posteriors, when first needed; source: what tells these from others.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    study = open_study(folder, name, device, source, command)
+    run = Run(PROFILES[name], device, trained)
+    cells = list(run.cells())
+    code = code_version()
+    for number, (cell, measure) in enumerate(cells, 1):
+        if cell.key in study.cells:
+            continue
+        started = time.perf_counter()
+        with seeded(cell.key):
+            numbers, curves = measure()
+        study.cells[cell.key] = Cell(**{**cell.model_dump(), "numbers": numbers, "curves": curves})
+        study.tasks = run.descriptions()
+        study.code = list(dict.fromkeys([*study.code, code]))
+        write_study(study, folder)
+        told(f"{number}/{len(cells)} {cell.key} {time.perf_counter() - started:.1f} s")
+    return study

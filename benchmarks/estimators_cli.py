@@ -1,0 +1,63 @@
+"""`disbench estimators`: MINE versus Monte Carlo, measured here and shown on a page."""
+
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+
+from disbench.benchmarks.estimators.profiles import PROFILES
+from disbench.benchmarks.estimators.study import run_study, seeded
+from disbench.benchmarks.estimators.tasks import PosteriorTask
+from disbench.benchmarks.estimators.trained import from_table, train_here
+from disbench.benchmarks.options import console, fail
+from disbench.reports.estimators_page import render_study
+
+
+def estimators(
+    profile: Annotated[str, typer.Option(help=f"How much is measured: {', '.join(PROFILES)}.")] = "quick",
+    out: Annotated[
+        Path, typer.Option(help="Folder of the results and the page; what is measured there is kept.")
+    ] = Path("runs/estimators"),
+    codes: Annotated[
+        Path | None,
+        typer.Option(help="A trial's codes.h5, whose posteriors are a task. Default: a small beta-VAE is trained."),
+    ] = None,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
+    device: Annotated[
+        str | None, typer.Option(help="cpu, cuda, ... Default: an accelerator where there is one.")
+    ] = None,
+) -> None:
+    """MINE versus Monte Carlo against known truth: accuracy, gradients, time. Writes estimators.json and estimators.html."""
+    if profile not in PROFILES:
+        raise fail(f"There is no profile {profile!r}; there are {', '.join(PROFILES)}.")
+    torch.set_num_threads(threads)
+    where = torch.device(device) if device else torch.accelerator.current_accelerator(check_available=True)
+    where = where or torch.device("cpu")
+    chosen = PROFILES[profile]
+
+    def trained() -> PosteriorTask:
+        if codes is not None:
+            return from_table(codes, chosen.rows, where)
+        with seeded("trained encoder"):
+            return train_here(chosen.rows, chosen.encoder_steps, where)
+
+    words = ["disbench", "estimators", "--profile", profile, "--threads", str(threads), "--out", str(out)]
+    words += ["--codes", str(codes)] if codes else []
+    try:
+        if codes is not None:
+            trained()  # a table that cannot be read is told now, not after minutes
+        run_study(
+            out,
+            profile,
+            where,
+            trained,
+            source=str(codes) if codes else "trained here",
+            command=shlex.join(words),
+            told=lambda line: console.print(line, markup=False, highlight=False),
+        )
+        page = render_study(out)
+    except (ValueError, OSError) as error:
+        raise fail(error) from error
+    console.print(str(page), markup=False, highlight=False)

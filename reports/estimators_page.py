@@ -1,0 +1,78 @@
+"""MINE versus Monte Carlo as one self-contained HTML page, from a study's file and nothing else."""
+
+import os
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from disbench.reports import estimators_figures as figures
+from disbench.reports import plots
+from disbench.reports.estimators_study import Study, read_study
+from disbench.reports.estimators_verdicts import LABELS, by_estimator, main_batch, tasks_of, times, verdicts
+
+PAGE_FILE = "estimators.html"
+TEMPLATE = "estimators.html.j2"
+BUDGETS = (1.0, 3.0, 10.0, 30.0, 100.0)  # milliseconds, of the table of error at equal time
+
+
+def render_study(folder: Path, output: Path | None = None) -> Path:
+    """Write the page of `folder/estimators.json` to `output` (`folder/estimators.html`), whole or not at all.
+
+    Raises ValueError for a damaged study, FileNotFoundError where there is none.
+    """
+    folder = Path(folder)
+    output = Path(output) if output is not None else folder / PAGE_FILE
+    page = page_of(read_study(folder))
+    partial = output.with_name(f".{output.name}.{os.getpid()}")
+    partial.write_text(page, encoding="utf-8")
+    partial.replace(output)
+    return output
+
+
+def page_of(study: Study) -> str:
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+    )
+    environment.filters.update(nats=nats, signed=signed, ms=milliseconds)
+    grid = times(study)
+    swept = (
+        by_estimator(study, "total_correlation", study.settings["swept"]) if study.of_kind("total_correlation") else {}
+    )
+    return environment.get_template(TEMPLATE).render(
+        study=study,
+        verdicts=verdicts(study),
+        figures=figures,
+        labels=LABELS,
+        batch=main_batch(study),
+        truths={cell.task: cell.numbers for cell in study.of_kind("truth")},
+        tasks=tasks_of(study, "total_correlation"),
+        pairs=tasks_of(study, "information"),
+        numbers=lambda kind, task, size=None: by_estimator(study, kind, task, size),
+        grid=grid,
+        grid_dims=sorted({key[2] for key in grid}),
+        grid_rows=sorted({key[1] for key in grid}),
+        grid_names=list(dict.fromkeys(key[0] for key in grid)),
+        budgets=BUDGETS,
+        swept_names=[name for name in swept if name not in ("mws", "column_0")],
+        best_error=lambda name, truth, budget: figures.best_error(study, name, truth, budget),
+        palette=range(len(plots.PALETTE)),
+    )
+
+
+def nats(value: float | None) -> str:
+    """Three digits; a dash where there is no number."""
+    if value is None:
+        return "–"
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.1f}" if abs(value) >= 10 else f"{value:.3f}"
+
+
+def signed(value: float | None) -> str:
+    return "–" if value is None else f"{'+' if value > 0 else ''}{nats(value)}"
+
+
+def milliseconds(value: float | None) -> str:
+    return "–" if value is None else f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
