@@ -15,7 +15,8 @@ TC_G is the Donsker-Varadhan bound (Belghazi et al. 2018, arXiv:1801.04062v5, Eq
 permuted over the batch: FactorVAE's permutation (Kim & Mnih 2018, arXiv:1802.05983v3, Algorithm 1) with groups in the place
 of latents.
 Dependent latents that lie in different groups are torn apart by it, so TC_G falls when the assignment unites them; capacity
-keeps that from uniting everything. leak - kept cannot do this: the factor encoder fits whichever partition it is given,
+keeps that from uniting everything. Capacity is counted on a drawn partition, for a soft one meets any target by sharing every
+latent out evenly. leak - kept cannot do this: the factor encoder fits whichever partition it is given,
 and the assignment then stays (`assignment_pair_weight` switches it on).
 """
 
@@ -211,7 +212,7 @@ class Partition(nn.Module):
         z, kl_per_latent = z.detach(), kl_per_latent.detach()
         assignment, partition = self.attention.assignment(), self.attention.sampled_partition()
         terms = {
-            "capacity": capacity_mismatch(capacity_target(self.factor_weights), assignment, kl_per_latent),
+            "capacity": capacity_mismatch(capacity_target(self.factor_weights), partition, kl_per_latent),
             "entropy": entropy(assignment),
             "squares": self.attention.logits().square().mean(),
         }
