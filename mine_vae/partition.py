@@ -16,8 +16,7 @@ permuted over the batch: FactorVAE's permutation (Kim & Mnih 2018, arXiv:1802.05
 of latents.
 Dependent latents that lie in different groups are torn apart by it, so TC_G falls when the assignment unites them; capacity
 keeps that from uniting everything. Capacity is counted on a drawn partition, for a soft one meets any target by sharing every
-latent out evenly. leak - kept cannot do this: the factor encoder fits whichever partition it is given,
-and the assignment then stays (`assignment_pair_weight` switches it on).
+latent out evenly. leak - kept alone finds less of a planted partition (`assignment_pair_weight` switches it on).
 """
 
 from collections.abc import Iterator
