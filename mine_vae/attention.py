@@ -76,8 +76,11 @@ class CrossAttention(nn.Module):
         return one_hot_largest(relaxed) + relaxed - relaxed.detach()
 
     def refine(self, z: Tensor, embeddings: Tensor) -> Tensor:
-        """What the decoder reads, (B, D): z_d plus each factor's value, weighted by how much latent d belongs to it."""
-        return z + torch.einsum("dk,kbd->bd", self.assignment()[:, 1:], self.value(embeddings))
+        """What the decoder reads, (B, D): z_d plus each factor's value, weighted by how much latent d belongs to it.
+
+        The assignment has no gradient from here: what moves it is the partition's own loss, jointly or in turns.
+        """
+        return z + torch.einsum("dk,kbd->bd", self.assignment()[:, 1:].detach(), self.value(embeddings))
 
 
 def one_hot_largest(weights: Tensor) -> Tensor:

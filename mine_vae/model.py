@@ -201,7 +201,7 @@ class MINEDisentangleVAE(VAE):
             self.descend_all([optimizers[party] for party in first], loss)
         if critics_learn:
             with float32(batch.device):
-                self.remember(q, z, second_phase)
+                self.remember(q, z, step, second_phase)
                 for parties in later:
                     with self.moving(*parties):
                         self.move(parties, optimizers, len(batch), second_phase)
@@ -209,12 +209,12 @@ class MINEDisentangleVAE(VAE):
                     terms |= self.checked(q, z, step, steps)
         return {name: value.detach() for name, value in terms.items()}
 
-    def remember(self, q: Posterior, z: Tensor, second_phase: bool) -> None:
+    def remember(self, q: Posterior, z: Tensor, step: int, second_phase: bool) -> None:
         """Take in the posteriors of a step, for those who learn from recent ones."""
         self.recent.add(torch.stack(q, dim=1))
         self.marginals.fit(self.draw(len(self.recent.rows)))
         if second_phase:
-            self.parts.observe(self.parts.factor_encoder(z.detach()).detach())
+            self.parts.observe(self.parts.factor_encoder(z.detach()).detach(), step)
 
     def move(self, parties: tuple[Party, ...], optimizers: dict[Party, Any], batch: int, second_phase: bool) -> None:
         """One descent of the critics or of the assignment on recent draws."""
@@ -222,7 +222,6 @@ class MINEDisentangleVAE(VAE):
             if self.mine:
                 self.descend(optimizers["critics"], self.critic_loss(batch, second_phase), CRITIC_CLIP)
             return
-        self.parts.refresh_weights()
         recent = self.draw(batch)
         loss, _ = self.parts.inner_loss(recent.sample(), kl_to_prior(recent).mean(0))
         self.descend(optimizers["assignment"], loss)

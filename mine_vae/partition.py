@@ -16,7 +16,7 @@ permuted over the batch: FactorVAE's permutation (Kim & Mnih 2018, arXiv:1802.05
 of latents.
 Dependent latents that lie in different groups are torn apart by it, so TC_G falls when the assignment unites them; capacity
 keeps that from uniting everything. Capacity is counted on a drawn partition, for a soft one meets any target by sharing every
-latent out evenly. leak - kept alone finds less of a planted partition (`assignment_pair_weight` switches it on).
+latent out evenly.
 """
 
 from collections.abc import Iterator
@@ -133,7 +133,6 @@ class Partition(nn.Module):
         gaussian_fit_samples: int = 1000,
         group_tc_weight: float = 2.0,
         capacity_weight: float = 5.0,
-        assignment_pair_weight: float = 0.0,
         attention: Literal["learned", "fixed"] = "learned",
         gaussian_fit: bool = True,
         bi_level: bool = True,
@@ -146,7 +145,6 @@ class Partition(nn.Module):
         self.attention_reg_weight, self.entropy_reg_weight = attention_reg_weight, entropy_reg_weight
         self.outer_steps, self.inner_steps, self.bi_level = bi_level_outer_steps, bi_level_inner_steps, bi_level
         self.group_tc_weight, self.capacity_weight = group_tc_weight, capacity_weight
-        self.assignment_pair_weight = assignment_pair_weight
         sizes = {"num_factors": num_factors, "factor_dim": factor_dim}
         learned = attention == "learned"
         self.factor_encoder = FactorEncoder(latent_dim, **sizes)
@@ -171,30 +169,29 @@ class Partition(nn.Module):
         """`moves` of this module's schedule, without the assignment where it is fixed."""
         schedule = {"outer_steps": self.outer_steps, "inner_steps": self.inner_steps, "bi_level": self.bi_level}
         for move in moves(step, **schedule):
-            parties = tuple(party for party in move.parties if self.parties()[party])
+            parties = tuple(party for party in move.parties if party != "assignment" or self.attention.learned)
             if parties:
                 yield Move(parties, move.data)
 
-    def observe(self, embeddings: Tensor) -> None:
-        """Take in embeddings (K, B, F) of a training step: for the attention's keys and the Gaussian fit."""
+    def observe(self, embeddings: Tensor, step: int) -> None:
+        """Take in embeddings (K, B, F) of training step `step`: for the attention's keys and the Gaussian fit.
+
+        w_k are set anew at each `outer_steps`-th step, whoever moves in it: the fit costs K covariances.
+        """
         self.attention.track(embeddings)
         self.gaussian_fit.add(embeddings)
-
-    def refresh_weights(self) -> None:
-        """Set w_k from the Gaussian fit. Costs a covariance, so once before the assignment moves is enough."""
-        if self.weigh:
+        if self.weigh and step % self.outer_steps == 0:
             self.factor_weights.copy_(factor_weights(self.gaussian_fit.complexities()))
 
-    def pair_terms(self, z: Tensor, embeddings: Tensor, partition: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(1/K) sum_k w_k (leak_k - kept_k), then leak and kept, (K,): all in nats. z is (B, D), embeddings (K, B, F)."""
-        (outside, inside), noisy = split_by_factor(z, partition), with_noise(embeddings)
-        leak, kept = self.leak.estimate(outside, noisy), self.kept.estimate(inside, noisy)
-        return (self.factor_weights * (leak - kept)).mean(), leak, kept
-
     def outer_terms(self, z: Tensor, embeddings: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """What encoder and factor encoder minimise, a scalar in nats, and its parts. The assignment has no gradient."""
-        penalty, leak, kept = self.pair_terms(z, embeddings, self.attention.sampled_partition().detach())
-        return penalty, {"leak": leak.mean(), "kept": kept.mean()}
+        """What encoder and factor encoder minimise, (1/K) sum_k w_k (leak_k - kept_k), and the means of both; nats.
+
+        z is (B, D), embeddings (K, B, F). The assignment has no gradient.
+        """
+        outside, inside = split_by_factor(z, self.attention.sampled_partition().detach())
+        noisy = with_noise(embeddings)
+        leak, kept = self.leak.estimate(outside, noisy), self.kept.estimate(inside, noisy)  # (K,)
+        return (self.factor_weights * (leak - kept)).mean(), {"leak": leak.mean(), "kept": kept.mean()}
 
     def critic_loss(self, z: Tensor) -> Tensor:
         """For the critics alone: neither z nor the embeddings nor the assignment has a gradient."""
@@ -220,7 +217,4 @@ class Partition(nn.Module):
         if self.group_tc_weight:
             terms["group_tc"] = self.group_tc.estimate(z, partition)
             loss = loss + self.group_tc_weight * terms["group_tc"]
-        if self.assignment_pair_weight:
-            terms["pairs"] = self.pair_terms(z, self.factor_encoder(z).detach(), partition)[0]
-            loss = loss + self.assignment_pair_weight * terms["pairs"]
         return loss, terms

@@ -45,12 +45,11 @@ def alternate(seed: int, steps: int = 600, **options: object) -> float:
             z = draw(loadings, 64)
             if party == "outer":
                 embeddings = partition.factor_encoder(z)
+                partition.observe(embeddings.detach(), step)
                 loss = partition.outer_terms(z, embeddings)[0]
-                partition.observe(embeddings.detach())
             elif party == "critics":
                 loss = partition.critic_loss(z)
             else:
-                partition.refresh_weights()
                 loss = partition.inner_loss(z, kl)[0]
             adams[party].zero_grad()
             loss.backward(inputs=parties[party])
@@ -81,6 +80,36 @@ def test_joint_training_moves_the_assignment_with_the_outer_parties_on_their_min
 def test_a_fixed_assignment_never_moves() -> None:
     partition = Partition(6, num_factors=3, attention="fixed")
     assert [move.parties for move in partition.moves(5)] == [("outer",), ("critics",)]
+
+
+@pytest.mark.parametrize("options", [{}, {"bi_level": False}, {"attention": "fixed"}])
+def test_factor_weights_follow_the_gaussian_fit_whoever_moves(options: dict[str, object]) -> None:
+    torch.manual_seed(0)
+    partition = Partition(6, num_factors=3, **options)
+    embeddings = torch.randn(3, 64, 32) * torch.tensor([0.1, 1.0, 3.0])[:, None, None]
+    partition.observe(embeddings, step=4)
+    assert partition.factor_weights.tolist() == [1, 1, 1]
+    partition.observe(embeddings, step=5)
+    assert partition.factor_weights.tolist() == sorted(partition.factor_weights.tolist())
+    assert partition.factor_weights[0] < partition.factor_weights[2]
+    without = Partition(6, num_factors=3, gaussian_fit=False, **options)
+    without.observe(embeddings, step=5)
+    assert without.factor_weights.tolist() == [1, 1, 1]
+
+
+def test_outer_terms_are_the_weighted_leak_less_what_is_kept() -> None:
+    torch.manual_seed(0)
+    partition = Partition(6, num_factors=3, attention="fixed")
+    partition.factor_weights.copy_(torch.tensor([0.5, 1.0, 2.0]))
+    z, embeddings = torch.randn(32, 6), torch.randn(3, 32, 32)
+    torch.manual_seed(1)
+    penalty, terms = partition.outer_terms(z, embeddings)
+    torch.manual_seed(1)
+    noisy = embeddings + 0.3 * torch.randn_like(embeddings)
+    inside = torch.stack([torch.where(partition.attention.blocks[:, k + 1] > 0, z, 0.0) for k in range(3)])
+    leak, kept = partition.leak.estimate(z - inside, noisy), partition.kept.estimate(inside, noisy)
+    torch.testing.assert_close(penalty, ((leak - kept) * torch.tensor([0.5, 1.0, 2.0])).sum() / 3)
+    torch.testing.assert_close(torch.stack([terms["leak"], terms["kept"]]), torch.stack([leak.mean(), kept.mean()]))
 
 
 def test_groups_are_permuted_whole_and_apart_from_each_other() -> None:

@@ -132,3 +132,12 @@ def test_splitting_gives_each_latent_to_its_factor_and_nuisance_to_none() -> Non
     outside, inside = split_by_factor(z, partition)
     assert inside.tolist() == [[[1, 0, 0]], [[0, 0, 3]]]
     assert outside.tolist() == [[[0, 2, 3]], [[1, 2, 0]]]
+
+
+def test_the_decoders_path_does_not_move_the_assignment() -> None:
+    torch.manual_seed(0)
+    attention = CrossAttention(6, num_factors=3, factor_dim=4)
+    torch.nn.init.normal_(attention.value.weight)
+    attention.refine(torch.randn(5, 6), torch.randn(3, 5, 4)).square().sum().backward()
+    assert attention.value.weight.grad.abs().sum() > 0
+    assert all(parameter.grad is None for parameter in attention.assigning_parameters())
