@@ -34,18 +34,18 @@ from disbench.benchmarks.options import (
     metric_settings,
 )
 from disbench.benchmarks.report_cli import report_app
-from disbench.benchmarks.run import existing_record, run_suite, run_trial
 from disbench.benchmarks.score import Scores, named_entries
 from disbench.benchmarks.score import score as score_table
 from disbench.benchmarks.suite import (
     DEFAULT_METRICS,
     check_method,
     hyperparameters,
-    load_suite,
     suite_names,
 )
+from disbench.benchmarks.suite_cli import suite_app
 from disbench.benchmarks.train import load_checkpoint
 from disbench.benchmarks.traverse import latent_traversals
+from disbench.benchmarks.trial import existing_record, run_trial
 from disbench.benchmarks.views import MEAN, VIEWS, read_group
 from disbench.benchmarks.views import view as view_of
 from disbench.datasets import load
@@ -64,6 +64,7 @@ app = typer.Typer(
 )
 app.add_typer(data_app, name="data")
 app.add_typer(report_app)  # export, compare, merge
+app.add_typer(suite_app)  # run
 app.command()(estimators)
 
 MetricNames = Annotated[
@@ -408,28 +409,6 @@ def score(
             print_detail(found, *names)
         if picture:
             print(picture)
-
-
-@app.command()
-def run(
-    suite: Annotated[str, typer.Argument(help="A suite's name (see `disbench list suites`) or a YAML file.")],
-    out: Annotated[Path, typer.Option(help="Folder of trial folders; finished trials in it are kept.")] = Path("runs"),
-    data_dir: DataDir = None,
-) -> None:
-    """Run a suite, then print its table and the path of its page. Run the same command again to go on after a stop."""
-    try:
-        records = list(run_suite(load_suite(suite, data_dir), out, data_dir))
-    except (ValueError, OSError) as error:
-        raise fail(error) from error
-    except (KeyboardInterrupt, SystemExit):
-        print(f"\nStopped. What was finished is in {out}; run the same command again to go on.", file=sys.stderr)
-        raise typer.Exit(130) from None
-    print(as_text(out))
-    print(render(out).resolve())
-    failed = [record.trial.id for record in records if record.status == "failed"]
-    if failed:
-        print(f"{len(failed)} of {len(records)} trials failed: {', '.join(failed)}", file=sys.stderr)
-        raise typer.Exit(1)
 
 
 @app.command()

@@ -12,14 +12,15 @@ from typer.testing import CliRunner
 
 from disbench.baselines.vae import VAE, PartitionReport
 from disbench.benchmarks import METHODS
-from disbench.benchmarks import run as run_module
+from disbench.benchmarks import trial as trial_module
 from disbench.benchmarks.cli import app
 from disbench.benchmarks.encode import scored_rows
-from disbench.benchmarks.run import run_suite, run_trial
+from disbench.benchmarks.run import run_suite
 from disbench.benchmarks.score import score
 from disbench.benchmarks.seeds import seed_for
 from disbench.benchmarks.suite import Suite, load_suite, suite_names
 from disbench.benchmarks.train import load_checkpoint, minibatches
+from disbench.benchmarks.trial import run_trial
 from disbench.datasets import load
 from disbench.reports.records import Record, Trial, read_record
 
@@ -47,7 +48,7 @@ def small_trial(method: str = "beta_vae", **changes: object) -> Trial:
 
 @pytest.fixture(autouse=True)
 def few_reconstructions(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run_module, "IMAGES", 20)
+    monkeypatch.setattr(trial_module, "IMAGES", 20)
 
 
 def run(trial: Trial, out: Path) -> Record:

@@ -15,8 +15,8 @@ from typer.testing import CliRunner
 from disbench.benchmarks.cli import app
 from disbench.benchmarks.encode import Codes, NamedTable, read_named_table, read_table, write_codes
 from disbench.benchmarks.options import metric_keywords
-from disbench.benchmarks.run import reproducing_command
 from disbench.benchmarks.score import named_entries, score
+from disbench.benchmarks.trial import reproducing_command
 from disbench.metrics import METRICS, PROTOCOLS
 from disbench.reports.records import Record, Trial, read_record
 

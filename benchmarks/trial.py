@@ -1,0 +1,182 @@
+"""One trial: train, encode, score, draw, record, in a folder of its own. A finished trial is not run again."""
+
+import json
+import logging
+import shlex
+import time
+import traceback
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from disbench.baselines.gaussian import Posterior, kl_to_prior
+from disbench.baselines.networks import count_parameters
+from disbench.baselines.vae import VAE
+from disbench.benchmarks.encode import Codes, encode, read_table, scored_rows, write_codes
+from disbench.benchmarks.environment import environment
+from disbench.benchmarks.quality import IMAGES, fixed_rows, reconstruction_quality
+from disbench.benchmarks.score import score
+from disbench.benchmarks.train import build, train
+from disbench.benchmarks.traverse import COLUMNS, group_traversals, latent_traversals, reconstructions
+from disbench.benchmarks.views import MEAN, read_group, views
+from disbench.datasets import FactorDataset
+from disbench.reports.figures import capacity_bars, image_grid, information_matrix, png
+from disbench.reports.records import RECORD_FILE, FurtherView, Partition, Record, Trial, read_record, write_record
+
+log = logging.getLogger(__name__)
+CODES, CHECKPOINT = "codes.h5", "model.ckpt"
+MetricOptions = dict[str, dict[str, Any]]
+
+
+def reproducing_command(trial: Trial, metrics: MetricOptions) -> str:
+    """The command that runs this trial again."""
+    words = ["disbench", "train", "--method", trial.method, "--dataset", trial.dataset, "--steps", str(trial.steps)]
+    words += ["--seed", str(trial.seed), "--batch-size", str(trial.batch_size), "--precision", trial.precision]
+    words += ["--rows", str(trial.rows), "--metrics", ",".join(metrics)]
+    for name, options in metrics.items():
+        for key, value in options.items():
+            words += ["--metric-option", f"{name}.{key}={value if isinstance(value, str) else json.dumps(value)}"]
+    for name, value in trial.hparams.items():
+        words += ["--set", f"{name}={value}"]
+    for name, value in trial.dataset_options.items():
+        if name == "select":
+            words += [word for factor, values in value.items() for word in ("--select", f"{factor}={values}")]
+        else:
+            words += ["--option", f"{name}={value if isinstance(value, str) else json.dumps(value)}"]
+    return shlex.join([*words, "--out", "runs"])
+
+
+def existing_record(folder: Path) -> Record | None:
+    """The finished record in a trial's folder; None where there is none, or a failed or unreadable one."""
+    if not (folder / RECORD_FILE).exists():
+        return None
+    try:
+        record = read_record(folder / RECORD_FILE)
+    except ValueError as error:
+        log.warning("%s; the trial is run again.", error)
+        return None
+    return record if record.status == "ok" else None
+
+
+def score_into(record: Record, folder: Path, metrics: MetricOptions) -> None:
+    """Score every view of the trial's table and put the scores into its record."""
+    codes, factors = read_table(folder / CODES)
+    started = time.perf_counter()
+    found, record.missing_views = views(codes, read_group(folder / CODES))
+    record.views, record.further_views = {}, {}
+    for name, view in found.items():
+        scored = score(view.codes, factors, metrics)
+        record.views[name] = scored.scores
+        if name == MEAN:
+            record.floor, record.ceiling = scored.floor, scored.ceiling
+            record.skipped, record.detail = scored.skipped, scored.detail
+        else:
+            record.further_views[name] = FurtherView(
+                codes=list(view.names), floor=scored.floor, skipped=scored.skipped, detail=scored.detail
+            )
+    record.metric_options = metrics
+    record.seconds["score"] = time.perf_counter() - started
+
+
+def partition_of(method: VAE, codes: Codes) -> Partition | None:
+    """What a method with a partition says of it, and how many nats of its codes each hard group holds; else None."""
+    report = method.partition()
+    if report is None or codes.group is None:
+        return None
+    deviations = torch.from_numpy(codes.codes_std)
+    kl = kl_to_prior(Posterior(torch.from_numpy(codes.codes), 2 * deviations.log())).mean(0)  # (D,)
+    return Partition(
+        assignment=report.assignment.tolist(),
+        group=codes.group.tolist(),
+        nats=np.bincount(codes.group, weights=kl.numpy(), minlength=report.assignment.shape[1]).tolist(),
+        target=report.target.tolist(),
+        complexities=report.complexities.tolist(),
+    )
+
+
+def draw(record: Record, method: VAE, dataset: FactorDataset, codes: Codes, folder: Path) -> None:
+    """Draw what the trained method does, each picture a file in the trial's folder that its record names."""
+    drawn = {"traversal": image_grid(*latent_traversals(method, codes.codes))}
+    shown = fixed_rows(torch.from_numpy(codes.rows), COLUMNS)
+    drawn["reconstructions"] = image_grid(reconstructions(method, dataset, shown), ["original", "reconstruction"])
+    if codes.group is not None:
+        pictures, labels = group_traversals(method, codes.codes, codes.group)
+        if labels:
+            drawn["group_traversal"] = image_grid(pictures, labels)
+    if (partition := record.partition) is not None:
+        shares = np.clip(np.array(partition.assignment), 0.0, 1.0)  # (D, K+1); a softmax may round above 1
+        order = np.lexsort((-shares.max(1), partition.group))  # by group, the surest latent first
+        names = ["nuisance", *(f"group {k}" for k in range(1, shares.shape[1]))]
+        latents = [f"z{d}" for d in order]
+        drawn["assignment"] = information_matrix(shares[order].T, names, latents, "share of each latent in each group")
+        drawn["capacity"] = capacity_bars(names, partition.nats, partition.target, partition.complexities)
+    for name, figure in drawn.items():
+        (folder / f"{name}.png").write_bytes(png(figure))
+        record.artefacts[name] = f"{name}.png"
+
+
+def run_trial(trial: Trial, dataset: FactorDataset, out: Path, metrics: MetricOptions) -> Record:
+    """Train, encode, score, draw and record one trial in `out/trial.id`; what is already there and ok is kept.
+
+    An error becomes a failed record. Ctrl-C is not an error: it leaves no record, so the trial is run again.
+    """
+    folder = out / trial.id
+    done = existing_record(folder)
+    if done is not None and done.metric_options == metrics:
+        return done
+    if done is not None and (folder / CODES).exists():  # trained already, other metrics asked for
+        score_into(done, folder, metrics)
+        done.command = reproducing_command(trial, metrics)
+        write_record(done, folder)
+        return done
+    folder.mkdir(parents=True, exist_ok=True)
+    record = Record(
+        trial=trial,
+        status="failed",
+        provenance=dataset.provenance,
+        factor_names=list(dataset.factor_names),
+        factor_sizes=list(dataset.factor_sizes),
+        command=reproducing_command(trial, metrics),
+        environment=environment(torch.device("cpu")),
+    )
+    try:
+        _run(record, dataset, folder, metrics)
+        record.status = "ok"
+    except Exception as error:  # whatever went wrong is this trial's result
+        log.exception("%s failed", trial.id)
+        record.error = "".join(traceback.format_exception(error))
+    write_record(record, folder)
+    return record
+
+
+def _run(record: Record, dataset: FactorDataset, folder: Path, metrics: MetricOptions) -> None:
+    trial = record.trial
+    started = time.perf_counter()
+    if trial.steps:
+        method, curves, device = train(trial, dataset, str(folder / CHECKPOINT))
+        record.curves = curves.points
+        record.remarks = method.remarks
+        record.artefacts["checkpoint"] = CHECKPOINT
+    else:
+        method, device = build(trial, dataset.image_shape, len(dataset)), torch.device("cpu")
+    record.seconds["train"] = time.perf_counter() - started
+    record.environment = environment(device)
+    record.parameters = count_parameters(method)
+    record.images_seen = trial.steps * trial.batch_size * method.batches_per_step
+
+    started = time.perf_counter()
+    codes = encode(method, dataset, scored_rows(trial, len(dataset)), device)
+    write_codes(codes, folder / CODES)
+    record.artefacts["codes"] = CODES
+    record.seconds["encode"] = time.perf_counter() - started
+
+    score_into(record, folder, metrics)
+    started = time.perf_counter()
+    record.partition = partition_of(method, codes)
+    rows = fixed_rows(torch.from_numpy(codes.rows), IMAGES)
+    found, missing = reconstruction_quality(method, dataset, rows, device)
+    record.reconstruction, record.reconstruction_skipped = found, missing
+    draw(record, method, dataset, codes, folder)
+    record.seconds["decode"] = time.perf_counter() - started
