@@ -25,6 +25,7 @@ from disbench.datasets import FactorDataset
 
 IMAGES = 1000  # reconstructed at most
 CHUNK = 20  # images a call: on a CPU SSIM of 100 at once took twice as long an image
+FID_FEATURES = 2048  # of Inception's last pooling, as published
 ALEXNET = "alexnet-owt-7be5be79.pth"
 INCEPTION = "weights-inception-2015-12-05-6726825d.pth"
 WHENCE = {
@@ -61,8 +62,9 @@ def network_metrics(device: torch.device) -> tuple[dict[str, Metric], dict[str, 
     if find_spec("torch_fidelity") is None:
         reasons["fid"] = "FID needs the package torch-fidelity, which is not installed."
     elif (reason := _missing(INCEPTION)) is None:
-        found["fid"] = FrechetInceptionDistance(normalize=True, feature_extractor_weights_path=str(_place(INCEPTION)))
-        found["fid"].to(device)
+        weights = str(_place(INCEPTION))
+        fid = FrechetInceptionDistance(FID_FEATURES, normalize=True, feature_extractor_weights_path=weights)
+        found["fid"] = fid.to(device)
     else:
         reasons["fid"] = f"FID needs {reason}"
     return found, reasons

@@ -6,7 +6,6 @@ and the assignment is a partition. Group 0 is nuisance: what fits no factor may 
 """
 
 import math
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -93,15 +92,17 @@ def entropy(assignment: Tensor) -> Tensor:
     return -(assignment * assignment.clamp(min=1e-12).log()).sum(1).mean()
 
 
-def capacity_mismatch(target: Sequence[float] | Tensor, assignment: Tensor, kl_per_latent: Tensor) -> Tensor:
-    """KL(target || use) in nats: use[k] is the share of all KL nats that lies in group k. kl_per_latent is (D,).
+def capacity_mismatch(target: Tensor, assignment: Tensor, kl_per_latent: Tensor) -> Tensor:
+    """Pearson's chi-square, sum_k (use_k - target_k)^2 / target_k, in expectation over partitions drawn from the assignment.
 
-    Counted in nats and not in latents, or else dead latents fill the groups.
+    use_k is the share of all KL nats that lies in group k: counted in nats and not in latents, or else dead latents fill the
+    groups. target is (K+1,), kl_per_latent (D,). Latents are drawn apart from each other, so the expectation is the square
+    at the mean plus the variance, exactly. Thus a soft assignment cannot meet the target by sharing every latent out, and
+    along the row of one latent the loss is linear: where moving one whole latent would help, there is no minimum.
     """
-    nats = kl_per_latent @ assignment
-    use = (nats / nats.sum().clamp(min=1e-6)).clamp(min=1e-6)
-    target = torch.as_tensor(target, dtype=use.dtype, device=use.device)
-    return (target * (target.clamp(min=1e-6) / use).log()).sum()
+    share = kl_per_latent / kl_per_latent.sum().clamp(min=1e-6)
+    variance = share.square() @ (assignment * (1 - assignment))
+    return (((share @ assignment - target).square() + variance) / target).sum()
 
 
 def split_by_factor(z: Tensor, partition: Tensor) -> tuple[Tensor, Tensor]:

@@ -69,6 +69,16 @@ def logistic_loss(joint: Tensor, product: Tensor) -> Tensor:
     return functional.softplus(-joint).mean(1) + functional.softplus(product).mean((1, 2))
 
 
+def bound_value(bound: str, joint: Tensor, product: Tensor, clip: float) -> Tensor:
+    """The value by any of BOUNDS, (G,), in nats: joint (G, B), product (G, S, B)."""
+    if bound == "ratio":
+        return joint.mean(1)
+    if bound == "smile":
+        return smile(joint, product, clip)
+    value = {"mine": donsker_varadhan, "nwj": nguyen_wainwright_jordan, "infonce": info_nce}[bound]
+    return value(joint, product)
+
+
 def soft_clip(scores: Tensor, bound: float) -> Tensor:
     """Bound a critic smoothly to (-bound, bound), so that exp of it cannot overflow or be one sample's affair."""
     return bound * torch.tanh(scores / bound)
@@ -146,13 +156,9 @@ class MutualInformationEstimator(nn.Module):
 
     def estimate(self, x: Tensor, y: Tensor) -> Tensor:
         """I(x; y) of each pair by `bound`, (G,), in nats, with a gradient to x and y."""
-        if self.bound == "ratio":
+        if self.bound == "ratio":  # needs no product pair
             return self._table(x, y, 0)[:, 0].mean(1)
-        joint, product = self.scores(x, y)
-        if self.bound == "smile":
-            return smile(joint, product, self.clip)
-        value = {"mine": donsker_varadhan, "nwj": nguyen_wainwright_jordan, "infonce": info_nce}[self.bound]
-        return value(joint, product)
+        return bound_value(self.bound, *self.scores(x, y), self.clip)
 
     def critic_loss(self, x: Tensor, y: Tensor) -> Tensor:
         """A scalar for the critics' optimiser to *descend*: summed over the G pairs, which share no weight.

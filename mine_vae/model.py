@@ -41,6 +41,7 @@ from disbench.mine_vae.recent import Recent
 
 log = logging.getLogger(__name__)
 CRITICS_LEAD = 0.1  # of training, that the marginals' critics learn before they are listened to
+CRITIC_STEPS = 2  # a step in the second phase: with one, those of leak are further behind
 AUDIT_STEPS = 100
 MONTE_CARLO_EVERY = 10  # steps between two Monte Carlo readings that are logged beside MINE's
 
@@ -56,7 +57,7 @@ class MINEDisentangleVAE(VAE):
 
     tc_weight, beta: see the loss. handover: the share of training after which MINE takes over; 0 from the start, 1 never.
     mine: False leaves TC to Monte Carlo and the assignment without its critic. refine: the decoder reads the factor embeddings
-    beside z. attention, gaussian_fit, bi_level, critic, group_tc_weight: see `Partition`. recent_posteriors: how many of the last
+    beside z. attention, gaussian_fit, bi_level, critic, cross_weight: see `Partition`. recent_posteriors: how many of the last
     posteriors critics and assignment draw from. critic_lr, assignment_lr: Adam's.
     """
 
@@ -87,7 +88,7 @@ class MINEDisentangleVAE(VAE):
         gaussian_fit: bool = True,
         bi_level: bool = True,
         critic: str = "mine",
-        group_tc_weight: float = 2.0,
+        cross_weight: float = 5.0,
         critic_lr: float = 3e-3,
         assignment_lr: float = 1e-2,
         recent_posteriors: int = 512,
@@ -110,7 +111,7 @@ class MINEDisentangleVAE(VAE):
             bi_level_outer_steps=bi_level_outer_steps,
             bi_level_inner_steps=bi_level_inner_steps,
             gaussian_fit_samples=gaussian_fit_samples,
-            group_tc_weight=group_tc_weight if mine else 0.0,
+            cross_weight=cross_weight if mine else 0.0,
             attention=attention,
             gaussian_fit=gaussian_fit,
             bi_level=bi_level,
@@ -118,7 +119,7 @@ class MINEDisentangleVAE(VAE):
         )
         self.recent = Recent(recent_posteriors, 2, self.latent_dim)
         self.register_buffer("monte_carlo", torch.zeros(()))  # the last reading of TC by Monte Carlo
-        self.audited: dict[str, Tensor] = {}
+        self.read: dict[str, Tensor] = {}  # the last readings of audits and of the assignment's terms, for the curves
 
     def logits(self, z: Tensor) -> Tensor:
         return self.decoder(self.parts.attention.refine(z, self.parts.factor_encoder(z)) if self.refine else z)
@@ -197,7 +198,7 @@ class MINEDisentangleVAE(VAE):
             terms = self.outer_loss(batch, q, z, second_phase)
             loss = terms["loss"]
             if "assignment" in first:
-                loss = loss + self.parts.inner_loss(z, kl_to_prior(q).mean(0))[0]
+                loss = loss + self.assignment_loss(z, q)
             self.descend_all([optimizers[party] for party in first], loss)
         if critics_learn:
             with float32(batch.device):
@@ -220,21 +221,27 @@ class MINEDisentangleVAE(VAE):
         """One descent of the critics or of the assignment on recent draws."""
         if parties == ("critics",):
             if self.mine:
-                self.descend(optimizers["critics"], self.critic_loss(batch, second_phase), CRITIC_CLIP)
+                for _ in range(CRITIC_STEPS if second_phase else 1):
+                    self.descend(optimizers["critics"], self.critic_loss(batch, second_phase), CRITIC_CLIP)
             return
         recent = self.draw(batch)
-        loss, _ = self.parts.inner_loss(recent.sample(), kl_to_prior(recent).mean(0))
-        self.descend(optimizers["assignment"], loss)
+        self.descend(optimizers["assignment"], self.assignment_loss(recent.sample(), recent))
 
     def checked(self, q: Posterior, z: Tensor, step: int, steps: int) -> dict[str, Tensor]:
-        """The last Monte Carlo reading of TC and the last audit's readings, for the curves beside MINE's."""
+        """The last Monte Carlo reading of TC, and those of audits and assignment, for the curves beside MINE's."""
         if step % MONTE_CARLO_EVERY == 0:
             with torch.no_grad():
                 self.monte_carlo.copy_(self.estimated_tc(z, q, neural=False))
         if self.mine and step in [round(share * steps) for share in self.audit_at]:
             with torch.random.fork_rng([z.device] if z.device.type == "cuda" else []):
                 self.audit(step, len(z))
-        return {"total_correlation_monte_carlo": self.monte_carlo, **self.audited}
+        return {"total_correlation_monte_carlo": self.monte_carlo, **self.read}
+
+    def assignment_loss(self, z: Tensor, q: Posterior) -> Tensor:
+        """The attention's, on z drawn from q; its terms are kept for the curves."""
+        loss, terms = self.parts.inner_loss(z, kl_to_prior(q).mean(0))
+        self.read |= {f"assignment_{name}": value.detach() for name, value in terms.items()}
+        return loss
 
     def critic_loss(self, batch: int, second_phase: bool) -> Tensor:
         z = self.draw(len(self.recent.rows)).sample()
@@ -251,11 +258,10 @@ class MINEDisentangleVAE(VAE):
 
     def audit(self, step: int, batch: int) -> dict[str, Audit]:
         """Set the critics' readings beside better ones; what is not in order is logged and stands in `remarks`."""
-        partition = self.parts.attention.sampled_partition().detach()
 
         def pairs(side: int) -> tuple[Tensor, Tensor]:
             with torch.no_grad():
-                z = self.draw(batch).sample()
+                z, partition = self.draw(batch).sample(), self.parts.attention.sampled_partition()
                 return split_by_factor(z, partition)[side], with_noise(self.parts.factor_encoder(z))
 
         def audited(estimator: MutualInformationEstimator, side: int) -> Audit:
@@ -270,7 +276,7 @@ class MINEDisentangleVAE(VAE):
             for field in ("unseen", "advanced", "null", "monte_carlo"):
                 reading = getattr(audit, field).mean()
                 if torch.isfinite(reading):
-                    self.audited[f"audit_{name}_{field}"] = reading
+                    self.read[f"audit_{name}_{field}"] = reading
             if (found := verdict(audit)) != "ok":
                 self.remarks.append(f"The audit at step {step} found the critics of '{name}' {found}.")
                 log.warning(self.remarks[-1])

@@ -3,20 +3,18 @@
 It needs latents z and nothing else, so it can be fitted on its own to draws from any posterior. Three parties move:
 
     outer        encoder, factor encoder   (1/K) sum_k w_k (leak_k - kept_k)
-    critics      leak, kept, group TC      each its own bound, upwards
-    assignment   cross-attention           group_tc_weight TC_G + capacity_weight KL(p || use)
+    critics      leak, kept, pairwise      each its own bound, upwards
+    assignment   cross-attention           cross_weight cross + capacity_weight E_M[chi^2(use(M), p)]
                                            + entropy_reg_weight H(A) + attention_reg_weight mean logits^2
 
     leak_k = I(z outside group k; e_k)             kept_k = I(z in group k; e_k)       both of e_k with noise: `factor_encoder`
-    TC_G   = KL(q(z) || prod_k q(z in group k))    0 if and only if the groups are independent
+    cross  = (1/D) sum_{d != e} I(z_d; z_e) (1 - sum_k A_dk A_ek)                      information between groups, nats a latent
     w_k    from the Gaussian fit of e_k; p gives nuisance a tenth of the KL nats and factor k a share in proportion to w_k
 
-TC_G is the Donsker-Varadhan bound (Belghazi et al. 2018, arXiv:1801.04062v5, Eq. 5) between z and z whose groups are each
-permuted over the batch: FactorVAE's permutation (Kim & Mnih 2018, arXiv:1802.05983v3, Algorithm 1) with groups in the place
-of latents.
-Dependent latents that lie in different groups are torn apart by it, so TC_G falls when the assignment unites them; capacity
-keeps that from uniting everything. Capacity is counted on a drawn partition, for a soft one meets any target by sharing every
-latent out evenly.
+I(z_d; z_e) is a neural estimate (`mine`), and 1 - (A A^T)_de the odds that d and e lie in different groups of a partition M drawn
+from A: cross is a graph cut. It falls when the assignment unites latents that depend on each other; capacity, which is how far
+the use of the groups in nats is from p, keeps that from uniting everything. Both are exact expectations over M, so nothing is
+sampled.
 """
 
 from collections.abc import Iterator
@@ -24,20 +22,23 @@ from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from disbench.mine_vae.attention import CrossAttention, capacity_mismatch, entropy, split_by_factor
 from disbench.mine_vae.factor_encoder import FactorEncoder, with_noise
 from disbench.mine_vae.gaussian_fit import GaussianFitEstimator, capacity_target, factor_weights
 from disbench.mine_vae.mine import (
+    BatchedLinear,
     MutualInformationEstimator,
-    donsker_varadhan,
+    bound_value,
     logistic_loss,
-    nguyen_wainwright_jordan,
     soft_clip,
 )
 
 Party = Literal["outer", "critics", "assignment"]
 Data = Literal["minibatch", "recent"]
+
+PAIRED = 32  # latents whose pairs are read in one step
 
 
 class Move(NamedTuple):
@@ -60,59 +61,68 @@ def moves(step: int, *, outer_steps: int = 5, inner_steps: int = 3, bi_level: bo
             yield Move(("assignment",), "recent")
 
 
-def permute_groups(z: Tensor, partition: Tensor) -> Tensor:
-    """z (B, D) -> (B, D): each group of `partition` (D, K+1) takes its values from rows of its own order.
+def cross_information(information: Tensor, assignment: Tensor, latent_dim: int) -> Tensor:
+    """Nats that a latent shares with those of other groups, the mean over latents.
 
-    Linear in the partition, so that a straight-through partition has a gradient: what latent d would be in another group.
+    information (L, L), with a zero diagonal, and assignment (L, K+1) may be of a sample of the latent_dim latents: it stands
+    for all partners of each.
     """
-    order = torch.rand(partition.shape[1], len(z), device=z.device).argsort(dim=1)  # (K+1, B)
-    return torch.einsum("dk,kbd->bd", partition, z[order])
+    apart = 1 - assignment @ assignment.T
+    partners = (latent_dim - 1) / max(len(information) - 1, 1)
+    return partners * (information * apart).sum() / len(information)
 
 
-class GroupTotalCorrelation(nn.Module):
-    """One critic T(z), a perceptron with two hidden layers, that reads TC_G in nats.
+class PairwiseInformation(nn.Module):
+    """I(z_d; z_e) of every pair of latents, in nats: T_de = f_d(z_d) . f_e(z_e), each f_d a perceptron of one number.
 
-    bound: as of `MutualInformationEstimator`. The value is `nwj` or, for all others, Donsker-Varadhan, for a value without
-    permuted rows (`ratio`) has no gradient to the partition, and no row of a permuted batch is another's negative (`infonce`).
-    With `smile` and `ratio` T learns by logistic loss.
+    bound: as of `MutualInformationEstimator`; T is bounded by clip. z rolled by one row gives the product pairs.
     """
 
-    def __init__(self, latent_dim: int, *, bound: str = "mine", hidden_dim: int = 128, clip: float = 5.0) -> None:
+    def __init__(
+        self,
+        latent_dim: int,
+        *,
+        bound: str = "mine",
+        hidden_dim: int = 16,
+        features: int = 8,
+        clip: float = 5.0,
+    ) -> None:
         super().__init__()
         self.bound = bound
         self.clip = clip
-        self.layers = nn.Sequential(
-            nn.Linear(latent_dim, hidden_dim),
-            nn.ReLU(),
-            nn.Linear(hidden_dim, hidden_dim),
-            nn.ReLU(),
-            nn.Linear(hidden_dim, 1),
-        )
+        self.first = BatchedLinear(latent_dim, 1, hidden_dim)
+        self.hidden = BatchedLinear(latent_dim, hidden_dim, hidden_dim)
+        self.feature = BatchedLinear(latent_dim, hidden_dim, features)
 
-    def scores(self, z: Tensor, partition: Tensor) -> tuple[Tensor, Tensor]:
-        """T of z, (1, B), and of z with its groups permuted, (1, 1, B)."""
-        both = self.layers(torch.cat([z, permute_groups(z, partition)]))[:, 0]
-        joint, product = soft_clip(both, self.clip).chunk(2)
-        return joint[None], product[None, None]
+    def scores(self, z: Tensor, which: Tensor) -> tuple[Tensor, Tensor]:
+        """T of the pairs among the L latents in `which`, joint (L^2, B) and product (L^2, 1, B). z is (B, D)."""
+        x = functional.leaky_relu(self.first(z[:, which].T[..., None], which), 0.1)
+        f = self.feature(functional.leaky_relu(self.hidden(x, which), 0.1), which).transpose(0, 1)  # (B, L, features)
+        joint, product = f @ f.mT, f @ f.roll(1, dims=0).mT  # (B, L, L)
+        joint, product = (soft_clip(scores.flatten(1).T, self.clip) for scores in (joint, product))
+        return joint, product[:, None]
 
-    def estimate(self, z: Tensor, partition: Tensor) -> Tensor:
-        """TC_G, a scalar in nats, with a gradient to z and to the partition."""
-        value = nguyen_wainwright_jordan if self.bound == "nwj" else donsker_varadhan
-        return value(*self.scores(z, partition))[0]
+    def estimate(self, z: Tensor, which: Tensor) -> Tensor:
+        """(L, L) in nats, symmetric, its diagonal 0. Lower bounds may read a little below 0."""
+        table = bound_value(self.bound, *self.scores(z, which), self.clip).unflatten(0, (len(which), -1))
+        return (0.5 * (table + table.T)).fill_diagonal_(0)
 
-    def critic_loss(self, z: Tensor, partition: Tensor) -> Tensor:
-        """A scalar for the critic's optimiser to descend."""
+    def critic_loss(self, z: Tensor, which: Tensor) -> Tensor:
+        """A scalar to descend, summed over pairs of different latents."""
+        joint, product = self.scores(z, which)
         if self.bound in ("smile", "ratio"):
-            return logistic_loss(*self.scores(z, partition))[0]
-        return -self.estimate(z, partition)
+            losses = logistic_loss(joint, product)
+        else:
+            losses = -bound_value(self.bound, joint, product, self.clip)
+        return (losses * (1 - torch.eye(len(which), dtype=z.dtype, device=z.device)).flatten()).sum()
 
 
 class Partition(nn.Module):
     """Cross-attention, factor encoder, Gaussian fit and critics of D latents, and the losses that move each.
 
     Ablations: attention="fixed" (K equal blocks, nobody to assign), gaussian_fit=False (w_k = 1), bi_level=False (joint),
-    entropy_reg_weight=0, attention_reg_weight=0, group_tc_weight=0 (the assignment without MINE), num_factors, and
-    critic, the bound of leak and group TC. kept is always InfoNCE, for it is maximised and a bound without a low
+    entropy_reg_weight=0, attention_reg_weight=0, cross_weight=0 (the assignment without MINE), num_factors, and
+    critic, the bound of leak and of the pairwise critics. kept is always InfoNCE, for it is maximised and a bound without a low
     ceiling runs off. shifts: of leak and kept; kept cannot exceed log(1 + shifts) nats.
     """
 
@@ -131,7 +141,7 @@ class Partition(nn.Module):
         bi_level_outer_steps: int = 5,
         bi_level_inner_steps: int = 3,
         gaussian_fit_samples: int = 1000,
-        group_tc_weight: float = 2.0,
+        cross_weight: float = 10.0,
         capacity_weight: float = 5.0,
         attention: Literal["learned", "fixed"] = "learned",
         gaussian_fit: bool = True,
@@ -144,7 +154,8 @@ class Partition(nn.Module):
             raise ValueError(f"attention must be 'learned' or 'fixed', got {attention!r}.")
         self.attention_reg_weight, self.entropy_reg_weight = attention_reg_weight, entropy_reg_weight
         self.outer_steps, self.inner_steps, self.bi_level = bi_level_outer_steps, bi_level_inner_steps, bi_level
-        self.group_tc_weight, self.capacity_weight = group_tc_weight, capacity_weight
+        self.cross_weight, self.capacity_weight = cross_weight, capacity_weight
+        self.latent_dim = latent_dim
         sizes = {"num_factors": num_factors, "factor_dim": factor_dim}
         learned = attention == "learned"
         self.factor_encoder = FactorEncoder(latent_dim, **sizes)
@@ -154,14 +165,14 @@ class Partition(nn.Module):
         pair = {"hidden_dim": mine_hidden_dim, "groups": num_factors, "shifts": shifts}
         self.leak = MutualInformationEstimator(latent_dim, factor_dim, bound=critic, **pair)
         self.kept = MutualInformationEstimator(latent_dim, factor_dim, bound="infonce", **pair)
-        self.group_tc = GroupTotalCorrelation(latent_dim, bound=critic, hidden_dim=mine_hidden_dim)
+        self.pairwise = PairwiseInformation(latent_dim, bound=critic)
         self.register_buffer("factor_weights", torch.ones(num_factors))
 
     def parties(self) -> dict[Party, list[nn.Parameter]]:
         """Each parameter of this module, once, under who moves it. A fixed assignment has none."""
         return {
             "outer": [*self.factor_encoder.parameters(), *self.attention.value.parameters()],
-            "critics": [*self.leak.parameters(), *self.kept.parameters(), *self.group_tc.parameters()],
+            "critics": [*self.leak.parameters(), *self.kept.parameters(), *self.pairwise.parameters()],
             "assignment": self.attention.assigning_parameters(),
         }
 
@@ -172,6 +183,10 @@ class Partition(nn.Module):
             parties = tuple(party for party in move.parties if party != "assignment" or self.attention.learned)
             if parties:
                 yield Move(parties, move.data)
+
+    def some_latents(self) -> Tensor:
+        """Indices of PAIRED latents, or of all where there are fewer, drawn anew: D^2 pairs at once would cost too much."""
+        return torch.rand_like(self.factor_weights[:1].expand(self.latent_dim)).argsort()[:PAIRED]
 
     def observe(self, embeddings: Tensor, step: int) -> None:
         """Take in embeddings (K, B, F) of training step `step`: for the attention's keys and the Gaussian fit.
@@ -197,24 +212,26 @@ class Partition(nn.Module):
         """For the critics alone: neither z nor the embeddings nor the assignment has a gradient."""
         with torch.no_grad():
             z = z.detach()
-            partition = self.attention.sampled_partition()
-            outside, inside = split_by_factor(z, partition)
+            outside, inside = split_by_factor(z, self.attention.sampled_partition())
             noisy = with_noise(self.factor_encoder(z))
         pairs = self.leak.critic_loss(outside, noisy) + self.kept.critic_loss(inside, noisy)
-        return pairs + self.group_tc.critic_loss(z, partition)
+        return pairs + self.pairwise.critic_loss(z, self.some_latents())
 
     def inner_loss(self, z: Tensor, kl_per_latent: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """What the assignment minimises, and its parts; z (B, D) and kl_per_latent (D,), in nats, have no gradient."""
         z, kl_per_latent = z.detach(), kl_per_latent.detach()
-        assignment, partition = self.attention.assignment(), self.attention.sampled_partition()
+        assignment = self.attention.assignment()
         terms = {
-            "capacity": capacity_mismatch(capacity_target(self.factor_weights), partition, kl_per_latent),
+            "capacity": capacity_mismatch(capacity_target(self.factor_weights), assignment, kl_per_latent),
             "entropy": entropy(assignment),
             "squares": self.attention.logits().square().mean(),
         }
         loss = self.capacity_weight * terms["capacity"] + self.entropy_reg_weight * terms["entropy"]
         loss = loss + self.attention_reg_weight * terms["squares"]
-        if self.group_tc_weight:
-            terms["group_tc"] = self.group_tc.estimate(z, partition)
-            loss = loss + self.group_tc_weight * terms["group_tc"]
+        if self.cross_weight:
+            which = self.some_latents()
+            with torch.no_grad():
+                information = self.pairwise.estimate(z, which)
+            terms["cross"] = cross_information(information, assignment[which], self.latent_dim)
+            loss = loss + self.cross_weight * terms["cross"]
         return loss, terms

@@ -4,10 +4,19 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 from torchvision.models import alexnet
 
 from disbench.baselines.vae import VAE
-from disbench.benchmarks.quality import ALEXNET, fixed_rows, network_metrics, pixel_quality, reconstruction_quality
+from disbench.benchmarks import quality
+from disbench.benchmarks.quality import (
+    ALEXNET,
+    INCEPTION,
+    fixed_rows,
+    network_metrics,
+    pixel_quality,
+    reconstruction_quality,
+)
 from disbench.datasets import load
 
 CPU = torch.device("cpu")
@@ -95,3 +104,28 @@ def test_with_weights_on_this_machine_lpips_is_measured(hub: Path) -> None:
     found["lpips"].update(images, 1 - images)
     assert found["lpips"].compute() > 0
     assert "lpips" not in reasons
+
+
+class UntrainedInception(FeatureExtractorInceptionV3):
+    def load_state_dict(self, *args: object, **options: object) -> None:
+        """Keep the initial weights, whatever file was read."""
+
+
+def test_with_weights_on_this_machine_fid_is_measured(hub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quality, "FID_FEATURES", 64)  # of the first layers: a covariance of 2,048 takes half a minute
+    torch.save({}, hub / "none")
+    torch.manual_seed(0)
+    inception = UntrainedInception("untrained", ["64"], feature_extractor_weights_path=str(hub / "none"))
+    weights = {name: value if value.dim() < 4 else value * 5 for name, value in inception.state_dict().items()}
+    torch.save(weights, hub / INCEPTION)
+    fid = network_metrics(CPU)[0]["fid"]
+    images = torch.rand(4, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+
+    def distance(copies: torch.Tensor) -> float:
+        fid.reset()
+        fid.update(images, real=True)
+        fid.update(copies, real=False)
+        return fid.compute().item()
+
+    assert distance(images) == pytest.approx(0.0, abs=1e-3)
+    assert 0.01 < distance(0.9 * images + 0.1 * images.mean()) < distance(images.mean().expand_as(images))

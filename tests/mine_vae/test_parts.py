@@ -1,7 +1,10 @@
+import itertools
 import math
+from collections.abc import Sequence
 
 import pytest
 import torch
+from torch import Tensor
 
 from disbench.mine_vae.attention import CrossAttention, capacity_mismatch, entropy, one_hot_largest, split_by_factor
 from disbench.mine_vae.factor_encoder import NOISE, FactorEncoder
@@ -58,13 +61,29 @@ def test_entropy_is_zero_for_one_group_and_log_k_for_all() -> None:
     torch.testing.assert_close(entropy(torch.full((3, 4), 0.25)), torch.tensor(math.log(4)))
 
 
-def test_capacity_matches_when_nats_are_spread_as_asked_and_ignores_dead_latents() -> None:
+def chi_square(target: Tensor, groups: Sequence[int], nats: Tensor) -> float:
+    """Pearson's, of one hard partition, written out."""
+    use = [sum(n for n, group in zip(nats.tolist(), groups, strict=True) if group == k) for k in range(len(target))]
+    return sum((u / nats.sum().item() - p) ** 2 / p for u, p in zip(use, target.tolist(), strict=True))
+
+
+def test_capacity_of_a_hard_partition_is_pearsons_chi_square_in_nats_and_ignores_dead_latents() -> None:
     assignment = torch.eye(3)[[0, 1, 2, 2]]
     nats = torch.tensor([1.0, 2.0, 1.0, 0.0])
-    assert capacity_mismatch([0.25, 0.5, 0.25], assignment, nats).abs() < 1e-6
-    expected = 0.5 * math.log(0.5 / 0.25) + 0.25 * math.log(0.25 / 0.5)
-    mismatch = capacity_mismatch([0.5, 0.25, 0.25], assignment, nats)
-    torch.testing.assert_close(mismatch, torch.tensor(expected))
+    assert capacity_mismatch(torch.tensor([0.25, 0.5, 0.25]), assignment, nats) == 0
+    mismatch = capacity_mismatch(torch.tensor([0.5, 0.25, 0.25]), assignment, nats)
+    assert mismatch.item() == pytest.approx(0.0625 / 0.5 + 0.0625 / 0.25)
+    assert mismatch.item() == pytest.approx(chi_square(torch.tensor([0.5, 0.25, 0.25]), [0, 1, 2, 2], nats))
+
+
+def test_capacity_of_a_soft_assignment_is_the_mean_over_all_partitions_that_may_be_drawn() -> None:
+    torch.manual_seed(0)
+    assignment, target, nats = torch.randn(3, 3).softmax(1), torch.randn(3).softmax(0), torch.rand(3)
+    expected = sum(
+        math.prod(assignment[d, k].item() for d, k in enumerate(groups)) * chi_square(target, groups, nats)
+        for groups in itertools.product(range(3), repeat=3)
+    )
+    assert capacity_mismatch(target, assignment, nats).item() == pytest.approx(expected, rel=1e-5)
 
 
 def test_one_hot_takes_the_largest() -> None:
