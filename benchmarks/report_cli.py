@@ -31,7 +31,10 @@ def export_(
     form: Annotated[Format, typer.Option("--format", help="Parquet needs pip install 'disbench[parquet]'.")] = "csv",
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Default: the terminal.")] = None,
     statistic: Annotated[
-        Statistic, typer.Option(help="In LaTeX and Markdown: mean ± deviation, or interquartile mean [95 % interval].")
+        Statistic,
+        typer.Option(
+            help="In LaTeX and Markdown: mean ± deviation, interquartile mean [95 % interval], or place [95 % of ranks]."
+        ),
     ] = "mean",
     seed: Seed = 0,
 ) -> None:

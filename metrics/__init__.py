@@ -48,6 +48,8 @@ METRICS: dict[str, Metric] = {
         bounds=(0.0, 1.0),
         definition="Accuracy of a linear classifier that names the factor which 64 pairs of rows share, from the mean"
         " absolute difference of their codes.",
+        blind="Almost any defect: merged and missing factors score 1, and a rotation hardly costs; 1 does not mean"
+        " disentangled.",
         source="Higgins et al. 2017, ICLR (BetaVAE metric)",
         detail=z_diff_detail,
         sampled=True,
@@ -59,6 +61,7 @@ METRICS: dict[str, Metric] = {
         bounds=(0.0, 1.0),
         definition="Error rate of naming the factor which 64 rows share by a majority vote on the code that varies"
         " least among them: 1 - FactorVAE score.",
+        blind="A copied factor, and noise that 64 rows average away; nearly dead codes are dropped first.",
         source="Kim and Mnih 2018, arXiv:1802.05983v3, section 4",
         detail=z_min_var_detail,
         sampled=True,
@@ -70,6 +73,7 @@ METRICS: dict[str, Metric] = {
         bounds=(0.0, 1.0),
         definition="Accuracy of naming the factor which 64 rows share by a majority vote on the code that varies"
         " least among them.",
+        blind="A copied factor, and noise that 64 rows average away; nearly dead codes are dropped first.",
         source="Kim and Mnih 2018, arXiv:1802.05983v3, section 4",
         detail=factor_vae_detail,
         sampled=True,
@@ -81,6 +85,7 @@ METRICS: dict[str, Metric] = {
         bounds=(0.0, 1.0),
         definition="How little each code moves, relative to its largest deviation, while the factor it follows best is"
         " held.",
+        blind="A missing and a copied factor; unused codes that vary cost much, and one far outlier can hide noise.",
         source="Suter et al. 2019, arXiv:1811.00007",
         detail=irs_detail,
     ),
@@ -91,6 +96,8 @@ METRICS: dict[str, Metric] = {
         bounds=(0.0, 1.0),
         definition="Mean over factors of the gap in mutual information between the best and the second-best code,"
         " divided by the factor's entropy; codes in 20 equal-width bins.",
+        blind="A code that knows two factors; it charges a copied factor in full, and no factor of more than 20"
+        " values can reach 1.",
         source="Chen et al. 2018, arXiv:1802.04942v5, section 4",
         detail=mig_detail,
     ),
@@ -101,6 +108,7 @@ METRICS: dict[str, Metric] = {
         bounds=(0.0, 1.0),
         definition="One minus the normalised joint entropy of a factor and its best code less their information gap;"
         " codes in 20 equal-width bins.",
+        blind="Which defect it was, and it is flattered where there is nothing: constant codes score well above 0.",
         source="Do and Tran 2020, arXiv:1908.09961v3; normalised as in Zaidi et al. 2020, arXiv:2012.09276",
         detail=jemmig_detail,
     ),
@@ -111,6 +119,7 @@ METRICS: dict[str, Metric] = {
         bounds=(0.0, 1.0),
         definition="How far each code matters to one factor only, by its importance to boosted trees that predict the"
         " factors.",
+        blind="A copied factor; importances are what the predictor happened to use, not what codes know.",
         source="Eastwood and Williams 2018, ICLR; protocol of Locatello et al. 2019, arXiv:1811.12359",
         detail=dci_disentanglement_detail,
         sampled=True,
@@ -121,6 +130,7 @@ METRICS: dict[str, Metric] = {
         higher_is_better=True,
         bounds=(0.0, 1.0),
         definition="How far each factor is predicted from one code only, by the codes' importance to boosted trees.",
+        blind="A code that knows two factors; importances are what the predictor happened to use, not what codes know.",
         source="Eastwood and Williams 2018, ICLR; protocol of Locatello et al. 2019, arXiv:1811.12359",
         detail=dci_completeness_detail,
         sampled=True,
@@ -131,6 +141,7 @@ METRICS: dict[str, Metric] = {
         higher_is_better=True,
         bounds=(0.0, 1.0),
         definition="Accuracy, on fresh rows, of boosted trees that predict each factor from all codes.",
+        blind="Rotation, copies and mergers: only whether the factors can be predicted at all.",
         source="Eastwood and Williams 2018, ICLR; protocol of Locatello et al. 2019, arXiv:1811.12359",
         detail=dci_informativeness_detail,
         sampled=True,
@@ -141,6 +152,7 @@ METRICS: dict[str, Metric] = {
         higher_is_better=True,
         bounds=(0.0, 1.0),
         definition="Mean over factors of the gap in R2 between the best and the second-best line from one code.",
+        blind="Factors whose values are names, not numbers: a code in another order of values does not count.",
         source="Kumar et al. 2018, arXiv:1711.00848, section 3",
         detail=sap_detail,
     ),
@@ -151,6 +163,7 @@ METRICS: dict[str, Metric] = {
         bounds=(0.0, 1.0),
         definition="Mean over factors of the gap in accuracy between the best and the second-best linear classifier of"
         " one code; perfect codes score about .5.",
+        blind="Codes of small scale, which its penalised classifier does not read.",
         source="Kumar et al. 2018, arXiv:1711.00848; protocol of Locatello et al. 2019, arXiv:1811.12359",
         detail=sap_svc_detail,
         sampled=True,
@@ -162,6 +175,7 @@ METRICS: dict[str, Metric] = {
         bounds=(0.0, 1.0),
         definition="Mean over factors of the gap in accuracy between the best and the second-best decision tree of one"
         " code; perfect codes score 1 less the chance of a guess.",
+        blind="The order and scale of a code's values; it charges a copied factor in full.",
         source="Kumar et al. 2018, arXiv:1711.00848; classifier of Zaidi et al. 2020, arXiv:2012.09276",
         detail=sap_tree_detail,
         sampled=True,
@@ -173,6 +187,7 @@ METRICS: dict[str, Metric] = {
         bounds=(0.0, 1.0),
         definition="Mean area under the ROC curve of a linear classifier of each factor value from all codes; .5 is"
         " chance.",
+        blind="Which code tells: rotated codes and copies score 1; a missing factor costs only down to .5.",
         source="Ridgeway and Mozer 2018, arXiv:1802.05312; protocol of Locatello et al. 2019, arXiv:1811.12359",
         detail=explicitness_detail,
         sampled=True,
@@ -184,6 +199,7 @@ METRICS: dict[str, Metric] = {
         bounds=(0.0, 1.0),
         definition="Accuracy of naming the only factor that varies among 200 rows by a majority vote on the code that"
         " varies most among them.",
+        blind="A copied factor; unused codes that vary take votes and cost much.",
         source="Kim et al. 2019, arXiv:1902.01568; as in Zaidi et al. 2020, arXiv:2012.09276",
         detail=z_max_var_detail,
         sampled=True,
@@ -195,6 +211,7 @@ METRICS: dict[str, Metric] = {
         bounds=(0.0, float("inf")),
         definition="Sum over captured binary attributes of the gap in ROC area between the best and the second-best"
         " code.",
+        blind="A code that holds two attributes; attributes that tell much of each other are set aside.",
         source="Yeats et al. 2022, arXiv:2209.10677",
         detail=tad_detail,
     ),
@@ -204,6 +221,8 @@ METRICS: dict[str, Metric] = {
         higher_is_better=True,
         bounds=(0.0, 1.0),
         definition="Mean absolute correlation of the factors with the codes that are assigned to them one to one.",
+        blind="What a code knows beside its factor, copies and spare codes; a mixture of all factors can score two"
+        " thirds.",
         source="Hyvarinen and Morioka 2016, arXiv:1605.06336; Khemakhem et al. 2020, arXiv:1907.04809",
         detail=mcc_detail,
     ),
@@ -214,6 +233,7 @@ METRICS: dict[str, Metric] = {
         bounds=(0.0, 1.0),
         definition="How far each code is about a single factor: one minus the squared information about the others,"
         " relative to that about its best; codes in 20 equal-width bins.",
+        blind="How much a code knows, and a copied or missing factor; unused codes pull it to the floor.",
         source="Ridgeway and Mozer 2018, arXiv:1802.05312, section 3",
         detail=modularity_detail,
     ),
@@ -224,6 +244,7 @@ METRICS: dict[str, Metric] = {
         bounds=(0.0, 1.0),
         definition="The share of the factors' entropy that the best code of each knows beyond what it knows about any"
         " other factor; codes in 20 equal-width bins.",
+        blind="A copied factor and useless codes; factors weigh by their entropy, so small ones hardly count.",
         source="Sepliarskaia et al. 2019, arXiv:1910.05587",
         detail=dcimig_detail,
     ),
@@ -234,6 +255,7 @@ METRICS: dict[str, Metric] = {
         bounds=(0.0, 1.0),
         definition="Mean over codes of the gap between the best and the second-best factor in information divided by"
         " the factor's entropy; codes in 20 equal-width bins.",
+        blind="A copied or missing factor; unused codes lower it unless they are exactly constant.",
         source="Li et al. 2020, arXiv:2002.10549",
         detail=mig_sup_detail,
     ),
@@ -244,6 +266,7 @@ METRICS: dict[str, Metric] = {
         bounds=(0.0, 1.0),
         definition="MIG over the codes' posterior distribution, in 100 bins over four standard deviations on either"
         " side of the mean.",
+        blind="A code that knows two factors; it charges a copied factor in full.",
         source="Do and Tran 2020, arXiv:1908.09961v3",
         detail=rmig_detail,
     ),
@@ -254,6 +277,7 @@ METRICS: dict[str, Metric] = {
         bounds=(0.0, 1.0),
         definition="The largest share that one factor has in what a code knows, averaged over active codes and scaled"
         " so that equal shares score 0.",
+        blind="A missing or copied factor; a few codes of noise can score 1.",
         source="Hsu et al. 2023, arXiv:2305.18378",
         detail=infom_detail,
         not_resampled="nearest neighbours take a repeated row for knowledge.",
@@ -265,6 +289,7 @@ METRICS: dict[str, Metric] = {
         bounds=(0.0, 1.0),
         definition="The share of a factor's entropy that a logistic regression on all codes removes, averaged over"
         " factors.",
+        blind="Rotation and copies: only whether the factors can be read off all codes together.",
         source="Hsu et al. 2023, arXiv:2305.18378",
         detail=infoe_detail,
         not_resampled="a regression for each resample takes minutes.",
@@ -276,6 +301,7 @@ METRICS: dict[str, Metric] = {
         bounds=(0.0, 1.0),
         definition="The largest share that one active code has in what is known of a factor, averaged over factors and"
         " scaled so that equal shares score 0.",
+        blind="A code that knows two factors.",
         source="Hsu et al. 2023, arXiv:2305.18378",
         detail=infoc_detail,
         not_resampled="nearest neighbours take a repeated row for knowledge.",
@@ -287,6 +313,7 @@ METRICS: dict[str, Metric] = {
         bounds=(0.0, float("inf")),
         definition="Total correlation, in nats, of a normal distribution with the codes' covariance; factors are not"
         " used.",
+        blind="The factors: noise scores as well as a perfect representation; and dependence that is not linear.",
         source="Locatello et al. 2019, arXiv:1811.12359",
         detail=gaussian_total_correlation_detail,
     ),
@@ -297,6 +324,7 @@ METRICS: dict[str, Metric] = {
         bounds=(0.0, 2.0),
         definition="Squared Wasserstein distance between normals with the codes' covariance and with its diagonal,"
         " divided by the codes' total variance; factors are not used.",
+        blind="The factors, dependence that is not linear, and copies of small variance.",
         source="Locatello et al. 2019, arXiv:1811.12359",
         detail=wasserstein_correlation_detail,
     ),
@@ -306,6 +334,7 @@ METRICS: dict[str, Metric] = {
         higher_is_better=False,
         bounds=(0.0, float("inf")),
         definition="Mean mutual information of two codes, in nats; codes in 20 equal-width bins; factors are not used.",
+        blind="The factors: whether codes mean anything; only whether they depend on each other.",
         source="Locatello et al. 2019, arXiv:1811.12359",
         detail=mutual_info_score_detail,
     ),

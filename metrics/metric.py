@@ -16,7 +16,7 @@ class Metric:
     `fn(codes (N, D), factors (N, K), *, seed=0, **options) -> float`: every metric takes `seed`, so that one call
     fits all; the deterministic ones give the same number for each. `detail` takes the same arguments and returns a
     JSON-able dict: the same number under "score", beside it what the number hides. `bounds` hold under the default
-    options. `definition` is one plain sentence, `source` the publication.
+    options. `definition` is one plain sentence, `blind` another on what the number cannot see, `source` the publication.
 
     `sampled` metrics draw by their seed, so their scores have a spread over seeds; for the others rows are resampled. That
     calls the metric hundreds of times and repeats rows: where it takes seconds, or takes a repeated row for knowledge,
@@ -32,3 +32,4 @@ class Metric:
     detail: Callable[..., dict[str, Any]]
     sampled: bool = False
     not_resampled: str = ""
+    blind: str = ""

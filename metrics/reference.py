@@ -14,5 +14,10 @@ def shuffled(codes: ArrayLike, seed: int) -> NDArray[np.float64]:
 
 
 def as_codes(factors: ArrayLike) -> NDArray[np.float64]:
-    """`factors (N, K)` as codes `(N, K)`: one code a factor, nothing else in it."""
-    return np.asarray(factors, dtype=np.float64)
+    """`factors (N, K)` as codes `(N, K)`: one code a factor, nothing else in it, of unit variance unless it is constant.
+
+    Else a factor of two values beside one of forty would pass for a dead code where quiet codes are pruned.
+    """
+    codes = np.asarray(factors, dtype=np.float64)
+    deviations = codes.std(axis=0) if len(codes) else np.ones(codes.shape[1:])
+    return codes / np.where(deviations > 0, deviations, 1.0)

@@ -9,21 +9,27 @@ Rules, which the page prints too:
   set is usual, and among values that every row sets, one that more than half of them share.
 - Spread is the sample standard deviation over seeds (n - 1 below the line); one seed has none.
 - Only trials that finished are averaged. A row says how many of its seeds did.
-- *Best* is the best mean among trained rows, if it has two seeds or more and a rival. A rival of two seeds or more whose
-  mean differs by no more than the combined standard deviation sqrt(s_a^2 + s_b^2) is *within noise* of it.
+- Two rows are *tied* where Welch's 95 % interval of the difference of their means holds zero (`statistics.verdict`), which
+  needs three seeds of each. There is no other rule of who is ahead, here or in `compare`.
+- *Best* is the best mean among trained rows, if it has three seeds or more and a rival. A rival that is tied with it is
+  *within noise* of it.
 """
 
 import json
 import math
-import statistics
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from statistics import fmean, stdev
 from typing import Any, Literal
 
+import numpy as np
+
 from disbench.reports.columns import QUALITIES, Column, columns
+from disbench.reports.fairness import unequal
 from disbench.reports.records import Record, Trial
+from disbench.reports.statistics import MIN_SEEDS, Array, difference, verdict
 
 Found = tuple[Path, Record]
 Mark = Literal["", "best", "noise"]
@@ -44,12 +50,17 @@ class Cell:
 
     @property
     def mean(self) -> float | None:
-        return statistics.fmean(self.values.values()) if self.values else None
+        return fmean(self.values.values()) if self.values else None
 
     @property
     def sd(self) -> float | None:
         """Sample standard deviation; None below two seeds, where it is not defined."""
-        return statistics.stdev(self.values.values()) if self.n > 1 else None
+        return stdev(self.values.values()) if self.n > 1 else None
+
+    @property
+    def scores(self) -> Array:
+        """(n,): the values in order of seed."""
+        return np.array([value for _, value in sorted(self.values.items())], dtype=np.float64)
 
 
 @dataclass(frozen=True)
@@ -122,17 +133,15 @@ def marks(cells: Sequence[Cell], higher_is_better: bool | None) -> list[Mark]:
     if higher_is_better is None or len(scored) < 2:
         return [""] * len(cells)
     best = (max if higher_is_better else min)(mean for _, mean in scored)
-    leaders = [cell for cell, mean in scored if math.isclose(mean, best, abs_tol=1e-9) and cell.n > 1]
+    leaders = [cell for cell, mean in scored if math.isclose(mean, best, abs_tol=1e-9) and cell.n >= MIN_SEEDS]
     if not leaders:
         return [""] * len(cells)
-    return ["best" if cell in leaders else "noise" if not differs(cell, leaders[0]) else "" for cell in cells]
+    return ["best" if cell in leaders else "noise" if tied(cell, leaders[0]) else "" for cell in cells]
 
 
-def differs(one: Cell, other: Cell) -> bool:
-    """Whether two means are further apart than their combined standard deviation; True where a spread is missing."""
-    if one.mean is None or other.mean is None or one.sd is None or other.sd is None:
-        return True
-    return abs(one.mean - other.mean) > math.hypot(one.sd, other.sd)
+def tied(one: Cell, other: Cell) -> bool:
+    """Whether Welch's 95 % interval of the difference of two means holds zero; False where there are too few seeds to say."""
+    return bool(one.n and other.n) and verdict(difference(one.scores, other.scores), True) == "tie"
 
 
 def _dataset(trial: Trial) -> tuple[str, str, str]:
@@ -287,31 +296,28 @@ def _below_untrained(row: Row, untrained: Sequence[Row]) -> bool:
     if cell.mean is None or not references:
         return False
     reference = max(references, key=lambda other: other.mean or 0.0)
-    return cell.mean <= (reference.mean or 0.0) or not differs(cell, reference)
+    return cell.mean <= (reference.mean or 0.0) or tied(cell, reference)
 
 
 def _notices(rows: Sequence[Row], finished: Sequence[Record], heads: Sequence[Column], copies: int) -> Iterable[str]:
-    budgets = sorted({row.trial.steps for row in rows})
-    if len(budgets) > 1:
-        steps = ", ".join(f"{budget:,}" for budget in budgets)
-        yield f"Unequal budgets: the rows of this table were trained for different numbers of steps ({steps})."
-    scored = sorted({record.trial.rows for record in finished})
-    if len(scored) > 1:
-        yield f"Unequal samples: scores come from different numbers of rows ({', '.join(f'{n:,}' for n in scored)})."
+    yield from unequal([(row.label, row.trial, [record for _, record in row.trials]) for row in rows])
     if len({next(iter(record.views), "") for record in finished}) > 1:
         yield "The trials of this table score different views of their representation."
     if any("group" in record.views for record in finished):
         yield (
-            "Some methods partition their latents and are scored in two views: 'mean', every latent as it is, and 'group', one "
-            "number for each factor's group, its first principal component. Most methods have the mean view alone. A group view "
-            "must not be set beside another method's mean view without saying so; it is never marked as best."
+            "Two views: some methods are scored also by one number for each factor's group of latents, its first principal "
+            "component. This group view must not be set beside another method's mean view without saying so; it is never marked."
         )
     for head in heads:
         asked = [record.metric_options[head.key] for record in finished if head.key in record.metric_options]
         variants = sorted({json.dumps(options, sort_keys=True) for options in asked})
         if len(variants) > 1:
             yield f"{head.label} was scored under different options ({' and '.join(variants)}): not comparable."
-    if any(len(row.trials) == 1 for row in rows):
-        yield "A row with one seed has no spread, so it is neither called best nor within noise of the best."
+    few = [row.label for row in rows if 0 < len(row.trials) < MIN_SEEDS]
+    if few:
+        yield (
+            f"A row of fewer than {MIN_SEEDS} seeds has no interval, so it is neither called best nor tied with the best: "
+            f"{'every row' if len(few) == len(rows) else ', '.join(few)}."
+        )
     if copies:
         yield f"{copies} further {'copy' if copies == 1 else 'copies'} of a trial left out: each seed counts once."

@@ -1,10 +1,12 @@
-"""What a metric's column header says: name, direction, range, definition and source."""
+"""What a metric's column header says: name, direction, range, definition, protocol, what it cannot see, and source."""
 
+import inspect
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from disbench.metrics import METRICS
+from disbench.metrics import METRICS, PROTOCOLS
 
 
 @dataclass(frozen=True)
@@ -18,6 +20,7 @@ class Column:
     high: float
     definition: str
     source: str
+    blind: str = ""
 
     @property
     def arrow(self) -> str:
@@ -71,4 +74,23 @@ def column(key: str) -> Column:
         definition = "This installation has no metric of this name, so its direction and range are unknown."
         return Column(key, key, None, -math.inf, math.inf, definition, "unknown")
     low, high = metric.bounds
-    return Column(key, metric.label, metric.higher_is_better, low, high, metric.definition, metric.source)
+    return Column(key, metric.label, metric.higher_is_better, low, high, metric.definition, metric.source, metric.blind)
+
+
+def protocol(key: str, options: Mapping[str, Any]) -> str:
+    """`bins=20, as in locatello2019`: all keywords of a metric under the options that a record names, and whose they are.
+
+    A publication is named where each setting that `PROTOCOLS` gives it is the one in use.
+    """
+    metric = METRICS.get(key)
+    given = inspect.signature(metric.fn).parameters.values() if metric else ()
+    usual = {p.name: p.default for p in given if p.kind is p.KEYWORD_ONLY and p.name != "seed"}
+    used = {**usual, **options}
+    words = ", ".join(f"{name}={value}" for name, value in used.items() if value is not None)
+    missing = object()
+    alike = [
+        publication
+        for publication, settings in PROTOCOLS.items()
+        if metric and key in settings and all(used.get(n, missing) == v for n, v in settings[key].items())
+    ]
+    return f"{words or 'no settings'}{', as in ' if alike else ''}{' and '.join(alike)}"

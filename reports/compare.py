@@ -2,7 +2,7 @@
 
 One long frame (`score_frame`) holds every score, a row a seed; everything else is made from it by `statistics`. Two rules hold
 everywhere: datasets of different provenance are never averaged or ranked together, and where the settings that are compared
-were trained for different numbers of steps, `budgets_differ` is True and the note says so.
+were trained for different numbers of steps on a dataset, `budgets_differ` is True and the note says so.
 
 Only trained rows are ranked and compared over datasets. A metric that this installation does not know has no direction, so its
 rows have numbers but no rank.
@@ -11,14 +11,15 @@ rows have numbers but no rank.
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from disbench.reports import statistics
-from disbench.reports.aggregate import Table
+from disbench.reports.aggregate import Cell, Table
 from disbench.reports.columns import column, columns
 from disbench.reports.statistics import Array, CriticalDifference
 
@@ -47,6 +48,7 @@ COMPARISON = [
     *("improvement", "improvement_low", "improvement_high", "verdict", "budgets_differ", "note"),
 ]
 BUDGETS = "trained for different numbers of steps"
+SETTINGS = "settings differ between data sets"
 UNKNOWN_DIRECTION = "direction unknown"
 
 
@@ -55,7 +57,8 @@ class Diagram:
     """One metric's critical-difference diagram over datasets of one provenance.
 
     `methods` (M,) are in the order of `found`, which is None where `note` says why there is no test. `missing` maps a method
-    that was left out to the datasets on which it has no score.
+    that was left out to the datasets on which it has no score, `varied` one whose settings are not the same on all datasets to
+    the names of those that differ.
     """
 
     provenance: str
@@ -67,6 +70,27 @@ class Diagram:
     missing: dict[str, tuple[str, ...]]
     budgets_differ: bool
     note: str
+    varied: dict[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """How probably a seed of one method beats a seed of another: `chance` (M, M), the row's method over the column's.
+
+    `differ` (M, M) says where Welch's interval of the two means leaves zero out; all False over several datasets, where it does
+    not apply. `left_out` names the methods that are not among `methods`: incomplete ones, and those past the first `most`.
+    `varied` is that of `Diagram`.
+    """
+
+    provenance: str
+    metric: str
+    methods: tuple[str, ...]
+    datasets: tuple[str, ...]
+    chance: Array
+    differ: NDArray[np.bool_]
+    left_out: tuple[str, ...]
+    budgets_differ: bool
+    varied: dict[str, tuple[str, ...]]
 
 
 def score_frame(tables: Iterable[Table]) -> pd.DataFrame:
@@ -88,7 +112,8 @@ def score_frame(tables: Iterable[Table]) -> pd.DataFrame:
                 lines |= {seed: (np.nan, False, reason) for seed, reason in cell.reasons.items()}
                 lines |= {r.trial.seed: (np.nan, True, f"seed {r.trial.seed} failed") for _, r in row.failed}
                 found += [(*setting, seed, head.key, *line, cell.mark) for seed, line in sorted(lines.items())]
-    return pd.DataFrame(found, columns=SCORES)
+    # Without a row the columns would be of no type, and an empty one of no type selects nothing right.
+    return pd.DataFrame(found, columns=SCORES).astype({"trained": bool, "failed": bool})
 
 
 def leaderboard(scores: pd.DataFrame, *, seed: int = 0, resamples: int = statistics.RESAMPLES) -> pd.DataFrame:
@@ -138,7 +163,8 @@ def leaderboard(scores: pd.DataFrame, *, seed: int = 0, resamples: int = statist
 def overview(scores: pd.DataFrame, *, seed: int = 0, resamples: int = statistics.RESAMPLES) -> pd.DataFrame:
     """`statistics.over_datasets` for each provenance, view and metric: one line a trained setting, flagged where incomplete.
 
-    Metrics without finite bounds have a mean rank but no interquartile mean.
+    Metrics without finite bounds have a mean rank but no interquartile mean. `name` is the method's registered name, `steps` how
+    long it was trained on each dataset, once each, `varied` which of its settings differ between them.
     """
     found = []
     for (provenance, view, metric), group in _provenances(scores):
@@ -157,8 +183,18 @@ def overview(scores: pd.DataFrame, *, seed: int = 0, resamples: int = statistics
         lines.insert(0, "metric", metric)
         lines.insert(0, "view", view)
         lines.insert(0, "provenance", provenance)
-        lines["budgets_differ"] = group["steps"].nunique() > 1
-        if group["steps"].nunique() > 1:
+        budgets_differ = _budgets_differ(group)
+        lines["budgets_differ"] = budgets_differ
+        rows = {str(label): own for label, own in group.groupby("method", sort=False)}
+        lines["name"] = [json.loads(rows[label]["setting"].iloc[0])["method"] for label in lines["method"]]
+        lines["steps"] = [tuple(sorted({int(n) for n in rows[label]["steps"]})) for label in lines["method"]]
+        varied = _varied(group)
+        lines["varied"] = [varied.get(label, ()) for label in lines["method"]]
+        lines["note"] = [
+            "; ".join(filter(None, (note, f"{SETTINGS} ({', '.join(varied[m])})" if m in varied else "")))
+            for m, note in zip(lines["method"], lines["note"], strict=True)
+        ]
+        if budgets_differ:
             lines["note"] = [f"{note}; {BUDGETS}" if note else BUDGETS for note in lines["note"]]
         found.append(lines)
     return pd.concat(found, ignore_index=True) if found else pd.DataFrame()
@@ -175,19 +211,89 @@ def diagrams(scores: pd.DataFrame, *, alpha: float = 0.05) -> tuple[Diagram, ...
         datasets = list(dict.fromkeys(name for values in own.values() for name in values if len(values[name])))
         missing = {m: tuple(d for d in datasets if not len(values.get(d, ()))) for m, values in own.items()}
         complete = [method for method, absent in missing.items() if not absent]
-        blocks = np.array([[own[m][d].mean() for m in complete] for d in datasets]).reshape(-1, len(complete))
+        blocks = np.array([[own[m][d].mean() for m in complete] for d in datasets])
+        blocks = blocks.reshape(len(datasets), len(complete))  # also where either is none
         test, note = None, ""
         try:
             test = statistics.friedman_nemenyi(blocks, higher, alpha=alpha)
         except ValueError as error:
             note = str(error)
         absent = {method: names for method, names in missing.items() if names}
-        differ = group["steps"].nunique() > 1
+        differ = _budgets_differ(group)
         notes = "; ".join(filter(None, (note, BUDGETS if differ else "")))
         found.append(
-            Diagram(provenance, view, metric, tuple(complete), tuple(datasets), test, absent, bool(differ), notes)
+            Diagram(
+                provenance,
+                view,
+                metric,
+                tuple(complete),
+                tuple(datasets),
+                test,
+                absent,
+                differ,
+                notes,
+                _varied(group),
+            )
         )
     return tuple(found)
+
+
+def pairs_within(table: Table, *, most: int = 12) -> tuple[Pairs, ...]:
+    """Every two trained rows of one dataset in their first view, for each metric: the `most` best by mean, best first."""
+    found = []
+    for head in table.columns:
+        scores = {row.label: {table.dataset: _values(row.cells[head.key])} for row in table.rows}
+        budgets_differ = len({row.trial.steps for row in table.rows}) > 1
+        if head.higher_is_better is not None:
+            own = _pairs(table.provenance or "unknown", head.key, scores, head.higher_is_better, budgets_differ, most)
+            found += [own] if len(own.methods) > 1 else []
+    return tuple(found)
+
+
+def pairs_over(scores: pd.DataFrame, *, most: int = 12) -> tuple[Pairs, ...]:
+    """Every two trained settings over all datasets of a provenance, in their first view: the mean over datasets.
+
+    Only settings with a score on every dataset, since a mean over easier data would win; the `most` best by mean rank.
+    """
+    found = []
+    first = scores.groupby(DATA, sort=False)["view"].transform("first")
+    for (provenance, _, metric), group in _provenances(scores[scores["view"] == first]):
+        higher = column(metric).higher_is_better
+        if higher is not None:
+            own = _pairs(provenance, metric, _by_dataset(group), higher, _budgets_differ(group), most)
+            own = replace(own, varied=_varied(group))
+            found += [own] if len(own.methods) > 1 and len(own.datasets) > 1 else []
+    return tuple(found)
+
+
+def _pairs(
+    provenance: str,
+    metric: str,
+    scores: Mapping[str, Mapping[str, Array]],
+    higher_is_better: bool,
+    budgets_differ: bool,
+    most: int,
+) -> Pairs:
+    datasets = list(dict.fromkeys(name for own in scores.values() for name, values in own.items() if len(values)))
+    complete = [method for method, own in scores.items() if all(len(own.get(name, ())) for name in datasets)]
+    complete = complete if datasets else []
+    means = np.array([[scores[m][d].mean() for m in complete] for d in datasets])
+    ranks = statistics.ranks(means, higher_is_better).mean(axis=0) if complete else np.zeros(0)
+    methods = [complete[i] for i in np.argsort(ranks, kind="stable")[:most]]
+    own = [[scores[m][d] for d in datasets] for m in methods]
+    differ = np.zeros((len(methods), len(methods)), dtype=np.bool_)
+    if len(datasets) == 1:
+        for i, ours in enumerate(own):
+            for j, theirs in enumerate(own[:i]):
+                says = statistics.verdict(statistics.difference(ours[0], theirs[0]), higher_is_better)
+                differ[i, j] = differ[j, i] = says in ("better", "worse")
+    left_out = tuple(method for method in scores if method not in methods)
+    chance = statistics.improvement_matrix(own, higher_is_better)
+    return Pairs(provenance, metric, tuple(methods), tuple(datasets), chance, differ, left_out, budgets_differ, {})
+
+
+def _values(cell: Cell) -> Array:
+    return np.array([value for _, value in sorted(cell.values.items())], dtype=np.float64)
 
 
 def agreements(scores: pd.DataFrame) -> pd.DataFrame:
@@ -294,11 +400,24 @@ def _provenances(scores: pd.DataFrame) -> Iterable[tuple[tuple[str, str, str], p
 
 
 def _labels(scores: pd.DataFrame) -> dict[str, str]:
-    """A label for each setting that no other has: the longest of its labels, in full where two settings share it."""
+    """A label for each setting: the longest of its labels, in full where two settings of one dataset share it.
+
+    Settings that share a label and never meet on a dataset are one method, set for each dataset: whoever shows it must say so
+    (`_varied`).
+    """
     longest: dict[str, str] = {}
-    for setting, label in zip(scores["setting"], scores["method"], strict=True):
+    places: dict[str, set[tuple[str, ...]]] = {}
+    for setting, label, *data in (
+        scores[["setting", "method", *DATA]].drop_duplicates().itertuples(index=False, name=None)
+    ):
         longest[setting] = max(longest.get(setting, ""), label, key=len)
-    shared = {label for label in longest.values() if list(longest.values()).count(label) > 1}
+        places.setdefault(setting, set()).add(tuple(data))
+    shared = set()
+    taken: dict[str, set[tuple[str, ...]]] = {}
+    for setting, label in longest.items():
+        if taken.setdefault(label, set()) & places[setting]:
+            shared.add(label)
+        taken[label] |= places[setting]
 
     def in_full(setting: str) -> str:
         own = json.loads(setting)
@@ -307,6 +426,23 @@ def _labels(scores: pd.DataFrame) -> dict[str, str]:
         return f"{method} ({', '.join(f'{name}={value}' for name, value in sorted(values.items()))})"
 
     return {setting: in_full(setting) if label in shared else label for setting, label in longest.items()}
+
+
+def _budgets_differ(scores: pd.DataFrame) -> bool:
+    """Whether methods were trained for different numbers of steps on one dataset; datasets may differ from each other."""
+    return bool((scores.groupby(DATA, sort=False)["steps"].nunique() > 1).any())
+
+
+def _varied(scores: pd.DataFrame) -> dict[str, tuple[str, ...]]:
+    """Methods whose settings are not the same on all datasets, with the names of the settings that differ."""
+    found = {}
+    for method, rows in scores.groupby("method", sort=False):
+        settings = [json.loads(setting) for setting in rows["setting"].unique()]
+        if len(settings) > 1:
+            own = [{**setting.pop("hparams"), **setting} for setting in settings]
+            names = sorted({name for values in own for name in values})
+            found[str(method)] = tuple(n for n in names if len({json.dumps(v.get(n)) for v in own}) > 1)
+    return found
 
 
 def _by_dataset(scores: pd.DataFrame) -> Mapping[str, Mapping[str, Array]]:

@@ -2,7 +2,8 @@
 
 CSV, JSON and Parquet hold the columns of `compare.LEADERBOARD`, a line for each dataset, view, method and metric. LaTeX and
 Markdown hold a table for each dataset and view, so official and procedural data never meet in one: the best mean is bold, means
-within noise of it are underlined, by the page's own rule, and notices stand below the table.
+within noise of it are underlined, by the page's own rule, and notices stand below the table. The page exports what it shows
+of a table from the same pieces (`pieces`): its script joins them and decides nothing.
 """
 
 import html
@@ -10,7 +11,7 @@ import io
 import json
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import pandas as pd
@@ -21,15 +22,20 @@ from disbench.reports.compare import DATA, leaderboard, score_frame
 from disbench.reports.notices import short_runs
 
 Format = Literal["csv", "json", "latex", "markdown", "parquet"]
-Statistic = Literal["mean", "iqm"]
+Statistic = Literal["mean", "iqm", "rank"]
 FORMATS: tuple[Format, ...] = ("csv", "json", "latex", "markdown", "parquet")
 
-_METRICS = {"mean": 4, "iqm": 3}  # columns that fit beside each other on a page
-_LEGENDS = {
-    "mean": "Mean ± sample standard deviation over seeds. Bold: best mean; underlined: within noise of it, that is, no further "
-    "than the combined standard deviation of both. An exponent counts the scores behind a cell where some are missing.",
-    "iqm": "Interquartile mean over seeds with 95 % bootstrap interval, which needs three seeds. Bold: best mean; underlined: "
-    "within noise of it. An exponent counts the scores behind a cell where some are missing.",
+STATISTICS: tuple[Statistic, ...] = ("mean", "iqm", "rank")
+METRICS_BESIDE = {"mean": 4, "iqm": 3, "rank": 4}  # columns that fit beside each other on a page
+_MARKS = (
+    "Bold: best mean; underlined: within noise of it, that is, Welch's 95 % interval of the difference of both means holds "
+    "zero, which needs three seeds of each. An exponent counts the scores behind a cell where some are missing."
+)
+_LEGENDS: dict[Statistic, str] = {
+    "mean": f"Mean ± sample standard deviation over seeds. {_MARKS}",
+    "iqm": f"Interquartile mean over seeds with 95 % bootstrap interval, which needs three seeds. {_MARKS}",
+    "rank": "Place: one more than the number of methods that are better by Welch's 95 % interval; = is tied with another. In "
+    f"brackets the rank by mean in 95 % of bootstraps over seeds. (In parentheses): by mean alone, too few seeds. {_MARKS}",
 }
 _LATEX = {
     "\\": r"\textbackslash{}",
@@ -50,9 +56,25 @@ _LATEX = {
 }
 
 
-class Page(NamedTuple):
-    """One dataset's table in one view. `lines` {(method, metric): its line of the leaderboard}."""
+_OVERVIEW = (
+    "Mean rank over data sets, by each method's mean there, 1 the best; in brackets 95 % of bootstraps over seeds.",
+    "Interquartile mean over all seeds of all data sets with 95 % bootstrap interval.",
+    "Mean rank over data sets, by each method's mean there, 1 the best; in brackets 95 % of bootstraps over seeds.",
+)
+LATEX_HEAD = "% Needs \\usepackage{booktabs} in the preamble.\n"
+LATEX_BEFORE = "\\begin{table}\n\\centering\\footnotesize\\setlength{\\tabcolsep}{4pt}\n"
+LATEX_BETWEEN = "\n\n\\medskip\n"
+LATEX_AFTER = (
+    "\n\n\\medskip\n\\begin{minipage}{\\linewidth}\\scriptsize\n",
+    "\n\\end{minipage}\n\\end{table}\n",
+)
 
+
+class Page(NamedTuple):
+    """One dataset's table in one view. `lines` {(method, metric): its line of the leaderboard}; `data` are its `compare.DATA`."""
+
+    data: tuple[str, str, str, str]
+    view: str
     title: str
     heads: tuple[Column, ...]
     trained: tuple[str, ...]
@@ -79,9 +101,8 @@ def export(tables: Sequence[Table], form: Format, *, statistic: Statistic = "mea
         return board.to_csv(index=False, lineterminator="\n").encode()
     if form == "json":
         return _json(board, scores, tables).encode()
-    written = [(_latex if form == "latex" else _markdown)(page, statistic) for page in _pages(board, tables)]
-    head = "% Needs \\usepackage{booktabs} in the preamble.\n" if form == "latex" else ""
-    return (head + "\n".join(written)).encode()
+    written = [(_latex if form == "latex" else _markdown)(page, statistic) for page in pages(board, tables)]
+    return ((LATEX_HEAD if form == "latex" else "") + "\n".join(written)).encode()
 
 
 def latex_text(words: str) -> str:
@@ -109,17 +130,20 @@ def _latex_character(character: str) -> str:
     return f"{{[}}U+{ord(character):04X}]"
 
 
-def _pages(board: pd.DataFrame, tables: Iterable[Table]) -> Iterable[Page]:
-    notices = {_key(table): _notices(table) for table in tables}
+def pages(board: pd.DataFrame, tables: Iterable[Table]) -> Iterable[Page]:
+    """A page for each dataset and view of a leaderboard (`compare.leaderboard`)."""
+    notices = {key_of(table): notices_of(table) for table in tables}
     for key, group in board.groupby([*DATA, "view"], sort=False):
         dataset, options, version, provenance, view = map(str, key)
         settings = ", ".join(f"{name}={value}" for name, value in sorted(json.loads(options).items()))
         title = f"{dataset} ({provenance}, version {version}{', ' if settings else ''}{settings}), {view} view"
-        lines = {(line["method"], line["metric"]): line for line in _records(group)}
+        lines = {(line["method"], line["metric"]): line for line in records(group)}
         trained = tuple(dict.fromkeys(group["method"][group["trained"]]))
         untrained = tuple(dict.fromkeys(group["method"][~group["trained"]]))
         differ = bool(group["budgets_differ"].any())
         yield Page(
+            (dataset, options, version, provenance),
+            view,
             title,
             columns(group["metric"]),
             trained,
@@ -130,130 +154,184 @@ def _pages(board: pd.DataFrame, tables: Iterable[Table]) -> Iterable[Page]:
         )
 
 
-def _key(table: Table) -> tuple[str, str, str, str]:
+def key_of(table: Table) -> tuple[str, str, str, str]:
+    """A table's `compare.DATA`."""
     return table.dataset, json.dumps(table.options, sort_keys=True), table.version, table.provenance or "unknown"
 
 
-def _notices(table: Table) -> tuple[str, ...]:
+def notices_of(table: Table) -> tuple[str, ...]:
+    """What must be said of a table wherever it is shown."""
     short = short_runs(record for row in table.rows for _, record in row.trials)
     return (*([short] if short else []), *table.notices)
 
 
-def _records(board: pd.DataFrame) -> list[dict[str, Any]]:
+def records(board: pd.DataFrame) -> list[dict[str, Any]]:
     """The lines of a leaderboard as dicts, None where there is no number."""
     plain = board.astype(object).where(board.notna(), None)
     return [{str(name): value for name, value in line.items()} for line in plain.to_dict("records")]
 
 
-def _latex(page: Page, statistic: Statistic) -> str:
-    def cell(line: dict[str, Any] | None) -> str:
-        parts = _numbers(line, statistic)
-        if line is None or parts is None:
-            return "--"
-        value, spread = parts
-        power = f"^{{({line['n']})}}" if line["n"] != line["seeds"] else ""
-        value = f"\\mathbf{{{value}}}" if line["mark"] == "best" else value
-        text = (
-            f"${value}{power}{' ' if spread else ''}{spread.replace('±', chr(92) + 'pm').replace('[', chr(92) + ';[')}$"
-        )
-        return f"\\underline{{{text}}}" if line["mark"] == "noise" else text
+def pieces(page: Page) -> dict[str, Any]:
+    """All that LaTeX and Markdown of a page are joined from, JSON-able.
 
+    `cells` of a row is {metric: {form: texts}}, `notes` {form: lists of texts}, each in the order of STATISTICS.
+    """
+    rows = []
+    for method in (*page.trained, *page.untrained):
+        lines = {head.key: page.lines.get((method, head.key)) for head in page.heads}
+        cells = {key: [(numbers(line, s), *_standing(line)) for s in STATISTICS] for key, line in lines.items()}
+        rows.append((method, method in page.trained, _lead(page, method), cells))
+    first = ["Method", "Seeds", *["Steps"] * page.budgets_differ]
+    notes = [(_LEGENDS[s], *page.notices) for s in STATISTICS]
+    return _pieces(page.view, page.title, first, page.heads, rows, notes)
+
+
+def overview_pieces(
+    title: str, heads: Sequence[Column], lines: Mapping[tuple[str, str], Mapping[str, Any]], notices: Sequence[str]
+) -> dict[str, Any]:
+    """The same of `compare.overview`, whose `lines` are {(method, metric): line}."""
+    rows = []
+    for method in dict.fromkeys(method for method, _ in lines):
+        own = {head.key: lines.get((method, head.key)) for head in heads}
+        cells = {key: [(overview_numbers(line, s), "", "") for s in STATISTICS] for key, line in own.items()}
+        most = max(int(line["datasets"]) for line in own.values() if line is not None)
+        rows.append((method, True, [method, f"{most}"], cells))
+    return _pieces("", title, ["Method", "Data sets"], heads, rows, [(legend, *notices) for legend in _OVERVIEW])
+
+
+def _pieces(
+    view: str,
+    title: str,
+    first: Sequence[str],
+    heads: Sequence[Column],
+    rows: Iterable[tuple[str, bool, Sequence[str], Mapping[str, Sequence[tuple[Any, str, str]]]]],
+    notes: Sequence[Sequence[str]],
+) -> dict[str, Any]:
+    words: dict[str, Callable[[str], str]] = {"latex": latex_text, "markdown": markdown_text}
+    return {
+        "view": view,
+        "title": {form: own(title) for form, own in words.items()},
+        "first": list(first),
+        "heads": {head.key: {form: own(f"{head.label} {head.arrow}") for form, own in words.items()} for head in heads},
+        "rows": [
+            {
+                "method": method,
+                "trained": trained,
+                "lead": {form: [own(word) for word in lead] for form, own in words.items()},
+                "cells": {
+                    key: {form: [_cell(*cell, form) for cell in own] for form in words} for key, own in cells.items()
+                },
+            }
+            for method, trained, lead, cells in rows
+        ],
+        "notes": {form: [[own(note) for note in told] for told in notes] for form, own in words.items()},
+    }
+
+
+def _latex(page: Page, statistic: Statistic) -> str:
+    own, at, beside = pieces(page), STATISTICS.index(statistic), METRICS_BESIDE[statistic]
     blocks = []
-    beside = _METRICS[statistic]
-    for heads in (page.heads[start : start + beside] for start in range(0, len(page.heads), beside)):
-        first = ["Method", "Seeds", *["Steps"] * page.budgets_differ]
-        header = [*first, *(latex_text(f"{head.label} {head.arrow}") for head in heads)]
+    for keys in (list(own["heads"])[start : start + beside] for start in range(0, len(page.heads), beside)):
+        header = [*own["first"], *(own["heads"][key]["latex"] for key in keys)]
         body = []
-        for methods in (page.trained, page.untrained):
-            if methods:
-                body.append("\\midrule")
-            for method in methods:
-                lead, cells = _line(page, method, heads, cell)
-                body.append(" & ".join([*map(latex_text, lead), *cells]) + " \\\\")
-        blocks.append(
-            "\n".join(
-                [
-                    f"\\begin{{tabular}}{{l{'r' * (len(first) - 1)}{'c' * len(heads)}}}",
-                    "\\toprule",
-                    " & ".join(header) + " \\\\",
-                    *body,
-                    "\\bottomrule",
-                    "\\end{tabular}",
-                ]
-            )
-        )
-    notes = "\n\n".join(latex_text(note) for note in (_LEGENDS[statistic], *page.notices))
-    return "\n".join(
-        [
-            "\\begin{table}",
-            "\\centering\\footnotesize\\setlength{\\tabcolsep}{4pt}",
-            f"\\caption{{{latex_text(page.title)}}}",
-            "\n\n\\medskip\n".join(blocks),
-            "",
-            "\\medskip\n\\begin{minipage}{\\linewidth}\\scriptsize",
-            notes,
-            "\\end{minipage}",
-            "\\end{table}",
-            "",
-        ]
+        for trained in (True, False):
+            rows = [row for row in own["rows"] if row["trained"] is trained]
+            body += ["\\midrule"] * bool(rows)
+            for row in rows:
+                cells = [row["cells"][key]["latex"][at] for key in keys]
+                body.append(" & ".join([*row["lead"]["latex"], *cells]) + " \\\\")
+        columns_of = f"l{'r' * (len(own['first']) - 1)}{'c' * len(keys)}"
+        top = [f"\\begin{{tabular}}{{{columns_of}}}", "\\toprule", " & ".join(header) + " \\\\"]
+        blocks.append("\n".join([*top, *body, "\\bottomrule", "\\end{tabular}"]))
+    caption = f"\\caption{{{own['title']['latex']}}}\n"
+    return f"{LATEX_BEFORE}{caption}{LATEX_BETWEEN.join(blocks)}{LATEX_AFTER[0]}" + (
+        "\n\n".join(own["notes"]["latex"][at]) + LATEX_AFTER[1]
     )
 
 
 def _markdown(page: Page, statistic: Statistic) -> str:
-    def cell(line: dict[str, Any] | None) -> str:
-        parts = _numbers(line, statistic)
-        if line is None or parts is None:
-            return "–"
-        value, spread = parts
-        power = f"<sup>({line['n']})</sup>" if line["n"] != line["seeds"] else ""
-        value = f"**{value}**" if line["mark"] == "best" else value
-        text = f"{value}{power}{' ' if spread else ''}{spread.replace('[', chr(92) + '[').replace(']', chr(92) + ']')}"
-        return f"<u>{text}</u>" if line["mark"] == "noise" else text
-
-    written = [f"### {markdown_text(page.title)}", ""]
-    first = ["Method", "Seeds", *["Steps"] * page.budgets_differ]
-    header = [*first, *(markdown_text(f"{head.label} {head.arrow}") for head in page.heads)]
-    written += [f"| {' | '.join(header)} |", f"|{' --- |' * len(header)}"]
-    for method in (*page.trained, *page.untrained):
-        lead, cells = _line(page, method, page.heads, cell)
-        written.append(f"| {' | '.join([*map(markdown_text, lead), *cells])} |")
-    written.append("")
-    for note in (_LEGENDS[statistic], *page.notices):
-        written += [f"{markdown_text(note)}", ""]
-    return "\n".join(written)
+    own, at = pieces(page), STATISTICS.index(statistic)
+    header = [*own["first"], *(head["markdown"] for head in own["heads"].values())]
+    written = [f"### {own['title']['markdown']}", "", f"| {' | '.join(header)} |", f"|{' --- |' * len(header)}"]
+    for row in own["rows"]:
+        cells = [row["cells"][key]["markdown"][at] for key in own["heads"]]
+        written.append(f"| {' | '.join([*row['lead']['markdown'], *cells])} |")
+    for note in own["notes"]["markdown"][at]:
+        written += ["", note]
+    return "\n".join([*written, ""])
 
 
-def _line(
-    page: Page, method: str, heads: Sequence[Column], cell: Callable[[dict[str, Any] | None], str]
-) -> tuple[list[str], list[str]]:
-    """A method's words (label, seeds, perhaps steps) and its cells. A failed seed shows as `2 of 3`."""
-    own = [page.lines[method, head.key] for head in page.heads if (method, head.key) in page.lines]
-    seeds, finished = own[0]["seeds"], own[0]["seeds"] - own[0]["failed"]
+def _lead(page: Page, method: str) -> list[str]:
+    """A row's label, seeds and perhaps steps. A failed seed shows as `2 of 3`."""
+    own = next(page.lines[method, head.key] for head in page.heads if (method, head.key) in page.lines)
+    seeds, finished = own["seeds"], own["seeds"] - own["failed"]
     lead = [method, f"{seeds}" if finished == seeds else f"{finished} of {seeds}"]
-    lead += [f"{own[0]['steps']:,}"] * page.budgets_differ
-    return lead, [cell(page.lines.get((method, head.key))) for head in heads]
+    return lead + [f"{own['steps']:,}"] * page.budgets_differ
 
 
-def _numbers(line: dict[str, Any] | None, statistic: Statistic) -> tuple[str, str] | None:
-    """A cell's value and what stands behind it: ± deviation, or [interval]."""
+def _standing(line: Mapping[str, Any] | None) -> tuple[str, str]:
+    """A cell's mark, and how many scores stand behind it where that is not all seeds."""
+    if line is None:
+        return "", ""
+    return line["mark"], f"({line['n']})" if line["n"] != line["seeds"] else ""
+
+
+def _cell(parts: tuple[str, str] | None, mark: str, count: str, form: str) -> str:
+    if parts is None:
+        return "--" if form == "latex" else "–"
+    value, spread = parts
+    if form == "latex":
+        value = f"\\mathbf{{{value}}}" if mark == "best" else value
+        spread = spread.replace("±", "\\pm").replace("[", "\\;[")
+        text = f"${value}{f'^{{{count}}}' if count else ''}{' ' if spread else ''}{spread}$"
+        return f"\\underline{{{text}}}" if mark == "noise" else text
+    value = f"**{value}**" if mark == "best" else value
+    spread = spread.replace("[", "\\[").replace("]", "\\]")
+    text = f"{value}{f'<sup>{count}</sup>' if count else ''}{' ' if spread else ''}{spread}"
+    return f"<u>{text}</u>" if mark == "noise" else text
+
+
+def numbers(line: Mapping[str, Any] | None, statistic: Statistic) -> tuple[str, str] | None:
+    """A cell's value and what stands behind it: ± deviation, or [interval]; None where there is no such number."""
     if line is None or line[statistic] is None:
         return None
     if statistic == "mean":
         return f"{line['mean']:.3f}", "" if line["sd"] is None else f"± {line['sd']:.3f}"
-    return f"{line['iqm']:.3f}", "" if line["low"] is None else f"[{line['low']:.3f}, {line['high']:.3f}]"
+    if statistic == "iqm":
+        return f"{line['iqm']:.3f}", "" if line["low"] is None else f"[{line['low']:.3f}, {line['high']:.3f}]"
+    if line["place"] is None:
+        return f"({line['rank']:g})", ""
+    place = f"{'=' if line['tied_with'] else ''}{line['place']:g}"
+    return place, "" if line["rank_low"] is None else f"[{line['rank_low']:g}, {line['rank_high']:g}]"
+
+
+def overview_numbers(line: Mapping[str, Any] | None, statistic: Statistic) -> tuple[str, str] | None:
+    """Of a line of the overview: the interquartile mean and its interval, or else the mean rank and its interval."""
+    value, low, high = ("iqm", "low", "high") if statistic == "iqm" else ("mean_rank", "rank_low", "rank_high")
+    if line is None or line[value] is None:
+        return None
+    digits = 3 if statistic == "iqm" else 2
+    return f"{line[value]:.{digits}f}", "" if line[
+        low
+    ] is None else f"[{line[low]:.{digits}f}, {line[high]:.{digits}f}]"
 
 
 def _json(board: pd.DataFrame, scores: pd.DataFrame, tables: Iterable[Table]) -> str:
     """The leaderboard with each cell's scores by seed, and the notices of each dataset."""
+    told = [dict(zip(DATA, key_of(table), strict=True)) | {"notices": list(notices_of(table))} for table in tables]
+    content = {"leaderboard": scored_lines(board, scores), "datasets": told}
+    return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def scored_lines(board: pd.DataFrame, scores: pd.DataFrame) -> list[dict[str, Any]]:
+    """The lines of a leaderboard, each with its `scores` by seed; None where there is no number."""
     key = [*DATA, "view", "method", "metric"]
     values = scores.dropna(subset="score")
     by_cell = {
         tuple(cell): {int(seed): float(score) for seed, score in zip(own["seed"], own["score"], strict=True)}
         for cell, own in values.groupby(key, sort=False)
     }
-    lines = [line | {"scores": by_cell.get(tuple(line[name] for name in key), {})} for line in _records(board)]
-    told = [dict(zip(DATA, _key(table), strict=True)) | {"notices": list(_notices(table))} for table in tables]
-    return json.dumps({"leaderboard": lines, "datasets": told}, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    return [line | {"scores": by_cell.get(tuple(line[name] for name in key), {})} for line in records(board)]
 
 
 def _parquet(board: pd.DataFrame) -> bytes:

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 GREY = "#808080"
+GRID = "disbench grid"  # the PNG's text chunk
 _BAR = "#2b8cbe"  # to be read on a light and on a dark page
 _DPI = 100
 _GAP = 3  # pixels between two images
@@ -46,6 +47,7 @@ def image_grid(
     total_width = max(left + canvas.shape[1] + 8, round(_CHARACTER * len(title)) + 16)
     total_height = above + canvas.shape[0] + below
     figure = Figure(figsize=(total_width / _DPI, total_height / _DPI), dpi=_DPI, facecolor="none")
+    figure.set_gid(f"{left} {width} {width + _GAP} {columns}")
     axes = figure.add_axes(
         (
             left / total_width,
@@ -168,9 +170,13 @@ def capacity_bars(
 
 
 def png(figure: Figure) -> bytes:
-    """The figure as a PNG file's bytes; equal figures give equal bytes under one version of matplotlib."""
+    """The figure as a PNG file's bytes; equal figures give equal bytes under one version of matplotlib.
+
+    A grid's file says under GRID where its columns are: the first's left edge, their width, the step to the next, their number.
+    """
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", facecolor="none")
+    known = {GRID: figure.get_gid()} if figure.get_gid() else None
+    figure.savefig(buffer, format="png", facecolor="none", metadata=known)
     return buffer.getvalue()
 
 

@@ -6,22 +6,21 @@ The page makes no request of any kind, works without JavaScript, and is equal fo
 import datetime
 import json
 import os
-import statistics
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from disbench.reports import plots
-from disbench.reports.aggregate import Found, Table, tables
-from disbench.reports.collect import collect
-from disbench.reports.columns import QUALITIES, columns
-from disbench.reports.estimators_page import PAGE_FILE as ESTIMATORS_FILE
-from disbench.reports.notices import short_runs, skipped, without_quality
-from disbench.reports.pictures import other_pictures, traversal
+from disbench.metrics import METRICS
+from disbench.reports import export, plots
+from disbench.reports.aggregate import Table, tables
+from disbench.reports.collect import Collection, collect
+from disbench.reports.columns import columns, protocol
+from disbench.reports.notices import short_runs
+from disbench.reports.ranking import boards, facets, overviews, what_was_run
 from disbench.reports.records import SCHEMA_VERSION
+from disbench.reports.sections import dataset_sections, layout_of, overall_sections, write_trial_pages
 from disbench.reports.text import as_text
 
 __all__ = ["as_text", "render"]
@@ -38,47 +37,68 @@ def render(folder: Path, output: Path | None = None, *, date: datetime.date | No
     """
     folder = Path(folder)
     output = Path(output) if output is not None else folder / PAGE_FILE
-    page = _page(folder, date, _estimator_study(folder, output))
+    collection = collect(folder)
+    grouped = tables(collection.found)
+    page = _page(collection, grouped, output, date)
     output.parent.mkdir(parents=True, exist_ok=True)
     partial = output.with_name(f".{output.name}.{os.getpid()}")
     partial.write_text(page, encoding="utf-8")
     partial.replace(output)
+    write_trial_pages(grouped, layout_of(grouped, output))
     return output
 
 
-def _estimator_study(folder: Path, output: Path) -> str | None:
-    """The address, seen from the leaderboard, of the first estimator study below `folder`; None where there is none."""
-    for page in sorted(folder.rglob(ESTIMATORS_FILE)):
-        return quote(Path(os.path.relpath(page, output.parent)).as_posix())
-    return None
-
-
-def _page(folder: Path, date: datetime.date | None, study: str | None) -> str:
-    collection = collect(folder)
-    grouped = tables(collection.found)
+def _page(collection: Collection, grouped: Sequence[Table], output: Path, date: datetime.date | None) -> str:
     newest = datetime.datetime.fromtimestamp(collection.newest, tz=datetime.UTC).date()
+    layout = layout_of(grouped, output)
+    ranks = overviews(grouped) if len(grouped) > 1 else ()
+    own = boards(grouped)
+    frame = {
+        "head": export.LATEX_HEAD,
+        "before": export.LATEX_BEFORE,
+        "between": export.LATEX_BETWEEN,
+        "after": export.LATEX_AFTER,
+        "beside": list(export.METRICS_BESIDE.values()),
+        "boards": {one.slug: one.exported for one in own} | {one.slug: one.exported for one in ranks},
+    }
     return (
         _environment()
         .get_template(TEMPLATE)
         .render(
-            tables=grouped,
+            boards=own,
+            overviews=ranks,
+            overall=overall_sections(collection, grouped, layout),
+            sections=[dataset_sections(table, layout) for table in grouped],
+            facets=facets(grouped),
             glossary=columns(head.key for table in grouped for head in table.columns),
+            protocols=_protocols(grouped),
             short=short_runs(record for _, record in collection.found),
             unreadable=collection.unreadable,
-            study=study,
+            frame=frame,
             schema=SCHEMA_VERSION,
             date=(date or newest).isoformat(),
             palette=range(len(plots.PALETTE)),
-            scores_plot=plots.scores,
-            curves_plot=plots.curves,
             colour=plots.colour,
-            skipped=skipped,
-            qualities=QUALITIES,
-            without_quality=without_quality,
-            traversal=traversal,
-            other_pictures=other_pictures,
+            numbers=export.numbers,
+            overview_numbers=export.overview_numbers,
+            what_was_run=what_was_run,
         )
     )
+
+
+def _protocols(grouped: Sequence[Table]) -> dict[str, list[str]]:
+    """{metric: the settings it was scored under}, once each; more than one where trials differ."""
+    asked: dict[str, dict[str, dict[str, Any]]] = {}  # of each metric the different options, by their JSON
+    for table in grouped:
+        for row in (*table.rows, *table.untrained):
+            for _, record in row.trials:
+                for key in record.scores:
+                    options = record.metric_options.get(key, {})
+                    asked.setdefault(key, {})[json.dumps(options, sort_keys=True)] = options
+    return {
+        key: list(dict.fromkeys(protocol(key, options) for options in variants.values())) if key in METRICS else []
+        for key, variants in asked.items()
+    }
 
 
 def _environment() -> Environment:
@@ -90,8 +110,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         undefined=StrictUndefined,
     )
-    environment.filters.update(score=_score, thousands=_thousands, settings=_settings, structured=_structured)
-    environment.filters.update(training_seconds=_training_seconds, images_reconstructed=_images_reconstructed)
+    environment.filters.update(score=_score, thousands=_thousands, settings=_settings)
     return environment
 
 
@@ -107,20 +126,3 @@ def _thousands(value: float) -> str:
 def _settings(values: dict[str, Any]) -> str:
     """`beta=4, lr=0.001`, in order of name."""
     return ", ".join(f"{name}={value}" for name, value in sorted(values.items()))
-
-
-def _training_seconds(trials: Sequence[Found]) -> str:
-    """The mean over a row's trials, '' where none says."""
-    seconds = [record.seconds["train"] for _, record in trials if "train" in record.seconds]
-    return f"{statistics.fmean(seconds):,.1f}" if seconds else ""
-
-
-def _images_reconstructed(table: Table) -> str:
-    """`1,000`, or `500 to 1,000` where trials differ; '' where none says."""
-    rows = (*table.rows, *table.untrained)
-    counts = sorted({r.reconstruction["images"] for row in rows for _, r in row.trials if "images" in r.reconstruction})
-    return " to ".join(f"{count:,.0f}" for count in dict.fromkeys((*counts[:1], *counts[-1:])))
-
-
-def _structured(value: Any) -> str:
-    return json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False)

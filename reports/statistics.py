@@ -109,6 +109,23 @@ def probability_of_improvement(
     return Estimate(value, low, high, smallest)
 
 
+def improvement_matrix(methods: Sequence[Sequence[Array]], higher_is_better: bool) -> Array:
+    """(M, M): [i, j] is the probability that a seed of method i beats a seed of method j, equal scores counting half.
+
+    `methods` holds the same strata of each in the same order, scores (n,) each; the mean over strata. The value of
+    `probability_of_improvement` for every pair, without its interval; [i, j] + [j, i] = 1, a half on the diagonal.
+    """
+    sign = 1.0 if higher_is_better else -1.0
+    signed = [[sign * _checked(stratum) for stratum in strata] for strata in methods]
+    found = np.full((len(methods), len(methods)), 0.5)
+    for i, ours in enumerate(signed):
+        for j, theirs in enumerate(signed[:i]):
+            chances = [_wins(own[None], other[None])[0] for own, other in zip(ours, theirs, strict=True)]
+            found[i, j] = np.mean(chances)
+            found[j, i] = 1 - found[i, j]
+    return found
+
+
 def difference(ours: Array, theirs: Array) -> Estimate:
     """Mean of ours (n,) less mean of theirs (m,), with Welch's interval: unequal spreads, independent seeds.
 
@@ -121,10 +138,7 @@ def difference(ours: Array, theirs: Array) -> Estimate:
     if note:
         return Estimate(value, None, None, smallest, note)
     shares = np.array([own.var(ddof=1) / len(own) for own in (ours, theirs)])
-    margin = 0.0
-    if shares.sum() > 0:
-        freedom = shares.sum() ** 2 / (shares**2 / [len(ours) - 1, len(theirs) - 1]).sum()
-        margin = float(stdtrit(freedom, (1 + LEVEL) / 2) * np.sqrt(shares.sum()))  # Student's t
+    margin = float(_margins(shares, np.array([len(ours), len(theirs)]))[0, 1])
     return Estimate(value, value - margin, value + margin, smallest)
 
 
@@ -132,7 +146,7 @@ def verdict(found: Estimate, higher_is_better: bool | None) -> Verdict:
     """What a difference (ours less theirs) says of ours: a tie where its interval holds zero, unknown where it has none."""
     if found.low is None or found.high is None or higher_is_better is None:
         return "unknown"
-    if round(found.low, _DECIMALS) <= 0 <= round(found.high, _DECIMALS):
+    if _holds_zero(np.float64(found.low), np.float64(found.high)):
         return "tie"
     return "better" if (found.value > 0) == higher_is_better else "worse"
 
@@ -168,7 +182,7 @@ def ranking(
     scored = [method for method, own in scores.items() if len(own)]
     sure = [method for method in scored if len(scores[method]) >= MIN_SEEDS]
     means = [float(scores[method].mean()) for method in scored]
-    rank = dict(zip(scored, _ranks(np.array([means]), higher_is_better)[0], strict=True)) if scored else {}
+    rank = dict(zip(scored, ranks(np.array([means]), higher_is_better)[0], strict=True)) if scored else {}
     low: dict[str, float] = {}
     high: dict[str, float] = {}
     if sure:
@@ -177,18 +191,19 @@ def ranking(
         low = dict(zip(sure, 1.0 + (cumulative >= (1 - LEVEL) / 2).argmax(axis=1), strict=True))
         unplaced = len(scored) - len(sure)
         high = dict(zip(sure, 1.0 + unplaced + (cumulative >= (1 + LEVEL) / 2).argmax(axis=1), strict=True))
-    place = dict.fromkeys(sure, 1.0)
-    tied: dict[str, list[str]] = {method: [] for method in scores}
-    for i, one in enumerate(sure):
-        for other in sure[i + 1 :]:
-            says = verdict(difference(scores[one], scores[other]), higher_is_better)
-            if says == "tie":
-                tied[one].append(other)
-                tied[other].append(one)
-            else:
-                place[other if says == "better" else one] += 1
+    place: dict[str, float] = {}
+    tied: dict[str, tuple[str, ...]] = {}
+    if sure:
+        gaps = np.subtract.outer(*[np.array([scores[method].mean() for method in sure])] * 2)  # (M, M): row less column
+        shares = np.array([scores[method].var(ddof=1) / len(scores[method]) for method in sure])
+        margins = _margins(shares, np.array([len(scores[method]) for method in sure]))
+        ties = _holds_zero(gaps - margins, gaps + margins)
+        behind = ~ties & ((gaps < 0) == higher_is_better)
+        np.fill_diagonal(ties, False)
+        place = dict(zip(sure, 1.0 + behind.sum(axis=1), strict=True))
+        tied = {method: tuple(sure[i] for i in np.flatnonzero(own)) for method, own in zip(sure, ties, strict=True)}
     standing = [
-        (rank.get(m), low.get(m), high.get(m), place.get(m), tuple(tied[m]), _too_few(len(own)))
+        (rank.get(m), low.get(m), high.get(m), place.get(m), tied.get(m, ()), _too_few(len(own)))
         for m, own in scores.items()
     ]
     names = ["rank", "rank_low", "rank_high", "place", "tied_with", "note"]
@@ -210,30 +225,43 @@ def over_datasets(
     `mean_rank` is over datasets, by mean, among the complete methods. `pooled=False` leaves out the interquartile mean, for
     metrics without an upper bound, whose size depends on the dataset.
 
-    Indexed by method: `iqm`, `low`, `high`, `mean_rank`, `datasets` (how many it has), `missing` (names), `note`.
+    Indexed by method: `iqm`, `low`, `high`, `mean_rank`, `rank_low` and `rank_high` (95 % of bootstraps over the seeds of every
+    dataset, NaN where a complete method has fewer than three on one), `ranks` (one for each dataset), `datasets` (how many it
+    has), `missing` (names), `note`.
     """
     datasets = list(dict.fromkeys(name for own in scores.values() for name, values in own.items() if len(values)))
     missing = {m: tuple(d for d in datasets if not len(own.get(d, ()))) for m, own in scores.items()}
     complete = [method for method, absent in missing.items() if not absent and datasets]
     rows = {}
-    mean_rank: dict[str, float] = {}
+    ranked: dict[str, tuple[float, ...]] = {}
+    spread: dict[str, tuple[float, float]] = {}
     if complete:
         means = np.array([[float(scores[m][d].mean()) for m in complete] for d in datasets])
-        mean_rank = dict(zip(complete, _ranks(means, higher_is_better).mean(axis=0), strict=True))
+        ranked = {m: tuple(own) for m, own in zip(complete, ranks(means, higher_is_better).T.tolist(), strict=True)}
+        if min(len(scores[m][d]) for m in complete for d in datasets) >= MIN_SEEDS:
+            generator = np.random.default_rng(seed)
+            drawn = [
+                np.stack([_resampled(scores[m][d], resamples, generator).mean(axis=1) for m in complete], axis=1)
+                for d in datasets
+            ]  # (R, M) each
+            over = np.mean([ranks(own, higher_is_better) for own in drawn], axis=0)  # (R, M)
+            spread = {m: _percentiles(over[:, i]) for i, m in enumerate(complete)}
     for method, absent in missing.items():
         iqm: tuple[float | None, ...] = (None, None, None)
         notes = [f"no score on {', '.join(absent)}: not averaged"] if absent else []
-        if pooled and method in mean_rank:
+        if pooled and method in ranked:
             strata = [scores[method][name] for name in datasets]
             estimate = interquartile_mean(strata, seed=seed, resamples=resamples)
             iqm = (estimate.value, estimate.low, estimate.high)
             uneven = len(set(map(len, strata))) > 1
             notes = [estimate.note, "datasets weigh by their seeds, which differ in number" if uneven else ""]
         present = len(datasets) - len(absent)
-        rows[method] = (*iqm, mean_rank.get(method), present, absent, "; ".join(filter(None, notes)))
-    names = ["iqm", "low", "high", "mean_rank", "datasets", "missing", "note"]
+        own = ranked.get(method, ())
+        standing = (np.mean(own) if own else None, *spread.get(method, (None, None)), own)
+        rows[method] = (*iqm, *standing, present, absent, "; ".join(filter(None, notes)))
+    names = ["iqm", "low", "high", "mean_rank", "rank_low", "rank_high", "ranks", "datasets", "missing", "note"]
     found = pd.DataFrame(list(rows.values()), columns=names, index=pd.Index(list(rows), dtype=object))
-    return found.astype(dict.fromkeys(names[:4], "float64"))
+    return found.astype(dict.fromkeys(names[:6], "float64"))
 
 
 def friedman_nemenyi(blocks: Array, higher_is_better: bool, *, alpha: float = 0.05) -> CriticalDifference:
@@ -253,10 +281,10 @@ def friedman_nemenyi(blocks: Array, higher_is_better: bool, *, alpha: float = 0.
             f"friedman_nemenyi needs 3 methods or more on 2 datasets or more without a gap, got {methods} methods on "
             f"{count}. Run the missing trials."
         )
-    ranks = _ranks(complete, higher_is_better)
-    mean_ranks = ranks.mean(axis=0)
-    varies = bool((ranks != ranks[:, :1]).any())  # Friedman's statistic is 0/0 where every block is one tie
-    statistic, p_value = friedmanchisquare(*ranks.T) if varies else (0.0, 1.0)
+    ranked = ranks(complete, higher_is_better)
+    mean_ranks = ranked.mean(axis=0)
+    varies = bool((ranked != ranked[:, :1]).any())  # Friedman's statistic is 0/0 where every block is one tie
+    statistic, p_value = friedmanchisquare(*ranked.T) if varies else (0.0, 1.0)
     critical = float(studentized_range.ppf(1 - alpha, methods, np.inf) / np.sqrt(2))
     critical *= np.sqrt(methods * (methods + 1) / (6 * count))
     cliques = _cliques(mean_ranks, critical if p_value < alpha else np.inf)
@@ -313,6 +341,22 @@ def _middle_mean(values: Array) -> Array:
     return np.asarray(np.sort(values, axis=1)[:, cut : values.shape[1] - cut].mean(axis=1))
 
 
+def _margins(shares: Array, seeds: NDArray[np.int64]) -> Array:
+    """(M, M): half the width of Welch's interval for each pair of methods, whose variance over seeds is in `shares` (M,).
+
+    Zero where neither varies.
+    """
+    total = np.add.outer(shares, shares)
+    own = shares**2 / (seeds - 1)
+    with np.errstate(invalid="ignore"):
+        freedom = total**2 / np.add.outer(own, own)
+        return np.asarray(np.where(total > 0, stdtrit(freedom, (1 + LEVEL) / 2) * np.sqrt(total), 0.0))  # Student's t
+
+
+def _holds_zero(low: Array | np.float64, high: Array | np.float64) -> NDArray[np.bool_]:
+    return np.asarray((np.round(low, _DECIMALS) <= 0) & (np.round(high, _DECIMALS) >= 0))
+
+
 def _percentiles(values: Array) -> tuple[float, float]:
     low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)
@@ -324,7 +368,7 @@ def _wins(ours: Array, theirs: Array) -> Array:
     return np.asarray((gaps > 0).mean(axis=(1, 2)) + 0.5 * (gaps == 0).mean(axis=(1, 2)))
 
 
-def _ranks(blocks: Array, higher_is_better: bool) -> Array:
+def ranks(blocks: Array, higher_is_better: bool) -> Array:
     """(N, M): ranks within each row, 1 the best, equal scores sharing the average."""
     return np.asarray(rankdata(np.round(-blocks if higher_is_better else blocks, _DECIMALS), axis=1))
 

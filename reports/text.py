@@ -46,7 +46,10 @@ def _table(table: Table) -> str:
         floors = [(f"floor, {view} view", cells) for view, cells in table.further_floors.items()]
         for label, cells in (("floor (shuffled)", table.floor), *floors, ("ceiling (factors)", table.ceiling)):
             lines.append(_line(label, "", [_score(cells[head.key], spread=False) for head in heads]))
-    lines += ["", "mean±sample sd over seeds   * best mean   ~ within noise of it   n/a not applicable   - no score"]
+    lines += [
+        "",
+        "mean±sample sd over seeds   * best mean   ~ tied with it (Welch, 95 %)   n/a not applicable   - no score",
+    ]
     lines += [_wrapped(f"No score: {metric}, {rows}: {reason}") for metric, rows, reason in skipped(table)]
     lines += [
         _wrapped(f"Not above the untrained encoder on MIG: {row.label}.") for row in table.rows if row.below_untrained

@@ -156,3 +156,42 @@ def fill(traversal_png: bytes) -> Callable[[Path], Path]:
         return folder
 
     return fill_folder
+
+
+@pytest.fixture(scope="session")
+def fill_study() -> Callable[[Path], Path]:
+    """Fill a folder with a small study: two procedural data sets and an official one, three seeds a row.
+
+    On `grid_a` the methods a and b are tied and c is behind. On `grid_b` c is missing, and `easy` is there alone. On `real` a
+    was trained for two budgets.
+    """
+    rows: list[tuple[str, str, tuple[float, ...], dict[str, Any]]] = [
+        ("a", "grid_a", (0.50, 0.52, 0.54), {}),
+        ("b", "grid_a", (0.49, 0.51, 0.53), {"hparams": {"beta": 4}}),
+        ("c", "grid_a", (0.10, 0.11, 0.12), {}),
+        ("a", "grid_a", (0.01, 0.02, 0.03), {"steps": 0}),
+        ("a", "grid_b", (0.30, 0.32, 0.34), {}),
+        ("b", "grid_b", (0.60, 0.61, 0.62), {"hparams": {"beta": 4}}),
+        ("easy", "grid_b", (0.90, 0.91, 0.92), {}),
+        ("a", "real", (0.20, 0.21, 0.22), {}),
+        ("a", "real", (0.40, 0.41, 0.45), {"steps": 9000}),
+    ]
+
+    def fill_folder(folder: Path) -> Path:
+        for method, dataset, values, own in rows:
+            for seed, value in enumerate(values):
+                record = _record(
+                    {"mig": value, "z_min_var": round(1 - value, 2)},
+                    method,
+                    seed,
+                    dataset=dataset,
+                    provenance="official" if dataset == "real" else "procedural",
+                    floor={"mig": 0.0, "z_min_var": 0.8},
+                    ceiling={"mig": 1.0, "z_min_var": 0.0},
+                    environment={"code": "0123456789ab", "device": "cpu"},
+                    **own,
+                )
+                write_record(record, folder / record.trial.id)
+        return folder
+
+    return fill_folder

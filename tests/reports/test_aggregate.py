@@ -73,8 +73,8 @@ def test_the_untrained_encoder_is_set_apart_from_trained_rows(make_record: Make)
 
 
 def test_the_untrained_encoder_is_never_best(make_record: Make) -> None:
-    records = [make_record({"mig": 0.1 * (seed + 1)}, seed=seed, method=m) for seed in (0, 1) for m in ("a", "b")]
-    table = table_of(*records, *(make_record({"mig": 0.9 + seed / 50}, steps=0, seed=seed) for seed in (0, 1)))
+    records = [make_record({"mig": 0.1 * (seed + 1)}, seed=seed, method=m) for seed in range(3) for m in ("a", "b")]
+    table = table_of(*records, *(make_record({"mig": 0.9 + seed / 50}, steps=0, seed=seed) for seed in range(3)))
     assert {row.cells["mig"].mark for row in table.untrained} == {""}
     assert {row.cells["mig"].mark for row in table.rows} == {"best"}
 
@@ -126,12 +126,12 @@ def two_views(make_record: Make, mean: float, group: float, **fields: object) ->
 
 def test_a_further_view_is_a_row_of_its_own_with_its_own_floor_and_never_marked(make_record: Make) -> None:
     table = table_of(
-        *(two_views(make_record, 0.1 + s / 50, 0.8 + s / 50, method="mine_vae", seed=s) for s in (0, 1)),
-        *(make_record({"mig": 0.4 + s / 50}, floor={"mig": 0.03}, seed=s) for s in (0, 1)),
+        *(two_views(make_record, 0.1 + s / 50, 0.8 + s / 50, method="mine_vae", seed=s) for s in range(3)),
+        *(make_record({"mig": 0.4 + s / 50}, floor={"mig": 0.03}, seed=s) for s in range(3)),
     )
     (row,) = table.further
     assert (row.label, row.view, row.of_row) == ("mine_vae, group view", "group", "mine_vae")
-    assert row.cells["mig"].values == pytest.approx({0: 0.8, 1: 0.82})
+    assert row.cells["mig"].values == pytest.approx({0: 0.8, 1: 0.82, 2: 0.84})
     assert row.cells["mig"].mark == ""
     assert {each.label: each.cells["mig"].mark for each in table.rows} == {"mine_vae": "", "vae": "best"}
     assert table.further_floors["group"]["mig"].mean == pytest.approx(0.2)
@@ -229,22 +229,26 @@ def test_columns_come_in_the_registrys_order_and_unknown_ones_last(make_record: 
 @pytest.mark.parametrize(
     ("cells", "higher", "expected"),
     [
-        # Combined deviation of (.1, .3) and (.0, .2): hypot(.141, .141) = .2, more than the means' .1.
-        ([cell_of(0.1, 0.3), cell_of(0.0, 0.2)], True, ["best", "noise"]),
-        ([cell_of(0.1, 0.3), cell_of(0.0, 0.2)], False, ["noise", "best"]),
-        # Deviations of .014 each, combined .02; means .5 apart.
-        ([cell_of(0.80, 0.82), cell_of(0.30, 0.32)], True, ["best", ""]),
-        ([cell_of(0.80, 0.82), cell_of(0.30, 0.32)], False, ["", "best"]),
+        # Deviations of .1 each: Welch's margin is t(4) sqrt(2 .01 / 3) = 2.776 x .0816 = .227, and the means are .2 apart. The
+        # combined deviation would be .141.
+        ([cell_of(0.2, 0.3, 0.4), cell_of(0.0, 0.1, 0.2)], True, ["best", "noise"]),
+        ([cell_of(0.2, 0.3, 0.4), cell_of(0.0, 0.1, 0.2)], False, ["noise", "best"]),
+        # .24 apart.
+        ([cell_of(0.24, 0.34, 0.44), cell_of(0.0, 0.1, 0.2)], True, ["best", ""]),
+        ([cell_of(0.24, 0.34, 0.44), cell_of(0.0, 0.1, 0.2)], False, ["", "best"]),
+        # Ten seeds of deviation .105: the margin is t(18) sqrt(2 .0111 / 10) = 2.101 x .0471 = .099, the means .12 apart, the
+        # combined deviation .149.
+        ([cell_of(*[0.32, 0.12] * 5), cell_of(*[0.2, 0.0] * 5)], True, ["best", ""]),
         # A tie in the mean: both are best.
-        ([cell_of(0.4, 0.6), cell_of(0.5, 0.5), cell_of(0.1, 0.1)], True, ["best", "best", ""]),
-        ([cell_of(1.0, 1.0), cell_of(1.0, 1.0)], True, ["best", "best"]),
-        # One seed can neither win nor be within noise.
-        ([cell_of(0.9), cell_of(0.1, 0.2)], True, ["", ""]),
-        ([cell_of(0.1), cell_of(0.8, 0.9)], True, ["", "best"]),
+        ([cell_of(0.4, 0.5, 0.6), cell_of(0.5, 0.5, 0.5), cell_of(0.1, 0.1, 0.1)], True, ["best", "best", ""]),
+        ([cell_of(1.0, 1.0, 1.0), cell_of(1.0, 1.0, 1.0)], True, ["best", "best"]),
+        # Two seeds can neither win nor be within noise.
+        ([cell_of(0.9, 0.8), cell_of(0.1, 0.2, 0.3)], True, ["", ""]),
+        ([cell_of(0.7, 0.9), cell_of(0.7, 0.8, 1.0)], True, ["", "best"]),
         # Nobody wins alone, or in an unknown direction.
-        ([cell_of(0.1, 0.2)], True, [""]),
-        ([cell_of(0.1, 0.2), Cell()], True, ["", ""]),
-        ([cell_of(0.1, 0.2), cell_of(0.3, 0.4)], None, ["", ""]),
+        ([cell_of(0.1, 0.2, 0.3)], True, [""]),
+        ([cell_of(0.1, 0.2, 0.3), Cell()], True, ["", ""]),
+        ([cell_of(0.1, 0.2, 0.3), cell_of(0.3, 0.4, 0.5)], None, ["", ""]),
     ],
 )
 def test_marks_follow_the_rule(cells: Sequence[Cell], higher: bool | None, expected: list[str]) -> None:
@@ -253,7 +257,7 @@ def test_marks_follow_the_rule(cells: Sequence[Cell], higher: bool | None, expec
 
 def test_the_lowest_error_rate_is_best(make_record: Make) -> None:
     records = [
-        make_record({"z_min_var": v + s / 100}, method=m, seed=s) for m, v in (("a", 0.1), ("b", 0.7)) for s in (0, 1)
+        make_record({"z_min_var": v + s / 100}, method=m, seed=s) for m, v in (("a", 0.1), ("b", 0.7)) for s in range(3)
     ]
     table = table_of(*records)
     assert [row.cells["z_min_var"].mark for row in table.rows] == ["best", ""]
@@ -263,7 +267,9 @@ def test_a_method_no_better_than_untrained_is_flagged(make_record: Make) -> None
     def seeds(method: str, steps: int, *values: float) -> list[Record]:
         return [make_record({"mig": v}, method=method, steps=steps, seed=s) for s, v in enumerate(values)]
 
-    table = table_of(*seeds("good", 9, 0.30, 0.32), *seeds("noisy", 9, 0.0, 0.2), *seeds("good", 0, 0.02, 0.03))
+    table = table_of(
+        *seeds("good", 9, 0.30, 0.32, 0.31), *seeds("noisy", 9, 0.0, 0.2, 0.1), *seeds("good", 0, 0.02, 0.03, 0.01)
+    )
     assert not row_of(table, "good").below_untrained
     assert row_of(table, "noisy").below_untrained
 
@@ -284,7 +290,7 @@ def test_unequal_budgets_samples_and_options_are_said(make_record: Make) -> None
         make_record({"mig": 0.1}, method="b", steps=9, rows=50, metric_options={"mig": {"bins": 40}}),
     )
     said = " ".join(table.notices)
-    assert "9, 3,000" in said
+    assert "Unequal budgets: the rows of this table were trained for different numbers of steps (9, 3,000)" in said
     assert "50, 12,000" in said
     assert "MIG was scored under different options" in said
 

@@ -197,7 +197,21 @@ def test_words_that_mean_several_settings_over_datasets_say_so(make_record: Make
     assert compare(frame(records), "beta_vae", "vae")["note"].str.contains("not one setting on all datasets").all()
     found = overview(frame(records))
     own = found[found["method"].str.startswith("beta_vae")]
-    assert len(own) == 2 and own["iqm"].isna().all()
+    assert own["iqm"].notna().all() and own["datasets"].tolist() == [2]
+    assert own["note"].tolist() == ["settings differ between data sets (beta)"]
+    assert found[found["method"] == "vae"]["note"].tolist() == [""]
+    assert diagrams(frame(records))[0].varied == {"beta_vae": ("beta",)}
+
+
+def test_settings_that_share_a_label_and_a_dataset_are_told_apart_in_full(make_record: Make) -> None:
+    records = []
+    for dataset, betas in (("d1", (4, 8)), ("d2", (4,)), ("d3", (8,))):
+        for beta in betas:
+            records += seeds(make_record, "beta_vae", 0.1, 0.2, 0.3, hparams={"beta": beta}, dataset=dataset)
+    found = overview(frame(records))
+    assert sorted(found["method"]) == ["beta_vae (beta=4)", "beta_vae (beta=8)"]
+    assert found["iqm"].isna().all() and sorted(map(len, found["missing"])) == [1, 1]
+    assert (found["note"].str.contains("no score on")).all()
 
 
 def test_agreement_is_per_dataset_over_trained_trials(make_record: Make) -> None:

@@ -14,6 +14,7 @@ from disbench.reports import plots
 from disbench.reports.aggregate import Table, tables
 from disbench.reports.collect import collect
 from disbench.reports.figures import capacity_bars, image_grid, information_matrix, png
+from disbench.reports.pictures import strip
 from disbench.reports.records import Record
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -111,6 +112,58 @@ def test_charts_escape_what_methods_call_themselves(make_record: Callable[..., R
         ElementTree.fromstring(drawn)
         assert "<script>" not in drawn
         assert "<b>" not in drawn
+
+
+def grid(columns: int, channels: int = 1) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (3, columns, channels, 16, 12), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("columns", [2, 9])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_grids_columns_are_written_down_and_can_be_found_where_they_are_not(columns: int, channels: int) -> None:
+    images = grid(columns, channels)
+    drawn = png(image_grid(images, ["a", "bb", "a long label"], title="title"))
+    told = strip(drawn)
+    assert told is not None and told.columns == columns and (told.cell, told.pitch) == (12, 15)
+    shown = np.round(imread(io.BytesIO(drawn)) * 255)
+    top = int(np.flatnonzero((shown[..., 3] == 255).sum(axis=1) >= 12 * columns)[0])
+    for column in range(columns):
+        left = told.left + column * told.pitch
+        wanted = np.broadcast_to(images[0, column], (3, 16, 12)).transpose(1, 2, 0)
+        assert (shown[top : top + 16, left : left + told.cell, :3] == wanted).all()
+    older = image_grid(images, ["a", "bb", "a long label"], title="title")
+    older.set_gid(None)
+    assert strip(png(older)) == told
+    assert strip(png(older), search=False) is None
+
+
+def test_other_pictures_have_no_columns() -> None:
+    assert strip(png(image_grid(grid(1), ["a", "b", "c"]))) is None  # one column does not move
+    assert strip(png(information_matrix(SHARES, ["0", "1"], ["a", "b", "c"]))) is None
+    assert strip(b"\x89PNG\r\n\x1a\n and nothing more") is None
+    lying = image_grid(grid(3), ["a", "b", "c"])
+    for words in ("0 12 15 4000", "-3 12 15 3", "5 0 15 3", "5 12 3 3", "a b c d", "5 12 15 99999999999999999999"):
+        lying.set_gid(words)
+        assert strip(png(lying)) is None, words
+
+
+def test_past_many_dots_a_rows_seeds_are_one_path_and_none_is_lost(make_record: Callable[..., Record]) -> None:
+    records = [make_record({"mig": seed / 1000}, "vae", seed) for seed in range(plots.MANY + 1)]
+    few, many = (tables([(Path(str(i)), r) for i, r in enumerate(own)])[0] for own in (records[:-1], records))
+    assert plots.scores(few).count("<circle") == plots.MANY
+    drawn = plots.scores(many)
+    assert drawn.count("<circle") == 0 and drawn.count("h0") == plots.MANY + 1
+    assert len(drawn) < len(plots.scores(few)) / 5
+
+
+def test_past_many_trials_a_row_has_the_curve_of_its_median_seed(make_record: Callable[..., Record]) -> None:
+    curves = [{"loss": [(1, 5.0), (2, float(seed))]} for seed in range(plots.LINES + 1)]
+    records = [make_record({"mig": seed / 1000}, "vae", seed, curves=curve) for seed, curve in enumerate(curves)]
+    few, many = (tables([(Path(str(i)), r) for i, r in enumerate(own)])[0] for own in (records[:-1], records))
+    assert plots.curves(few.rows).count("<title>") == plots.LINES
+    assert [words for words in ElementTree.fromstring(plots.curves(many.rows)).itertext() if "seed" in words] == [
+        "vae, seed 30"
+    ]
 
 
 SHARES = np.array([[0.9, 0.05, 0.25], [0.1, 0.5, 0.85]])

@@ -12,6 +12,7 @@ from disbench.reports.statistics import (
     agreement,
     difference,
     friedman_nemenyi,
+    improvement_matrix,
     interquartile_mean,
     over_datasets,
     probability_of_improvement,
@@ -103,6 +104,21 @@ def test_the_probability_of_improvement_is_mann_whitneys_u_over_the_number_of_pa
 def test_the_probability_of_improvement_is_a_mean_over_strata_whatever_their_scale() -> None:
     found = probability_of_improvement([OURS, 100 * THEIRS], [THEIRS, 100 * OURS], higher_is_better=True)
     assert found.value == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("higher_is_better", [True, False])
+def test_the_matrix_of_improvements_holds_the_value_of_every_pair(higher_is_better: bool) -> None:
+    methods = [[OURS, 100 * THEIRS], [THEIRS, 100 * OURS], [np.array([0.3]), np.array([29.5, 31.0])]]
+    found = improvement_matrix(methods, higher_is_better)
+    for i, ours in enumerate(methods):
+        for j, theirs in enumerate(methods):
+            wanted = probability_of_improvement(ours, theirs, higher_is_better, resamples=1).value
+            assert found[i, j] == pytest.approx(wanted)
+    # By hand: 0.30 beats two of OURS, ties with one and loses to two; of 29.5 and 31.0 against 100 THEIRS (30, 22, 27, 25) one
+    # wins three of four, the other all.
+    assert found[2, 0] == pytest.approx((0.5 + 7 / 8) / 2 if higher_is_better else (0.5 + 1 / 8) / 2)
+    assert np.allclose(found + found.T, 1)
+    assert improvement_matrix([], higher_is_better).shape == (0, 0)
 
 
 def test_a_difference_has_the_interval_of_welchs_test() -> None:

@@ -1,0 +1,123 @@
+"""What the page says of one trial beside its scores: the information in its codes, its partition, its cost, its machine."""
+
+import math
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from disbench.metrics.information import table_information
+from disbench.metrics.metric import NotApplicable
+from disbench.reports.aggregate import Found, Row
+from disbench.reports.records import Record
+
+BINS = 20  # of the information matrix, as in MIG
+CODES = 16  # that a matrix shows
+_ROWS = 100_000
+_CELLS = 1 << 26  # numbers of a table that are read at most
+
+
+@dataclass(frozen=True)
+class Information:
+    """`shares` (K, D'): information in each code about each factor over the factor's entropy, in [0, 1].
+
+    `left_out` counts the codes that are not shown, those that know least. `note` says why there is nothing, or what is missing.
+    """
+
+    factors: tuple[str, ...] = ()
+    codes: tuple[str, ...] = ()
+    shares: tuple[tuple[float, ...], ...] = ()
+    left_out: int = 0
+    note: str = ""
+
+
+def information(folder: Path, record: Record) -> Information:
+    """The information matrix of a trial, from the table of codes that its record names. What is wrong becomes a note."""
+    name = record.artefacts.get("codes")
+    if name is None:
+        return Information(note="This trial recorded no table of codes.")
+    path = folder / name
+    # Records come from other people: one must not make a page read a file from elsewhere on this machine.
+    if not path.resolve().is_relative_to(folder.resolve()):
+        return Information(note=f"Not read: {name} lies outside its trial's folder.")
+    try:
+        codes, factors = _read(path)
+        found = table_information(codes, factors, BINS)
+    except (OSError, KeyError, TypeError, ValueError, NotApplicable) as error:
+        reason = str(error).replace(str(path), name) if path.exists() else "the file is not there"
+        return Information(note=f"No matrix: {name}: {reason}")
+    shares = np.minimum(found.info.mutual / found.info.factor_entropy[:, None], 1.0)  # (K, D)
+    kept = np.sort(np.argsort(-shares.max(axis=0), kind="stable")[:CODES])
+    named = dict(enumerate(record.factor_names))
+    return Information(
+        tuple(named.get(k, f"factor {k}") for k in found.columns),
+        tuple(f"z{j}" for j in kept),
+        tuple(tuple(float(share) for share in row) for row in shares[:, kept]),
+        shares.shape[1] - len(kept),
+    )
+
+
+def _read(path: Path) -> tuple[NDArray[Any], NDArray[Any]]:
+    """codes (N, D) and factors (N, K) of an HDF5 table, its first rows where it is large."""
+    with h5py.File(path, "r") as file:
+        tables = [file[name] for name in ("codes", "factors")]
+        for table in tables:
+            if not isinstance(table, h5py.Dataset) or table.ndim != 2 or table.shape[1] * _ROWS > _CELLS:
+                raise ValueError("it holds no table of codes beside factors, of a size that a page reads.")
+        codes, factors = (np.asarray(table[:_ROWS]) for table in tables)
+        return codes, factors
+
+
+@dataclass(frozen=True)
+class Amount:
+    """A cost over a row's trials: its mean and sample standard deviation, both None where no trial says."""
+
+    mean: float | None
+    sd: float | None = None
+
+
+def amount(values: Iterable[float | None]) -> Amount:
+    there = [value for value in values if value is not None and math.isfinite(value)]
+    if not there:
+        return Amount(None)
+    return Amount(statistics.fmean(there), statistics.stdev(there) if len(there) > 1 else None)
+
+
+def images_per_second(record: Record) -> float | None:
+    """As recorded, else images seen over seconds of training."""
+    if record.images_per_second is not None:
+        return record.images_per_second
+    seconds, images = record.seconds.get("train"), record.images_seen
+    return images / seconds if images and seconds else None
+
+
+def memory_of(row: Row) -> dict[str, int]:
+    """The largest peak of a row's trials in bytes, by where it was: 'resident', and 'cuda' where there is one."""
+    found: dict[str, int] = {}
+    for _, record in row.trials:
+        for name, value in record.peak_memory.items():
+            found[name] = max(value, found.get(name, 0))
+    return found
+
+
+def devices(trials: Sequence[Found]) -> dict[str, int]:
+    """{device: how many trials ran on it}."""
+    found: dict[str, int] = {}
+    for _, record in trials:
+        device = str(record.environment.get("device", "not recorded"))
+        found[device] = found.get(device, 0) + 1
+    return found
+
+
+def code_version(record: Record) -> str:
+    return str(record.environment.get("code", "not recorded"))
+
+
+def versions(record: Record) -> dict[str, Any]:
+    """The environment without what has a line of its own."""
+    return {name: value for name, value in record.environment.items() if name not in ("code", "device")}

@@ -1,0 +1,483 @@
+"""What stands below the tables of the page: each section is a heading and a piece of markup, made from records alone.
+
+For each data set: scores drawn, pairwise comparison, agreement of metrics, cost, sensitivity, curves, pictures of one trial a
+method, what failed or was skipped, and the trials one by one. For all data sets together: critical differences, pairwise
+comparison over data sets, and the verdicts of a study of estimators where there is one below the folder.
+"""
+
+import json
+import math
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+import pandas as pd
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from disbench.reports import charts, details, pictures, plots, statistics
+from disbench.reports.aggregate import Found, Table
+from disbench.reports.collect import Collection, whole
+from disbench.reports.columns import QUALITIES, Column, column
+from disbench.reports.compare import Pairs, diagrams, pairs_over, pairs_within, score_frame
+from disbench.reports.estimators_page import PAGE_FILE as ESTIMATORS_PAGE
+from disbench.reports.estimators_study import STUDY_FILE, read_study
+from disbench.reports.estimators_verdicts import verdicts
+from disbench.reports.notices import skipped, without_quality
+from disbench.reports.records import RECORD_FILE, Partition, Record
+
+INLINE = 100  # trials whose details one page holds
+MOST = 8  # methods of a table of pairs
+EMBEDDED = 9 << 20  # characters of pictures that a page takes in, over all data sets
+BLOCKS = 3  # data sets that a critical-difference diagram needs
+TRIALS_FOLDER = "trials"
+STYLE_FILE = "trials.css"
+
+
+@dataclass(frozen=True)
+class Section:
+    """`id` is unique within its data set (letters, digits, hyphens), `title` plain text, `html` safe to include as it is."""
+
+    id: str
+    title: str
+    html: Markup
+
+
+@dataclass(frozen=True)
+class Layout:
+    """`folder` is the one that the page is written to; `inline` whether every trial's details stand in the page itself.
+
+    `embedded` is how many characters of pictures one data set may take.
+    """
+
+    folder: Path
+    inline: bool
+    embedded: int = EMBEDDED
+
+
+def layout_of(tables: Sequence[Table], output: Path) -> Layout:
+    """The layout of a page at `output`: details inside up to INLINE trials, beyond that in pages beside it."""
+    trials = sum(len(row.trials) + len(row.failed) for table in tables for row in (*table.rows, *table.untrained))
+    return Layout(output.parent, trials <= INLINE, EMBEDDED // max(1, len(tables)))
+
+
+def overall_sections(collection: Collection, tables: Sequence[Table], layout: Layout) -> list[Section]:
+    """Sections on all data sets together, in the order in which they are read."""
+    scores = score_frame(tables)
+    found = [
+        ("critical-differences", "Critical differences over data sets", _critical(scores, tables)),
+        ("pairs", "Who beats whom, over data sets", _pairs_over(scores)),
+        ("estimators", "MINE versus Monte Carlo", _estimators(collection.folder, layout)),
+    ]
+    return [Section(*section) for section in found if section[2]]
+
+
+def dataset_sections(table: Table, layout: Layout) -> list[Section]:
+    """Sections on one data set, in the order in which they are read."""
+    rows = (*table.rows, *table.untrained)
+    found: list[tuple[str, str, Markup]] = [("missing", "Failed and skipped", _missing(table))]
+    if any(row.trials for row in rows):
+        found = [
+            ("scores", "Scores of every seed", _scores(table)),
+            ("pairs", "Who beats whom", _pairs_within(table)),
+            ("agreement", "Agreement between metrics", _agreement(table)),
+            ("cost", "Cost and reconstructions", _cost(table)),
+            ("sensitivity", "Sensitivity to settings", _sensitivity(table)),
+            ("curves", "Training curves", _curves(table)),
+            ("pictures", "Latent traversals and reconstructions", _pictures(table, layout)),
+            *found,
+        ]
+    found.append(("trials", "Trials", _trials(table, layout)))
+    return [Section(*section) for section in found if section[2]]
+
+
+def write_trial_pages(tables: Sequence[Table], layout: Layout) -> int:
+    """Write a page for each trial to `layout.folder/trials` where the leaderboard does not hold them; how many were written.
+
+    A page depends on its trial alone, so one that is newer than the record and than this package's files is left as it is.
+    """
+    if layout.inline:
+        return 0
+    folder = layout.folder / TRIALS_FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    template = _environment().get_template("trial.html.j2")
+    style = "".join(_environment().get_template(name).render() for name in ("leaderboard.css.j2", "sections.css.j2"))
+    (folder / STYLE_FILE).write_text(style, encoding="utf-8")
+    newest = max(path.stat().st_mtime for path in Path(__file__).parent.iterdir())
+    written = 0
+    for table in tables:
+        for _, (place, summary) in _every_trial(table):
+            path = folder / _page_name(summary)
+            if path.exists() and path.stat().st_mtime > max(newest, (place / RECORD_FILE).stat().st_mtime):
+                continue
+            record = whole(place, summary)
+            named = sorted(filter(partial(_is_picture, record), record.artefacts), key=_by_kind)
+            own = [pictures.linked(place, name, record.artefacts[name], folder) for name in named]
+            view = _view(place, record, folder)
+            _write(path, template.render(record=record, view=view, pictures=own, style=STYLE_FILE, macros=_macros()))
+            written += 1
+    return written
+
+
+def _critical(scores: pd.DataFrame, tables: Sequence[Table]) -> Markup:
+    """Diagrams over three data sets or more; where there are fewer, the words that say so."""
+    first = {table.rows[0].view for table in tables if table.rows}
+    tested = [one for one in diagrams(scores) if one.view in first]
+    drawn = [one for one in tested if one.found is not None and one.found.blocks >= BLOCKS]
+    names: dict[str, list[str]] = {}
+    for table in tables:
+        if table.rows:
+            names.setdefault(table.provenance or "unknown", []).append(table.dataset)
+    shown = {one.provenance for one in drawn}
+    few = [(provenance, len(own), own) for provenance, own in names.items() if provenance not in shown]
+    if not drawn and not few:
+        return Markup()
+    heads = _heads(one.metric for one in drawn)
+    return _macro(
+        "critical",
+        drawn,
+        heads,
+        lambda one: charts.critical_difference(one, f"Critical differences on {heads[one.metric].label}"),
+        few,
+    )
+
+
+def _pairs_over(scores: pd.DataFrame) -> Markup:
+    found = pairs_over(scores, most=MOST)
+    provenances = dict.fromkeys(one.provenance for one in found)
+    parts = [_macro("pairs", own, _heads(one.metric for one in own), True) for own in _groups(found, provenances)]
+    return Markup("").join(parts)
+
+
+def _groups(found: Sequence[Pairs], provenances: Iterable[str]) -> Iterable[list[Pairs]]:
+    for provenance in provenances:
+        yield [one for one in found if one.provenance == provenance]
+
+
+def _pairs_within(table: Table) -> Markup:
+    found = pairs_within(table, most=MOST)
+    return _macro("pairs", found, _heads(one.metric for one in found), False) if found else Markup()
+
+
+def _agreement(table: Table) -> Markup:
+    """Rank correlations over trials, and over rows' means where there are enough rows."""
+    heads = [head for head in table.columns if head.higher_is_better is not None]
+    if len(heads) < 2:
+        return Markup()
+    keys = [head.key for head in heads]
+    higher = {head.key: head.higher_is_better for head in heads}
+    trials = pd.DataFrame(
+        [
+            [row.cells[key].values.get(record.trial.seed, math.nan) for key in keys]
+            for row in table.rows
+            for _, record in row.trials
+        ],
+        columns=keys,
+        dtype=float,
+    )
+    means = pd.DataFrame([[row.cells[key].mean for key in keys] for row in table.rows], columns=keys, dtype=float)
+    over_trials, over_rows = statistics.agreement(trials, higher), statistics.agreement(means, higher)
+    found = []
+    for title, own in (
+        (f"Over {len(trials):,} trials", over_trials),
+        (f"Over {len(table.rows)} methods' means", over_rows),
+    ):
+        pairs = {
+            frozenset((one, other)): None if math.isnan(value) else float(value)
+            for one, other, value in own[["one", "other", "spearman"]].itertuples(index=False, name=None)
+        }
+        if any(value is not None for value in pairs.values()):
+            values = [
+                [1.0 if one is other else pairs.get(frozenset((one.key, other.key))) for other in heads]
+                for one in heads
+            ]
+            found.append((title, [head.label for head in heads], values))
+    return _macro("agreement", found, _heads(head.key for head in heads)) if found else Markup()
+
+
+def _scores(table: Table) -> Markup:
+    legend = "Every dot is a seed, the upright bar their mean. Dashed line: floor. Solid line: ceiling."
+    views = " First views only." if table.further else ""
+    return _macro(
+        "chart",
+        plots.scores(table),
+        f"Plot of scores on {table.dataset}",
+        f"{legend} Hollow dots: untrained encoder.{views}",
+    )
+
+
+def _cost(table: Table) -> Markup:
+    rows = [row for row in (*table.rows, *table.untrained) if row.trials]
+    lines = [
+        {
+            "label": row.label,
+            "seconds": details.amount(record.seconds.get("train") for _, record in row.trials),
+            "speed": details.amount(details.images_per_second(record) for _, record in row.trials),
+            "memory": details.memory_of(row),
+            "parameters": sorted({r.parameters for _, r in row.trials if r.parameters is not None}),
+            "images": sorted({r.images_seen for _, r in row.trials if r.images_seen is not None}),
+            "devices": details.devices(row.trials),
+            "quality": row.quality,
+        }
+        for row in rows
+    ]
+    counts = sorted({r.reconstruction["images"] for row in rows for _, r in row.trials if "images" in r.reconstruction})
+    images = " to ".join(f"{count:,.0f}" for count in dict.fromkeys((*counts[:1], *counts[-1:])))
+    told = _macro("cost", lines, QUALITIES, images, list(without_quality(table)))
+    drawn = charts.cost(table)
+    if not drawn:
+        return told
+    machines = details.devices([found for row in table.rows for found in row.trials])
+    caption = "A small dot is a trial, a ring the mean of its row. Time is that of training alone."
+    if len(machines) > 1:
+        caption += f" Trials ran on different devices ({', '.join(machines)}), so their times are not comparable."
+    return told + _macro("chart", drawn, f"Score against training time on {table.dataset}", caption)
+
+
+def _sensitivity(table: Table) -> Markup:
+    found = charts.sweeps(table)
+    if not found:
+        return Markup()
+    shown = found[: charts.PANELS]
+    caption = "Rows that differ in one number alone, by its value: the line goes through the means, a dot is a seed."
+    told = [
+        f" {sweep.method}, {sweep.name}: {len(sweep.values)} values"
+        f"{_shared(sweep, [other for other in found if other.method == sweep.method and other.name == sweep.name])}."
+        for sweep in shown
+    ]
+    rest = len(found) - len(shown)
+    more = f" {rest} shorter {'sweep is' if rest == 1 else 'sweeps are'} not drawn." if rest else ""
+    return _macro(
+        "chart",
+        charts.sensitivity(table, shown),
+        f"Sensitivity to settings on {table.dataset}",
+        f"{caption}{''.join(told)}{more}",
+    )
+
+
+def _shared(sweep: charts.Sweep, alike: Sequence[charts.Sweep]) -> str:
+    """What tells a sweep from others of the same number: the settings that its rows share and others do not."""
+    telling = [n for n, v in sweep.others.items() if any(other.others.get(n) != v for other in alike)]
+    return f" at {', '.join(f'{name}={sweep.others[name]}' for name in telling)}" if telling else ""
+
+
+def _curves(table: Table) -> Markup:
+    """Terms that methods share; behind a fold those that one method alone records, its discriminator's or audits'."""
+    shared, alone = plots.curves(table.rows, alone=False), plots.curves(table.rows, alone=True)
+    if not shared and not alone:
+        return Markup()
+    many = sum(len(row.trials) for row in table.rows) > plots.LINES
+    line = "A line is a row's seed of median MIG" if many else "A line is a seed"
+    caption = f"{line}. Nats per image unless the term's name says otherwise."
+    return _macro("curves", shared, alone, f"Training curves on {table.dataset}", caption)
+
+
+def _pictures(table: Table, layout: Layout) -> Markup:
+    """Of each method one trial's pictures, as many as the data set's share of the page can take."""
+    chosen = [(row.label, folder, record) for row, (folder, record) in pictures.representatives(table.rows)]
+    wanted = [
+        (*_by_kind(name), line)
+        for line, (_, _, record) in enumerate(chosen)
+        for name in record.artefacts
+        if _is_picture(record, name)
+    ]
+    embedded = {}
+    for *_, name, line in sorted(wanted):
+        _, folder, record = chosen[line]
+        embedded[line, name] = pictures.picture(folder, name, record.artefacts[name])
+    lossy = sum(len(picture.uri) for picture in embedded.values()) > layout.embedded
+    left = layout.embedded
+    own: list[list[tuple[pictures.Picture, str]]] = [[] for _ in chosen]
+    # By kind, so that where there is no room for all each method has its traversal before any has the rest.
+    for (line, name), exact in embedded.items():
+        record = chosen[line][2]
+        picture = pictures.smaller(exact) if lossy else exact
+        if len(picture.uri) > left:
+            note = f"Not in this page, which holds enough pictures: see {record.artefacts[name]}, a file of this trial."
+            picture = pictures.Picture(name, note=note)
+        left -= len(picture.uri)
+        own[line].append((picture, f"picture-{_safe(record.trial.id)}-{_safe(name)}"))
+    found = [
+        (label, record, given, _view(folder, record, layout.folder))
+        for (label, folder, record), given in zip(chosen, own, strict=True)
+    ]
+    return _macro("pictures", found, lossy) if found else Markup()
+
+
+def _is_picture(record: Record, name: str) -> bool:
+    """Whether an artefact is a picture to show; a partition is drawn from its numbers instead."""
+    drawn = record.partition is not None and name in ("assignment", "capacity")
+    return record.artefacts[name].lower().endswith(".png") and not drawn
+
+
+def _by_kind(name: str) -> tuple[bool, bool, str]:
+    """The order in which a trial's pictures are shown."""
+    return name != pictures.TRAVERSAL, name != "reconstructions", name
+
+
+def _missing(table: Table) -> Markup:
+    failed = [
+        (label, record.trial.seed, record.failure or "error", _last_line(record.error))
+        for label, (_, record) in _every_trial(table)
+        if record.status == "failed"
+    ]
+    reasons = list(skipped(table))
+    return _macro("missing", failed, reasons) if failed or reasons else Markup()
+
+
+def _last_line(error: str | None) -> str:
+    return (error or "no error was recorded").strip().splitlines()[-1]
+
+
+def _every_trial(table: Table) -> Iterable[tuple[str, Found]]:
+    """Every trial with its row's label, failed ones first."""
+    rows = (*table.rows, *table.untrained)
+    for row in rows:
+        for found in row.failed:
+            yield row.label, found
+    for row in rows:
+        for found in row.trials:
+            yield row.label, found
+
+
+def _trials(table: Table, layout: Layout) -> Markup:
+    every = list(_every_trial(table))
+    if not every:
+        return Markup()
+    if layout.inline:
+        records = [(label, folder, whole(folder, record)) for label, (folder, record) in every]
+        return _macro(
+            "trials", [(label, record, _view(folder, record, layout.folder)) for label, folder, record in records]
+        )
+    return _macro(
+        "trial_list",
+        [(label, record, quote(f"{TRIALS_FOLDER}/{_page_name(record)}")) for label, (_, record) in every],
+    )
+
+
+@dataclass(frozen=True)
+class _View:
+    """Of a trial what its record does not say in so many words; `files` (name, link)."""
+
+    speed: float | None
+    code: str
+    versions: Mapping[str, Any]
+    files: tuple[tuple[str, str], ...]
+    information: details.Information
+    order: tuple[int, ...]
+    groups: tuple[str, ...]
+    curves: str
+
+
+def _view(folder: Path, record: Record, page_folder: Path) -> _View:
+    links = ((name, pictures.address(folder, path, page_folder)) for name, path in sorted(record.artefacts.items()))
+    order: tuple[int, ...] = ()
+    groups: tuple[str, ...] = ()
+    if (partition := record.partition) is not None and _fits(partition):
+        order, groups = _order(partition), ("nuisance", *(f"group {k}" for k in range(1, len(partition.nats))))
+    return _View(
+        details.images_per_second(record),
+        details.code_version(record),
+        details.versions(record),
+        tuple((name, link) for name, link in links if link is not None),
+        details.information(folder, record) if record.status == "ok" else details.Information(),
+        order,
+        groups,
+        plots.trial_curves(record),
+    )
+
+
+def _fits(partition: Partition) -> bool:
+    """Whether the numbers of a partition belong together; a record of anybody's may hold any."""
+    groups = len(partition.nats)
+    return (
+        groups > 0
+        and len(partition.assignment) == len(partition.group) > 0
+        and all(len(shares) == groups for shares in partition.assignment)
+        and len(partition.target) == groups == len(partition.complexities) + 1
+    )
+
+
+def _order(partition: Partition) -> tuple[int, ...]:
+    """Latents by group, the surest of a group first."""
+    return tuple(sorted(range(len(partition.group)), key=lambda d: (partition.group[d], -max(partition.assignment[d]))))
+
+
+def _shares_of(partition: Partition, order: Sequence[int]) -> list[list[float]]:
+    """(K+1, D): the share of each latent in each group, latents in the given order."""
+    shares = np.clip(np.array([partition.assignment[d] for d in order]), 0.0, 1.0)
+    return [[float(share) for share in row] for row in shares.T]
+
+
+def _estimators(folder: Path, layout: Layout) -> Markup:
+    """The verdicts of the first study of estimators below the folder; its page is the link where there is one."""
+    for path in sorted(folder.rglob(STUDY_FILE)):
+        try:
+            study = read_study(path.parent)
+        except (OSError, ValueError):
+            continue  # another program's file of that name, or a newer study
+        page = path.with_name(ESTIMATORS_PAGE)
+        link = quote(Path(os.path.relpath(page if page.exists() else path, layout.folder)).as_posix())
+        return _macro("estimators", link, study, verdicts(study))
+    return Markup()
+
+
+def _safe(name: str) -> str:
+    """A name from anybody's record in characters that are safe in a file's name, an address and an id, its end kept."""
+    return re.sub(r"[^A-Za-z0-9-]+", "_", name)[-120:]
+
+
+def _page_name(record: Record) -> str:
+    return f"{_safe(record.trial.id)}.html"
+
+
+def _write(path: Path, page: str) -> None:
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    unfinished.write_text(page, encoding="utf-8")
+    unfinished.replace(path)
+
+
+def _heads(keys: Iterable[str]) -> dict[str, Column]:
+    return {key: column(key) for key in keys}
+
+
+def _macro(name: str, *arguments: Any) -> Markup:
+    return Markup(getattr(_macros(), name)(*arguments))
+
+
+@cache
+def _macros() -> Any:
+    return _environment().get_template("sections.html.j2").module
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+    )
+    environment.filters.update(
+        score=lambda value: f"{value:.3f}",
+        thousands=lambda value, digits=None: f"{value:,}" if digits is None else f"{value:,.{digits}f}",
+        settings=lambda values: ", ".join(f"{name}={value}" for name, value in sorted(values.items())),
+        compact=lambda value: json.dumps(value, ensure_ascii=False),
+        gibibytes=_gibibytes,
+        numbers=lambda values: " to ".join(f"{value:,}" for value in dict.fromkeys((*values[:1], *values[-1:]))),
+        p_value=lambda value: "p < 0.001" if value < 0.001 else f"p = {value:.3f}",
+        latents=lambda order: [f"z{d}" for d in order],
+    )
+    environment.globals.update(qualities=QUALITIES, most=MOST, shares_of=_shares_of, palette=range(len(plots.PALETTE)))
+    return environment
+
+
+def _gibibytes(count: float) -> str:
+    return f"{count / 2**30:.2f} GiB" if count >= 2**29 else f"{count / 2**20:,.0f} MiB"
