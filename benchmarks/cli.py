@@ -23,6 +23,8 @@ from disbench.benchmarks import METHODS
 from disbench.benchmarks.data_cli import data_app
 from disbench.benchmarks.encode import Codes, NamedTable, encode, read_named_table, scored_rows
 from disbench.benchmarks.estimators_cli import estimators
+from disbench.benchmarks.hyperparameters import check_method, hyperparameters
+from disbench.benchmarks.locks import claimed
 from disbench.benchmarks.options import (
     DataDir,
     DatasetOptions,
@@ -36,12 +38,7 @@ from disbench.benchmarks.options import (
 from disbench.benchmarks.report_cli import report_app
 from disbench.benchmarks.score import Scores, named_entries
 from disbench.benchmarks.score import score as score_table
-from disbench.benchmarks.suite import (
-    DEFAULT_METRICS,
-    check_method,
-    hyperparameters,
-    suite_names,
-)
+from disbench.benchmarks.suite import DEFAULT_METRICS, suite_names
 from disbench.benchmarks.suite_cli import suite_app
 from disbench.benchmarks.train import load_checkpoint
 from disbench.benchmarks.traverse import latent_traversals
@@ -297,13 +294,17 @@ def train(
             raise fail(
                 f"in_channels is {channels}, {fields['dataset']} has images of {opened.image_shape[0]} channel(s)."
             )
-        check_method(fields["method"], fields["hparams"])
+        fields["hparams"] = check_method(fields["method"], fields["hparams"])
         trial = Trial(**{"seed": 0, "batch_size": 64, **fields}, dataset_version=opened.version)
     except (ValueError, OSError, yaml.YAMLError) as error:
         raise fail(error) from error
     if existing_record(out / trial.id) is not None:
         console.print("This trial was run already; it is kept.")
-    finish(run_trial(trial, opened, out, wanted), out / trial.id)
+    with claimed(out / trial.id) as ours:
+        if not ours:
+            raise fail(f"Another process is running {trial.id}.")
+        record = run_trial(trial, opened, out, wanted, root=data_dir)
+    finish(record, out / trial.id)
 
 
 def finish(record: Record, folder: Path) -> None:

@@ -1,6 +1,6 @@
 """From a trained method to the one table that every metric reads."""
 
-import os
+import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from disbench.baselines.vae import VAE
 from disbench.benchmarks.seeds import generator_for
 from disbench.datasets import FactorDataset
-from disbench.reports.records import Trial
+from disbench.reports.records import Trial, write_whole
 
 CHUNK = 1000  # images a call
 ARRAYS = ("codes", "factors", "factor_names", "code_names")
@@ -70,12 +70,12 @@ def encode(method: VAE, dataset: FactorDataset, rows: torch.Tensor, device: torc
 
 def write_codes(codes: Codes, path: Path) -> None:
     """Write an HDF5 table whole or not at all."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    with h5py.File(partial, "w") as file:
+    content = io.BytesIO()  # after a failed write to a disk h5py crashes the process at its end
+    with h5py.File(content, "w") as file:
         for name, array in vars(codes).items():
             if array is not None and len(array):
                 file.create_dataset(name, data=array)
-    partial.replace(path)
+    write_whole(path, content.getbuffer())
 
 
 class NamedTable(NamedTuple):

@@ -1,47 +1,136 @@
-"""Run the trials of a suite. A failing trial does not stop the rest."""
+"""Run the trials of a suite with an engine, each once, whoever else works in the same folder. One that fails stops no other."""
 
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
+from disbench.benchmarks.engines import Engine, Job, opened, run_here, unopened
+from disbench.benchmarks.engines.job import written_at
+from disbench.benchmarks.locks import claimed
+from disbench.benchmarks.machine import Machine
+from disbench.benchmarks.status import write_plan
 from disbench.benchmarks.suite import Suite
-from disbench.benchmarks.trial import MetricOptions, existing_record, run_trial
-from disbench.datasets import FactorDataset, load
-from disbench.reports.records import Record, Trial, write_record
+from disbench.benchmarks.train import ON_THIS_MACHINE
+from disbench.benchmarks.trial import MetricOptions
+from disbench.reports.records import RECORD_FILE, Record, Trial, read_record
 
 log = logging.getLogger(__name__)
+LOOK_AGAIN = 2.0  # seconds between two looks at a trial that another driver is running
+NOT_OPENED = "not opened"  # the version of a data set whose own is unknown
+
+Only = Mapping[str, Collection[str]]  # of 'method', 'dataset' and 'seed' the values that are wanted
 
 
-def run_suite(suite: Suite, out: Path, root: str | None = None) -> Iterable[Record]:
-    """Run every trial of a suite in turn, yielding each record as it is there. Progress goes to the log."""
-    plan: list[tuple[Trial, FactorDataset | Exception, MetricOptions]] = []
+class Planned(NamedTuple):
+    """A trial to run, what it is scored by, and why its data set cannot be opened, where it cannot."""
+
+    trial: Trial
+    metrics: MetricOptions
+    error: Exception | None = None
+
+
+def wanted(trial: Trial, only: Only) -> bool:
+    return all(str(getattr(trial, field)) in values for field, values in only.items())
+
+
+def planned(suite: Suite, root: str | None = None, only: Only | None = None) -> list[Planned]:
+    """Every trial of a suite, each once, data sets outermost. It opens each data set, for its version is part of a trial."""
+    found: dict[str, Planned] = {}
     for entry in suite.datasets:
+        trials = [trial for trial in suite.trials(entry, NOT_OPENED) if wanted(trial, only or {})]
+        if not trials:
+            continue
+        error = None
         try:
-            dataset = load(entry.name, root, **entry.options)
-            plan += [(trial, dataset, suite.metrics_of(entry)) for trial in suite.trials(entry, dataset.version)]
-        except (OSError, ValueError, TypeError) as error:
-            log.error("%s cannot be opened: %s", entry.name, error)
-            plan += [(trial, error, {}) for trial in suite.trials(entry, "not opened")]
-    finished = {trial.id for trial, *_ in plan if existing_record(out / trial.id) is not None}
-    steps_left = sum(trial.steps for trial, *_ in plan if trial.id not in finished)
-    steps_run, seconds_run = 0, 0.0
-    for number, (trial, opened, metrics) in enumerate(plan, 1):
-        log.info("[%d/%d] %s", number, len(plan), trial.id)
-        started = time.monotonic()
-        if isinstance(opened, Exception):
-            record = Record(trial=trial, status="failed", error=str(opened))
-            write_record(record, out / trial.id)
+            version = opened(trials[0], root).version
+        except (OSError, ValueError, TypeError) as reason:
+            log.error("%s cannot be opened: %s", entry.name, reason)
+            version, error = NOT_OPENED, reason
+        for trial in trials:
+            trial = trial.model_copy(update={"dataset_version": version})
+            found.setdefault(trial.id, Planned(trial, suite.metrics_of(entry), error))
+    return list(found.values())
+
+
+def finished(folder: Path, metrics: MetricOptions, keep_failed: bool) -> Record | None:
+    """The record in a trial's folder where nothing is left to do; an unreadable one is made anew."""
+    try:
+        record = read_record(folder / RECORD_FILE)
+    except (FileNotFoundError, ValueError):
+        return None
+    if record.status == "failed":
+        return record if keep_failed else None
+    return record if record.metric_options == metrics else None
+
+
+def free(jobs: Sequence[Job]) -> list[Job]:
+    """Wait until at least one of these trials is no longer run by another driver; return those."""
+    log.info("%d trials are being run by another driver, such as %s: waiting.", len(jobs), jobs[0].trial.id)
+    while True:
+        found = []
+        for job in jobs:
+            with claimed(job.folder) as ours:
+                if ours:
+                    found.append(job)
+        if found:
+            return found
+        time.sleep(LOOK_AGAIN)
+
+
+def run_trials(
+    plan: Sequence[Planned],
+    out: Path,
+    root: str | None = None,
+    *,
+    engine: Engine = run_here,
+    machine: Machine = ON_THIS_MACHINE,
+    keep_failed: bool = False,
+) -> Iterator[Record]:
+    """Each trial's record: first of those that are finished already, then as they end. Progress goes to the log."""
+    jobs: list[Job] = []
+    for trial, metrics, error in plan:
+        folder = out / trial.id
+        if (record := finished(folder, metrics, keep_failed)) is not None:
+            yield record
+        elif error is not None:
+            yield unopened(trial, out, error)
         else:
-            record = run_trial(trial, opened, out, metrics)
-        seconds = time.monotonic() - started
-        if trial.id in finished:
-            log.info("      was there already")
-        else:
-            steps_left -= trial.steps
-            steps_run += trial.steps
-            seconds_run += seconds
-            minutes = seconds_run / max(1, steps_run) * steps_left / 60
+            jobs.append(Job(trial, out, root, metrics, machine, written_at(folder)))
+    if len(jobs) < len(plan):
+        log.info("%d of %d trials need nothing more.", len(plan) - len(jobs), len(plan))
+    started, number, total = time.monotonic(), 0, len(jobs)
+    steps_run, steps_left = 0, sum(job.trial.steps for job in jobs)
+    busy: list[Job] = []
+    while jobs or busy:
+        if not jobs:
+            jobs = free(busy)
+            busy = [job for job in busy if job not in jobs]
+        for job, record in engine(jobs):
+            if record is None:
+                busy.append(job)
+                continue
+            number += 1
+            steps_run, steps_left = steps_run + job.trial.steps, steps_left - job.trial.steps
+            minutes = (time.monotonic() - started) / max(1, steps_run) * steps_left / 60
             left = f", about {minutes:.0f} min left" if steps_run and steps_left else ""
-            log.info("      %s in %.0f s%s", record.status, seconds, left)
-        yield record
+            log.info("[%d/%d] %s: %s%s", number, total, job.trial.id, record.status, left)
+            yield record
+        jobs = []
+
+
+def run_suite(
+    suite: Suite,
+    out: Path,
+    root: str | None = None,
+    *,
+    engine: Engine = run_here,
+    machine: Machine = ON_THIS_MACHINE,
+    only: Only | None = None,
+    keep_failed: bool = False,
+) -> Iterable[Record]:
+    """Run a suite's trials, or those of them that are wanted, and give each record as it is there."""
+    plan = planned(suite, root, only)
+    write_plan(suite.name, [entry.trial for entry in plan], out)
+    yield from run_trials(plan, out, root, engine=engine, machine=machine, keep_failed=keep_failed)

@@ -3,13 +3,13 @@
 import inspect
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import Field, TypeAdapter, ValidationError, ValidationInfo, field_validator, model_validator
 
-from disbench.baselines.vae import VAE
-from disbench.benchmarks import METHODS
+from disbench.benchmarks.hyperparameters import Range, Strict, check_method, combinations
+from disbench.benchmarks.options import metric_keywords
 from disbench.datasets import check_name
 from disbench.metrics import METRICS
 from disbench.reports.records import Trial
@@ -17,33 +17,7 @@ from disbench.reports.records import Trial
 SUITES = Path(__file__).parent / "suites"
 # The literature's choice of metrics, in a table's order; any other metric is asked for by name.
 DEFAULT_METRICS = ("z_diff", "z_min_var", "factor_vae_score", "irs", "mig", "jemmig")
-
-
-def hyperparameters(method: str) -> dict[str, inspect.Parameter]:
-    """The keywords that a method's constructor takes, its own first, then the shell's."""
-    found: dict[str, inspect.Parameter] = {}
-    for owner in METHODS[method].__mro__:
-        if not issubclass(owner, VAE) or "__init__" not in vars(owner):
-            continue
-        for name, parameter in inspect.signature(owner.__init__).parameters.items():
-            if parameter.kind is inspect.Parameter.KEYWORD_ONLY:
-                found.setdefault(name, parameter)
-        if owner is VAE:
-            break
-    return found
-
-
-def check_method(method: str, hparams: dict[str, Any]) -> None:
-    """Raise ValueError where the method or one of its hyperparameters does not exist."""
-    if method not in METHODS:
-        raise ValueError(f"Unknown method {method!r}. Known: {', '.join(METHODS)}.")
-    unknown = set(hparams) - set(known := hyperparameters(method))
-    if unknown:
-        raise ValueError(f"{method} has no hyperparameter {', '.join(sorted(unknown))}. It takes: {', '.join(known)}.")
-
-
-class Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+Precision = Literal["32-true", "bf16-mixed", "16-mixed", "bf16-true", "16-true", "64-true"]  # Lightning's names
 
 
 class DatasetEntry(Strict):
@@ -60,7 +34,7 @@ class DatasetEntry(Strict):
     hparams: dict[str, Any] = Field(default_factory=dict)
     methods: dict[str, dict[str, Any]] = Field(default_factory=dict)
     steps: int | None = Field(default=None, ge=1)
-    precision: str | None = None
+    precision: Precision | None = None
 
     @field_validator("name")
     @classmethod
@@ -70,10 +44,44 @@ class DatasetEntry(Strict):
 
 
 class MethodEntry(Strict):
-    """A method and its hyperparameters; one method may stand in several entries, which makes an ablation."""
+    """A method and its hyperparameters; one method may stand in several entries, which makes an ablation.
+
+    `grid` maps a hyperparameter to a list of values, `range` to the ends of a range; every combination is a row of the suite.
+    """
 
     name: str
     hparams: dict[str, Any] = Field(default_factory=dict)
+    grid: dict[str, list[Any]] = Field(default_factory=dict)
+    range: dict[str, Range] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def once(self) -> "MethodEntry":
+        places = {"hparams": self.hparams, "grid": self.grid, "range": self.range}
+        for name in {**self.hparams, **self.grid, **self.range}:
+            if len(twice := [place for place, names in places.items() if name in names]) > 1:
+                raise ValueError(f"{self.name} has {name} in {' and '.join(twice)}; one of them decides.")
+        return self
+
+    def settings(self) -> list[dict[str, Any]]:
+        """The hyperparameters of each of its rows."""
+        return [{**self.hparams, **point} for point in combinations(self.name, self.grid, self.range)]
+
+
+def check_metric(metric: str, options: dict[str, Any]) -> None:
+    """Raise ValueError where the metric or one of its settings does not exist, or has a value of another type."""
+    if metric not in METRICS:
+        raise ValueError(f"Unknown metric {metric!r}. Known: {', '.join(METRICS)}.")
+    known = metric_keywords(metric)
+    for name, value in options.items():
+        if name not in known:
+            raise ValueError(f"{metric} has no setting {name!r}. It takes: {', '.join(known) or 'none'}.")
+        try:
+            TypeAdapter(known[name].annotation).validate_python(value)
+        except ValidationError as error:
+            needed = inspect.formatannotation(known[name].annotation).replace("Literal", "one of ")
+            raise ValueError(
+                f"{metric}: {name} needs {needed}, such as its default {known[name].default!r}; got {value!r}."
+            ) from error
 
 
 class Suite(Strict):
@@ -87,10 +95,10 @@ class Suite(Strict):
     description: str = ""
     datasets: list[DatasetEntry] = Field(min_length=1)
     methods: list[MethodEntry] = Field(min_length=1)
-    seeds: list[int] = Field(min_length=1)
+    seeds: list[Annotated[int, Field(ge=0)]] = Field(min_length=1)
     steps: int = Field(ge=1)
     batch_size: int = Field(default=64, ge=2)
-    precision: str = "32-true"
+    precision: Precision = "32-true"
     rows: int = Field(default=100_000, ge=2)
     hparams: dict[str, Any] = Field(default_factory=dict)
     metrics: dict[str, dict[str, Any]] = Field(default_factory=lambda: {name: {} for name in DEFAULT_METRICS})
@@ -101,16 +109,14 @@ class Suite(Strict):
         for dataset in self.datasets:
             if unknown := set(dataset.methods) - {entry.name for entry in self.methods}:
                 raise ValueError(f"{dataset.name} has hyperparameters of {', '.join(unknown)}, no method of the suite.")
-            for method, _, hparams in self.plan(dataset):
-                check_method(method, hparams)
-        for name in self.metrics:
-            if name not in METRICS:
-                raise ValueError(f"Unknown metric {name!r}. Known: {', '.join(METRICS)}.")
-        for dataset in self.datasets:
-            if unknown := set(dataset.metrics) - set(self.metrics):
+            self.plan(dataset)
+            if strange := set(dataset.metrics) - set(self.metrics):
                 raise ValueError(
-                    f"{dataset.name} has settings of {', '.join(sorted(unknown))}, no metric of the suite."
+                    f"{dataset.name} has settings of {', '.join(sorted(strange))}, no metric of the suite."
                 )
+        for metrics in (self.metrics, *(dataset.metrics for dataset in self.datasets)):
+            for name, options in metrics.items():
+                check_metric(name, options)
         return self
 
     def metrics_of(self, entry: DatasetEntry) -> dict[str, dict[str, Any]]:
@@ -118,13 +124,17 @@ class Suite(Strict):
         return {name: {**options, **entry.metrics.get(name, {})} for name, options in self.metrics.items()}
 
     def plan(self, entry: DatasetEntry) -> list[tuple[str, int, dict[str, Any]]]:
-        """Method, steps and hyperparameters of each row on one data set; the untrained VAE first, where it is asked for."""
+        """Method, steps and hyperparameters of each row on one data set; the untrained VAE first, where it is asked for.
+
+        Raises ValueError where a method or a hyperparameter is none that there is.
+        """
         shared = {**self.hparams, **entry.hparams}
-        rows = [
-            (method.name, entry.steps or self.steps, {**shared, **entry.methods.get(method.name, {}), **method.hparams})
-            for method in self.methods
-        ]
-        return [("vae", 0, shared), *rows] if self.untrained else rows
+        rows = [("vae", 0, shared)] if self.untrained else []
+        for method in self.methods:
+            for own in method.settings():
+                nearer = {**shared, **entry.methods.get(method.name, {}), **own}
+                rows.append((method.name, entry.steps or self.steps, nearer))
+        return [(method, steps, check_method(method, hparams)) for method, steps, hparams in rows]
 
     def trials(self, entry: DatasetEntry, version: str) -> list[Trial]:
         """The trials on one data set, seeds outermost, so that an interrupted suite has whole rows."""
@@ -158,7 +168,21 @@ def load_suite(name_or_path: str, root: str | None = None) -> Suite:
         raise ValueError(f"{path} is no YAML: {error}") from error
     if not isinstance(content, dict):
         raise ValueError(f"{path} must hold a mapping with name, datasets, methods, seeds and steps.")
-    return Suite.model_validate(content, context={"root": root})
+    try:
+        return Suite.model_validate(content, context={"root": root})
+    except ValidationError as error:
+        raise ValueError(f"{path}: {explained(error)}") from error
+
+
+def explained(error: ValidationError) -> str:
+    """Each mistake in a line: the field's path, what it needs, what it got."""
+    lines = []
+    for mistake in error.errors():
+        place = ".".join(map(str, mistake["loc"]))
+        told = mistake["msg"].removeprefix("Value error, ")
+        got = "" if mistake["type"] in ("value_error", "missing") else f", got {mistake['input']!r}"
+        lines.append(f"{place}: {told}{got}" if place else told)
+    return "\n".join(lines)
 
 
 def suite_names() -> list[str]:

@@ -1,29 +1,181 @@
-"""The command that runs a suite."""
+"""The commands about many trials: run a suite, see how far it is, search a method's hyperparameters."""
 
 import sys
+import time
+from collections import Counter
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+import yaml
+from pydantic import TypeAdapter, ValidationError
+from rich.console import Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
 
-from disbench.benchmarks.options import DataDir, fail
-from disbench.benchmarks.run import run_suite
-from disbench.benchmarks.suite import load_suite
+from disbench.benchmarks.engines import ENGINES, Engine, make_engine
+from disbench.benchmarks.estimate import Estimate, estimates
+from disbench.benchmarks.hyperparameters import Range
+from disbench.benchmarks.machine import Machine
+from disbench.benchmarks.options import DataDir, DatasetOptions, MetricSettings, Select, assignments, console, fail
+from disbench.benchmarks.options import metric_settings as settings_of_metrics
+from disbench.benchmarks.run import Only, planned, run_suite
+from disbench.benchmarks.search import Search, best, run_search
+from disbench.benchmarks.status import Row, State, TrialState, rows, states
+from disbench.benchmarks.suite import Precision, Suite, explained, load_suite
+from disbench.benchmarks.tracking import Tracker, mlflow_tracker, tensorboard_tracker
+from disbench.benchmarks.train import ON_THIS_MACHINE
+from disbench.metrics import METRICS
+from disbench.reports.records import Trial
 from disbench.reports.render import render
 from disbench.reports.text import as_text
 
 suite_app = typer.Typer()
+FILTERS = ("method", "dataset", "seed")
+WATCH_SECONDS = 2.0
+SHOWN = 10  # trials that are named one by one, of each state
+
+Out = Annotated[Path, typer.Option(help="Folder of trial folders; finished trials in it are kept.")]
+EngineName = Annotated[
+    str,
+    typer.Option(
+        "--engine",
+        help="local: in this process. ray: a Ray cluster (RAY_ADDRESS), else this machine's cores and GPUs. slurm: an array job.",
+    ),
+]
+Workers = Annotated[int | None, typer.Option(min=1, help="Trials at once, at most, of --engine ray or slurm.")]
+GPUs = Annotated[
+    float | None,
+    typer.Option("--gpus-per-trial", min=0, help="Of ray or slurm. With ray a share, too: 0.25 puts four on one."),
+]
+CPUs = Annotated[int | None, typer.Option("--cpus-per-trial", min=1, help="Of ray or slurm. Default: 1.")]
+Slurm = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--slurm", help="An option of sbatch: partition=gpu, time=600 (minutes), gres=gpu:a100:1. Repeatable."
+    ),
+]
+Devices = Annotated[
+    int,
+    typer.Option(min=1, help="Devices of one trial. More than 1 is refused: a minibatch shared out is another trial."),
+]
+Strategy = Annotated[str, typer.Option(help="Lightning's way to use the device.")]
+CheckpointSeconds = Annotated[
+    float, typer.Option("--checkpoint-seconds", min=1, help="Time between two checkpoints of a running trial.")
+]
+Deterministic = Annotated[
+    bool, typer.Option("--deterministic", help="Deterministic algorithms of torch alone; slower on a GPU.")
+]
+
+
+def only_of(words: list[str] | None, suite: Suite) -> Only:
+    """--only's words by field; several values of one field are alternatives."""
+    found: dict[str, set[str]] = {}
+    for word in ",".join(words or []).split(","):
+        if not word.strip():
+            continue
+        field, equals, value = (part.strip() for part in word.partition("="))
+        if not equals or field not in FILTERS:
+            raise ValueError(f"--only needs {', '.join(f'{name}=...' for name in FILTERS)}, got {word!r}.")
+        known = {
+            "method": {entry.name for entry in suite.methods} | ({"vae"} if suite.untrained else set()),
+            "dataset": {entry.name for entry in suite.datasets},
+            "seed": {str(seed) for seed in suite.seeds},
+        }[field]
+        if value not in known:
+            raise ValueError(f"--only {word.strip()}: the suite has the {field}s {', '.join(sorted(known))}.")
+        found.setdefault(field, set()).add(value)
+    return found
+
+
+def hours(seconds: float | None) -> str:
+    if seconds is None:
+        return "?"
+    return f"{seconds / 3600:.1f} h" if seconds >= 3600 else f"{seconds / 60:.1f} min"
+
+
+def megabytes(size: float | None) -> str:
+    if size is None:
+        return "?"
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"
+
+
+def print_estimates(found: list[Estimate]) -> None:
+    for dataset in dict.fromkeys(row.dataset for row in found):
+        table = Table(
+            "method", "steps", "trials", "finished", "time left", "disk", "from", title=dataset, title_justify="left"
+        )
+        for row in (row for row in found if row.dataset == dataset):
+            method = row.method if row.steps else f"untrained {row.method}"
+            numbers = [f"{number:,}" for number in (row.steps, row.trials, row.trials - row.left)]
+            table.add_row(method, *numbers, hours(row.seconds), megabytes(row.size), Text(row.source or "–"))
+        console.print(table)
+    seconds, size = sum(row.seconds or 0.0 for row in found), sum(row.size or 0.0 for row in found)
+    trials, left = sum(row.trials for row in found), sum(row.left for row in found)
+    print(
+        f"{trials} trials, {trials - left} finished. The other {left} take {hours(seconds)} one at a time on a machine such as "
+        f"the one measured, and {megabytes(size)}. Nothing was run."
+    )
+    if unknown := [row for row in found if row.seconds is None]:
+        names = ", ".join(f"{row.method} on {row.dataset}" for row in unknown)
+        print(f"Not counted, because it cannot be measured: {names}.")
 
 
 @suite_app.command()
 def run(
     suite: Annotated[str, typer.Argument(help="A suite's name (see `disbench list suites`) or a YAML file.")],
-    out: Annotated[Path, typer.Option(help="Folder of trial folders; finished trials in it are kept.")] = Path("runs"),
+    out: Out = Path("runs"),
     data_dir: DataDir = None,
+    only: Annotated[
+        list[str] | None, typer.Option("--only", help="A part of it: method=vae,dataset=dsprites,seed=0. Repeatable.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print its trials, and the hours and disk that are left; run none.")
+    ] = False,
+    keep_failed: Annotated[
+        bool, typer.Option("--keep-failed/--retry-failed", help="Whether trials that failed before are left so.")
+    ] = False,
+    engine: EngineName = "local",
+    workers: Workers = None,
+    gpus_per_trial: GPUs = None,
+    cpus_per_trial: CPUs = None,
+    slurm: Slurm = None,
+    devices: Devices = 1,
+    strategy: Strategy = "auto",
+    deterministic: Deterministic = False,
+    checkpoint_seconds: CheckpointSeconds = ON_THIS_MACHINE.checkpoint_seconds,
+    track: Annotated[
+        bool, typer.Option("--track", help="Also write finished trials as TensorBoard event files, to OUT/tensorboard.")
+    ] = False,
+    mlflow: Annotated[
+        str | None, typer.Option("--mlflow", help="Also log finished trials to MLflow at this URI.")
+    ] = None,
 ) -> None:
-    """Run a suite, then print its table and the path of its page. Run the same command again to go on after a stop."""
+    """Run a suite, then print its table and the path of its page. Run the same command again to go on after a stop.
+
+    Each trial is run once, however many of these commands work in one folder, on one machine or on several that share it.
+    """
     try:
-        records = list(run_suite(load_suite(suite, data_dir), out, data_dir))
+        loaded = load_suite(suite, data_dir)
+        wanted = only_of(only, loaded)
+        machine = Machine(
+            devices=devices, strategy=strategy, deterministic=deterministic, checkpoint_seconds=checkpoint_seconds
+        )
+        if dry_run:
+            print_estimates(estimates(planned(loaded, data_dir, wanted), out, data_dir, machine))
+            return
+        trackers: list[Tracker] = [tensorboard_tracker()] if track else []
+        trackers += [mlflow_tracker(mlflow, loaded.name)] if mlflow else []
+        chosen = engine_of(engine, workers, gpus_per_trial, cpus_per_trial, slurm)
+        outcomes: dict[str, str] = {}
+        for record in run_suite(
+            loaded, out, data_dir, engine=chosen, machine=machine, only=wanted, keep_failed=keep_failed
+        ):
+            outcomes[record.trial.id] = record.status
+            if record.status == "ok":
+                for tracker in trackers:
+                    tracker(record, out)
     except (ValueError, OSError) as error:
         raise fail(error) from error
     except (KeyboardInterrupt, SystemExit):
@@ -31,7 +183,181 @@ def run(
         raise typer.Exit(130) from None
     print(as_text(out))
     print(render(out).resolve())
-    failed = [record.trial.id for record in records if record.status == "failed"]
+    failed = [name for name, status in outcomes.items() if status == "failed"]
     if failed:
-        print(f"{len(failed)} of {len(records)} trials failed: {', '.join(failed)}", file=sys.stderr)
+        print(f"{len(failed)} of {len(outcomes)} trials failed: {', '.join(failed)}", file=sys.stderr)
         raise typer.Exit(1)
+
+
+def engine_of(name: str, workers: int | None, gpus: float | None, cpus: int | None, slurm: list[str] | None) -> Engine:
+    if name not in ENGINES:
+        raise ValueError(f"--engine takes {', '.join(ENGINES)}, got {name!r}.")
+    if any(word.startswith("time=") and ":" in word for word in slurm or []):
+        raise ValueError("--slurm time=... is in minutes, such as time=600.")
+    return make_engine(name, workers=workers, gpus_per_trial=gpus, cpus_per_trial=cpus, slurm=assignments(slurm))
+
+
+def status_lines(found: list[TrialState]) -> RenderableType:
+    """A table of rows a data set, then each running trial and each that failed."""
+    grouped = rows(found)
+    parts: list[RenderableType] = []
+    for dataset in dict.fromkeys(row.dataset for row in grouped):
+        table = Table("row", "finished", "running", "failed", "waiting", title=dataset, title_justify="left")
+        for row in (row for row in grouped if row.dataset == dataset):
+            kinds: list[tuple[State, ...]] = [("finished",), ("running",), ("failed",), ("waiting", "stopped")]
+            table.add_row(Text(row.label), *(str(row.count(*kind) or "–") for kind in kinds))
+        parts.append(table)
+    labels = {state.folder: row for row in grouped for state in row.trials}
+    for kind in ("running", "stopped", "failed", "unreadable"):
+        told = [state for state in found if state.state == kind]
+        parts += [Text(state_line(state, labels.get(state.folder))) for state in told[:SHOWN]]
+        if len(told) > SHOWN:
+            parts.append(Text(f"{kind}: {len(told) - SHOWN} more"))
+    totals = Counter(state.state for state in found)
+    parts.append(Text(f"{len(found)} trials: " + ", ".join(f"{count} {kind}" for kind, count in totals.items())))
+    return Group(*parts)
+
+
+def state_line(state: TrialState, row: Row | None) -> str:
+    if state.trial is None or row is None:
+        return f"{state.state}: {state.folder}: {state.reason}"
+    words = f"{state.state}: {row.dataset}, {row.label}, seed {state.trial.seed}"
+    if state.step is not None and state.state in ("running", "stopped"):
+        words += f", step {state.step:,} of {state.trial.steps:,}"
+    if state.seconds_left is not None:
+        words += f", {hours(state.seconds_left)} left"
+    return f"{words}: {state.reason}" if state.reason else words
+
+
+@suite_app.command()
+def status(
+    folder: Annotated[Path, typer.Argument(help="The folder that a suite runs in.")] = Path("runs"),
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Look again every two seconds until nothing is left to do.")
+    ] = False,
+) -> None:
+    """How far the trials in a folder are: finished, running with step and time left, failed and why, waiting."""
+    try:
+        found = states(folder)
+        if not watch:
+            console.print(status_lines(found))
+            return
+        with Live(status_lines(found), console=console, auto_refresh=False) as live:
+            while any(state.state in ("running", "stopped", "waiting") for state in found):
+                time.sleep(WATCH_SECONDS)
+                found = states(folder)
+                live.update(status_lines(found), refresh=True)
+    except (OSError, ValueError) as error:
+        raise fail(error) from error
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+
+
+def ranges_of(words: list[str] | None) -> dict[str, Range]:
+    found = {}
+    for name, content in assignments(words).items():
+        try:
+            found[name] = Range.model_validate(content)
+        except ValidationError as error:
+            raise ValueError(
+                f"--range {name} needs {{low: ..., high: ..., log: true or false}}. {explained(error)}"
+            ) from error
+    return found
+
+
+@suite_app.command()
+def search(
+    method: Annotated[str, typer.Argument(help="See `disbench list methods`.")],
+    dataset: Annotated[str, typer.Argument(help="See `disbench list datasets`.")],
+    steps: Annotated[int, typer.Option(min=1, help="Calls of training_step, of each trial.")],
+    ranges: Annotated[
+        list[str] | None,
+        typer.Option("--range", help="What is searched: 'lr={low: 1.0e-4, high: 1.0e-2, log: true}'. Repeatable."),
+    ] = None,
+    grid: Annotated[
+        list[str] | None, typer.Option("--grid", help="What is searched, by its values: 'beta=[1, 4, 16]'. Repeatable.")
+    ] = None,
+    sets: Annotated[
+        list[str] | None, typer.Option("--set", help="A hyperparameter that is fixed, key=value. Repeatable.")
+    ] = None,
+    metric: Annotated[str, typer.Option(help="The metric whose mean over the seeds is to be best.")] = "mig",
+    settings: MetricSettings = None,
+    seeds: Annotated[
+        str, typer.Option(help="Comma-separated; others than those of the results that are to come.")
+    ] = "10,11",
+    trials: Annotated[int, typer.Option(min=1, help="Settings that are tried in all, earlier calls included.")] = 20,
+    batch_size: Annotated[int, typer.Option(min=2)] = 64,
+    precision: Annotated[str, typer.Option(help="Lightning's: 32-true, bf16-mixed, ...")] = "32-true",
+    rows: Annotated[int, typer.Option(min=2, help="Rows encoded and scored, at most.")] = 100_000,
+    select: Select = None,
+    options: DatasetOptions = None,
+    data_dir: DataDir = None,
+    out: Out = Path("runs/search"),
+    at_once: Annotated[
+        int, typer.Option(min=1, help="Settings that are proposed together, for --engine ray or slurm.")
+    ] = 1,
+    engine: EngineName = "local",
+    workers: Workers = None,
+    gpus_per_trial: GPUs = None,
+    cpus_per_trial: CPUs = None,
+    slurm: Slurm = None,
+    deterministic: Deterministic = False,
+    checkpoint_seconds: CheckpointSeconds = ON_THIS_MACHINE.checkpoint_seconds,
+) -> None:
+    """Search a method's hyperparameters for the best mean of one metric, with Optuna. The same command again goes on."""
+    try:
+        if metric not in METRICS:
+            raise ValueError(f"Unknown metric {metric!r}. Known: {', '.join(METRICS)}.")
+        own = settings_of_metrics(settings)
+        if strange := set(own) - {metric}:
+            raise ValueError(f"--metric-option sets {', '.join(strange)}, the metric is {metric}.")
+        chosen = assignments(options) | ({"select": assignments(select)} if select else {})
+        wanted = Search(
+            base=Trial(
+                method=method,
+                dataset=dataset,
+                dataset_options=chosen,
+                dataset_version="",
+                seed=0,
+                steps=steps,
+                batch_size=batch_size,
+                precision=TypeAdapter(Precision).validate_python(precision),
+                rows=rows,
+                hparams=assignments(sets),
+            ),
+            seeds=TypeAdapter(list[int]).validate_python(seeds.split(",")),
+            metrics={metric: own.get(metric, {})},
+            grid=assignments(grid),
+            ranges=ranges_of(ranges),
+        )
+        found = []
+        for setting in run_search(
+            wanted,
+            out,
+            data_dir,
+            settings=trials,
+            at_once=at_once,
+            engine=engine_of(engine, workers, gpus_per_trial, cpus_per_trial, slurm),
+            machine=Machine(deterministic=deterministic, checkpoint_seconds=checkpoint_seconds),
+        ):
+            found.append(setting)
+            score = setting.reason if setting.value is None else f"{metric} {setting.value:.4f}"
+            print(f"{setting.number + 1:>3}  {inline(setting.hparams)}  {score}")
+    except ValidationError as error:
+        raise fail(explained(error)) from error
+    except (ValueError, OSError) as error:
+        raise fail(error) from error
+    except (KeyboardInterrupt, SystemExit):
+        print(f"\nStopped. What was tried is in {out}; run the same command again to go on.", file=sys.stderr)
+        raise typer.Exit(130) from None
+    winner = best(found, metric)
+    if winner is None:
+        print(f"None of {len(found)} settings has a score: disbench status {out} says why.", file=sys.stderr)
+        raise typer.Exit(1)
+    print(f"Best of {len(found)} settings, mean {metric} {winner.value:.4f} on seeds {seeds}. In a suite's methods:")
+    print(f"- {{name: {method}, hparams: {inline({**wanted.base.hparams, **winner.hparams})}}}")
+
+
+def inline(content: dict[str, Any]) -> str:
+    """A mapping as YAML in one line."""
+    return yaml.safe_dump(content, default_flow_style=True, width=10**6, sort_keys=False).strip()

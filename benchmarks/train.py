@@ -4,16 +4,31 @@ import logging
 import math
 import sys
 import time
+import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as lightning
 import torch
 from pytorch_lightning.callbacks import TQDMProgressBar
+from pytorch_lightning.plugins.environments import LightningEnvironment
 from torch import Tensor
 
 from disbench.baselines.vae import VAE
 from disbench.benchmarks import METHODS
+from disbench.benchmarks.checkpoint import (
+    DESCRIPTION,
+    RESUME,
+    Sitting,
+    WholeFiles,
+    finishing_steps,
+    forget,
+    read_checkpoint,
+    resumable,
+)
+from disbench.benchmarks.devices import Share, check_shares, processes
+from disbench.benchmarks.machine import SPAWNING, Machine
 from disbench.benchmarks.seeds import generator_for, seed_for
 from disbench.datasets import FactorDataset
 from disbench.reports.records import Trial
@@ -21,25 +36,41 @@ from disbench.reports.records import Trial
 log = logging.getLogger(__name__)
 CURVE_POINTS = 100  # of each curve in a record, at most
 LOG_SECONDS = 15.0
+EXPLODED = 1e9  # nats an image that no method comes near while it learns anything
+ON_THIS_MACHINE = Machine()
 
 
 def minibatches(
-    dataset: FactorDataset, size: int, generator: torch.Generator, device: torch.device | None = None
+    dataset: FactorDataset,
+    size: int,
+    generator: torch.Generator,
+    device: torch.device | None = None,
+    skip: int = 0,
+    rank: int = 0,
+    ranks: int = 1,
 ) -> Iterator[Tensor]:
     """Endless uint8 minibatches (size, C, H, W): a new random order each epoch, the last incomplete one left out.
 
     The order is drawn on the CPU, so it is the same on every machine; the images come from `device`, the CPU by default,
-    where the data set can be there.
+    where the data set can be there. The first `skip` minibatches are passed over without making their images. Of each only
+    the share of one rank is made, every `ranks`-th image from number `rank` on.
     """
     where = dataset.place(device or torch.device("cpu"))
+    epochs, first = divmod(skip, len(dataset) // size)
+    for _ in range(epochs):
+        torch.randperm(len(dataset), generator=generator)
     while True:
         order = torch.randperm(len(dataset), generator=generator).to(where)
-        for rows in order[: len(order) // size * size].split(size):
-            yield dataset.batch(rows)
+        for rows in order[: len(order) // size * size].split(size)[first:]:
+            yield dataset.batch(rows[rank::ranks])
+        first = 0
 
 
 class Images(lightning.LightningDataModule):
-    """Whole minibatches by index, no loader of single items; bytes become floats on the training device."""
+    """Whole minibatches by index, no loader of single items; bytes become floats on the training device.
+
+    Training that is taken up again begins behind the minibatches of the steps that were done.
+    """
 
     def __init__(self, dataset: FactorDataset, trial: Trial, batches_per_step: int) -> None:
         super().__init__()
@@ -53,8 +84,11 @@ class Images(lightning.LightningDataModule):
             )
 
     def train_dataloader(self) -> Iterator[Tensor]:
-        device = self.trainer.strategy.root_device if self.trainer else None
-        return minibatches(self.dataset, self.size, self.generator, device)
+        if not self.trainer:
+            return minibatches(self.dataset, self.size, self.generator)
+        done = self.trainer.fit_loop.batch_idx + 1  # Lightning restores it before it asks for the loader
+        device, share = self.trainer.strategy.root_device, (self.trainer.global_rank, self.trainer.world_size)
+        return minibatches(self.dataset, self.size, self.generator, device, done, *share)
 
     def on_after_batch_transfer(self, batch: Tensor, dataloader_idx: int) -> Tensor:
         return batch.float().div_(255)
@@ -68,34 +102,27 @@ class Curves(lightning.Callback):
         self.steps = steps
         self.plain_log = plain_log
         self.points: dict[str, list[tuple[int, float]]] = {}
+        self.sitting: Sitting  # whose checkpoints hold these points
         self.started = self.last_line = time.monotonic()
+        self.first = 0  # steps that an earlier sitting did
+
+    def on_train_start(self, trainer: Any, module: Any) -> None:
+        self.first = trainer.fit_loop.batch_idx + 1
 
     def on_train_batch_end(self, trainer: Any, module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         step = batch_idx + 1
         if step % self.every and step != self.steps:
             return
         for name, value in outputs.items():
-            if not math.isfinite(number := float(value.detach())):
+            value = trainer.strategy.reduce(value.detach(), reduce_op="mean")  # over the shares of several devices
+            if not math.isfinite(number := float(value)) or (name == "loss" and abs(number) > EXPLODED):
                 raise FloatingPointError(f"{name} is {number} at step {step}: the run diverged. Try a smaller lr.")
             self.points.setdefault(name, []).append((step, number))
         now = time.monotonic()
-        if self.plain_log and now - self.last_line > LOG_SECONDS:
+        if self.plain_log and trainer.is_global_zero and now - self.last_line > LOG_SECONDS:
             self.last_line = now
-            left = (now - self.started) / step * (self.steps - step)
+            left = (now - self.started) / (step - self.first) * (self.steps - step)
             log.info("step %d/%d, loss %.1f, %.0f s left", step, self.steps, self.points["loss"][-1][1], left)
-
-
-class DescribeCheckpoint(lightning.Callback):
-    """Puts into the checkpoint what it takes to build the method again."""
-
-    def __init__(self, trial: Trial, dataset: FactorDataset) -> None:
-        self.trial = trial
-        self.shape = list(dataset.image_shape)
-        self.n_train = len(dataset)
-
-    def on_save_checkpoint(self, trainer: Any, module: Any, checkpoint: dict[str, Any]) -> None:
-        content = self.trial.model_dump(mode="json")
-        checkpoint["disbench"] = {"trial": content, "image_shape": self.shape, "n_train": self.n_train}
 
 
 def build(trial: Trial, image_shape: tuple[int, ...], n_train: int) -> VAE:
@@ -119,27 +146,74 @@ def make_trainer(trial: Trial, callbacks: list[lightning.Callback], **options: A
     )
 
 
-def train(trial: Trial, dataset: FactorDataset, checkpoint: str) -> tuple[VAE, Curves, torch.device]:
-    """Train for `trial.steps` steps and save `checkpoint`. Returns the method, its curves and the device it was on."""
+def finished(checkpoint: Path, trial: Trial) -> dict[str, Any] | None:
+    """The checkpoint where it is of this trial, and of all its steps; else None."""
+    done = resumable(checkpoint, trial)
+    return done if done is not None and done[DESCRIPTION]["step"] == trial.steps else None
+
+
+def train(
+    trial: Trial, dataset: FactorDataset, checkpoint: str, machine: Machine = ON_THIS_MACHINE
+) -> tuple[VAE, Curves, torch.device]:
+    """Train for `trial.steps` steps and save `checkpoint`. Returns the method, its curves and the device it was on.
+
+    Beside `checkpoint` there is one of the unfinished training meanwhile, from which the next call goes on to the same result;
+    where `checkpoint` is of this trial and finished, nothing is trained. Ctrl-C ends the step first.
+    """
+    check_shares(trial, METHODS[trial.method], machine)
     method = build(trial, dataset.image_shape, len(dataset))
     images = Images(dataset, trial, method.batches_per_step)
     on_terminal = sys.stderr.isatty()
     curves = Curves(trial.steps, plain_log=not on_terminal)
-    callbacks: list[lightning.Callback] = [curves, DescribeCheckpoint(trial, dataset)]
+    folder = Path(checkpoint).parent
+    described = trial, dataset.image_shape, len(dataset), curves.points
+    sitting = Sitting(*described, Path(checkpoint), machine.checkpoint_seconds)
+    curves.sitting = sitting
+    callbacks: list[lightning.Callback] = [curves, sitting]
+    if machine.devices > 1:
+        callbacks.append(Share(trial, sitting))
     if on_terminal:
         callbacks.append(TQDMProgressBar(refresh_rate=50, leave=False))
-    trainer = make_trainer(trial, callbacks)
-    trainer.fit(method, datamodule=images)
-    trainer.save_checkpoint(checkpoint)
-    return method, curves, trainer.strategy.root_device
+    trainer = make_trainer(
+        trial,
+        callbacks,
+        # Under SLURM Lightning would keep a checkpoint of its own in the working directory, for whatever trial comes next.
+        plugins=[WholeFiles(), LightningEnvironment()],
+        default_root_dir=folder,
+        accelerator=machine.accelerator,
+        devices=machine.devices,
+        strategy=SPAWNING if machine.devices > 1 and machine.strategy == "auto" else machine.strategy,
+    )
+    device = trainer.strategy.root_device
+    if (done := finished(Path(checkpoint), trial)) is not None:
+        method = trainer.strategy.precision_plugin.convert_module(method)
+        method.load_state_dict(done["state_dict"])
+        sitting.take_up(done[DESCRIPTION], method, device)
+        return method, curves, device
+    unfinished = folder / RESUME
+    begun = resumable(unfinished, trial) is not None
+    if begun:
+        log.info("%s goes on from its checkpoint.", trial.id)
+    ending = finishing_steps(sitting) if machine.devices == 1 else processes(trainer)
+    with ending, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "You're resuming from a checkpoint that ended")  # `Images` resumes by itself
+        trainer.fit(method, datamodule=images, ckpt_path=unfinished if begun else None, weights_only=True)
+    forget(folder)
+    if machine.devices == 1:
+        return method, curves, device
+    if finished(Path(checkpoint), trial) is None:
+        raise RuntimeError(f"The processes on {machine.devices} devices ended without {checkpoint}.")
+    return train(trial, dataset, checkpoint, machine)  # what they did is in there alone
 
 
 def load_checkpoint(path: str) -> tuple[VAE, Trial]:
     """The trained method in a checkpoint that `train` wrote, and its trial. Raises ValueError for any other file."""
-    content = torch.load(path, map_location="cpu", weights_only=True)
-    if "disbench" not in content:
-        raise ValueError(f"{path} was not written by disbench: it lacks the description of its trial.")
-    trial = Trial.model_validate(content["disbench"]["trial"])
-    method = build(trial, tuple(content["disbench"]["image_shape"]), content["disbench"]["n_train"])
-    method.load_state_dict(content["state_dict"])
+    content = read_checkpoint(Path(path))
+    description = content[DESCRIPTION]
+    trial = Trial.model_validate(description["trial"])
+    method = build(trial, tuple(description["image_shape"]), description["n_train"])
+    try:
+        method.load_state_dict(content["state_dict"])
+    except (KeyError, RuntimeError) as error:
+        raise ValueError(f"{path} has not the weights of today's {trial.method}: {error}") from error
     return method.eval(), trial

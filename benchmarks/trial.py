@@ -5,6 +5,8 @@ import logging
 import shlex
 import time
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,24 +16,37 @@ import torch
 from disbench.baselines.gaussian import Posterior, kl_to_prior
 from disbench.baselines.networks import count_parameters
 from disbench.baselines.vae import VAE
+from disbench.benchmarks.checkpoint import forget
 from disbench.benchmarks.encode import Codes, encode, read_table, scored_rows, write_codes
-from disbench.benchmarks.environment import environment
+from disbench.benchmarks.environment import environment, forget_peaks, peaks
+from disbench.benchmarks.faults import ADVICE, failure_of, room_in
+from disbench.benchmarks.machine import Machine, determinism
 from disbench.benchmarks.quality import IMAGES, fixed_rows, reconstruction_quality
 from disbench.benchmarks.score import score
-from disbench.benchmarks.train import build, train
+from disbench.benchmarks.train import ON_THIS_MACHINE, build, train
 from disbench.benchmarks.traverse import COLUMNS, group_traversals, latent_traversals, reconstructions
 from disbench.benchmarks.views import MEAN, read_group, views
 from disbench.datasets import FactorDataset
 from disbench.reports.figures import capacity_bars, image_grid, information_matrix, png
-from disbench.reports.records import RECORD_FILE, FurtherView, Partition, Record, Trial, read_record, write_record
+from disbench.reports.records import (
+    RECORD_FILE,
+    FurtherView,
+    Partition,
+    Record,
+    Trial,
+    drop_partials,
+    read_record,
+    write_record,
+    write_whole,
+)
 
 log = logging.getLogger(__name__)
 CODES, CHECKPOINT = "codes.h5", "model.ckpt"
 MetricOptions = dict[str, dict[str, Any]]
 
 
-def reproducing_command(trial: Trial, metrics: MetricOptions) -> str:
-    """The command that runs this trial again."""
+def reproducing_command(trial: Trial, metrics: MetricOptions, root: str | None = None) -> str:
+    """The command that runs this trial again; root: the data sets' folder, where one was given."""
     words = ["disbench", "train", "--method", trial.method, "--dataset", trial.dataset, "--steps", str(trial.steps)]
     words += ["--seed", str(trial.seed), "--batch-size", str(trial.batch_size), "--precision", trial.precision]
     words += ["--rows", str(trial.rows), "--metrics", ",".join(metrics)]
@@ -45,6 +60,8 @@ def reproducing_command(trial: Trial, metrics: MetricOptions) -> str:
             words += [word for factor, values in value.items() for word in ("--select", f"{factor}={values}")]
         else:
             words += ["--option", f"{name}={value if isinstance(value, str) else json.dumps(value)}"]
+    if root is not None:
+        words += ["--data-dir", root]
     return shlex.join([*words, "--out", "runs"])
 
 
@@ -60,24 +77,31 @@ def existing_record(folder: Path) -> Record | None:
     return record if record.status == "ok" else None
 
 
+@contextmanager
+def timed(record: Record, stage: str) -> Iterator[None]:
+    """Note in the record how long a stage takes."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    yield
+    record.seconds[stage], record.cpu_seconds[stage] = time.perf_counter() - wall, time.process_time() - cpu
+
+
 def score_into(record: Record, folder: Path, metrics: MetricOptions) -> None:
     """Score every view of the trial's table and put the scores into its record."""
     codes, factors = read_table(folder / CODES)
-    started = time.perf_counter()
-    found, record.missing_views = views(codes, read_group(folder / CODES))
-    record.views, record.further_views = {}, {}
-    for name, view in found.items():
-        scored = score(view.codes, factors, metrics)
-        record.views[name] = scored.scores
-        if name == MEAN:
-            record.floor, record.ceiling = scored.floor, scored.ceiling
-            record.skipped, record.detail = scored.skipped, scored.detail
-        else:
-            record.further_views[name] = FurtherView(
-                codes=list(view.names), floor=scored.floor, skipped=scored.skipped, detail=scored.detail
-            )
+    with timed(record, "score"):
+        found, record.missing_views = views(codes, read_group(folder / CODES))
+        record.views, record.further_views = {}, {}
+        for name, view in found.items():
+            scored = score(view.codes, factors, metrics)
+            record.views[name] = scored.scores
+            if name == MEAN:
+                record.floor, record.ceiling = scored.floor, scored.ceiling
+                record.skipped, record.detail = scored.skipped, scored.detail
+            else:
+                record.further_views[name] = FurtherView(
+                    codes=list(view.names), floor=scored.floor, skipped=scored.skipped, detail=scored.detail
+                )
     record.metric_options = metrics
-    record.seconds["score"] = time.perf_counter() - started
 
 
 def partition_of(method: VAE, codes: Codes) -> Partition | None:
@@ -113,70 +137,95 @@ def draw(record: Record, method: VAE, dataset: FactorDataset, codes: Codes, fold
         drawn["assignment"] = information_matrix(shares[order].T, names, latents, "share of each latent in each group")
         drawn["capacity"] = capacity_bars(names, partition.nats, partition.target, partition.complexities)
     for name, figure in drawn.items():
-        (folder / f"{name}.png").write_bytes(png(figure))
+        write_whole(folder / f"{name}.png", png(figure))
         record.artefacts[name] = f"{name}.png"
 
 
-def run_trial(trial: Trial, dataset: FactorDataset, out: Path, metrics: MetricOptions) -> Record:
+def run_trial(
+    trial: Trial,
+    dataset: FactorDataset,
+    out: Path,
+    metrics: MetricOptions,
+    *,
+    machine: Machine = ON_THIS_MACHINE,
+    root: str | None = None,
+) -> Record:
     """Train, encode, score, draw and record one trial in `out/trial.id`; what is already there and ok is kept.
 
-    An error becomes a failed record. Ctrl-C is not an error: it leaves no record, so the trial is run again.
+    A trial that was stopped or killed goes on from its last checkpoint, on a CPU to the very same result. An error becomes a
+    failed record, and the trial is run again by the next call. Neither Ctrl-C nor a full disk is the trial's error: they leave
+    no record, and OSError is raised for the disk. root: the folder that `dataset` was opened in, for the record's command.
+    One process at a time: hold `locks.claimed` on the folder where another may run the trial too.
     """
     folder = out / trial.id
-    done = existing_record(folder)
-    if done is not None and done.metric_options == metrics:
-        return done
-    if done is not None and (folder / CODES).exists():  # trained already, other metrics asked for
-        score_into(done, folder, metrics)
-        done.command = reproducing_command(trial, metrics)
-        write_record(done, folder)
-        return done
-    folder.mkdir(parents=True, exist_ok=True)
-    record = Record(
-        trial=trial,
-        status="failed",
-        provenance=dataset.provenance,
-        factor_names=list(dataset.factor_names),
-        factor_sizes=list(dataset.factor_sizes),
-        command=reproducing_command(trial, metrics),
-        environment=environment(torch.device("cpu")),
-    )
-    try:
-        _run(record, dataset, folder, metrics)
-        record.status = "ok"
-    except Exception as error:  # whatever went wrong is this trial's result
-        log.exception("%s failed", trial.id)
-        record.error = "".join(traceback.format_exception(error))
-    write_record(record, folder)
+    with room_in(folder):
+        done = existing_record(folder)
+        if done is not None and done.metric_options == metrics:
+            return done
+        if done is not None and (folder / CODES).exists():  # trained already, other metrics asked for
+            score_into(done, folder, metrics)
+            done.command = reproducing_command(trial, metrics, root)
+            write_record(done, folder)
+            return done
+        folder.mkdir(parents=True, exist_ok=True)
+        drop_partials(folder)
+        record = Record(
+            trial=trial,
+            status="failed",
+            provenance=dataset.provenance,
+            factor_names=list(dataset.factor_names),
+            factor_sizes=list(dataset.factor_sizes),
+            command=reproducing_command(trial, metrics, root),
+        )
+        try:
+            with determinism(machine):
+                record.environment = environment(torch.device("cpu"))
+                _run(record, dataset, folder, metrics, machine)
+            record.status = "ok"
+        except Exception as error:  # whatever went wrong is this trial's result
+            record.failure = failure_of(error)
+            if record.failure == "disk full":
+                raise
+            log.exception("%s failed", trial.id)
+            record.error = "".join(traceback.format_exception(error)) + ADVICE.get(record.failure, "")
+            if record.failure != "out of memory":
+                forget(folder)  # it would go on to the same end, or from what a method with an error had made
+        write_record(record, folder)
     return record
 
 
-def _run(record: Record, dataset: FactorDataset, folder: Path, metrics: MetricOptions) -> None:
+def _run(record: Record, dataset: FactorDataset, folder: Path, metrics: MetricOptions, machine: Machine) -> None:
     trial = record.trial
-    started = time.perf_counter()
+    forget_peaks()
+    with timed(record, "train"):
+        if trial.steps:
+            method, curves, device = train(trial, dataset, str(folder / CHECKPOINT), machine)
+        else:
+            method, device = build(trial, dataset.image_shape, len(dataset)), torch.device("cpu")
+    record.images_seen = trial.steps * trial.batch_size * method.batches_per_step
     if trial.steps:
-        method, curves, device = train(trial, dataset, str(folder / CHECKPOINT))
+        sitting = curves.sitting
+        record.seconds["train"], record.cpu_seconds["train"] = sitting.seconds, sitting.cpu_seconds
+        record.images_per_second = record.images_seen / record.seconds["train"]
+        record.resumed_at = sitting.resumed_at
         record.curves = curves.points
         record.remarks = method.remarks
         record.artefacts["checkpoint"] = CHECKPOINT
-    else:
-        method, device = build(trial, dataset.image_shape, len(dataset)), torch.device("cpu")
-    record.seconds["train"] = time.perf_counter() - started
     record.environment = environment(device)
     record.parameters = count_parameters(method)
-    record.images_seen = trial.steps * trial.batch_size * method.batches_per_step
 
-    started = time.perf_counter()
-    codes = encode(method, dataset, scored_rows(trial, len(dataset)), device)
-    write_codes(codes, folder / CODES)
-    record.artefacts["codes"] = CODES
-    record.seconds["encode"] = time.perf_counter() - started
+    with timed(record, "encode"):
+        codes = encode(method, dataset, scored_rows(trial, len(dataset)), device)
+        if not np.isfinite(codes.codes).all():
+            raise FloatingPointError("The codes are not finite: the run diverged after its last loss was logged.")
+        write_codes(codes, folder / CODES)
+        record.artefacts["codes"] = CODES
 
     score_into(record, folder, metrics)
-    started = time.perf_counter()
-    record.partition = partition_of(method, codes)
-    rows = fixed_rows(torch.from_numpy(codes.rows), IMAGES)
-    found, missing = reconstruction_quality(method, dataset, rows, device)
-    record.reconstruction, record.reconstruction_skipped = found, missing
-    draw(record, method, dataset, codes, folder)
-    record.seconds["decode"] = time.perf_counter() - started
+    with timed(record, "decode"):
+        record.partition = partition_of(method, codes)
+        rows = fixed_rows(torch.from_numpy(codes.rows), IMAGES)
+        found, missing = reconstruction_quality(method, dataset, rows, device)
+        record.reconstruction, record.reconstruction_skipped = found, missing
+        draw(record, method, dataset, codes, folder)
+    record.peak_memory = peaks(device)

@@ -14,10 +14,11 @@ def shuffled(codes: ArrayLike, seed: int) -> NDArray[np.float64]:
 
 
 def as_codes(factors: ArrayLike) -> NDArray[np.float64]:
-    """`factors (N, K)` as codes `(N, K)`: one code a factor, nothing else in it, of unit variance unless it is constant.
+    """`factors (N, K)` as codes `(N, K)`: one code a factor, nothing else in it, its deviation near 1 unless it is constant.
 
-    Else a factor of two values beside one of forty would pass for a dead code where quiet codes are pruned.
+    Else a factor of two values beside one of forty would pass for a dead code where quiet codes are pruned. Scaled by powers
+    of two, which rounds nothing, so no value moves to another bin.
     """
     codes = np.asarray(factors, dtype=np.float64)
     deviations = codes.std(axis=0) if len(codes) else np.ones(codes.shape[1:])
-    return codes / np.where(deviations > 0, deviations, 1.0)
+    return codes / np.exp2(np.round(np.log2(np.where(deviations > 0, deviations, 1.0))))

@@ -282,6 +282,12 @@ class MINEDisentangleVAE(VAE):
                 log.warning(self.remarks[-1])
         return audits
 
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["read"] = self.read
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.read = checkpoint["read"]
+
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         rates = {"outer": (self.lr, (0.9, 0.999)), "critics": (self.critic_lr, (0.5, 0.9))}
         return [

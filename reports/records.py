@@ -7,6 +7,7 @@ from such folders alone, so records can be merged, mailed and rendered again wit
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -15,6 +16,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 SCHEMA_VERSION = 1
 RECORD_FILE = "record.json"
+PARTIAL = re.compile(r"\..+\.\d+")  # the name of a file that is being written, with the process that writes it
+
+# diverged: a loss or code that is not finite, or a loss past all bounds. A full disk is no trial's result and stops the run.
+Failure = Literal["diverged", "out of memory", "disk full", "dataset missing", "error"]
 
 
 class Trial(BaseModel):
@@ -88,6 +93,9 @@ class Record(BaseModel):
     are the method's own words on its training, such as an audit that found a critic stale.
     `curves` maps a loss term to [step, value] pairs, in nats per image unless its name says otherwise. `artefacts` maps a
     picture's or file's name ('traversal', 'codes', 'checkpoint') to its path relative to the record's folder.
+    `seconds` of wall time and `cpu_seconds` of every thread are by stage: 'train' over all sittings, up to the last checkpoint of
+    each that was broken off; `resumed_at` has the steps done when one was taken up. `images_per_second` is of training.
+    `peak_memory` in bytes, of the last sitting: 'resident', and 'cuda' where there is one. `failure` is the kind of `error`.
     """
 
     # A diverged run may leave a NaN in a curve; as null it could not be read back.
@@ -114,10 +122,15 @@ class Record(BaseModel):
     parameters: int | None = None
     images_seen: int | None = None
     seconds: dict[str, float] = Field(default_factory=dict)
+    cpu_seconds: dict[str, float] = Field(default_factory=dict)
+    images_per_second: float | None = None
+    peak_memory: dict[str, int] = Field(default_factory=dict)
+    resumed_at: list[int] = Field(default_factory=list)
     environment: dict[str, Any] = Field(default_factory=dict)
     command: str = ""
     artefacts: dict[str, str] = Field(default_factory=dict)
     error: str | None = None
+    failure: Failure | None = None
     schema_version: int = SCHEMA_VERSION
 
     @property
@@ -126,22 +139,59 @@ class Record(BaseModel):
         return next(iter(self.views.values()), {})
 
 
+def write_whole(path: Path, content: bytes | memoryview) -> None:
+    """Write a file whole or not at all, on the disk when this returns: neither a reader nor a power cut finds half of it."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with partial.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def drop_partials(folder: Path) -> None:
+    """Remove what a process that was killed was writing. For whoever has the folder to himself."""
+    for path in folder.glob(".*"):
+        if PARTIAL.fullmatch(path.name):
+            path.unlink(missing_ok=True)
+
+
 def write_record(record: Record, folder: Path) -> Path:
-    """Write `folder/record.json` whole or not at all: a reader never sees half of it."""
+    """Write `folder/record.json` whole or not at all."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / RECORD_FILE
-    partial = folder / f".{RECORD_FILE}.{os.getpid()}"
-    partial.write_text(record.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    partial.replace(path)
+    write_whole(path, (record.model_dump_json(indent=1) + "\n").encode())
     return path
 
 
 def read_record(path: Path) -> Record:
-    """Read one `record.json`. Raises ValueError that names the file when it is not a record of this schema."""
+    """Read one `record.json`. Raises ValueError that names the file, and the field, when it is not a record of this schema."""
+    content = path.read_bytes()
     try:
-        return Record.model_validate_json(path.read_text(encoding="utf-8"))
+        record = Record.model_validate_json(content)
     except ValueError as error:
+        _refuse_newer(path, _schema_version(content), error)
         raise ValueError(f"{path} is not a disbench record of schema {SCHEMA_VERSION}: {error}") from error
+    _refuse_newer(path, record.schema_version)
+    return record
+
+
+def _refuse_newer(path: Path, found: Any, error: ValueError | None = None) -> None:
+    if isinstance(found, int) and found > SCHEMA_VERSION:
+        raise ValueError(
+            f"{path} has schema_version {found}, this disbench reads up to {SCHEMA_VERSION}. "
+            "Read it with the disbench that wrote it, or a later one."
+        ) from error
+
+
+def _schema_version(content: bytes) -> Any:
+    try:
+        return json.loads(content)["schema_version"]
+    except (ValueError, TypeError, LookupError):
+        return None
 
 
 def read_records(folder: Path) -> Iterator[tuple[Path, Record]]:

@@ -10,7 +10,7 @@ from pytorch_lightning.accelerators import CPUAccelerator
 from pytorch_lightning.strategies import SingleDeviceStrategy
 
 from disbench.benchmarks import METHODS
-from disbench.benchmarks.suite import hyperparameters
+from disbench.benchmarks.hyperparameters import hyperparameters
 from disbench.benchmarks.train import make_trainer
 from disbench.mine_vae import MINEDisentangleVAE
 from disbench.reports.records import Trial

@@ -14,9 +14,11 @@ from disbench.reports.records import (
     Partition,
     Record,
     Trial,
+    drop_partials,
     read_record,
     read_records,
     write_record,
+    write_whole,
 )
 
 BASE = {
@@ -135,3 +137,43 @@ def test_a_curve_that_ends_in_nan_is_read_back(tmp_path: Path, make_record: Call
     (_, first), (_, second) = read_record(write_record(record, tmp_path)).curves["loss"]
     assert math.isnan(first)
     assert second == float("inf")
+
+
+def test_a_record_of_a_newer_schema_is_refused_with_its_version_and_the_one_that_is_read(
+    tmp_path: Path, make_record: Callable[..., Record]
+) -> None:
+    content = json.loads(write_record(make_record({"mig": 0.1}), tmp_path).read_text())
+    for newer in ({"schema_version": SCHEMA_VERSION + 1}, {"schema_version": SCHEMA_VERSION + 1, "of_later": 1}):
+        (tmp_path / RECORD_FILE).write_text(json.dumps(content | newer))
+        with pytest.raises(
+            ValueError, match=f"record.json has schema_version {SCHEMA_VERSION + 1}.*up to {SCHEMA_VERSION}"
+        ):
+            read_record(tmp_path / RECORD_FILE)
+
+
+def test_a_field_that_is_unknown_or_has_a_value_that_is_not_allowed_is_named(
+    tmp_path: Path, make_record: Callable[..., Record]
+) -> None:
+    content = json.loads(write_record(make_record({"mig": 0.1}), tmp_path).read_text())
+    for wrong, words in (
+        ({"of_later": 1}, "of_later"),
+        ({"failure": "bad luck"}, "(?s)failure.*'diverged'.*'disk full'"),
+    ):
+        (tmp_path / RECORD_FILE).write_text(json.dumps(content | wrong))
+        with pytest.raises(ValueError, match=words):
+            read_record(tmp_path / RECORD_FILE)
+
+
+def test_a_file_that_cannot_be_written_leaves_the_old_one_and_nothing_else(tmp_path: Path) -> None:
+    write_whole(tmp_path / "file", b"old")
+    with pytest.raises(TypeError):
+        write_whole(tmp_path / "file", "text")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    assert (tmp_path / "file").read_bytes() == b"old"
+
+
+def test_what_a_killed_process_was_writing_is_dropped_and_nothing_else(tmp_path: Path) -> None:
+    for name in (".record.json.12", ".codes.h5.7", ".lock", "record.json", ".hidden"):
+        (tmp_path / name).touch()
+    drop_partials(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {".lock", "record.json", ".hidden"}

@@ -1,0 +1,298 @@
+"""What a trial in training leaves in its folder, so that it goes on where it was stopped, and how far it is.
+
+Lightning saves and restores weights, optimisers, its loops and a gradient scaler; `Sitting` adds the random states, the curves
+and the time that was spent. The position in the data is the number of steps: the order of images depends on nothing else (see
+`minibatches`). A checkpoint is written whole or not at all and is read as data, never as code.
+"""
+
+import io
+import json
+import logging
+import random
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytorch_lightning as lightning
+import torch
+from lightning_fabric.plugins import CheckpointIO
+
+from disbench.benchmarks.environment import code_version
+from disbench.benchmarks.faults import failure_of
+from disbench.reports.records import Trial, write_whole
+
+log = logging.getLogger(__name__)
+RESUME, POSITION = "resume.ckpt", "position.json"
+DESCRIPTION = "disbench"  # the key of a checkpoint's part that is ours
+BUILDING = ("trial", "image_shape", "n_train")  # what it takes to build the method again
+RESUMING = ("step", "points", "remarks", "seconds", "cpu_seconds", "resumed_at", "random", "code")
+
+
+class Stopped(BaseException):
+    """Raised once Ctrl-C was pressed, the step is over and its checkpoint written; Lightning exits on KeyboardInterrupt."""
+
+
+class Position(NamedTuple):
+    """Steps that a trial had made at its last checkpoint, of how many, and the seconds of training that it took."""
+
+    step: int
+    steps: int
+    seconds: float
+
+
+def position(folder: Path) -> Position | None:
+    """How far the unfinished trial in a folder is; None where it has left no checkpoint yet, or is finished."""
+    try:
+        content = json.loads((folder / POSITION).read_text(encoding="utf-8"))
+        return Position(int(content["step"]), int(content["steps"]), float(content["seconds"]))
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return None
+
+
+def forget(folder: Path) -> None:
+    """Remove what an unfinished trial goes on from."""
+    for name in (POSITION, RESUME):
+        (folder / name).unlink(missing_ok=True)
+
+
+def read_checkpoint(path: Path, needed: tuple[str, ...] = BUILDING) -> dict[str, Any]:
+    """A checkpoint that `train` wrote, on the CPU. Raises ValueError that names the file, and what it lacks, for any other."""
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # a damaged file makes torch, zipfile and pickle raise a dozen types
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        raise ValueError(f"{path} is not a checkpoint of disbench, or a damaged one: {reason[0]}") from error
+    description = content.get(DESCRIPTION) if isinstance(content, Mapping) else None
+    if not isinstance(description, Mapping):
+        raise ValueError(f"{path} was not written by disbench: it lacks the description of its trial, {DESCRIPTION!r}.")
+    if missing := [name for name in needed if name not in description]:
+        raise ValueError(f"{path}: its {DESCRIPTION!r} lacks {', '.join(missing)}; it needs {', '.join(needed)}.")
+    return dict(content)
+
+
+def resumable(path: Path, trial: Trial) -> dict[str, Any] | None:
+    """The checkpoint at `path` where the trial can go on from it; None, with the reason in the log, where it cannot."""
+    try:
+        content = read_checkpoint(path, BUILDING + RESUMING)
+        found = Trial.model_validate(content[DESCRIPTION]["trial"])
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        log.warning("%s The trial is trained from its beginning.", error)
+        return None
+    if found != trial:
+        log.warning("%s is of %s, not of %s, which is trained from its beginning.", path, found.id, trial.id)
+        return None
+    return content
+
+
+class WholeFiles(CheckpointIO):
+    """How Lightning writes and reads a checkpoint: whole or not at all, so that a kill leaves the one before."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        content = io.BytesIO()
+        torch.save(checkpoint, content)
+        write_whole(Path(path), content.getbuffer())
+
+    def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = True) -> dict[str, Any]:
+        # Of ours only what `resumable` looked at before; Lightning hands weights over from another process in one of its own.
+        return dict(torch.load(path, map_location="cpu", weights_only=True))
+
+    def remove_checkpoint(self, path: Any) -> None:
+        Path(path).unlink(missing_ok=True)
+
+
+def random_state(device: torch.device) -> dict[str, Any]:
+    """Every global random state: torch's on the CPU and on `device`, numpy's and Python's, in types that are plain data."""
+    kind, keys, *rest = np.random.get_state(legacy=True)  # noqa: NPY002 -- whatever state there is, is saved
+    state = {
+        "torch": torch.get_rng_state(),
+        "numpy": (kind, torch.from_numpy(np.asarray(keys).astype(np.int64)), *rest),
+        "python": random.getstate(),
+    }
+    if device.type != "cpu":
+        state["device"] = torch.get_device_module(device).get_rng_state()
+    return state
+
+
+def set_random_state(state: Mapping[str, Any], device: torch.device) -> None:
+    """Put `random_state` back; the device's only where it was saved on one of its kind's."""
+    kind, keys, *rest = state["numpy"]
+    torch.set_rng_state(state["torch"])
+    np.random.set_state((kind, keys.numpy().astype(np.uint32), *rest))  # noqa: NPY002
+    random.setstate(state["python"])
+    if device.type != "cpu" and "device" in state:
+        torch.get_device_module(device).set_rng_state(state["device"])
+
+
+def gathered(own: tuple[dict[str, Any], float]) -> list[tuple[dict[str, Any], float]]:
+    """What each process of a training passes, in the order of their ranks; called by all of them."""
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return [own]
+    everyone = [own] * torch.distributed.get_world_size()
+    torch.distributed.all_gather_object(everyone, own)
+    return everyone
+
+
+def agreed(trainer: Any, *wishes: bool) -> list[bool]:
+    """What any process of a training on several devices wishes, told to all of them; called by all of them."""
+    wanted = torch.tensor(wishes, dtype=torch.int32, device=trainer.strategy.root_device)
+    return [bool(wish) for wish in trainer.strategy.reduce(wanted, reduce_op="max").tolist()]
+
+
+class Sitting(lightning.Callback):
+    """One sitting of a trial's training: takes up the one before, and checkpoints every `every` seconds and when stopped.
+
+    Steps are whole: Ctrl-C and SIGTERM wait for the end of the step, whose checkpoint then is a state that training was in.
+    `seconds` and `cpu_seconds` count every sitting up to its last checkpoint; `resumed_at` holds the steps done when one began.
+    On several devices each has one, they stop and save at the same step, and `cpu_seconds` is their sum.
+    """
+
+    def __init__(
+        self,
+        trial: Trial,
+        image_shape: tuple[int, ...],
+        n_train: int,
+        points: dict[str, Any],
+        checkpoint: Path,
+        every: float,
+    ) -> None:
+        self.described = {"trial": trial.model_dump(mode="json"), "image_shape": list(image_shape), "n_train": n_train}
+        self.steps = trial.steps
+        self.points = points
+        self.checkpoint = checkpoint
+        self.folder = checkpoint.parent
+        self.every = every
+        self.step = 0
+        self.resumed_at: list[int] = []
+        self.interrupted = False
+        self._before = (0.0, 0.0)
+        self._random: Mapping[str, Any] | None = None
+        self._started = (time.monotonic(), time.process_time())
+        self._saved = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        return self._before[0] + time.monotonic() - self._started[0]
+
+    @property
+    def cpu_seconds(self) -> float:
+        return self._before[1] + time.process_time() - self._started[1]
+
+    def setup(self, trainer: Any, module: Any, stage: str) -> None:
+        if trainer.world_size > 1:  # in a process that has begun since, whose own time counts from 0
+            self._started = self._started[0], 0.0
+
+    def on_save_checkpoint(self, trainer: Any, module: Any, checkpoint: dict[str, Any]) -> None:
+        everyone = gathered((random_state(trainer.strategy.root_device), self.cpu_seconds))
+        checkpoint[DESCRIPTION] = {
+            **self.described,
+            "step": self.step,
+            "points": self.points,
+            "remarks": module.remarks,
+            "seconds": self.seconds,
+            "cpu_seconds": sum(seconds for _, seconds in everyone),
+            "resumed_at": self.resumed_at,
+            "random": everyone[0][0],
+            "random_of_others": [state for state, _ in everyone[1:]],
+            "code": code_version(),
+        }
+
+    def take_up(self, description: Mapping[str, Any], module: Any, device: torch.device, rank: int = 0) -> None:
+        """Go on from what `on_save_checkpoint` left; a rank that was not there before keeps the random state that it has."""
+        self.step = description["step"]
+        self.points.update(description["points"])
+        module.remarks[:] = description["remarks"]
+        self._before = description["seconds"], description["cpu_seconds"] if rank == 0 else 0.0
+        self.resumed_at = list(description["resumed_at"])
+        states = [description["random"], *description.get("random_of_others", [])]
+        if rank < len(states):
+            self._random = states[rank]
+            set_random_state(self._random, device)
+        if (code := description["code"]) != code_version():
+            module.remarks.append(f"Trained by code {code} up to step {self.step}, by {code_version()} from there.")
+
+    def on_load_checkpoint(self, trainer: Any, module: Any, checkpoint: dict[str, Any]) -> None:
+        self.take_up(checkpoint[DESCRIPTION], module, trainer.strategy.root_device, trainer.global_rank)
+        self.resumed_at.append(self.step)
+
+    def on_train_start(self, trainer: Any, module: Any) -> None:
+        if self._random is not None:  # again: Lightning and the data set's own setup came between
+            set_random_state(self._random, trainer.strategy.root_device)
+            self._random = None
+
+    def on_train_batch_end(self, trainer: Any, module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        self.step = batch_idx + 1
+        if self.step == self.steps:
+            return  # nothing is left to go on with
+        stopping = self.interrupted or trainer.received_sigterm
+        due = time.monotonic() - self._saved >= self.every
+        if trainer.world_size > 1:
+            stopping, due = agreed(trainer, stopping, due)
+        if stopping or due:
+            self.save(trainer)
+        if stopping:
+            log.warning(
+                "Stopped at step %d of %d. Run the same command again to go on from its checkpoint.",
+                self.step,
+                self.steps,
+            )
+        if trainer.world_size > 1:
+            trainer.should_stop = stopping  # each process ends as from a finished training, and its parent knows better
+        elif self.interrupted:
+            raise Stopped
+
+    def on_train_end(self, trainer: Any, module: Any) -> None:
+        if self.step == self.steps:
+            trainer.save_checkpoint(self.checkpoint, weights_only=False)
+
+    def save(self, trainer: Any) -> None:
+        """Write the checkpoint. Where there is no room the one before stays, and training goes on."""
+        if not self._written(lambda: trainer.save_checkpoint(self.folder / RESUME, weights_only=False)):
+            trainer.strategy.barrier()  # where the other devices wait: the one behind writing, which the error passed by
+        elif trainer.is_global_zero:
+            told = {"step": self.step, "steps": self.steps, "seconds": self.seconds}
+            self._written(lambda: write_whole(self.folder / POSITION, json.dumps(told).encode()))
+        self._saved = time.monotonic()
+
+    def _written(self, write: Callable[[], object]) -> bool:
+        """Whether there was room for what `write` writes."""
+        try:
+            write()
+        except OSError as error:
+            if failure_of(error) != "disk full":
+                raise
+            log.warning("The checkpoint at step %d is left out: %s. The one before it is kept.", self.step, error)
+            return False
+        return True
+
+
+@contextmanager
+def finishing_steps(sitting: Sitting) -> Iterator[None]:
+    """The first Ctrl-C within lets the step end and its checkpoint be written; a second one interrupts at once.
+
+    Where somebody else handles the signal already, or outside the main thread, it is left to them. SIGTERM is Lightning's.
+    """
+
+    def note(number: int, frame: Any) -> None:
+        sitting.interrupted = True
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    main = threading.current_thread() is threading.main_thread()
+    if not main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield
+        return
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield
+    except Stopped:
+        raise KeyboardInterrupt from None
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)

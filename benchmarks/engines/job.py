@@ -1,0 +1,96 @@
+"""One trial as a worker gets it: small, picklable, and run wherever the folder of trials can be reached."""
+
+import functools
+import json
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from disbench.benchmarks.locks import claimed
+from disbench.benchmarks.machine import Machine
+from disbench.benchmarks.trial import MetricOptions, run_trial
+from disbench.datasets import FactorDataset, load
+from disbench.reports.records import RECORD_FILE, Record, Trial, read_record, write_record
+
+log = logging.getLogger(__name__)
+
+
+class Job(NamedTuple):
+    """`failed_at`: when, in ns since 1970, the failed record that is to be replaced was written; None where there was none."""
+
+    trial: Trial
+    out: Path
+    root: str | None
+    metrics: MetricOptions
+    machine: Machine
+    failed_at: int | None = None
+
+    @property
+    def folder(self) -> Path:
+        return self.out / self.trial.id
+
+
+# Each job with its record as it is there; with None where another driver was just running it.
+Engine = Callable[[Sequence[Job]], Iterator[tuple[Job, Record | None]]]
+
+
+@functools.lru_cache(maxsize=4)
+def _opened(name: str, root: str | None, options: str) -> FactorDataset:
+    return load(name, root, **json.loads(options))
+
+
+def opened(trial: Trial, root: str | None) -> FactorDataset:
+    """The trial's data set, opened once a process. Raises OSError, ValueError or TypeError where it cannot be."""
+    return _opened(trial.dataset, root, json.dumps(trial.dataset_options, sort_keys=True))
+
+
+def written_at(folder: Path) -> int | None:
+    """When the record in a folder was written, in ns since 1970; None where there is none."""
+    try:
+        return (folder / RECORD_FILE).stat().st_mtime_ns
+    except FileNotFoundError:
+        return None
+
+
+def failed_meanwhile(job: Job) -> Record | None:
+    """The failed record that another driver wrote since this job was made; running it again would be running it twice."""
+    if written_at(job.folder) in (None, job.failed_at):
+        return None
+    try:
+        record = read_record(job.folder / RECORD_FILE)
+    except ValueError:
+        return None
+    return record if record.status == "failed" else None
+
+
+def unopened(trial: Trial, out: Path, error: Exception) -> Record:
+    """The record of a trial whose data set cannot be opened."""
+    record = Record(trial=trial, status="failed", failure="dataset missing", error=str(error))
+    write_record(record, out / trial.id)
+    return record
+
+
+def lost(job: Job, why: str) -> Record:
+    """The record of a trial whose worker went away without a word, such as one that the system killed for its memory."""
+    log.error("%s: %s", job.trial.id, why)
+    record = Record(
+        trial=job.trial, status="failed", failure="error", error=f"Lost: {why} The trial's last checkpoint is kept."
+    )
+    write_record(record, job.folder)
+    return record
+
+
+def run_job(job: Job) -> Record | None:
+    """Run one trial, or go on with it from its checkpoint; None where another process is running it."""
+    with claimed(job.folder) as ours:
+        if not ours:
+            return None
+        if (record := failed_meanwhile(job)) is not None:
+            return record
+        try:
+            dataset = opened(job.trial, job.root)
+        except (OSError, ValueError, TypeError) as error:
+            log.error("%s cannot be opened: %s", job.trial.dataset, error)
+            return unopened(job.trial, job.out, error)
+        return run_trial(job.trial, dataset, job.out, job.metrics, machine=job.machine, root=job.root)

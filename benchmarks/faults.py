@@ -1,0 +1,59 @@
+"""What went wrong with a trial, in one word of the record's, and what to do about it."""
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+
+from disbench.reports.records import Failure, drop_partials
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+ADVICE = {
+    "diverged": "Diverged: the trial has no result. Try a smaller lr, or a smaller weight of the regulariser.",
+    "out of memory": (
+        "Out of memory: try a smaller batch_size or hidden_dim, fewer rows to score, or fewer trials at once on this device."
+    ),
+}
+
+
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """The error, then what it was raised from or while handling."""
+    found: BaseException | None = error
+    while found is not None:
+        yield found
+        found = found.__cause__ or found.__context__
+
+
+def failure_of(error: BaseException) -> Failure:
+    """The kind of a failure, by types where there is one and by words where a library has none."""
+    for each in causes(error):
+        words = str(each)
+        # HDF5 writes the number of the system's error into its text.
+        if isinstance(each, OSError) and (each.errno in FULL or f"errno = {errno.ENOSPC}" in words):
+            return "disk full"
+        if isinstance(each, MemoryError | torch.OutOfMemoryError):
+            return "out of memory"
+        if isinstance(each, RuntimeError) and ("DefaultCPUAllocator" in words or "out of memory" in words):
+            return "out of memory"
+        if isinstance(each, FloatingPointError):
+            return "diverged"
+    return "error"
+
+
+@contextmanager
+def room_in(folder: Path) -> Iterator[None]:
+    """Turn a full disk, whoever met it, into one OSError that says what to do; no half-written file stays in `folder`."""
+    try:
+        yield
+    except Exception as error:
+        if failure_of(error) != "disk full":
+            raise
+        drop_partials(folder)
+        raise OSError(
+            errno.ENOSPC,
+            f"There is no room for the files of {folder.name}. Make room and run the same command again: it goes on from "
+            "what is written. The folder is",
+            str(folder),
+        ) from error

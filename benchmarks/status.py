@@ -1,0 +1,150 @@
+"""How far the trials in a folder are: finished, failed, running, stopped, or not begun.
+
+A driver leaves the list of its trials in `plans/`. The rest is what the trials themselves leave: a record once one has ended, a
+lock while one is run, and how far it was at its last checkpoint.
+"""
+
+import json
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from pydantic import BaseModel, Field
+
+from disbench.benchmarks.checkpoint import position
+from disbench.benchmarks.locks import claimed
+from disbench.reports.records import RECORD_FILE, Trial
+
+PLANS = "plans"
+State = Literal["finished", "failed", "running", "stopped", "waiting", "unreadable"]
+
+
+class Progress(BaseModel):
+    """What of a record says how a trial ended; the rest of it is passed over, which makes reading twice as fast."""
+
+    trial: Trial
+    status: Literal["ok", "failed"]
+    error: str | None = None
+    seconds: dict[str, float] = Field(default_factory=dict)
+
+
+class TrialState(NamedTuple):
+    """`step`, at its last checkpoint, and `seconds_left` from there where there is one; `reason` of a failure."""
+
+    trial: Trial | None
+    folder: Path
+    state: State
+    step: int | None = None
+    seconds_left: float | None = None
+    reason: str = ""
+
+
+class Row(NamedTuple):
+    """The trials of one method with one set of hyperparameters on one data set; `label` has what tells it from its like."""
+
+    dataset: str
+    label: str
+    trials: list[TrialState]
+
+    def count(self, *states: State) -> int:
+        return sum(trial.state in states for trial in self.trials)
+
+
+def write_plan(name: str, trials: Sequence[Trial], out: Path) -> None:
+    """Leave the list of a driver's trials in `out`, whole or not at all; two drivers of one suite write the same."""
+    folder = out / PLANS
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{re.sub(r'[^A-Za-z0-9_.-]+', '_', name)}.json"
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    content = {"name": name, "trials": [trial.model_dump(mode="json") for trial in trials]}
+    partial.write_text(json.dumps(content), encoding="utf-8")
+    partial.replace(path)
+
+
+def planned_trials(out: Path) -> dict[str, Trial]:
+    """Every trial that a driver has listed in `out`, by its id."""
+    found: dict[str, Trial] = {}
+    for path in sorted((out / PLANS).glob("*.json")):
+        listed = json.loads(path.read_text(encoding="utf-8"))["trials"]
+        found |= {trial.id: trial for trial in map(Trial.model_validate, listed)}
+    return found
+
+
+def held(folder: Path) -> bool:
+    """Whether a process is running the trial of this folder now."""
+    with claimed(folder) as ours:
+        return not ours
+
+
+def ended(folder: Path) -> TrialState | None:
+    """What the record in a folder says; None where there is none."""
+    try:
+        content = (folder / RECORD_FILE).read_bytes()
+    except FileNotFoundError:
+        return None
+    try:
+        found = Progress.model_validate_json(content)
+    except ValueError as error:
+        return TrialState(None, folder, "unreadable", reason=str(error).splitlines()[0])
+    if found.status == "ok":
+        return TrialState(found.trial, folder, "finished", found.trial.steps)
+    reason = (found.error or "no error was recorded").strip().splitlines()[-1]
+    return TrialState(found.trial, folder, "failed", reason=reason)
+
+
+def state_of(trial: Trial, folder: Path) -> TrialState:
+    """The state of a trial without a record, or of a failed one that is run again."""
+    if not folder.is_dir():
+        return TrialState(trial, folder, "waiting")
+    last = position(folder)
+    if held(folder):
+        if last is None or last.step == 0:
+            return TrialState(trial, folder, "running")
+        left = last.seconds / last.step * (last.steps - last.step)
+        return TrialState(trial, folder, "running", last.step, left)
+    return TrialState(trial, folder, "waiting") if last is None else TrialState(trial, folder, "stopped", last.step)
+
+
+def states(out: Path) -> list[TrialState]:
+    """The state of every trial that is listed in `out` or has left a record there. Raises FileNotFoundError where none is."""
+    listed = planned_trials(out)
+    records = {path.parent.name: ended(path.parent) for path in sorted(out.glob(f"*/{RECORD_FILE}"))}
+    found = []
+    for name, trial in listed.items():
+        state = records.pop(name, None)
+        if state is None or (state.state != "finished" and held(state.folder)):
+            state = state_of(trial, out / name)
+        found.append(state)
+    found += [state for state in records.values() if state is not None]
+    if not found:
+        raise FileNotFoundError(f"{out} holds no trial. Start some with: disbench run quick --out {out}")
+    return found
+
+
+def rows(trials: Sequence[TrialState]) -> list[Row]:
+    """Trials by data set, method and hyperparameters, in the order in which they came."""
+    known = [state for state in trials if state.trial is not None]
+    groups: dict[str, list[TrialState]] = {}
+    for state in known:
+        alike = state.trial.model_copy(update={"seed": 0})
+        groups.setdefault(alike.id, []).append(state)
+    labels = labelled([group[0].trial for group in groups.values()])
+    return [Row(group[0].trial.dataset, label, group) for label, group in zip(labels, groups.values(), strict=True)]
+
+
+def labelled(trials: Sequence[Trial]) -> list[str]:
+    """A name for each trial's row: its method and those settings in which it differs from others of the method on the set."""
+    values: dict[tuple[str, str], dict[str, set[str]]] = {}
+    settings = [{**trial.hparams, **trial.dataset_options, "steps": trial.steps} for trial in trials]
+    for trial, own in zip(trials, settings, strict=True):
+        for name, value in own.items():
+            values.setdefault((trial.dataset, trial.method), {}).setdefault(name, set()).add(json.dumps(value))
+    names = []
+    for trial, own in zip(trials, settings, strict=True):
+        siblings = values[trial.dataset, trial.method]
+        differs = [f"{name}={own[name]}" for name in own if len(siblings[name]) > 1 and name != "steps"]
+        method = trial.method if trial.steps else f"untrained {trial.method}"
+        names.append(f"{method} ({', '.join(differs)})" if differs else method)
+    return names

@@ -1,0 +1,84 @@
+"""Copies of finished records for tools that people already have open: TensorBoard and MLflow. Neither is needed by anything.
+
+They are written by the driver from the record, so they are the same whichever engine ran the trial, and a trial that is there
+already is left alone.
+"""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from disbench.reports.records import RECORD_FILE, Record
+
+EVENTS = "tensorboard"
+
+Tracker = Callable[[Record, Path], None]  # of a finished record and the folder of trials
+
+
+def scalars(record: Record) -> dict[str, float]:
+    """Every score of every view, and what training took."""
+    found = {f"{view}/{metric}": value for view, scores in record.views.items() for metric, value in scores.items()}
+    return found | {f"seconds/{part}": value for part, value in record.seconds.items()}
+
+
+def settings(record: Record) -> dict[str, Any]:
+    """What decides the trial, flat."""
+    trial = record.trial.model_dump(mode="json")
+    return {**trial.pop("hparams"), **{name: json.dumps(v) if isinstance(v, dict) else v for name, v in trial.items()}}
+
+
+def tensorboard_tracker() -> Tracker:
+    """Event files in `tensorboard/` of the folder of trials, one run a trial: curves, scores, and settings as hparams."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise ValueError("--track needs TensorBoard: pip install 'disbench[tracking]'") from error
+
+    def track(record: Record, out: Path) -> None:
+        folder = out / EVENTS / record.trial.id
+        if folder.exists():
+            return
+        partial = folder.with_name(f".{folder.name}")
+        with SummaryWriter(str(partial)) as writer:
+            for name, points in record.curves.items():
+                for step, value in points:
+                    writer.add_scalar(f"training/{name}", value, step)
+            writer.add_hparams(settings(record), scalars(record), run_name=".", global_step=record.trial.steps)
+        partial.rename(folder)
+
+    return track
+
+
+def mlflow_tracker(uri: str, experiment: str) -> Tracker:
+    """One MLflow run a trial at `uri` (a server's address, or sqlite:///file.db), all in one experiment."""
+    try:
+        from mlflow import MlflowClient
+        from mlflow.entities import Metric, Param
+    except ImportError as error:
+        raise ValueError("--mlflow needs MLflow: pip install mlflow") from error
+    client = MlflowClient(uri)
+    known = client.get_experiment_by_name(experiment)
+    place = known.experiment_id if known is not None else client.create_experiment(experiment)
+
+    def track(record: Record, out: Path) -> None:
+        trial = record.trial
+        if client.search_runs([place], f"tags.disbench = '{trial.id}'", max_results=1):
+            return
+        run = client.create_run(place, tags={"disbench": trial.id}, run_name=trial.id)
+        named = run.info.run_id
+        now = run.info.start_time
+        curves = [
+            Metric(f"training/{name}", value, now, step)
+            for name, points in record.curves.items()
+            for step, value in points
+        ]
+        ends = [Metric(name, value, now, trial.steps) for name, value in scalars(record).items()]
+        given = [Param(name, str(value)) for name, value in settings(record).items()]
+        everything = [*curves, *ends]
+        for start in range(0, len(everything), 1000):  # the most that the server takes at once
+            client.log_batch(named, metrics=everything[start : start + 1000], params=given if start == 0 else [])
+        client.log_artifact(named, str(out / trial.id / RECORD_FILE))
+        client.set_terminated(named)
+
+    return track

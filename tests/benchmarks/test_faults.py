@@ -1,0 +1,263 @@
+"""What goes wrong with a trial is a record that says what to do; a full disk leaves neither a record nor half a file."""
+
+import errno
+import os
+import resource
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from disbench.baselines.gaussian import Posterior
+from disbench.baselines.vae import VAE
+from disbench.benchmarks import METHODS
+from disbench.benchmarks import trial as trial_module
+from disbench.benchmarks.checkpoint import RESUME, position
+from disbench.benchmarks.faults import failure_of, room_in
+from disbench.benchmarks.machine import Machine, determinism
+from disbench.benchmarks.trial import CHECKPOINT, run_trial
+from disbench.datasets import load
+from disbench.reports.records import RECORD_FILE, Record, Trial, read_record
+
+SELECT = {"shape": 1, "orientation": "0-3", "position_x": "10-13", "position_y": "10-13"}
+METRICS = {"mig": {"bins": 20}, "irs": {}}
+STEPS = 8
+OFTEN = Machine(checkpoint_seconds=1e-9)
+
+
+class Failing(VAE):
+    """A VAE whose fifth step does something else; `fixed` mends it."""
+
+    fixed = False
+
+    def fail(self, loss: torch.Tensor) -> torch.Tensor:
+        raise NotImplementedError
+
+    def training_step(self, batch: torch.Tensor, batch_idx: int) -> dict[str, torch.Tensor]:
+        terms = super().training_step(batch, batch_idx)
+        if batch_idx == 4 and not type(self).fixed:
+            terms["loss"] = self.fail(terms["loss"])
+        return terms
+
+
+class NotANumber(Failing):
+    def fail(self, loss: torch.Tensor) -> torch.Tensor:
+        return loss * torch.nan
+
+
+class Exploding(Failing):
+    def fail(self, loss: torch.Tensor) -> torch.Tensor:
+        return loss * 1e12
+
+
+class Greedy(Failing):
+    def fail(self, loss: torch.Tensor) -> torch.Tensor:
+        return loss + torch.empty(1 << 50)[0]
+
+
+class Mistaken(Failing):
+    def fail(self, loss: torch.Tensor) -> torch.Tensor:
+        raise TypeError("a mistake in the method")
+
+
+class LosesItsCodes(VAE):
+    def posterior(self, x: torch.Tensor) -> Posterior:
+        q = super().posterior(x)
+        return q if self.training else Posterior(q.mean * torch.nan, q.logvar)
+
+
+FAULTS = {
+    NotANumber: ("diverged", "loss is nan at step 5"),
+    Exploding: ("diverged", "the run diverged"),
+    LosesItsCodes: ("diverged", "codes are not finite"),
+    Greedy: ("out of memory", "try a smaller batch_size"),
+    Mistaken: ("error", "TypeError: a mistake in the method"),
+}
+
+
+@pytest.fixture(autouse=True)
+def few_reconstructions(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trial_module, "IMAGES", 20)
+
+
+def small_trial(method: str = "vae", **changes: object) -> Trial:
+    fields = {
+        "method": method,
+        "dataset": "dsprites_like",
+        "dataset_options": {"select": SELECT},
+        "dataset_version": load("dsprites_like").version,
+        "seed": 0,
+        "steps": STEPS,
+        "batch_size": 16,
+        "hparams": {"network": "mlp", "hidden_dim": 16},
+    }
+    return Trial(**{**fields, **changes})
+
+
+def run(trial: Trial, out: Path, **options: object) -> Record:
+    return run_trial(trial, load(trial.dataset, **trial.dataset_options), out, METRICS, **options)
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
+def test_a_fault_is_a_record_with_its_kind_and_words(
+    fault: type[VAE], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(METHODS, "faulty", fault)
+    record = run(small_trial("faulty"), tmp_path, machine=OFTEN)
+    kind, words = FAULTS[fault]
+    assert (record.status, record.failure) == ("failed", kind)
+    assert words in record.error
+    assert read_record(tmp_path / record.trial.id / RECORD_FILE) == record
+
+
+@pytest.mark.parametrize(("fault", "resumed"), [(Mistaken, []), (NotANumber, []), (Greedy, [4])])
+def test_a_failed_trial_is_run_again_from_its_checkpoint_only_where_memory_was_short(
+    fault: type[Failing], resumed: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(METHODS, "faulty", fault)
+    trial = small_trial("faulty")
+    assert run(trial, tmp_path, machine=OFTEN).status == "failed"
+    assert (tmp_path / trial.id / RESUME).exists() == bool(resumed)
+    monkeypatch.setattr(fault, "fixed", True)
+    record = run(trial, tmp_path)
+    assert (record.status, record.failure, record.error) == ("ok", None, None)
+    assert record.resumed_at == resumed
+    assert position(tmp_path / trial.id) is None
+
+
+def test_kinds_are_seen_through_the_errors_raised_from_them() -> None:
+    try:
+        try:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError as error:
+            raise RuntimeError("could not save") from error
+    except RuntimeError as error:
+        assert failure_of(error) == "disk full"
+    assert failure_of(OSError(errno.EDQUOT, "quota")) == "disk full"
+    assert failure_of(OSError("write failed: errno = 28, error message = 'No space left on device'")) == "disk full"
+    assert failure_of(OSError(errno.EACCES, "denied")) == "error"
+    assert failure_of(MemoryError()) == "out of memory"
+    assert failure_of(torch.OutOfMemoryError("CUDA out of memory.")) == "out of memory"
+
+
+def test_other_errors_pass_through_the_watch_for_a_full_disk(tmp_path: Path) -> None:
+    with pytest.raises(PermissionError), room_in(tmp_path):
+        raise PermissionError(errno.EACCES, "denied")
+
+
+def test_a_record_tells_time_memory_speed_and_switches(tmp_path: Path) -> None:
+    record = run(small_trial(), tmp_path)
+    assert set(record.seconds) == set(record.cpu_seconds) == {"train", "encode", "score", "decode"}
+    assert record.images_per_second > 0
+    assert 1e7 < record.peak_memory["resident"] < 1e12
+    assert ("cuda" in record.peak_memory) == torch.cuda.is_available()
+    assert {"torchvision", "torchmetrics", "deterministic", "cudnn_benchmark"} <= set(record.environment)
+    assert record.environment["deterministic"] is False
+
+
+def test_a_trial_can_be_held_to_repeatable_algorithms_and_the_next_is_not(tmp_path: Path) -> None:
+    record = run(small_trial(), tmp_path, machine=Machine(deterministic=True))
+    assert record.status == "ok", record.error
+    assert record.environment["deterministic"] is True
+    assert not torch.are_deterministic_algorithms_enabled()
+    with determinism(Machine(deterministic=True)):
+        assert torch.are_deterministic_algorithms_enabled()
+
+
+def test_several_devices_are_refused_with_the_reason() -> None:
+    with pytest.raises(ValueError, match="one device, got devices=2"):
+        Machine(devices=2)
+    with pytest.raises(ValueError, match="checkpoint_seconds must be above 0, got 0"):
+        Machine(checkpoint_seconds=0)
+
+
+def test_the_reproducing_command_names_the_folder_of_the_data(tmp_path: Path) -> None:
+    record = run(small_trial(steps=1), tmp_path, root="/data/of mine")
+    assert "--data-dir '/data/of mine' --out" in record.command
+    assert "--data-dir" not in run(small_trial(steps=2), tmp_path).command
+
+
+def everything(folder: Path) -> dict[str, object]:
+    record = read_record(folder / RECORD_FILE)
+    return record.model_dump(include={"views", "floor", "ceiling", "curves", "reconstruction"})
+
+
+def no_half_files(folder: Path) -> None:
+    names = {path.name for path in folder.iterdir()}
+    assert not [name for name in names if name.startswith(".") and name != ".lock"], names
+    for name in {CHECKPOINT, RESUME} & names:
+        torch.load(folder / name, weights_only=True)
+    assert RECORD_FILE not in names
+
+
+def test_a_file_that_may_not_grow_stops_the_trial_without_a_record_and_it_goes_on_later(tmp_path: Path) -> None:
+    trial = small_trial()
+    whole = run(trial, tmp_path / "whole")
+    biggest = (tmp_path / "whole" / trial.id / CHECKPOINT).stat().st_size
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (biggest // 2, before[1]))
+        with pytest.raises(OSError, match="Make room and run the same command again") as raised:
+            run(trial, tmp_path, machine=OFTEN)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert raised.value.errno == errno.ENOSPC
+    no_half_files(tmp_path / trial.id)
+    assert run(trial, tmp_path).scores == whole.scores
+
+
+FULL_DISK = """
+import subprocess, sys
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+import test_faults as t
+import torch
+torch.set_num_threads(1)
+t.trial_module.IMAGES = 20
+disk, alone = Path(sys.argv[1]), Path(sys.argv[2])
+trial = t.small_trial()
+t.run(trial, alone)
+sizes = {{path.name: path.stat().st_size for path in (alone / trial.id).iterdir()}}
+# In the order in which they are written; each disk has no room for the next one.
+names = ["model.ckpt", "codes.h5", "traversal.png", "reconstructions.png", "record.json"]
+page = 4096
+pages = {{name: -(-sizes[name] // page) * page for name in names}}
+fits = 0
+for name in names:
+    for share in (0, 2):  # hardly a byte of it fits; half of it does
+        room = max(page, fits + (pages[name] // page // share * page if share else 0))
+        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={{room}}", "tmpfs", disk], check=True)
+        try:
+            try:
+                t.run(trial, disk)
+            except OSError as error:
+                assert error.errno == 28 and "Make room" in str(error), error
+            else:
+                raise AssertionError(f"{{name}} was written where it does not fit")
+            t.no_half_files(disk / trial.id)
+            subprocess.run(["mount", "-o", "remount,size=64m", disk], check=True)
+            t.run(trial, disk)
+            assert t.everything(disk / trial.id) == t.everything(alone / trial.id), name
+        finally:
+            subprocess.run(["umount", disk], check=True)
+        print("full at", name, flush=True)
+    fits += pages[name]
+"""
+
+
+@pytest.mark.skipif(shutil.which("unshare") is None, reason="needs unshare, for a small disk of its own")
+def test_a_disk_that_is_full_at_any_write_leaves_no_record_and_no_half_file(tmp_path: Path) -> None:
+    own = ["unshare", "--user", "--map-root-user", "--mount"]
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    probe = [*own, "mount", "-t", "tmpfs", "tmpfs", disk]
+    if subprocess.run(probe, capture_output=True, check=False).returncode:
+        pytest.skip("this machine gives a user no small disk of his own")
+    code = FULL_DISK.format(tests=str(Path(__file__).parent))
+    words = [*own, sys.executable, "-c", code, disk, tmp_path / "alone"]
+    ended = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stdout + ended.stderr[-3000:]
+    assert ended.stdout.count("full at") == 10
