@@ -11,7 +11,7 @@ export MPLBACKEND = Agg
 # Networks this small gain little from a second thread, and lose tenfold to it when another process wants the core.
 ONE_THREAD = OMP_NUM_THREADS=1
 
-.PHONY: help install quickstart test lint types unit bench clean
+.PHONY: help install quickstart test lint types unit bench docs clean
 
 help: ## what can be made
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/'
@@ -44,6 +44,9 @@ unit: install
 
 bench: install ## timing benchmarks, printed as a table
 	$(BIN)/python -m pytest -q -o python_files="bench_*.py" -o python_functions="bench_*" tests/perf
+
+docs: install ## the documentation, in build/docs
+	$(BIN)/python -m sphinx -q -W --keep-going -b html docs build/docs
 
 clean: ## remove the environment and build folders; runs are kept
 	rm -rf $(VENV) build .mypy_cache .ruff_cache .tox

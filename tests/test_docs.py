@@ -1,29 +1,45 @@
-"""The metrics' pages: every metric has one, and every number, snippet, command and link on them is tried.
+"""The pages: every number, snippet, command, YAML and link on them is tried, and the whole is built with warnings as errors.
 
 In a `python` block a statement followed by `# value` must have that value, to one unit of the last digit written, or raise
-the named error. Blocks of a page run in order, after those of the index, which make the tables of all examples.
+the named error. A block that begins with `# name.py` is that file, and the commands of its page are then run beside it.
+Blocks of a metric's page run in order after those of the metrics' index, which make the tables of all examples.
 """
 
 import ast
 import io
 import re
+import runpy
 import shlex
+import sys
 import tokenize
+import tomllib
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
+from sphinx.cmd.build import build_main
+from typer.main import get_command
 from typer.testing import CliRunner
 
-from disbench.benchmarks.cli import app
+from disbench.benchmarks import METHODS
+from disbench.benchmarks.cli import app, metric_options, trial_from
+from disbench.benchmarks.options import assignments
 from disbench.benchmarks.seeds import seed_for
+from disbench.benchmarks.suite import Suite, check_method, load_suite, suite_names
+from disbench.datasets import DATASETS, SOURCES, load
 from disbench.metrics import METRICS, NotApplicable, as_codes, shuffled, udr
+from disbench.reports.aggregate import tables as tables_of
+from disbench.reports.collect import collect
+from disbench.reports.compare import compare, score_frame
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs" / "metrics"
 PAGES = sorted(DOCS.glob("*.md"))
 METRIC_PAGES = [page for page in PAGES if page.stem not in ("README", "which")]
+GUIDES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
+GUIDES += [page for page in sorted((ROOT / "docs").rglob("*.md")) if page.parent != DOCS]
 HEADINGS = [
     "Formula",
     "Range, floor, ceiling",
@@ -33,12 +49,22 @@ HEADINGS = [
     "Call",
     "Source",
 ]
-TEXT = {page: page.read_text(encoding="utf-8") for page in PAGES}
-INDEX, WHICH = DOCS / "README.md", DOCS / "which.md"
+TEXT = {page: page.read_text(encoding="utf-8") for page in [*PAGES, *GUIDES]}
+INDEX, WHICH, README = DOCS / "README.md", DOCS / "which.md", ROOT / "README.md"
+FIRST = ROOT / "results" / "first"
+
+
+def named(page):
+    return page.relative_to(ROOT).with_suffix("").as_posix()
 
 
 def blocks(page, language):
     return re.findall(rf"^```{language}\n(.*?)^```$", TEXT[page], flags=re.MULTILINE | re.DOTALL)
+
+
+def files(page):
+    """The files that a page shows: {name: text}."""
+    return {found[1]: code for code in blocks(page, "python") if (found := re.match(r"# (\w+\.py)\n", code))}
 
 
 def rows(page):
@@ -66,6 +92,15 @@ def tolerance(text):
     return 0.0 if decimals is None else 1.01 * 10.0**-decimals
 
 
+def leaves(value):
+    """The numbers and words in a value, which may be nested."""
+    if isinstance(value, list | tuple):
+        for item in value:
+            yield from leaves(item)
+    else:
+        yield value
+
+
 def run_block(code, namespace):
     for statement in ast.parse(code).body:
         source = ast.get_source_segment(code, statement)
@@ -76,8 +111,11 @@ def run_block(code, namespace):
             with pytest.raises(NotApplicable):
                 eval(source, namespace)
         else:
-            value = eval(source, namespace)
-            assert value == pytest.approx(ast.literal_eval(promise), abs=tolerance(promise)), source
+            value, promised = [*leaves(eval(source, namespace))], [*leaves(ast.literal_eval(promise))]
+            assert len(value) == len(promised), source
+            for ours, theirs in zip(value, promised, strict=True):
+                near = theirs if isinstance(theirs, str) else pytest.approx(theirs, abs=tolerance(promise))
+                assert ours == near, source
 
 
 @cache
@@ -104,6 +142,68 @@ def floor_and_ceiling(key, case):
     return METRICS[key].fn(noise, factors), METRICS[key].fn(as_codes(factors), factors)
 
 
+def commands(page):
+    """Every command line of a page: words of a block's line, or of code in running text, that begin with `disbench`."""
+    text = re.sub(r"\\\n\s*", "", TEXT[page])  # a line that goes on
+    fenced = re.findall(r"^```(?:sh|bash)?\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
+    lines = [line for block in fenced for line in block.splitlines()]
+    prose = re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
+    lines += [" ".join(code.split()) for code in re.findall(r"`([^`]+)`", prose)]
+    for line in lines:
+        if re.match(r"(disbench|python \w+\.py) ", line):
+            yield shlex.split(line, comments=True)
+
+
+def parsed(words):
+    """The last command that `words` name, and its parameters; none where nothing comes after its name."""
+    command, name = get_command(app), "disbench"
+    while hasattr(command, "commands") and words:
+        assert words[0] in command.commands, f"{name} has no command {words[0]}"
+        name, command, words = words[0], command.commands[words[0]], words[1:]
+    return name, command.make_context(name, list(words)).params if words else {}
+
+
+def check_names(name, given, own):
+    """Every method, metric, data set, suite, setting in parsed parameters exists, or is one of the page's own."""
+    wanted = given.get("method")
+    if wanted and wanted not in own:
+        assert wanted in METHODS
+        if "sets" in given:
+            check_method(wanted, assignments(list(given["sets"] or [])))
+    for key, values in assignments(list(given.get("grid") or [])).items():
+        check_method(wanted, {key: values[0]})
+    for key, ends in assignments(list(given.get("ranges") or [])).items():
+        check_method(wanted, {key: ends["low"]})
+    for word in given.get("only") or ():
+        for field, value in (part.split("=") for part in word.split(",")):
+            assert value in {"method": METHODS, "dataset": DATASETS, "seed": {value}}[field]
+    if name == "compare" and given:
+        folder = given["folder"].name
+        there = [entry.name for entry in load_suite(folder).methods] if folder in suite_names() else METHODS
+        assert {given["one"].split(" (")[0], given["other"].split(" (")[0]} <= {*there}
+    dataset = given.get("name") if name in ("info", "download", "verify", "preview") else given.get("dataset")
+    if dataset and dataset not in own:
+        assert dataset in DATASETS
+        if dataset not in SOURCES:
+            options = assignments(list(given.get("options") or []))
+            load(dataset, select=assignments(list(given.get("select") or [])) or None, **options)
+    if "suite" in given and not given["suite"].endswith(".yaml"):
+        assert given["suite"] in suite_names()
+    assert given.get("metric", "mig") in METRICS
+    if "metrics" in given and not own.intersection((given.get("metrics") or "").split(",")):
+        metric_options(given["metrics"], list(given["settings"] or []), given.get("protocol"))
+
+
+@pytest.fixture
+def registries():
+    """What a page's examples register is forgotten afterwards."""
+    before = [(registry, dict(registry)) for registry in (METHODS, METRICS, DATASETS)]
+    yield
+    for registry, content in before:
+        registry.clear()
+        registry.update(content)
+
+
 def test_every_metric_is_on_the_index_and_has_a_page():
     listed = rows(INDEX)
     assert set(listed) >= {*METRICS, "udr"}
@@ -114,7 +214,25 @@ def test_every_metric_is_on_the_index_and_has_a_page():
     assert {re.search(r"\((.+?)\)", cells[0])[1] for cells in listed.values()} == {page.name for page in METRIC_PAGES}
 
 
-@pytest.mark.parametrize("page", METRIC_PAGES, ids=lambda page: page.stem)
+@pytest.mark.parametrize("kind, registry", [("methods", METHODS), ("datasets", DATASETS)])
+def test_every_method_and_every_data_set_is_on_its_index_and_has_a_page(kind, registry):
+    index = ROOT / "docs" / kind / "README.md"
+    listed = rows(index)
+    assert set(listed) == set(registry)
+    for key, cells in listed.items():
+        page = (index.parent / re.search(r"\((.+?)\)", cells[0])[1]).resolve()
+        assert key == page.stem or re.search(rf"(`|--dataset ){key}\b", TEXT[page])
+
+
+@pytest.mark.parametrize("key", [key for key in DATASETS if key not in SOURCES])
+def test_the_index_says_what_a_drawn_data_set_is(key):
+    dataset = load(key)
+    images, factors, shape = rows(ROOT / "docs" / "datasets" / "README.md")[key][2:5]
+    assert (images, factors) == (f"{len(dataset):,}", str(len(dataset.factor_names)))
+    assert shape == str(dataset.image_shape)
+
+
+@pytest.mark.parametrize("page", METRIC_PAGES, ids=named)
 def test_a_page_answers_every_question(page):
     assert re.findall(r"^## (.+)$", TEXT[page], flags=re.MULTILINE) == HEADINGS
     assert TEXT[page].startswith("# ")
@@ -155,16 +273,24 @@ def test_what_each_metric_sees_is_measured(key):
         assert ours == "–" or abs(float(ours) - float(theirs)) <= 0.021, row
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_the_snippets_of_a_page_do_what_it_says(page, monkeypatch):
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_the_snippets_of_a_metrics_page_do_what_it_says(page, monkeypatch):
     monkeypatch.chdir(ROOT)
     namespace = dict(tables())
     for code in blocks(page, "python"):
         run_block(code, namespace)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_the_commands_of_a_page_run(page, tmp_path, monkeypatch):
+@pytest.mark.parametrize("page", [page for page in GUIDES if blocks(page, "python") and not files(page)], ids=named)
+def test_the_snippets_of_a_page_do_what_it_says(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    namespace = {}
+    for code in blocks(page, "python"):
+        run_block(code, namespace)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_the_commands_of_a_metrics_page_run(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     factors = tables()["grid"][::4]
     if page.stem == "tad":
@@ -180,12 +306,124 @@ def test_the_commands_of_a_page_run(page, tmp_path, monkeypatch):
             assert "not applicable" not in result.output
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", [page for page in GUIDES if [*commands(page)]], ids=named)
+def test_every_command_on_a_page_is_one_that_there_is(page):
+    own = {words[words.index("--name") + 1] for words in commands(page) if words[1:3] == ["data", "import"]}
+    own |= set(re.findall(r'(?:METHODS|METRICS|DATASETS)\["(\w+)"\]', "".join(TEXT[guide] for guide in GUIDES)))
+    for words in commands(page):
+        script = words[1] if words[0] == "python" else None
+        assert script is None or script in files(page) or not files(page), f"{script} is not on the page"
+        try:
+            check_names(*parsed(words[2:] if script else words[1:]), own)
+        except BaseException as error:  # the parser and the command line leave by exceptions of their own
+            raise AssertionError(f"{shlex.join(words)}: {getattr(error, 'message', error)!r}") from error
+
+
+@pytest.mark.parametrize("name", get_command(app).commands)
+def test_every_command_there_is_has_an_example(name):
+    used = [words[1] for page in [*PAGES, *GUIDES] for words in commands(page) if len(words) > 2]
+    assert name in used or name == "list"
+
+
+@pytest.mark.parametrize("page", [page for page in GUIDES if blocks(page, "yaml")], ids=named)
+def test_every_yaml_on_a_page_is_a_suite_or_a_training_file(page):
+    for block in blocks(page, "yaml"):
+        content = yaml.safe_load(block)
+        if "methods" in content:
+            Suite.model_validate(content)
+        else:
+            fields = trial_from(content)
+            fields["hparams"].pop("in_channels", None)
+            check_method(fields["method"], fields["hparams"])
+            assert fields["dataset"] in DATASETS
+
+
+@pytest.mark.parametrize("page", [page for page in GUIDES if files(page)], ids=named)
+@pytest.mark.usefixtures("registries")
+def test_the_worked_examples_run_as_they_stand(page, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    np.savez("table.npz", codes=tables()["perfect"] + 0.1 * tables()["noise"], factors=tables()["grid"])
+    for name, code in files(page).items():
+        Path(name).write_text(code, encoding="utf-8")
+    scripts = [words[1:] for words in commands(page) if words[0] == "python" and words[1] in files(page)]
+    run = [words for words in scripts if not any(word.endswith(".yaml") for word in words)]
+    assert {words[0] for words in run} == {name for name in files(page) if not name.startswith("test_")}
+    for words in run:
+        monkeypatch.setattr(sys, "argv", words)
+        with pytest.raises(SystemExit) as left:
+            runpy.run_path(words[0], run_name="__main__")
+        told = capsys.readouterr()
+        assert not left.value.code, f"{shlex.join(words)}: {told.out}{told.err}"
+    tests = [name for name in files(page) if name.startswith("test_")]
+    assert len(tests) == len(files(page)) / 2
+    for name in tests:
+        promised = [value for key, value in runpy.run_path(name).items() if key.startswith("test_")]
+        assert promised
+        for test in promised:
+            test()
+
+
+@pytest.mark.parametrize("page", [*PAGES, *GUIDES], ids=named)
 def test_links_lead_somewhere(page):
-    for target in re.findall(r"\]\(([^)]+)\)", TEXT[page]):
-        if not target.startswith("https://"):
+    for target in re.findall(r"\]\(([^)\s]+)\)", re.sub(r"^```.*?^```$", "", TEXT[page], flags=re.M | re.DOTALL)):
+        if not target.startswith(("https://", "http://")):
             name, _, anchor = target.partition("#")
-            linked = page.parent / name
+            linked = page.parent / name if name else page
             assert linked.exists(), target
-            headings = re.findall(r"^#+ (.+)$", linked.read_text(encoding="utf-8"), flags=re.MULTILINE)
-            assert anchor in ["", *(re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings)]
+            if anchor:
+                text = re.sub(r"^```.*?^```$", "", linked.read_text(encoding="utf-8"), flags=re.M | re.DOTALL)
+                headings = re.findall(r"^#+ (.+)$", text, flags=re.MULTILINE)
+                found = (re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings)
+                assert anchor in [*found], target
+
+
+def test_the_citation_is_of_this_version():
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert (cited["version"], cited["license"]) == (project["version"], project["license"])
+    assert {"cff-version", "message", "title", "authors"} <= set(cited)
+    assert f"## {cited['version']}" in TEXT[ROOT / "CHANGELOG.md"]
+
+
+def test_a_note_of_exported_tables_is_told_once_and_no_table_is_lost():
+    told_once = runpy.run_path(str(ROOT / "docs" / "fill_readme.py"))["told_once"]
+    pages = [
+        f"### {name}\n\n| a |\n| {name} |\n\nlegend\n\n{steps} steps\n"
+        for name, steps in (("x", 3), ("y", 3), ("z", 5))
+    ]
+    parts = told_once("\n".join(pages)).split("\n\n")
+    assert parts == [
+        "### x",
+        "| a |\n| x |",
+        "3 steps",
+        "### y",
+        "| a |\n| y |",
+        "### z",
+        "| a |\n| z |",
+        "5 steps",
+        "legend",
+    ]
+
+
+@pytest.mark.skipif(not FIRST.is_dir(), reason="the study's records are not in this checkout")
+def test_the_table_in_the_readme_is_what_the_records_say():
+    fill = runpy.run_path(str(ROOT / "docs" / "fill_readme.py"))
+    assert fill["filled"](TEXT[README], FIRST) == TEXT[README], "run: python docs/fill_readme.py results/first"
+
+
+@pytest.mark.skipif(not FIRST.is_dir(), reason="the study's records are not in this checkout")
+def test_the_readme_says_tie_of_mine_vae_and_beta_tcvae_if_and_only_if_every_metric_does():
+    found = compare(score_frame(tables_of(collect(FIRST).found)), "mine_vae", "beta_tcvae")
+    ties = set(found.loc[found["view"] == "mean", "verdict"]) == {"tie"}
+    assert ties == ("ties with `beta_tcvae` on every metric" in " ".join(TEXT[README].split()))
+
+
+@pytest.mark.filterwarnings("ignore:.*is deprecated")  # Sphinx tells MyST of its next versions
+def test_the_pages_build_without_a_warning(tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    assert build_main(["-q", "-W", "--keep-going", "-b", "html", "docs", str(tmp_path / "html")]) == 0
+    assert "covariance_penalty" in (tmp_path / "html" / "adding.html").read_text(encoding="utf-8")
+    for page in (ROOT / "docs").rglob("*.md"):
+        built = (tmp_path / "html" / page.relative_to(ROOT / "docs")).with_suffix(".html")
+        assert built.is_file(), page
