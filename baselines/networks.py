@@ -4,13 +4,16 @@ conv: Locatello et al. 2019, arXiv:1811.12359v4, Table 1 (64 x 64 images; 764,24
 mlp:  the encoder of Higgins et al. 2017 (beta-VAE, ICLR), Table 1, DSprites row, two ReLU layers 1200 wide, and its mirror as
       decoder. Their decoder has three tanh layers instead, and is too slow for short budgets: on the quick suite beta-VAE's
       loss is 243 nats after 3,000 steps with it, and 164 after 510 with the mirror.
+
+ReLUs work in place: no layer before them needs its own output for its gradient, and on a CPU a fresh array costs page faults.
 """
 
 from collections.abc import Sequence
 from itertools import pairwise
 from math import prod
 
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import functional
 
 NETWORKS = ("conv", "mlp")
 
@@ -21,24 +24,24 @@ def encoder(network: str, image_shape: Sequence[int], outputs: int, hidden_dim: 
         return nn.Sequential(
             nn.Flatten(),
             nn.Linear(prod(image_shape), hidden_dim),
-            nn.ReLU(),
+            nn.ReLU(inplace=True),
             nn.Linear(hidden_dim, hidden_dim),
-            nn.ReLU(),
+            nn.ReLU(inplace=True),
             nn.Linear(hidden_dim, outputs),
         )
     _check_conv(network, image_shape)
     return nn.Sequential(
         nn.Conv2d(image_shape[0], 32, 4, 2, 1),
-        nn.ReLU(),
+        nn.ReLU(inplace=True),
         nn.Conv2d(32, 32, 4, 2, 1),
-        nn.ReLU(),
+        nn.ReLU(inplace=True),
         nn.Conv2d(32, 64, 4, 2, 1),
-        nn.ReLU(),
+        nn.ReLU(inplace=True),
         nn.Conv2d(64, 64, 4, 2, 1),
-        nn.ReLU(),
+        nn.ReLU(inplace=True),
         nn.Flatten(),
         nn.Linear(64 * 4 * 4, 256),
-        nn.ReLU(),
+        nn.ReLU(inplace=True),
         nn.Linear(256, outputs),
     )
 
@@ -48,27 +51,42 @@ def decoder(network: str, image_shape: Sequence[int], latent_dim: int, hidden_di
     if network == "mlp":
         return nn.Sequential(
             nn.Linear(latent_dim, hidden_dim),
-            nn.ReLU(),
+            nn.ReLU(inplace=True),
             nn.Linear(hidden_dim, hidden_dim),
-            nn.ReLU(),
+            nn.ReLU(inplace=True),
             nn.Linear(hidden_dim, prod(image_shape)),
             nn.Unflatten(1, tuple(image_shape)),
         )
     _check_conv(network, image_shape)
     return nn.Sequential(
         nn.Linear(latent_dim, 256),
-        nn.ReLU(),
+        nn.ReLU(inplace=True),
         nn.Linear(256, 64 * 4 * 4),
-        nn.ReLU(),
+        nn.ReLU(inplace=True),
         nn.Unflatten(1, (64, 4, 4)),
-        nn.ConvTranspose2d(64, 64, 4, 2, 1),
-        nn.ReLU(),
-        nn.ConvTranspose2d(64, 32, 4, 2, 1),
-        nn.ReLU(),
-        nn.ConvTranspose2d(32, 32, 4, 2, 1),
-        nn.ReLU(),
-        nn.ConvTranspose2d(32, image_shape[0], 4, 2, 1),
+        UpConvolution(64, 64),
+        nn.ReLU(inplace=True),
+        UpConvolution(64, 32),
+        nn.ReLU(inplace=True),
+        UpConvolution(32, 32),
+        nn.ReLU(inplace=True),
+        UpConvolution(32, image_shape[0]),
     )
+
+
+class UpConvolution(nn.ConvTranspose2d):
+    """`ConvTranspose2d` with 4 x 4 kernels that doubles height and width, its bias added afterwards.
+
+    The layer is the same. On a CPU the fused kernel sums the bias's gradient one channel after another, which takes longer than
+    the convolution; as the gradient of a sum it is one pass over memory.
+    """
+
+    def __init__(self, channels_in: int, channels_out: int) -> None:
+        super().__init__(channels_in, channels_out, kernel_size=4, stride=2, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = functional.conv_transpose2d(x, self.weight, None, self.stride, self.padding)
+        return y + self.bias.to(y.dtype)[:, None, None]  # a float32 bias would make bf16 images float32
 
 
 def perceptron(sizes: Sequence[int], slope: float) -> nn.Sequential:

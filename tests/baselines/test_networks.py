@@ -1,0 +1,133 @@
+"""The layers are the ones that their sources name, in float32 and in bf16."""
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from disbench.baselines import BASELINES, networks
+from disbench.baselines.factor_vae import FactorVAE
+from disbench.baselines.networks import UpConvolution, count_parameters
+from disbench.baselines.vae import VAE
+from disbench.datasets import load
+
+
+def gradients(layer: nn.Module, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """Output, and gradients of a curved function of it to input, weight and bias."""
+    x = x.clone().requires_grad_()
+    y = layer(x)
+    return y, *torch.autograd.grad(y.float().sin().sum(), [x, layer.weight, layer.bias])
+
+
+@pytest.mark.parametrize("channels", [1, 3, 8])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_an_up_convolution_is_a_transposed_convolution(channels: int, layout: torch.memory_format) -> None:
+    torch.manual_seed(0)
+    ours = UpConvolution(6, channels).double().to(memory_format=layout)
+    reference = nn.ConvTranspose2d(6, channels, 4, 2, 1).double()
+    reference.load_state_dict(ours.state_dict())
+    x = torch.randn(3, 6, 5, 7, dtype=torch.float64)
+    for got, expected in zip(gradients(ours, x), gradients(reference, x), strict=True):
+        torch.testing.assert_close(got, expected)
+
+
+def test_an_up_convolution_draws_the_weights_that_a_transposed_convolution_draws() -> None:
+    torch.manual_seed(0)
+    ours = UpConvolution(6, 3).state_dict()
+    torch.manual_seed(0)
+    torch.testing.assert_close(ours, nn.ConvTranspose2d(6, 3, 4, 2, 1).state_dict(), rtol=0, atol=0)
+
+
+def test_images_stay_in_bf16_through_the_decoder() -> None:
+    decoder = networks.decoder("conv", (1, 64, 64), 10, 0)
+    kinds = []
+    for layer in decoder:
+        layer.register_forward_hook(lambda layer, inputs, output: kinds.append(output.dtype))
+    with torch.autocast("cpu", torch.bfloat16):
+        decoder(torch.randn(2, 10))
+    assert set(kinds) == {torch.bfloat16}
+
+
+@pytest.mark.parametrize("network", networks.NETWORKS)
+def test_working_in_place_changes_no_gradient(network: str) -> None:
+    torch.manual_seed(0)
+    shape = (3, 64, 64)
+    x = torch.rand(2, *shape)
+    for module, given in [
+        (networks.encoder(network, shape, 20, 16), x),
+        (networks.decoder(network, shape, 10, 16), torch.randn(2, 10)),
+    ]:
+        found = torch.autograd.grad(module(given).square().sum(), list(module.parameters()))
+        for layer in module:
+            if isinstance(layer, nn.ReLU):
+                layer.inplace = False
+        expected = torch.autograd.grad(module(given).square().sum(), list(module.parameters()))
+        torch.testing.assert_close(found, expected)
+
+
+def test_the_decoder_mirrors_the_encoder_in_size() -> None:
+    decoder = networks.decoder("conv", (3, 64, 64), 10, 0)
+    assert decoder(torch.randn(2, 10)).shape == (2, 3, 64, 64)
+    kernels = [tuple(layer.weight.shape) for layer in decoder if isinstance(layer, nn.ConvTranspose2d)]
+    assert kernels == [(64, 64, 4, 4), (64, 32, 4, 4), (32, 32, 4, 4), (32, 3, 4, 4)]
+    assert count_parameters(networks.perceptron([4, 8, 1], 0.2)) == 4 * 8 + 8 + 8 + 1
+
+
+def cosine(first: list[torch.Tensor], second: list[torch.Tensor]) -> float:
+    flat = [torch.cat([part.flatten().double() for part in parts]) for parts in (first, second)]
+    return functional.cosine_similarity(*flat, dim=0).item()
+
+
+def terms_and_gradients(method: VAE, x: torch.Tensor, precision: str) -> dict[str, list[torch.Tensor]]:
+    """The gradient of each term on images (B, 1, 64, 64), with the same noise at any precision."""
+    torch.manual_seed(2)
+    with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+        if isinstance(method, FactorVAE):
+            terms, z = method.autoencoder_terms(x)
+            terms["discriminator"] = method.discriminator_loss(z, x.flip(0))
+        else:
+            terms = method.training_step(x, 0)
+    assert {value.dtype for value in terms.values()} == {torch.float32}
+    gradients = {}
+    for term, value in terms.items():
+        # The discriminator's loss reaches nobody else.
+        owner = method.discriminator if term == "discriminator" else method
+        found = torch.autograd.grad(value, list(owner.parameters()), retain_graph=True, allow_unused=True)
+        gradients[term] = [gradient for gradient in found if gradient is not None]
+    return gradients
+
+
+@pytest.fixture(scope="module")
+def a_little_trained() -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+    """Weights of a VAE after 200 steps, and images. Before, terms are nearly zero, and a zero's direction is rounding."""
+    dataset = load("dsprites_like", select={"shape": 0, "scale": 5, "orientation": 0})
+    rows = torch.randint(len(dataset), (208, 16), generator=torch.Generator().manual_seed(0))
+    batches = dataset.batch(rows.flatten()).float().div(255).unflatten(0, rows.shape)
+    torch.manual_seed(0)
+    method = VAE((1, 64, 64), 1000, lr=1e-3)
+    optimizer = method.configure_optimizers()
+    for step in range(200):
+        optimizer.zero_grad()
+        method.training_step(batches[step], step)["loss"].backward()
+        optimizer.step()
+    return method.state_dict(), batches[200:].flatten(0, 1)
+
+
+@pytest.mark.parametrize("name", BASELINES)
+def test_every_term_has_the_gradient_in_bf16_that_it_has_in_float32(
+    name: str, a_little_trained: tuple[dict[str, torch.Tensor], torch.Tensor]
+) -> None:
+    weights, x = a_little_trained
+    torch.manual_seed(1)
+    method = BASELINES[name]((1, 64, 64), 1000)
+    method.load_state_dict(weights, strict=False)
+    if isinstance(method, FactorVAE):  # so that the discriminator too has something to say
+        _, optimizer = method.configure_optimizers()
+        for _ in range(60):
+            optimizer.zero_grad()
+            method.discriminator_loss(method.posterior(x[:64]).sample(), x[64:]).backward()
+            optimizer.step()
+    exact, rounded = (terms_and_gradients(method, x[:64], precision) for precision in ("fp32", "bf16"))
+    for term, gradient in exact.items():
+        # The discriminator's is the difference of two means that all but cancel, so its rounding weighs more.
+        assert cosine(gradient, rounded[term]) > (0.99 if term == "discriminator" else 0.999), term
