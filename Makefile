@@ -42,8 +42,9 @@ types: install
 unit: install
 	$(ONE_THREAD) $(BIN)/python -m pytest -n 2 -q tests
 
-bench: install ## timing benchmarks, printed as a table
-	$(BIN)/python -m pytest -q -o python_files="bench_*.py" -o python_functions="bench_*" tests/perf
+bench: install ## timing benchmarks, saved and printed beside the last ones
+	$(BIN)/python -m pytest -q -o python_files="bench_*.py" -o python_functions="bench_*" tests/perf \
+		--benchmark-autosave --benchmark-storage=file://.benchmarks $$(ls .benchmarks/*/*.json >/dev/null 2>&1 && echo --benchmark-compare)
 
 docs: install ## the documentation, in build/docs
 	$(BIN)/python -m sphinx -q -W --keep-going -b html docs build/docs

@@ -53,30 +53,32 @@ class FactorVAE(VAE):
         """(B, D) -> (B,): the discriminator's estimate of log q(z) - log prod_d q(z_d)."""
         return self.discriminator(z).float()[:, 0]
 
-    def training_step(self, batch: Tensor, batch_idx: int) -> dict[str, Tensor]:
-        autoencoder, discriminator = self.optimizers()
-        first, second = batch.chunk(2)
-        q = self.posterior(first)
+    def autoencoder_terms(self, x: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+        """The encoder's and decoder's loss on images (B, C, H, W) with its terms, in nats per image; and the draw z (B, D)."""
+        q = self.posterior(x)
         z = q.sample()
-        reconstruction = self.reconstruction_loss(first, z)
+        reconstruction = self.reconstruction_loss(x, z)
         kl = kl_to_prior(q).sum(1).mean()
         total_correlation = self.log_ratio(z).mean()
         loss = reconstruction + kl + self.gamma * total_correlation
-        self.descend(autoencoder, loss)
+        return {"loss": loss, "reconstruction": reconstruction, "kl": kl, "total_correlation": total_correlation}, z
 
+    def discriminator_loss(self, z: Tensor, second: Tensor) -> Tensor:
+        """Cross-entropy, in nats, of telling draws z (B, D) from latents permuted over the second minibatch of B images."""
         with torch.no_grad():
             permuted = permute_latents(self.posterior(second).sample())
+        joint_logit, permuted_logit = self.log_ratio(torch.cat([z.detach(), permuted])).chunk(2)
         # softplus(-t) and softplus(t) are the cross-entropies of 'joint' and 'permuted'.
-        joint_loss = functional.softplus(-self.log_ratio(z.detach())).mean()
-        discriminator_loss = 0.5 * (joint_loss + functional.softplus(self.log_ratio(permuted)).mean())
-        self.descend(discriminator, discriminator_loss)
-        return {
-            "loss": loss.detach(),
-            "reconstruction": reconstruction.detach(),
-            "kl": kl.detach(),
-            "total_correlation": total_correlation.detach(),
-            "discriminator": discriminator_loss.detach(),
-        }
+        return 0.5 * (functional.softplus(-joint_logit).mean() + functional.softplus(permuted_logit).mean())
+
+    def training_step(self, batch: Tensor, batch_idx: int) -> dict[str, Tensor]:
+        autoencoder, discriminator = self.optimizers()
+        first, second = batch.chunk(2)
+        terms, z = self.autoencoder_terms(first)
+        self.descend(autoencoder, terms["loss"])
+        terms["discriminator"] = self.discriminator_loss(z, second)
+        self.descend(discriminator, terms["discriminator"])
+        return {name: value.detach() for name, value in terms.items()}
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         autoencoder = [*self.encoder.parameters(), *self.decoder.parameters()]

@@ -55,6 +55,9 @@ class VAE(LightningModule):
     """
 
     batches_per_step = 1  # minibatches that one call of training_step is given, concatenated
+    mean_over_images = (
+        True  # the loss; not inherited, so that several devices only train a class that says so of itself
+    )
 
     def __init__(
         self,
@@ -124,11 +127,12 @@ class VAE(LightningModule):
 
     def descend(self, optimizer: LightningOptimizer, loss: Tensor, clip: float | None = None) -> None:
         """One step of one optimiser, for methods that have several; clip: the largest gradient norm."""
+        moved = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         optimizer.zero_grad()
-        self.manual_backward(loss)
+        self.manual_backward(loss, inputs=moved)  # not the gradients of what stands still
         if clip is not None:
             # Not Lightning's, which refuses fused optimisers at mixed precision, on account of a scaler that bf16 has not.
-            clip_grad_norm_((parameter for group in optimizer.param_groups for parameter in group["params"]), clip)
+            clip_grad_norm_(moved, clip)
         optimizer.step()
 
     def configure_optimizers(self) -> torch.optim.Optimizer:

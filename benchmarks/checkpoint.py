@@ -102,8 +102,7 @@ class WholeFiles(CheckpointIO):
         write_whole(Path(path), content.getbuffer())
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = True) -> dict[str, Any]:
-        # Of ours only what `resumable` looked at before; Lightning hands weights over from another process in one of its own.
-        return dict(torch.load(path, map_location="cpu", weights_only=True))
+        return read_checkpoint(Path(path))
 
     def remove_checkpoint(self, path: Any) -> None:
         Path(path).unlink(missing_ok=True)
@@ -186,10 +185,6 @@ class Sitting(lightning.Callback):
     def cpu_seconds(self) -> float:
         return self._before[1] + time.process_time() - self._started[1]
 
-    def setup(self, trainer: Any, module: Any, stage: str) -> None:
-        if trainer.world_size > 1:  # in a process that has begun since, whose own time counts from 0
-            self._started = self._started[0], 0.0
-
     def on_save_checkpoint(self, trainer: Any, module: Any, checkpoint: dict[str, Any]) -> None:
         everyone = gathered((random_state(trainer.strategy.root_device), self.cpu_seconds))
         checkpoint[DESCRIPTION] = {
@@ -244,9 +239,7 @@ class Sitting(lightning.Callback):
                 self.step,
                 self.steps,
             )
-        if trainer.world_size > 1:
-            trainer.should_stop = stopping  # each process ends as from a finished training, and its parent knows better
-        elif self.interrupted:
+        if self.interrupted or (stopping and trainer.world_size > 1):
             raise Stopped
 
     def on_train_end(self, trainer: Any, module: Any) -> None:
@@ -275,15 +268,15 @@ class Sitting(lightning.Callback):
 
 
 @contextmanager
-def finishing_steps(sitting: Sitting) -> Iterator[None]:
-    """The first Ctrl-C within lets the step end and its checkpoint be written; a second one interrupts at once.
+def finishing_steps(sitting: Sitting, then: Any = signal.default_int_handler) -> Iterator[None]:
+    """The first Ctrl-C within lets the step end and its checkpoint be written; a second one is for `then`: it interrupts at once.
 
     Where somebody else handles the signal already, or outside the main thread, it is left to them. SIGTERM is Lightning's.
     """
 
     def note(number: int, frame: Any) -> None:
         sitting.interrupted = True
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGINT, then)
 
     main = threading.current_thread() is threading.main_thread()
     if not main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:

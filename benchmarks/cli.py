@@ -20,6 +20,7 @@ from rich.text import Text
 
 from disbench.baselines.vae import VAE
 from disbench.benchmarks import METHODS
+from disbench.benchmarks.allocator import keep_memory
 from disbench.benchmarks.data_cli import data_app
 from disbench.benchmarks.encode import Codes, NamedTable, encode, read_named_table, scored_rows
 from disbench.benchmarks.estimators_cli import estimators
@@ -35,6 +36,7 @@ from disbench.benchmarks.options import (
     fail,
     metric_settings,
 )
+from disbench.benchmarks.profile_cli import profile_app
 from disbench.benchmarks.report_cli import report_app
 from disbench.benchmarks.score import Scores, named_entries
 from disbench.benchmarks.score import score as score_table
@@ -61,7 +63,8 @@ app = typer.Typer(
 )
 app.add_typer(data_app, name="data")
 app.add_typer(report_app)  # export, compare, merge
-app.add_typer(suite_app)  # run
+app.add_typer(suite_app)  # run, status, search
+app.add_typer(profile_app)
 app.command()(estimators)
 
 MetricNames = Annotated[
@@ -210,6 +213,7 @@ def draw_information(path: Path, table: NamedTable) -> None:
 @app.callback()
 def main() -> None:
     """Set up logging: rich on a terminal, plain lines with the time in a log file."""
+    keep_memory()
     warnings.filterwarnings("ignore", module="pytorch_lightning|lightning_fabric|lightning_utilities")
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)

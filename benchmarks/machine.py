@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-SPAWNING = "ddp_spawn"  # Lightning's name for a fresh process a device; the names of its variants begin so too
+SHARING = ("auto", "ddp", "ddp_find_unused_parameters_true")  # of Lightning's strategies, for several devices
 CUBLAS = "CUBLAS_WORKSPACE_CONFIG"  # cuBLAS repeats its sums only with a workspace of fixed size
 
 
@@ -29,11 +29,10 @@ class Machine:
     def __post_init__(self) -> None:
         if not isinstance(self.devices, int) or self.devices < 1:
             raise ValueError(f"devices needs a number of devices, 1 or more, got {self.devices!r}.")
-        if self.devices > 1 and self.strategy != "auto" and not self.strategy.startswith(SPAWNING):
+        if self.devices > 1 and self.strategy not in SHARING:
             raise ValueError(
-                f"Several devices need strategy 'auto' or '{SPAWNING}', got {self.strategy!r}. 'ddp' runs the whole command "
-                "again for each device, with its locks and records; after a fork, threads and CUDA do not work any more; and with "
-                "shares of the weights no process could write the checkpoint."
+                f"Several devices need one of the strategies {', '.join(SHARING)}, got {self.strategy!r}. Each has a process and "
+                "all the weights; the processes are started here, not by Lightning."
             )
         if not self.checkpoint_seconds > 0:
             raise ValueError(f"checkpoint_seconds must be above 0, got {self.checkpoint_seconds}.")

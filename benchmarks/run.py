@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from disbench.benchmarks.devices import check_shares
 from disbench.benchmarks.engines import Engine, Job, opened, run_here, unopened
 from disbench.benchmarks.engines.job import written_at
 from disbench.benchmarks.locks import claimed
@@ -132,5 +133,7 @@ def run_suite(
 ) -> Iterable[Record]:
     """Run a suite's trials, or those of them that are wanted, and give each record as it is there."""
     plan = planned(suite, root, only)
+    for entry in plan:
+        check_shares(entry.trial, machine)
     write_plan(suite.name, [entry.trial for entry in plan], out)
     yield from run_trials(plan, out, root, engine=engine, machine=machine, keep_failed=keep_failed)

@@ -2,10 +2,12 @@
 
 import logging
 import math
+import signal
 import sys
 import time
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +29,8 @@ from disbench.benchmarks.checkpoint import (
     read_checkpoint,
     resumable,
 )
-from disbench.benchmarks.devices import Share, check_shares, processes
-from disbench.benchmarks.machine import SPAWNING, Machine
+from disbench.benchmarks.devices import Share, check_shares, on_each_device
+from disbench.benchmarks.machine import Machine
 from disbench.benchmarks.seeds import generator_for, seed_for
 from disbench.datasets import FactorDataset
 from disbench.reports.records import Trial
@@ -160,7 +162,20 @@ def train(
     Beside `checkpoint` there is one of the unfinished training meanwhile, from which the next call goes on to the same result;
     where `checkpoint` is of this trial and finished, nothing is trained. Ctrl-C ends the step first.
     """
-    check_shares(trial, METHODS[trial.method], machine)
+    if machine.devices == 1:
+        return train_here(trial, machine, dataset, checkpoint)
+    check_shares(trial, machine)
+    if finished(Path(checkpoint), trial) is None:
+        on_each_device(train_here, trial, machine, dataset, checkpoint)
+        if finished(Path(checkpoint), trial) is None:
+            raise RuntimeError(f"The processes on {machine.devices} devices left no finished {checkpoint}.")
+    return train_here(trial, replace(machine, devices=1, strategy="auto"), dataset, checkpoint)  # which reads it
+
+
+def train_here(
+    trial: Trial, machine: Machine, dataset: FactorDataset, checkpoint: str
+) -> tuple[VAE, Curves, torch.device]:
+    """`train` in this process: with the whole of each minibatch, or with the share of one of several devices."""
     method = build(trial, dataset.image_shape, len(dataset))
     images = Images(dataset, trial, method.batches_per_step)
     on_terminal = sys.stderr.isatty()
@@ -182,7 +197,7 @@ def train(
         default_root_dir=folder,
         accelerator=machine.accelerator,
         devices=machine.devices,
-        strategy=SPAWNING if machine.devices > 1 and machine.strategy == "auto" else machine.strategy,
+        strategy=machine.strategy,
     )
     device = trainer.strategy.root_device
     if (done := finished(Path(checkpoint), trial)) is not None:
@@ -192,18 +207,16 @@ def train(
         return method, curves, device
     unfinished = folder / RESUME
     begun = resumable(unfinished, trial) is not None
-    if begun:
+    if begun and trainer.is_global_zero:
         log.info("%s goes on from its checkpoint.", trial.id)
-    ending = finishing_steps(sitting) if machine.devices == 1 else processes(trainer)
+    # With several devices the parent counts: a terminal sends Ctrl-C to all, and the parent hands it on to all.
+    ending = finishing_steps(sitting, signal.default_int_handler if machine.devices == 1 else signal.SIG_IGN)
     with ending, warnings.catch_warnings():
         warnings.filterwarnings("ignore", "You're resuming from a checkpoint that ended")  # `Images` resumes by itself
         trainer.fit(method, datamodule=images, ckpt_path=unfinished if begun else None, weights_only=True)
-    forget(folder)
-    if machine.devices == 1:
-        return method, curves, device
-    if finished(Path(checkpoint), trial) is None:
-        raise RuntimeError(f"The processes on {machine.devices} devices ended without {checkpoint}.")
-    return train(trial, dataset, checkpoint, machine)  # what they did is in there alone
+    if trainer.is_global_zero:
+        forget(folder)
+    return method, curves, device
 
 
 def load_checkpoint(path: str) -> tuple[VAE, Trial]:

@@ -87,7 +87,7 @@ def test_discrete_codes_have_exact_scores(grid):
     copied = np.column_stack([codes, codes[:, 0]])
     assert infom(copied, grid, discrete=True) == pytest.approx(1.0, abs=1e-12)
     assert infoc(copied, grid, discrete=True) == pytest.approx(((0.5 + 1 + 1) / 3 - 1 / 4) / (3 / 4), abs=1e-12)
-    mixed = np.column_stack([codes[:, :2], codes[:, 2] * 4 + codes[:, 1]])
+    mixed = np.column_stack([codes[:, :2], grid[:, 2] * 4 + grid[:, 1]])
     assert infom(mixed, grid, discrete=True) == pytest.approx(((1 + 1 + 0.5) / 3 - 1 / 3) / (2 / 3), abs=1e-12)
 
 

@@ -1,0 +1,215 @@
+"""Where one trial's time goes: its step by part, then encoding, each metric, quality and pictures.
+
+A short training under Lightning as `train` has it, in which every part starts and stops a clock. Parts nest, and time belongs to
+the innermost; what no part claims between one step's end and the next one's is Lightning's. In a backward pass the gradient's
+arrival at the decoder's output, at its input and at the encoder's output tells the parts from each other.
+"""
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
+
+import pytorch_lightning as lightning
+import torch
+from torch import Tensor, nn
+
+from disbench.baselines.vae import VAE
+from disbench.benchmarks.encode import encode, scored_rows
+from disbench.benchmarks.quality import IMAGES, fixed_rows, reconstruction_quality
+from disbench.benchmarks.score import score
+from disbench.benchmarks.train import Curves, Images, build, make_trainer
+from disbench.benchmarks.trial import draw
+from disbench.datasets import FactorDataset
+from disbench.reports.records import Record, Trial
+
+WARM_UP = 5  # steps that are not counted
+DATA, LIGHTNING, OPTIMISER = "data", "Lightning", "optimiser"
+FORWARD, BACKWARD = "forward: {}", "backward: {}"
+PARTS = ("encoder", "decoder")
+REST = "losses and the rest"
+
+
+class Row(NamedTuple):
+    """A part, its seconds in the whole trial, and its share of a step or, for parts outside training, None."""
+
+    part: str
+    seconds: float
+    share_of_step: float | None = None
+
+
+class Clock:
+    """Seconds by part, each moment counted once, for the part entered last. Waits for the device at every change."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self.seconds: defaultdict[str, float] = defaultdict(float)
+        self.stack: list[str] = []
+        self.since = 0.0
+
+    def _turn(self) -> None:
+        """Credit the time since the last change to the part that runs."""
+        if self.device.type != "cpu":
+            torch.accelerator.synchronize(self.device)
+        now = time.perf_counter()
+        if self.stack:
+            self.seconds[self.stack[-1]] += now - self.since
+        self.since = now
+
+    def taken(self) -> dict[str, float]:
+        """Seconds since the last call."""
+        self._turn()
+        seconds, self.seconds = dict(self.seconds), defaultdict(float)
+        return seconds
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        self._turn()
+        self.stack.append(name)
+        depth = len(self.stack)
+        try:
+            yield
+        finally:
+            self._turn()
+            del self.stack[depth - 1 :]
+
+    def switch(self, name: str) -> None:
+        """From here on the running part is another."""
+        self._turn()
+        self.stack[-1] = name
+
+    def timed(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **keywords: Any) -> Any:
+            with self.part(name):
+                return function(*arguments, **keywords)
+
+        return call
+
+
+class Timed(lightning.Callback):
+    """Keeps the seconds by part of each step after the first WARM_UP."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.steps: list[dict[str, float]] = []
+
+    def on_train_batch_end(self, trainer: Any, module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        seconds = self.clock.taken()
+        if batch_idx >= WARM_UP:
+            self.steps.append(seconds)
+
+
+def watch(method: VAE, clock: Clock) -> None:
+    """Put the clock around what a method's step consists of."""
+    method.training_step = clock.timed(FORWARD.format(REST), method.training_step)  # type: ignore[method-assign]
+    method.backward = clock.timed(BACKWARD.format(REST), method.backward)  # type: ignore[method-assign]
+    configure = method.configure_optimizers
+
+    def configured() -> Any:
+        optimizers = configure()
+        for optimizer in optimizers if isinstance(optimizers, list) else [optimizers]:
+            watch_optimizer(optimizer, clock)
+        return optimizers
+
+    method.configure_optimizers = configured  # type: ignore[method-assign]
+    for name in PARTS:
+        watch_network(getattr(method, name), name, clock)
+
+
+def watch_optimizer(optimizer: torch.optim.Optimizer, clock: Clock) -> None:
+    """Lightning hands `step` a closure with the forward and backward pass in it, which is not the optimiser's own time."""
+    step = optimizer.step
+
+    def timed_step(closure: Callable[[], Any] | None = None) -> Any:
+        with clock.part(OPTIMISER):
+            return step(None if closure is None else clock.timed(LIGHTNING, closure))
+
+    optimizer.step = timed_step  # type: ignore[method-assign, assignment]
+    optimizer.zero_grad = clock.timed(OPTIMISER, optimizer.zero_grad)  # type: ignore[method-assign]
+
+
+def watch_network(network: nn.Module, name: str, clock: Clock) -> None:
+    forward = network.forward
+
+    def timed_forward(x: Tensor) -> Tensor:
+        with clock.part(FORWARD.format(name)):
+            y: Tensor = forward(x)
+        if y.requires_grad:
+            y.register_hook(lambda gradient: clock.switch(BACKWARD.format(name)))
+        if x.requires_grad:
+            x.register_hook(lambda gradient: clock.switch(BACKWARD.format(REST)))
+        return y
+
+    network.forward = timed_forward
+
+
+def profile_steps(trial: Trial, dataset: FactorDataset, steps: int) -> tuple[VAE, dict[str, float]]:
+    """Train for WARM_UP and `steps` more; the method and, of each part, its median seconds a step.
+
+    A median, because on a shared machine a step now and then waits for others. What a method does only rarely is not in it.
+    """
+    device = torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
+    clock = Clock(device)
+    short = trial.model_copy(update={"steps": WARM_UP + steps})
+    method = build(short, dataset.image_shape, len(dataset))
+    images = Images(dataset, short, method.batches_per_step)
+    timed = Timed(clock)
+    trainer = make_trainer(short, [Curves(trial.steps, plain_log=False), timed])
+    own = {name: getattr(method, name) for name in ("training_step", "backward", "configure_optimizers")}
+    watch(method, clock)
+    images.on_after_batch_transfer = clock.timed(DATA, images.on_after_batch_transfer)  # type: ignore[method-assign]
+    batches = images.train_dataloader
+
+    def timed_batches() -> Iterator[Tensor]:
+        source = iter(batches())
+        while True:
+            with clock.part(DATA):
+                batch = next(source)
+            yield batch
+
+    images.train_dataloader = timed_batches  # type: ignore[method-assign]
+    with clock.part(LIGHTNING):
+        trainer.fit(method, datamodule=images)
+    for name in own:
+        delattr(method, name)
+    for name in PARTS:
+        del getattr(method, name).forward
+    parts = {part for seconds in timed.steps for part in seconds}
+    return method, {part: median(seconds.get(part, 0.0) for seconds in timed.steps) for part in parts}
+
+
+def profile_trial(
+    trial: Trial, dataset: FactorDataset, metrics: dict[str, dict[str, Any]], steps: int = 30
+) -> list[Row]:
+    """Of each part of a trial its seconds, those of training scaled from `steps` steps to the trial's."""
+    method, parts = profile_steps(trial, dataset, steps)
+    whole = sum(parts.values())
+    order = sorted(parts, key=lambda part: -parts[part])
+    rows = [Row(part, parts[part] * trial.steps, parts[part] / whole) for part in order]
+    device = torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
+
+    def timed(part: str, function: Callable[[], Any]) -> Any:
+        started = time.perf_counter()
+        found = function()
+        rows.append(Row(part, time.perf_counter() - started))
+        return found
+
+    codes = timed("encode", lambda: encode(method, dataset, scored_rows(trial, len(dataset)), device))
+    for name, options in metrics.items():
+        timed(f"score: {name}", lambda name=name, options=options: score(codes.codes, codes.factors, {name: options}))
+    fixed = fixed_rows(torch.from_numpy(codes.rows), IMAGES)
+    timed("reconstruction quality", lambda: reconstruction_quality(method, dataset, fixed, device))
+    record = Record(trial=trial, status="failed")
+    with TemporaryDirectory() as folder:
+        timed("pictures", lambda: draw(record, method, dataset, codes, Path(folder)))
+    return rows
+
+
+def shares(rows: Sequence[Row]) -> list[float]:
+    """Each part's share of the whole trial."""
+    whole = sum(row.seconds for row in rows)
+    return [row.seconds / whole for row in rows]

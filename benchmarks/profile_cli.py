@@ -1,0 +1,62 @@
+"""The command that shows where a trial's time goes."""
+
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from disbench.benchmarks.options import DataDir, DatasetOptions, Select, assignments, console, fail
+from disbench.benchmarks.profile import WARM_UP, profile_trial, shares
+from disbench.benchmarks.suite import DEFAULT_METRICS, check_method
+from disbench.datasets import load
+from disbench.metrics import METRICS
+from disbench.reports.records import Trial
+
+profile_app = typer.Typer()
+
+
+@profile_app.command()
+def profile(
+    method: Annotated[str, typer.Option(help="See `disbench list methods`.")],
+    dataset: Annotated[str, typer.Option(help="See `disbench list datasets`.")],
+    steps: Annotated[int, typer.Option(min=1, help="Steps of the trial that is estimated.")] = 10_000,
+    timed_steps: Annotated[int, typer.Option(min=1, help=f"Steps that are timed, after {WARM_UP}.")] = 30,
+    batch_size: Annotated[int, typer.Option(min=2)] = 64,
+    precision: Annotated[str, typer.Option(help="Lightning's: 32-true, bf16-mixed, ...")] = "32-true",
+    rows: Annotated[int, typer.Option(min=2, help="Rows encoded and scored, at most.")] = 100_000,
+    metrics: Annotated[str, typer.Option(help="Comma-separated names.")] = ",".join(DEFAULT_METRICS),
+    sets: Annotated[list[str] | None, typer.Option("--set", help="A hyperparameter, key=value. Repeatable.")] = None,
+    select: Select = None,
+    options: DatasetOptions = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Where a trial's time goes, from a short training: a table; nothing is written."""
+    names = [name.strip() for name in metrics.split(",") if name.strip()]
+    if unknown := [name for name in names if name not in METRICS]:
+        raise fail(f"Unknown metric {', '.join(unknown)}. Known: {', '.join(METRICS)}.")
+    dataset_options = assignments(options) | ({"select": assignments(select)} if select else {})
+    try:
+        hparams = assignments(sets)
+        check_method(method, hparams)
+        opened = load(dataset, data_dir, **dataset_options)
+        trial = Trial(
+            method=method,
+            dataset=dataset,
+            dataset_options=dataset_options,
+            dataset_version=opened.version,
+            seed=0,
+            steps=steps,
+            batch_size=batch_size,
+            precision=precision,
+            rows=rows,
+            hparams=hparams,
+        )
+        found = profile_trial(trial, opened, {name: {} for name in names}, timed_steps)
+    except (ValueError, OSError) as error:
+        raise fail(error) from error
+    table = Table("part", "ms a step", "of a step", "s a trial", "of the trial")
+    for row, share in zip(found, shares(found), strict=True):
+        of_step = "" if row.share_of_step is None else f"{row.share_of_step:.1%}"
+        a_step = f"{row.seconds / steps * 1e3:.2f}" if of_step else ""
+        table.add_row(row.part, a_step, of_step, f"{row.seconds:.1f}", f"{share:.1%}")
+    console.print(table)
