@@ -190,7 +190,7 @@ def check_names(name, given, own):
     if "suite" in given and not given["suite"].endswith(".yaml"):
         assert given["suite"] in suite_names()
     assert given.get("metric", "mig") in METRICS
-    if "metrics" in given and not own.intersection((given.get("metrics") or "").split(",")):
+    if {"metrics", "settings"} <= set(given) and not own.intersection((given.get("metrics") or "").split(",")):
         metric_options(given["metrics"], list(given["settings"] or []), given.get("protocol"))
 
 
