@@ -137,7 +137,7 @@ def test_a_near_dead_code_wins_no_vote(grid):
 
 @pytest.mark.parametrize(("factor", "dropped"), [(0.049, [3]), (0.051, [])])
 def test_the_relative_threshold_is_a_twentieth_of_the_largest_spread(factor, dropped, grid):
-    codes = as_codes(grid) * 100
+    codes = grid * 100.0
     small = codes[:, 2] * factor  # its spread over the largest one, that of code 2
     assert codes.std(axis=0).argmax() == 2
     assert FACTOR_VAE.detail(np.column_stack([codes, small]), grid, **FEW)["dropped_codes"] == dropped
