@@ -5,7 +5,6 @@ lock while one is run, and how far it was at its last checkpoint.
 """
 
 import json
-import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +14,7 @@ from pydantic import BaseModel, Field
 
 from disbench.benchmarks.checkpoint import position
 from disbench.benchmarks.locks import claimed
-from disbench.reports.records import RECORD_FILE, Trial
+from disbench.reports.records import RECORD_FILE, Trial, write_whole
 
 PLANS = "plans"
 State = Literal["finished", "failed", "running", "stopped", "waiting", "unreadable"]
@@ -57,10 +56,8 @@ def write_plan(name: str, trials: Sequence[Trial], out: Path) -> None:
     folder = out / PLANS
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{re.sub(r'[^A-Za-z0-9_.-]+', '_', name)}.json"
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
     content = {"name": name, "trials": [trial.model_dump(mode="json") for trial in trials]}
-    partial.write_text(json.dumps(content), encoding="utf-8")
-    partial.replace(path)
+    write_whole(path, json.dumps(content).encode())
 
 
 def planned_trials(out: Path) -> dict[str, Trial]:

@@ -1,14 +1,13 @@
 """MINE versus Monte Carlo as one self-contained HTML page, from a study's file and nothing else."""
 
-import os
 from pathlib import Path
-
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from disbench.reports import estimators_figures as figures
 from disbench.reports import plots
 from disbench.reports.estimators_study import Study, read_study
 from disbench.reports.estimators_verdicts import LABELS, by_estimator, main_batch, tasks_of, times, verdicts
+from disbench.reports.records import write_whole
+from disbench.reports.templates import environment
 
 PAGE_FILE = "estimators.html"
 TEMPLATE = "estimators.html.j2"
@@ -23,26 +22,18 @@ def render_study(folder: Path, output: Path | None = None) -> Path:
     folder = Path(folder)
     output = Path(output) if output is not None else folder / PAGE_FILE
     page = page_of(read_study(folder))
-    partial = output.with_name(f".{output.name}.{os.getpid()}")
-    partial.write_text(page, encoding="utf-8")
-    partial.replace(output)
+    write_whole(output, page.encode())
     return output
 
 
 def page_of(study: Study) -> str:
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=StrictUndefined,
-    )
-    environment.filters.update(nats=nats, signed=signed, ms=milliseconds)
+    found = environment()
+    found.filters.update(nats=nats, signed=signed, ms=milliseconds)
     grid = times(study)
     swept = (
         by_estimator(study, "total_correlation", study.settings["swept"]) if study.of_kind("total_correlation") else {}
     )
-    return environment.get_template(TEMPLATE).render(
+    return found.get_template(TEMPLATE).render(
         study=study,
         verdicts=verdicts(study),
         figures=figures,

@@ -1,11 +1,12 @@
 """What the study of estimators measured: the file `estimators.json`, which `benchmarks` writes and the page is made from."""
 
 import math
-import os
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from disbench.reports.records import write_whole
 
 STUDY_FILE = "estimators.json"
 STUDY_SCHEMA = 1
@@ -59,9 +60,7 @@ class Study(BaseModel):
 def write_study(study: Study, folder: Path) -> Path:
     """Write the study whole or not at all."""
     path = folder / STUDY_FILE
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_text(study.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    partial.replace(path)
+    write_whole(path, (study.model_dump_json(indent=1) + "\n").encode())
     return path
 
 

@@ -139,14 +139,15 @@ class Record(BaseModel):
         return next(iter(self.views.values()), {})
 
 
-def write_whole(path: Path, content: bytes | memoryview) -> None:
-    """Write a file whole or not at all, on the disk when this returns: neither a reader nor a power cut finds half of it."""
+def write_whole(path: Path, content: bytes | memoryview, *, synced: bool = True) -> None:
+    """Write a file whole or not at all: no reader finds half of it, and if it is `synced` nor does a power cut."""
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with partial.open("wb") as file:
             file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+            if synced:
+                file.flush()
+                os.fsync(file.fileno())
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)

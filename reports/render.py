@@ -5,12 +5,9 @@ The page makes no request of any kind, works without JavaScript, and is equal fo
 
 import datetime
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from disbench.metrics import METRICS
 from disbench.reports import export, plots
@@ -19,8 +16,9 @@ from disbench.reports.collect import Collection, collect
 from disbench.reports.columns import columns, protocol
 from disbench.reports.notices import short_runs
 from disbench.reports.ranking import boards, facets, overviews, what_was_run
-from disbench.reports.records import SCHEMA_VERSION
+from disbench.reports.records import SCHEMA_VERSION, write_whole
 from disbench.reports.sections import dataset_sections, layout_of, overall_sections, write_trial_pages
+from disbench.reports.templates import environment
 from disbench.reports.text import as_text
 
 __all__ = ["as_text", "render"]
@@ -41,9 +39,7 @@ def render(folder: Path, output: Path | None = None, *, date: datetime.date | No
     grouped = tables(collection.found)
     page = _page(collection, grouped, output, date)
     output.parent.mkdir(parents=True, exist_ok=True)
-    partial = output.with_name(f".{output.name}.{os.getpid()}")
-    partial.write_text(page, encoding="utf-8")
-    partial.replace(output)
+    write_whole(output, page.encode())
     write_trial_pages(grouped, layout_of(grouped, output))
     return output
 
@@ -62,7 +58,7 @@ def _page(collection: Collection, grouped: Sequence[Table], output: Path, date: 
         "boards": {one.slug: one.exported for one in own} | {one.slug: one.exported for one in ranks},
     }
     return (
-        _environment()
+        environment()
         .get_template(TEMPLATE)
         .render(
             boards=own,
@@ -99,30 +95,3 @@ def _protocols(grouped: Sequence[Table]) -> dict[str, list[str]]:
         key: list(dict.fromkeys(protocol(key, options) for options in variants.values())) if key in METRICS else []
         for key, variants in asked.items()
     }
-
-
-def _environment() -> Environment:
-    # By path, not PackageLoader: the package is mapped into a namespace, and its folder is wherever this file is.
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=StrictUndefined,
-    )
-    environment.filters.update(score=_score, thousands=_thousands, settings=_settings)
-    return environment
-
-
-def _score(value: float) -> str:
-    """A score, three digits behind the point."""
-    return f"{value:.3f}"
-
-
-def _thousands(value: float) -> str:
-    return f"{value:,}"
-
-
-def _settings(values: dict[str, Any]) -> str:
-    """`beta=4, lr=0.001`, in order of name."""
-    return ", ".join(f"{name}={value}" for name, value in sorted(values.items()))

@@ -18,7 +18,7 @@ from urllib.parse import quote
 
 import numpy as np
 import pandas as pd
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment
 from markupsafe import Markup
 
 from disbench.reports import charts, details, pictures, plots, statistics
@@ -30,7 +30,8 @@ from disbench.reports.estimators_page import PAGE_FILE as ESTIMATORS_PAGE
 from disbench.reports.estimators_study import STUDY_FILE, read_study
 from disbench.reports.estimators_verdicts import verdicts
 from disbench.reports.notices import skipped, without_quality
-from disbench.reports.records import RECORD_FILE, Partition, Record
+from disbench.reports.records import RECORD_FILE, Partition, Record, write_whole
+from disbench.reports.templates import environment
 
 INLINE = 100  # trials whose details one page holds
 MOST = 8  # methods of a table of pairs
@@ -120,7 +121,8 @@ def write_trial_pages(tables: Sequence[Table], layout: Layout) -> int:
             named = sorted(filter(partial(_is_picture, record), record.artefacts), key=_by_kind)
             own = [pictures.linked(place, name, record.artefacts[name], folder) for name in named]
             view = _view(place, record, folder)
-            _write(path, template.render(record=record, view=view, pictures=own, style=STYLE_FILE, macros=_macros()))
+            page = template.render(record=record, view=view, pictures=own, style=STYLE_FILE, macros=_macros())
+            write_whole(path, page.encode(), synced=False)  # there may be thousands, and they are made again at will
             written += 1
     return written
 
@@ -437,12 +439,6 @@ def _page_name(record: Record) -> str:
     return f"{_safe(record.trial.id)}.html"
 
 
-def _write(path: Path, page: str) -> None:
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    unfinished.write_text(page, encoding="utf-8")
-    unfinished.replace(path)
-
-
 def _heads(keys: Iterable[str]) -> dict[str, Column]:
     return {key: column(key) for key in keys}
 
@@ -458,25 +454,16 @@ def _macros() -> Any:
 
 @cache
 def _environment() -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=StrictUndefined,
-    )
-    environment.filters.update(
-        score=lambda value: f"{value:.3f}",
-        thousands=lambda value, digits=None: f"{value:,}" if digits is None else f"{value:,.{digits}f}",
-        settings=lambda values: ", ".join(f"{name}={value}" for name, value in sorted(values.items())),
+    found = environment()
+    found.filters.update(
         compact=lambda value: json.dumps(value, ensure_ascii=False),
         gibibytes=_gibibytes,
         numbers=lambda values: " to ".join(f"{value:,}" for value in dict.fromkeys((*values[:1], *values[-1:]))),
         p_value=lambda value: "p < 0.001" if value < 0.001 else f"p = {value:.3f}",
         latents=lambda order: [f"z{d}" for d in order],
     )
-    environment.globals.update(qualities=QUALITIES, most=MOST, shares_of=_shares_of, palette=range(len(plots.PALETTE)))
-    return environment
+    found.globals.update(qualities=QUALITIES, most=MOST, shares_of=_shares_of, palette=range(len(plots.PALETTE)))
+    return found
 
 
 def _gibibytes(count: float) -> str:

@@ -13,6 +13,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 import torch
+from tiny_trial import SELECT, tiny_trial
 
 from disbench.baselines.beta_vae import BetaVAE
 from disbench.benchmarks import METHODS
@@ -29,7 +30,6 @@ from disbench.datasets import load
 from disbench.reports.records import RECORD_FILE, Record, Trial
 
 TWO = Machine(devices=2, accelerator="cpu")
-SELECT = {"shape": 1, "orientation": "0-3", "position_x": "10-13", "position_y": "10-13"}
 STEPS, STOPPED = 30, 11  # 24 minibatches are an epoch
 # The processes import it; a class of this file they could not.
 QUIET = '''
@@ -85,17 +85,7 @@ def quiet(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[ModuleTyp
 
 
 def small_trial(method: str = "quiet", **changes: object) -> Trial:
-    fields = {
-        "method": method,
-        "dataset": "dsprites_like",
-        "dataset_options": {"select": SELECT},
-        "dataset_version": load("dsprites_like").version,
-        "seed": 0,
-        "steps": STEPS,
-        "batch_size": 16,
-        "hparams": {"network": "mlp", "hidden_dim": 16},
-    }
-    return Trial(**{**fields, **changes})
+    return tiny_trial(method, **{"steps": STEPS, **changes})
 
 
 def run(trial: Trial, out: Path, machine: Machine = TWO, dataset: object = None) -> Record:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tiny_trial import tiny_trial
 
 from disbench.baselines.gaussian import Posterior
 from disbench.baselines.vae import VAE
@@ -22,7 +23,6 @@ from disbench.benchmarks.trial import CHECKPOINT, run_trial
 from disbench.datasets import load
 from disbench.reports.records import RECORD_FILE, Record, Trial, read_record
 
-SELECT = {"shape": 1, "orientation": "0-3", "position_x": "10-13", "position_y": "10-13"}
 METRICS = {"mig": {"bins": 20}, "irs": {}}
 STEPS = 8
 OFTEN = Machine(checkpoint_seconds=1e-9)
@@ -84,17 +84,7 @@ def few_reconstructions(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def small_trial(method: str = "vae", **changes: object) -> Trial:
-    fields = {
-        "method": method,
-        "dataset": "dsprites_like",
-        "dataset_options": {"select": SELECT},
-        "dataset_version": load("dsprites_like").version,
-        "seed": 0,
-        "steps": STEPS,
-        "batch_size": 16,
-        "hparams": {"network": "mlp", "hidden_dim": 16},
-    }
-    return Trial(**{**fields, **changes})
+    return tiny_trial(method, **{"steps": STEPS, **changes})
 
 
 def run(trial: Trial, out: Path, **options: object) -> Record:

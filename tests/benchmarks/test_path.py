@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from tiny_trial import SELECT, tiny_trial
 from typer.testing import CliRunner
 
 from disbench.baselines.vae import VAE, PartitionReport
@@ -24,7 +25,6 @@ from disbench.benchmarks.trial import run_trial
 from disbench.datasets import load
 from disbench.reports.records import Record, Trial, read_record
 
-SELECT = {"shape": 1, "orientation": "0-3", "position_x": "10-13", "position_y": "10-13"}
 METRICS = {"mig": {"bins": 20}, "irs": {}}
 SMALL = {
     "mine_vae": {"latent_dim": 4, "num_factors": 2},
@@ -33,17 +33,7 @@ SMALL = {
 
 
 def small_trial(method: str = "beta_vae", **changes: object) -> Trial:
-    fields = {
-        "method": method,
-        "dataset": "dsprites_like",
-        "dataset_options": {"select": SELECT},
-        "dataset_version": load("dsprites_like").version,
-        "seed": 0,
-        "steps": 6,
-        "batch_size": 16,
-        "hparams": {"network": "mlp", "hidden_dim": 16, **SMALL.get(method, {})},
-    }
-    return Trial(**{**fields, **changes})
+    return tiny_trial(method, SMALL.get(method), **changes)
 
 
 @pytest.fixture(autouse=True)

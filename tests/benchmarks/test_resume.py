@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tiny_trial import SELECT, tiny_trial
 
 from disbench.baselines.vae import VAE
 from disbench.benchmarks import METHODS
@@ -27,7 +28,6 @@ from disbench.datasets import load
 from disbench.mine_vae import model
 from disbench.reports.records import RECORD_FILE, Record, Trial
 
-SELECT = {"shape": 1, "orientation": "0-3", "position_x": "10-13", "position_y": "10-13"}
 SMALL = {
     "mine_vae": {"latent_dim": 6, "num_factors": 3, "handover": 0.3},
     "factor_vae": {"discriminator_dim": 16},
@@ -66,17 +66,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def small_trial(method: str = "vae", **changes: object) -> Trial:
-    fields = {
-        "method": method,
-        "dataset": "dsprites_like",
-        "dataset_options": {"select": SELECT},
-        "dataset_version": load("dsprites_like").version,
-        "seed": 0,
-        "steps": STEPS,
-        "batch_size": 16,
-        "hparams": {"network": "mlp", "hidden_dim": 16, **SMALL.get(method, {})},
-    }
-    return Trial(**{**fields, **changes})
+    return tiny_trial(method, SMALL.get(method), **{"steps": STEPS, **changes})
 
 
 def opened(trial: Trial, at: int = -1, action: Callable[[], object] = lambda: None) -> Watched:

@@ -1,0 +1,34 @@
+"""How the pages' templates are read: from this folder, everything escaped, a name that is missing an error."""
+
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+
+def environment() -> Environment:
+    """A new one with the filters that all pages share; a page adds its own."""
+    # By path, not PackageLoader: the package is mapped into a namespace, and its folder is wherever this file is.
+    found = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+    )
+    found.filters.update(score=_score, thousands=_thousands, settings=_settings)
+    return found
+
+
+def _score(value: float) -> str:
+    """A score, three digits behind the point."""
+    return f"{value:.3f}"
+
+
+def _thousands(value: float, digits: int | None = None) -> str:
+    return f"{value:,}" if digits is None else f"{value:,.{digits}f}"
+
+
+def _settings(values: dict[str, Any]) -> str:
+    """`beta=4, lr=0.001`, in order of name."""
+    return ", ".join(f"{name}={value}" for name, value in sorted(values.items()))
