@@ -200,7 +200,7 @@ def test_a_file_that_may_not_grow_stops_the_trial_without_a_record_and_it_goes_o
 FULL_DISK = """
 import subprocess, sys
 from pathlib import Path
-sys.path.insert(0, {tests!r})
+sys.path[:0] = {tests!r}
 import test_faults as t
 import torch
 torch.set_num_threads(1)
@@ -244,7 +244,8 @@ def test_a_disk_that_is_full_at_any_write_leaves_no_record_and_no_half_file(tmp_
     probe = [*own, "mount", "-t", "tmpfs", "tmpfs", disk]
     if subprocess.run(probe, capture_output=True, check=False).returncode:
         pytest.skip("this machine gives a user no small disk of his own")
-    code = FULL_DISK.format(tests=str(Path(__file__).parent))
+    here = Path(__file__).parent
+    code = FULL_DISK.format(tests=[str(here), str(here.parent / "layouts")])
     words = [*own, sys.executable, "-c", code, disk, tmp_path / "alone"]
     ended = subprocess.run(words, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stdout + ended.stderr[-3000:]
