@@ -1,5 +1,6 @@
 """Property tests draw the same examples on every machine, a slow machine fails none of them, and the home is left alone."""
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,6 +9,16 @@ from hypothesis import settings
 
 settings.register_profile("same everywhere", deadline=None, derandomize=True)
 settings.load_profile("same everywhere")
+
+
+@pytest.fixture(autouse=True)
+def fresh_signals() -> None:
+    """As in a process of its own in the foreground.
+
+    A shell's background job inherits a SIGINT that is ignored, and Ray leaves a handler of SIGTERM behind where it was started.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -102,15 +102,6 @@ def test_a_trial_stopped_by_ctrl_c_in_either_epoch_ends_like_one_left_alone(meth
     same_as_alone(trial, record, tmp_path, tmp_path)
 
 
-@pytest.fixture
-def nobody_handles_sigterm() -> Iterator[None]:
-    """As in a fresh process: Ray, which other tests start in this one, leaves a handler of its own behind."""
-    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    yield
-    signal.signal(signal.SIGTERM, before)
-
-
-@pytest.mark.usefixtures("nobody_handles_sigterm")
 def test_sigterm_leaves_a_checkpoint_of_the_step_that_it_came_in(tmp_path: Path) -> None:
     trial = small_trial()
     with pytest.raises(SystemExit):
