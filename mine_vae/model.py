@@ -88,7 +88,7 @@ class MINEDisentangleVAE(VAE):
         gaussian_fit: bool = True,
         bi_level: bool = True,
         critic: str = "mine",
-        cross_weight: float = 5.0,
+        cross_weight: float = 10.0,
         critic_lr: float = 3e-3,
         assignment_lr: float = 1e-2,
         recent_posteriors: int = 512,

@@ -141,7 +141,7 @@ class Partition(nn.Module):
         bi_level_outer_steps: int = 5,
         bi_level_inner_steps: int = 3,
         gaussian_fit_samples: int = 1000,
-        cross_weight: float = 5.0,
+        cross_weight: float = 10.0,
         capacity_weight: float = 5.0,
         attention: Literal["learned", "fixed"] = "learned",
         gaussian_fit: bool = True,

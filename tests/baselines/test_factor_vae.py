@@ -1,3 +1,5 @@
+import pytest
+import pytorch_lightning as lightning
 import torch
 
 from disbench.baselines.factor_vae import FactorVAE, permute_latents
@@ -40,3 +42,18 @@ def test_the_papers_discriminator_has_six_layers_of_a_thousand() -> None:
     method = FactorVAE((1, 64, 64), 1000)
     shapes = [tuple(layer.weight.shape) for layer in method.discriminator if isinstance(layer, torch.nn.Linear)]
     assert shapes == [(1000, 10), *[(1000, 1000)] * 4, (1, 1000)]
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_the_discriminators_sample_comes_from_the_encoder_as_the_step_left_it(precision: str) -> None:
+    torch.manual_seed(0)
+    method = FactorVAE((1, 8, 8), 64, lr=0.1, network="mlp", hidden_dim=8, discriminator_dim=8)
+    seen = []
+    method.encoder.register_forward_hook(lambda encoder, inputs, output: seen.append((inputs[0], output.detach())))
+    quiet = dict.fromkeys(("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False)
+    trainer = lightning.Trainer(max_steps=2, precision=precision, accelerator="cpu", **quiet)
+    trainer.fit(method, iter([torch.rand(16, 1, 8, 8)]))
+    (_, first), (second, sample) = seen
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=precision != "32-true"):
+        assert torch.equal(sample, method.encoder(second))
+    assert not torch.equal(sample, first)

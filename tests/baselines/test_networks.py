@@ -11,6 +11,8 @@ from disbench.baselines.networks import UpConvolution, count_parameters
 from disbench.baselines.vae import VAE
 from disbench.datasets import load
 
+TOLERANCE = {torch.float32: {"rtol": 1e-4, "atol": 1e-4}, torch.float64: {"rtol": 1e-10, "atol": 1e-12}}
+
 
 def gradients(layer: nn.Module, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
     """Output, and gradients of a curved function of it to input, weight and bias."""
@@ -21,14 +23,48 @@ def gradients(layer: nn.Module, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
 
 @pytest.mark.parametrize("channels", [1, 3, 8])
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_an_up_convolution_is_a_transposed_convolution(channels: int, layout: torch.memory_format) -> None:
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_an_up_convolution_is_a_transposed_convolution(
+    channels: int, layout: torch.memory_format, dtype: torch.dtype
+) -> None:
     torch.manual_seed(0)
-    ours = UpConvolution(6, channels).double().to(memory_format=layout)
+    ours = UpConvolution(6, channels).to(dtype, memory_format=layout)
     reference = nn.ConvTranspose2d(6, channels, 4, 2, 1).double()
     reference.load_state_dict(ours.state_dict())
     x = torch.randn(3, 6, 5, 7, dtype=torch.float64)
-    for got, expected in zip(gradients(ours, x), gradients(reference, x), strict=True):
-        torch.testing.assert_close(got, expected)
+    found = gradients(ours, x.to(dtype, memory_format=layout))
+    for got, expected in zip(found, gradients(reference, x), strict=True):
+        assert got.dtype == dtype
+        torch.testing.assert_close(got.double(), expected, **TOLERANCE[dtype])
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_in_bf16_an_up_convolution_is_within_its_rounding_of_the_exact_one(channels: int) -> None:
+    torch.manual_seed(0)
+    ours = UpConvolution(6, channels)
+    x = torch.randn(3, 6, 5, 7)
+    exact = gradients(ours, x)
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded = gradients(ours, x)
+    assert rounded[0].dtype == torch.bfloat16
+    for got, expected in zip(rounded, exact, strict=True):
+        assert (got - expected).norm() < 2e-2 * expected.norm()
+
+
+def test_stacked_up_convolutions_are_each_ones_own() -> None:
+    torch.manual_seed(0)
+    layers = [UpConvolution(6, 1) for _ in range(3)]
+    parameters, _ = torch.func.stack_module_state(layers)
+    images = torch.randn(3, 2, 6, 5, 7)
+    call = torch.func.vmap(lambda own, x: torch.func.functional_call(layers[0], own, (x,)))
+    stacked = call(parameters, images)
+    found = torch.autograd.grad(stacked.sin().sum(), list(parameters.values()))
+    for number, (layer, x) in enumerate(zip(layers, images, strict=True)):
+        own = layer(x)
+        torch.testing.assert_close(stacked[number], own)
+        expected = torch.autograd.grad(own.sin().sum(), list(layer.parameters()))
+        for got, gradient in zip(found, expected, strict=True):
+            torch.testing.assert_close(got[number], gradient)
 
 
 def test_an_up_convolution_draws_the_weights_that_a_transposed_convolution_draws() -> None:

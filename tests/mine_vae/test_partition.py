@@ -42,7 +42,7 @@ def alternate(draw: Callable[[int], Tensor], nats: Tensor, groups: int, seed: in
     parties = partition.parties()
     rates = {"outer": 1e-3, "critics": 3e-3, "assignment": 1e-2}
     adams = {party: torch.optim.Adam(parties[party], rates[party], betas=(0.5, 0.9)) for party in parties}
-    for step in range(1, 601):
+    for step in range(1, 401):
         for (party,), _ in partition.moves(step):
             z = draw(64)
             if party == "outer":
@@ -207,5 +207,5 @@ def test_the_inner_loss_is_the_weighted_sum_of_its_terms() -> None:
     torch.manual_seed(0)
     partition = Partition(6, num_factors=3)
     loss, terms = partition.inner_loss(torch.randn(32, 6), torch.ones(6))
-    weights = {"capacity": 5.0, "entropy": 0.05, "squares": 0.1, "cross": 5.0}
+    weights = {"capacity": 5.0, "entropy": 0.05, "squares": 0.1, "cross": 10.0}
     torch.testing.assert_close(loss, sum(weight * terms[name] for name, weight in weights.items()))
