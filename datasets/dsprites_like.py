@@ -41,11 +41,10 @@ def in_heart(u: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
     cos t = c, and even(c) - odd(c) on the lower one, with even = 4 - 2 c^2 - 8 c^4 and odd = 19 c - 8 c^3.
     """
     squared = 1 - (u.abs() / HEART_WIDTH) ** (2 / 3)
-    # Beyond the heart's width this is the root of a negative number, NaN, and no comparison with NaN holds.
-    cosine = squared.sqrt()
+    cosine = squared.clamp(min=0).sqrt()  # of a negative number, beyond the heart's width, it would take ten times as long
     even = 4 - 2 * squared - 8 * squared.square()
     odd = cosine * (19 - 8 * squared)
-    return ((HEART_SHIFT - v) / HEART_HEIGHT - even).abs() <= odd
+    return (squared >= 0) & (((HEART_SHIFT - v) / HEART_HEIGHT - even).abs() <= odd)
 
 
 OUTLINES = (in_square, in_ellipse, in_heart)
