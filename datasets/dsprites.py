@@ -73,7 +73,7 @@ class DSprites(FactorDataset):
 
 def unpack(packed: torch.Tensor) -> torch.Tensor:
     """Bits packed by `numpy.packbits`, uint8 (B, M), to uint8 (B, 8 M) in {0, 255}."""
-    masks = torch.tensor([128, 64, 32, 16, 8, 4, 2, 1], dtype=torch.uint8, device=packed.device)
+    masks = 2 ** torch.arange(7, -1, -1, dtype=torch.uint8, device=packed.device)  # a list would be copied there
     return (packed[:, :, None] & masks).ne(0).to(torch.uint8).mul_(255).flatten(1)
 
 

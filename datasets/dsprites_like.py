@@ -41,7 +41,9 @@ def in_heart(u: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
     cos t = c, and even(c) - odd(c) on the lower one, with even = 4 - 2 c^2 - 8 c^4 and odd = 19 c - 8 c^3.
     """
     squared = 1 - (u.abs() / HEART_WIDTH) ** (2 / 3)
-    cosine = squared.clamp(min=0).sqrt()  # of a negative number, beyond the heart's width, it would take ten times as long
+    cosine = squared.clamp(
+        min=0
+    ).sqrt()  # of a negative number, beyond the heart's width, it would take ten times as long
     even = 4 - 2 * squared - 8 * squared.square()
     odd = cosine * (19 - 8 * squared)
     return (squared >= 0) & (((HEART_SHIFT - v) / HEART_HEIGHT - even).abs() <= odd)
@@ -71,8 +73,11 @@ def render(factors: torch.Tensor) -> torch.Tensor:
 
     inside = torch.empty_like(u, dtype=torch.bool)
     for value, outline in enumerate(OUTLINES):
-        members = (shape == value).nonzero().squeeze(1)
-        inside[members] = outline(u[members], v[members])
+        if factors.device.type == "cpu":
+            members = (shape == value).nonzero().squeeze(1)
+            inside[members] = outline(u[members], v[members])
+        else:  # where it is quicker to draw all three than to wait for how many there are of each
+            inside = torch.where((shape == value)[:, None, None], outline(u, v), inside)
 
     columns, rows = pixels.long()
     targets = rows[:, :, None] * SIDE + columns[:, None, :]

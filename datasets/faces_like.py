@@ -102,11 +102,10 @@ class Face:
     `has[name]` is an attribute, 0 or 1, and `level[name]` a nuisance, 0..1, both (B, 1, 1); `colour[name]` (B or 1, 3, 1, 1).
     """
 
-    def __init__(self, attributes: torch.Tensor, nuisances: torch.Tensor) -> None:
+    def __init__(self, attributes: torch.Tensor, nuisances: torch.Tensor, palette: torch.Tensor) -> None:
         device = attributes.device
         self.has = _columns(ATTRIBUTES, attributes.float())
         self.level = _columns(NUISANCES, nuisances.float() * (1 / 255))
-        palette = torch.tensor(list(PALETTE.values()), device=device)
         self.colour = {name: palette[place].view(1, 3, 1, 1) for place, name in enumerate(PALETTE)}
         self.colour |= self._own_colours()
 
@@ -497,11 +496,15 @@ PAINTERS = (
 )
 
 
-def render(attributes: torch.Tensor, nuisances: torch.Tensor) -> torch.Tensor:
+def render(attributes: torch.Tensor, nuisances: torch.Tensor, palette: torch.Tensor | None = None) -> torch.Tensor:
     """Attributes (B, 40) in {0, 1} and nuisances (B, 24) in 0..255, in the order of their names and of any integer type, to
     images (B, 3, 64, 64), uint8, on the device of `attributes`.
+
+    palette: the colours of `PALETTE` on that device, for callers who keep them there; a copy to an accelerator waits for it.
     """
-    face = Face(attributes, nuisances)
+    if palette is None:
+        palette = torch.tensor(list(PALETTE.values()), device=attributes.device)
+    face = Face(attributes, nuisances, palette)
     for paint in PAINTERS:
         paint(face)
     images = face.image.mul_(255).add_(0.5).clamp_(0, 255).to(torch.uint8)
@@ -537,14 +540,16 @@ class FacesLike(FactorDataset):
         self.space = FactorSpace(names, (2,) * len(names))
         self.labels = values[:, [ATTRIBUTES.index(name) for name in names]]  # (N, K), uint8
         self._traits = torch.cat((values, torch.from_numpy(nuisances_of(rows))), dim=1)  # (N, 40 + 24), uint8
-        self._placed = self._traits  # the same where they were asked for last
+        # The same, and the colours, where they were asked for last.
+        self._placed, self._palette = self._traits, torch.tensor(list(PALETTE.values()))
 
     def batch(self, indices: torch.Tensor) -> torch.Tensor:
         check_indices(indices, ROWS)
         if self._placed.device != indices.device:
             self._placed = self._traits.to(indices.device)
+            self._palette = torch.tensor(list(PALETTE.values()), device=indices.device)
         traits = self._placed[indices]
-        return render(traits[:, : len(ATTRIBUTES)], traits[:, len(ATTRIBUTES) :])
+        return render(traits[:, : len(ATTRIBUTES)], traits[:, len(ATTRIBUTES) :], self._palette)
 
 
 def _chosen(wanted: str | Sequence[str] | None) -> tuple[str, ...]:

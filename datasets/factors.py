@@ -59,8 +59,9 @@ class FactorSpace:
     def factors(self, indices: torch.Tensor) -> torch.Tensor:
         """Indices (B,) to factor values (B, K), both int64. Raises IndexError outside the grid."""
         check_indices(indices, len(self))
-        strides, sizes = indices.new_tensor(self.strides), indices.new_tensor(self.sizes)
-        return indices[:, None] // strides % sizes
+        # Column by column, for a tensor of the sizes would have to be copied to an accelerator, which waits for it.
+        columns = [indices // stride % size for stride, size in zip(self.strides, self.sizes, strict=True)]
+        return torch.stack(columns, dim=1)
 
     def indices(self, factors: torch.Tensor) -> torch.Tensor:
         """Factor values (B, K) to indices (B,), both int64. Raises IndexError outside the grid."""
@@ -154,10 +155,12 @@ class RestrictedDataset(FactorDataset):
 
     def parent_indices(self, indices: torch.Tensor) -> torch.Tensor:
         """The parent's rows (B,) behind the rows `indices` (B,) of this dataset."""
-        values = indices.new_tensor(self._first).repeat(len(indices), 1)
-        values[:, self._kept] += self.space.factors(indices)
+        strides = self._parent.space.strides
+        corner = sum(value * stride for value, stride in zip(self._first, strides, strict=True))
         # Not `space.indices`, which looks at the values: on an accelerator that waits for all it has still to do.
-        return (values * indices.new_tensor(self._parent.space.strides)).sum(dim=1)
+        values = self.space.factors(indices).unbind(dim=1)
+        steps = (value * strides[position] for value, position in zip(values, self._kept, strict=True))
+        return sum(steps, start=torch.full_like(indices, corner))
 
     def place(self, device: torch.device) -> torch.device:
         return self._parent.place(device)

@@ -516,11 +516,12 @@ class MPI3DLike(FactorDataset):
             raise ValueError(f"tier needs to be one of {', '.join(TIERS)}, got {tier!r}.")
         joint_step = TIERS[tier]
         self.space = FactorSpace(SPACE.names, (*SPACE.sizes[:5], *(size // joint_step for size in SPACE.sizes[5:])))
-        self._steps = (1, 1, 1, 1, 1, joint_step, joint_step)
+        self._joint_step = joint_step
         self._tables: dict[torch.device, Tables] = {}
 
     def batch(self, indices: torch.Tensor) -> torch.Tensor:
-        factors = self.factors(indices) * indices.new_tensor(self._steps)
+        factors = self.factors(indices)
+        factors[:, 5:] *= self._joint_step
         if indices.device not in self._tables:
             self._tables[indices.device] = build_tables(indices.device)
         return render(factors, self._tables[indices.device])

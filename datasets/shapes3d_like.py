@@ -279,21 +279,18 @@ class Shapes3DLike(FactorDataset):
         self._fixed = torch.tensor((SKY_COLOUR, WHITE), dtype=torch.float32)
 
     def _layers_on(self, device: torch.device) -> torch.Tensor:
-        """The layers as float32 levels, 39 MB, moved to where they were asked for last."""
+        """The layers as float32 levels, 39 MB, moved with the colours to where they were asked for last."""
         if self._layers is None:
             shape = (GEOMETRIES, LAYERS, PIXELS)
             stored = cached_array(f"shapes3d_like-{RENDERER_VERSION}", build_layers, shape, np.uint8)
             self._layers = torch.from_numpy(stored).float()
-        self._layers = self._layers.to(device)
+        if self._layers.device != device:
+            self._layers = self._layers.to(device)
+            self._palette, self._fixed = self._palette.to(device), self._fixed.to(device)
         return self._layers
 
     def batch(self, indices: torch.Tensor) -> torch.Tensor:
         hues = self.factors(indices)[:, :3]
-        colours = torch.cat(
-            (
-                self._palette.to(indices.device)[hues],
-                self._fixed.to(indices.device).expand(len(indices), -1, -1),
-            ),
-            dim=1,
-        )  # (B, LAYERS, 3)
-        return compose(self._layers_on(indices.device)[indices % GEOMETRIES], colours.mT)
+        layers = self._layers_on(indices.device)
+        colours = torch.cat((self._palette[hues], self._fixed.expand(len(indices), -1, -1)), dim=1)  # (B, LAYERS, 3)
+        return compose(layers[indices % GEOMETRIES], colours.mT)

@@ -5,8 +5,10 @@ from pathlib import Path
 import layouts
 import pytest
 import torch
+from accelerator import NoWaiting, on_an_accelerator
 
-from disbench.datasets import DATASETS, SOURCES, FactorDataset, load
+from disbench.datasets import DATASETS, SOURCES, FactorDataset, load, store
+from disbench.datasets.factors import restrict
 
 
 @pytest.fixture(params=DATASETS)
@@ -113,3 +115,22 @@ def test_a_grid_can_be_restricted_and_anything_else_says_why_not(dataset: Factor
 def test_an_unknown_name_lists_the_known_ones() -> None:
     with pytest.raises(ValueError, match="there are dsprites_like, shapes3d_like"):
         load("dsprite")
+
+
+@pytest.mark.parametrize("part", [False, True])
+def test_a_batch_that_is_made_on_an_accelerator_waits_for_nothing(
+    dataset: FactorDataset, part: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "free_memory", lambda device: 2**40)
+    if part and dataset.is_grid:
+        dataset = restrict(dataset, {dataset.factor_names[0]: 1})
+    dataset.batch(torch.arange(2))  # tables that are made once are made
+    with on_an_accelerator() as device:
+        where = dataset.place(device)
+        assert where == device
+        rows = torch.zeros(8, dtype=torch.int64, device=where)
+        dataset.batch(rows)  # and moved
+        with NoWaiting():
+            images = dataset.batch(rows)
+    assert images.device == device
+    assert images.shape == (8, *dataset.image_shape)

@@ -1,0 +1,33 @@
+"""An accelerator that is not there: tensors on it have place, shape and type, and code that would wait for it is caught."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+ACCELERATOR = torch.device("cuda:0")
+
+
+class NoWaiting(TorchDispatchMode):
+    """Raises AssertionError at a copy to the accelerator or from it, which waits for all that it has still to do."""
+
+    def __torch_dispatch__(self, function: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = function(*args, **(kwargs or {}))
+        devices = [
+            {leaf.device.type for leaf in tree_leaves(side) if isinstance(leaf, torch.Tensor) and leaf.ndim}
+            for side in ((args, kwargs), result)
+        ]
+        if "copy" in str(function) and set.union(*devices) == {"cpu", ACCELERATOR.type}:
+            raise AssertionError(f"{function} copies between the CPU and the accelerator.")
+        return result
+
+
+@contextmanager
+def on_an_accelerator() -> Iterator[torch.device]:
+    """Within, the accelerator has tensors, and whatever needs their values, such as `if`, `float` or `nonzero`, raises."""
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        yield ACCELERATOR
