@@ -84,7 +84,8 @@ class UpConvolution(nn.ConvTranspose2d):
 
     def forward(self, x: Tensor) -> Tensor:
         kind = x.device.type
-        dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
+        rounded = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
+        dtype = torch.get_autocast_dtype(kind) if rounded else x.dtype
         return _UpConvolution.apply(x.to(dtype), self.weight.to(dtype), self.bias.to(dtype))
 
 

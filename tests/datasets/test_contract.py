@@ -130,7 +130,7 @@ def test_a_batch_that_is_made_on_an_accelerator_waits_for_nothing(
         assert where == device
         rows = torch.zeros(8, dtype=torch.int64, device=where)
         dataset.batch(rows)  # and moved
-        with NoWaiting():
+        with NoWaiting(device):
             images = dataset.batch(rows)
     assert images.device == device
     assert images.shape == (8, *dataset.image_shape)

@@ -13,7 +13,11 @@ ACCELERATOR = torch.device("cuda:0")
 
 
 class NoWaiting(TorchDispatchMode):
-    """Raises AssertionError at a copy to the accelerator or from it, which waits for all that it has still to do."""
+    """Raises AssertionError at a copy to the device or from it, which on an accelerator waits for all that is still to do."""
+
+    def __init__(self, device: torch.device) -> None:
+        super().__init__()
+        self.device = device
 
     def __torch_dispatch__(self, function: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = function(*args, **(kwargs or {}))
@@ -21,8 +25,8 @@ class NoWaiting(TorchDispatchMode):
             {leaf.device.type for leaf in tree_leaves(side) if isinstance(leaf, torch.Tensor) and leaf.ndim}
             for side in ((args, kwargs), result)
         ]
-        if "copy" in str(function) and set.union(*devices) == {"cpu", ACCELERATOR.type}:
-            raise AssertionError(f"{function} copies between the CPU and the accelerator.")
+        if "copy" in str(function) and set.union(*devices) == {"cpu", self.device.type}:
+            raise AssertionError(f"{function} copies between the CPU and {self.device}.")
         return result
 
 
