@@ -28,13 +28,18 @@ from disbench.reports.records import Trial, write_whole
 
 log = logging.getLogger(__name__)
 RESUME, POSITION = "resume.ckpt", "position.json"
+HANDED_ON = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)  # signals that wait for a step's end and its checkpoint
 DESCRIPTION = "disbench"  # the key of a checkpoint's part that is ours
 BUILDING = ("trial", "image_shape", "n_train")  # what it takes to build the method again
 RESUMING = ("step", "points", "remarks", "seconds", "cpu_seconds", "resumed_at", "random", "code")
 
 
 class Stopped(BaseException):
-    """Raised once Ctrl-C was pressed, the step is over and its checkpoint written; Lightning exits on KeyboardInterrupt."""
+    """Raised for a signal once its step is over and the checkpoint written; on KeyboardInterrupt Lightning exits itself."""
+
+    def __init__(self, number: int = signal.SIGINT) -> None:
+        super().__init__(number)
+        self.number = number
 
 
 class Position(NamedTuple):
@@ -149,7 +154,7 @@ def agreed(trainer: Any, *wishes: bool) -> list[bool]:
 class Sitting(lightning.Callback):
     """One sitting of a trial's training: takes up the one before, and checkpoints every `every` seconds and when stopped.
 
-    Steps are whole: Ctrl-C and SIGTERM wait for the end of the step, whose checkpoint then is a state that training was in.
+    Steps are whole: signals wait for the end of the step, whose checkpoint then is a state that training was in.
     `seconds` and `cpu_seconds` count every sitting up to its last checkpoint; `resumed_at` holds the steps done when one began.
     On several devices each has one, they stop and save at the same step, and `cpu_seconds` is their sum.
     """
@@ -172,6 +177,8 @@ class Sitting(lightning.Callback):
         self.step = 0
         self.resumed_at: list[int] = []
         self.interrupted = False
+        self.received: int | None = None
+        self.handlers: dict[int, Any] = {}
         self._before = (0.0, 0.0)
         self._random: Mapping[str, Any] | None = None
         self._started = (time.monotonic(), time.process_time())
@@ -222,13 +229,35 @@ class Sitting(lightning.Callback):
         if self._random is not None:  # again: Lightning and the data set's own setup came between
             set_random_state(self._random, trainer.strategy.root_device)
             self._random = None
+        for number in self.handlers:  # again: over SIGTERM's Lightning has put its own, which ends training at once
+            signal.signal(number, self.note)
+
+    def note(self, number: int, frame: Any) -> None:
+        self.received = number
+
+    def hand_on(self) -> None:
+        """Let the signal that was noted do what it did before: end the process, or what its handler does and then go on."""
+        if self.received is None:
+            return
+        number, self.received = self.received, None
+        handler = self.handlers[number]
+        if not callable(handler):
+            raise Stopped(number)
+        log.warning("%s: step %d of %d is over, and is kept.", signal.Signals(number).name, self.step, self.steps)
+        try:
+            handler(number, None)
+        except Exception as error:  # that a job could not be queued again, say, is not the trial's fault
+            log.exception("%s could not be dealt with.", signal.Signals(number).name)
+            raise Stopped(number) from error
 
     def on_train_batch_end(self, trainer: Any, module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         self.step = batch_idx + 1
         if self.step == self.steps:
             return  # nothing is left to go on with
-        stopping = self.interrupted or trainer.received_sigterm
-        due = time.monotonic() - self._saved >= self.every
+        received = self.received  # now: a signal that comes while the checkpoint is written is for the next step
+        ending = received is not None and (trainer.world_size > 1 or not callable(self.handlers[received]))
+        stopping = self.interrupted or trainer.received_sigterm or ending
+        due = received is not None or time.monotonic() - self._saved >= self.every
         if trainer.world_size > 1:
             stopping, due = agreed(trainer, stopping, due)
         if stopping or due:
@@ -239,12 +268,16 @@ class Sitting(lightning.Callback):
                 self.step,
                 self.steps,
             )
-        if self.interrupted or (stopping and trainer.world_size > 1):
+        if stopping and (self.interrupted or trainer.world_size > 1):
             raise Stopped
+        if received is not None:
+            self.hand_on()
 
     def on_train_end(self, trainer: Any, module: Any) -> None:
         if self.step == self.steps:
             trainer.save_checkpoint(self.checkpoint, weights_only=False)
+            if trainer.is_global_zero:
+                forget(self.folder)
 
     def save(self, trainer: Any) -> None:
         """Write the checkpoint. Where there is no room the one before stays, and training goes on."""
@@ -269,23 +302,40 @@ class Sitting(lightning.Callback):
 
 @contextmanager
 def finishing_steps(sitting: Sitting, then: Any = signal.default_int_handler) -> Iterator[None]:
-    """The first Ctrl-C within lets the step end and its checkpoint be written; a second one is for `then`: it interrupts at once.
+    """Signals that come within wait until the step is over and its checkpoint written. Outside the main thread they do not.
 
-    Where somebody else handles the signal already, or outside the main thread, it is left to them. SIGTERM is Lightning's.
+    Ctrl-C and SIGTERM then end the process, with KeyboardInterrupt and SystemExit. A second Ctrl-C is for `then`: it interrupts
+    at once. Where somebody else handles SIGTERM, SIGUSR1 or SIGUSR2, as a scheduler's client does to put the job back into its
+    queue, his handler is called then, and training goes on where it returns. A handler of SIGINT is left alone.
     """
 
-    def note(number: int, frame: Any) -> None:
+    def interrupted(number: int, frame: Any) -> None:
         sitting.interrupted = True
         signal.signal(signal.SIGINT, then)
 
-    main = threading.current_thread() is threading.main_thread()
-    if not main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+    if threading.current_thread() is not threading.main_thread():
         yield
         return
-    signal.signal(signal.SIGINT, note)
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, *HANDED_ON)}
+    if before[signal.SIGINT] is signal.default_int_handler:
+        signal.signal(signal.SIGINT, interrupted)
+    else:
+        del before[signal.SIGINT]
+    for number in HANDED_ON:
+        if callable(before[number]) or (number == signal.SIGTERM and before[number] is signal.SIG_DFL):
+            sitting.handlers[number] = before[number]
+            signal.signal(number, sitting.note)
+        else:
+            del before[number]
     try:
         yield
-    except Stopped:
-        raise KeyboardInterrupt from None
+        if sitting.interrupted:  # in the last step, after which there is nothing to save
+            raise Stopped
+        sitting.hand_on()
+    except Stopped as stopped:
+        if stopped.number == signal.SIGINT:
+            raise KeyboardInterrupt from None
+        raise SystemExit(128 + stopped.number) from None
     finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -156,6 +156,11 @@ def forwarding_signals(found: dict[Connection, BaseProcess]) -> Iterator[None]:
 def _work(rank: int, port: int, settings: tuple[list[int], int, str], work: bytes, connection: Connection) -> None:
     """What the process of one device does: it sends None, or the error that it ended with."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    for number in (
+        signal.SIGUSR1,
+        signal.SIGUSR2,
+    ):  # a scheduler may send them to all processes of a job; the parent answers
+        signal.signal(number, signal.SIG_IGN)
     os.environ.update(LOCAL_RANK=str(rank), NODE_RANK="0", MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
     levels, threads, precision = settings
     logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S")

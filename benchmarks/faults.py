@@ -10,10 +10,13 @@ import torch
 from disbench.reports.records import Failure, drop_partials
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+# What a RuntimeError for want of memory says: of torch's CPU allocator, of CUDA and Metal, of cuBLAS and cuDNN.
+SHORT = ("DefaultCPUAllocator", "out of memory", "STATUS_ALLOC_FAILED")
 ADVICE = {
     "diverged": "Diverged: the trial has no result. Try a smaller lr, or a smaller weight of the regulariser.",
     "out of memory": (
-        "Out of memory: try a smaller batch_size or hidden_dim, fewer rows to score, or fewer trials at once on this device."
+        "Out of memory: try a smaller batch_size or hidden_dim, precision bf16-mixed, fewer rows to score, or fewer trials at "
+        "once on this device."
     ),
 }
 
@@ -33,9 +36,11 @@ def failure_of(error: BaseException) -> Failure:
         # HDF5 writes the number of the system's error into its text.
         if isinstance(each, OSError) and (each.errno in FULL or f"errno = {errno.ENOSPC}" in words):
             return "disk full"
-        if isinstance(each, MemoryError | torch.OutOfMemoryError):
+        if isinstance(each, MemoryError | torch.OutOfMemoryError) or (
+            isinstance(each, OSError) and each.errno == errno.ENOMEM
+        ):
             return "out of memory"
-        if isinstance(each, RuntimeError) and ("DefaultCPUAllocator" in words or "out of memory" in words):
+        if isinstance(each, RuntimeError) and any(sign in words for sign in SHORT):
             return "out of memory"
         if isinstance(each, FloatingPointError):
             return "diverged"

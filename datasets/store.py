@@ -138,13 +138,18 @@ class ImageStore:
 
     On the CPU, arrays up to 1 GiB are read into memory, and larger ones stay mapped, so that opening them costs nothing and
     the operating system keeps what is used. `place` puts the whole array on an accelerator where it takes no more than
-    half of the memory that is free there.
+    half of the memory that is free there. A pickle names the file that the array was mapped from, for another process of
+    this machine to map; one that was never in a file goes along.
     """
 
     def __init__(self, array: NDArray[np.uint8]) -> None:
+        self._source = _in_file(array)
         array = np.asarray(array)
         self._array = np.array(array) if array.nbytes <= HELD_BYTES else array
         self._resident: torch.Tensor | None = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (ImageStore, (self._array,)) if self._source is None else (_from_file, self._source)
 
     def __len__(self) -> int:
         return len(self._array)
@@ -168,6 +173,22 @@ class ImageStore:
         here = rows.cpu()
         check_indices(here, len(self._array))  # after the move: the values of rows on an accelerator are not looked at
         return torch.from_numpy(self._array[here.numpy()]).to(rows.device)
+
+
+def _in_file(array: NDArray[np.uint8]) -> tuple[str, int, tuple[int, ...]] | None:
+    """The file of a mapped array, the byte there that it begins at, and its shape; None where it is not one run of a file."""
+    whole: Any = array
+    while isinstance(whole.base, np.ndarray):
+        whole = whole.base
+    if not isinstance(whole, np.memmap) or whole.filename is None or not array.flags.c_contiguous:
+        return None
+    # A part of a mapped array still says the whole one's offset.
+    start = whole.offset + array.ctypes.data - whole.ctypes.data
+    return str(whole.filename), start, array.shape
+
+
+def _from_file(path: str, start: int, shape: tuple[int, ...]) -> ImageStore:
+    return ImageStore(np.memmap(path, dtype=np.uint8, mode="r", offset=start, shape=shape))
 
 
 def free_memory(device: torch.device) -> float:

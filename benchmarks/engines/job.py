@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from disbench.benchmarks.allocator import keep_memory
+from disbench.benchmarks.faults import room_in
 from disbench.benchmarks.locks import claimed
 from disbench.benchmarks.machine import Machine
 from disbench.benchmarks.trial import MetricOptions, run_trial
@@ -85,7 +86,7 @@ def lost(job: Job, why: str) -> Record:
 def run_job(job: Job) -> Record | None:
     """Run one trial, or go on with it from its checkpoint; None where another process is running it."""
     keep_memory()  # a worker's process may be another than the command's
-    with claimed(job.folder) as ours:
+    with room_in(job.folder), claimed(job.folder) as ours:
         if not ours:
             return None
         if (record := failed_meanwhile(job)) is not None:

@@ -73,24 +73,34 @@ def test_jobs_of_submitit_end_with_the_records_of_this_process(tmp_path: Path) -
     assert found == in_process(tiny(), tmp_path / "here")
 
 
-def test_a_job_that_is_preempted_is_queued_again_and_ends(tmp_path: Path) -> None:
+def test_a_job_that_is_told_of_its_end_is_kept_up_to_that_step_and_queued_again(tmp_path: Path) -> None:
     submitit = pytest.importorskip("submitit")
     if not Path("/proc/self/task").is_dir():
         pytest.skip("finds the job's process in /proc")
-    (entry,) = planned(tiny(seeds=[0], steps=STEPS))
-    job = Job(entry.trial, tmp_path / "runs", None, entry.metrics, OFTEN)
+    (entry,) = planned(tiny(seeds=[0], steps=4 * STEPS))
+    job = Job(entry.trial, tmp_path / "runs", None, entry.metrics, Machine(checkpoint_seconds=0.5))
     executor = submitit.AutoExecutor(tmp_path / "logs", cluster="local")
     executor.update_parameters(timeout_min=5)
     submitted = executor.submit(Requeued(), job)
     while position(job.folder) is None:
-        time.sleep(0.05)
+        time.sleep(0.02)
     (worker,) = Path(f"/proc/{submitted.job_id}/task/{submitted.job_id}/children").read_text().split()
-    os.kill(int(worker), signal.SIGUSR2)  # as SLURM tells a job that it is preempted, through submitit
+    os.kill(int(worker), signal.SIGTERM)  # as SLURM does when it preempts; submitit waits for what follows
+    time.sleep(0.3)
+    os.kill(int(worker), signal.SIGUSR2)  # as SLURM tells a job of its end, through submitit
     record = submitted.result()
     assert record.status == "ok", record.error
-    assert record.resumed_at
-    assert record.resumed_at[0] > 0
-    assert "Requeued job" in submitted.stdout()
+    log = submitted.stderr() + submitted.stdout()  # which has submitit's warnings once more
+    told = list(dict.fromkeys(re.findall(r"SIG(?:TERM|USR2): step \d+|Bypassing signal SIGTERM|Requeued job", log)))
+    kept = [int(words.split()[-1]) for words in told if "step" in words]
+    assert [words.split(": ")[0] for words in told] == [
+        "SIGTERM",
+        "Bypassing signal SIGTERM",
+        "SIGUSR2",
+        "Requeued job",
+    ]
+    assert 0 < kept[0] < kept[1] < 4 * STEPS
+    assert record.resumed_at == kept[1:]
 
 
 def test_a_job_that_ends_without_a_word_becomes_a_failed_record(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from tiny_trial import tiny_trial
@@ -58,6 +59,26 @@ class Greedy(Failing):
         return loss + torch.empty(1 << 50)[0]
 
 
+class OnAnAccelerator(Failing):
+    def fail(self, loss: torch.Tensor) -> torch.Tensor:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.")
+
+
+class InALibraryOfCuda(Failing):
+    def fail(self, loss: torch.Tensor) -> torch.Tensor:
+        raise RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`")
+
+
+class InNumpy(Failing):
+    def fail(self, loss: torch.Tensor) -> torch.Tensor:
+        return loss + np.zeros(1 << 50)[0]
+
+
+class Unmapped(Failing):
+    def fail(self, loss: torch.Tensor) -> torch.Tensor:
+        raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+
+
 class Mistaken(Failing):
     def fail(self, loss: torch.Tensor) -> torch.Tensor:
         raise TypeError("a mistake in the method")
@@ -74,6 +95,10 @@ FAULTS = {
     Exploding: ("diverged", "the run diverged"),
     LosesItsCodes: ("diverged", "codes are not finite"),
     Greedy: ("out of memory", "try a smaller batch_size"),
+    OnAnAccelerator: ("out of memory", "precision bf16-mixed"),
+    InALibraryOfCuda: ("out of memory", "try a smaller batch_size"),
+    InNumpy: ("out of memory", "try a smaller batch_size"),
+    Unmapped: ("out of memory", "try a smaller batch_size"),
     Mistaken: ("error", "TypeError: a mistake in the method"),
 }
 
@@ -130,7 +155,8 @@ def test_kinds_are_seen_through_the_errors_raised_from_them() -> None:
     assert failure_of(OSError("write failed: errno = 28, error message = 'No space left on device'")) == "disk full"
     assert failure_of(OSError(errno.EACCES, "denied")) == "error"
     assert failure_of(MemoryError()) == "out of memory"
-    assert failure_of(torch.OutOfMemoryError("CUDA out of memory.")) == "out of memory"
+    assert failure_of(RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED")) == "out of memory"
+    assert failure_of(RuntimeError("CUDA error: an illegal memory access was encountered")) == "error"
 
 
 def test_other_errors_pass_through_the_watch_for_a_full_disk(tmp_path: Path) -> None:
@@ -236,17 +262,68 @@ for name in names:
 """
 
 
-@pytest.mark.skipif(shutil.which("unshare") is None, reason="needs unshare, for a small disk of its own")
-def test_a_disk_that_is_full_at_any_write_leaves_no_record_and_no_half_file(tmp_path: Path) -> None:
+# Checkpoints at every step: each disk has room for half a one, for one and not the file beside it, for both, for two, ...
+FULL_IN_TRAINING = """
+import logging, subprocess, sys
+from pathlib import Path
+sys.path[:0] = {tests!r}
+import test_faults as t
+import torch
+from disbench.benchmarks.checkpoint import POSITION, RESUME
+torch.set_num_threads(1)
+t.trial_module.IMAGES = 20
+disk, alone = Path(sys.argv[1]), Path(sys.argv[2])
+trial = t.small_trial()
+t.run(trial, alone)
+page = 4096
+whole = -(-(alone / trial.id / t.CHECKPOINT).stat().st_size // page)
+kept = set()
+told = []
+log = logging.getLogger("disbench.benchmarks.checkpoint")
+log.addFilter(lambda record: told.append(record.getMessage()) or True)
+for pages in [whole // 2, *range(whole - 1, whole + 4), *range(2 * whole - 1, 2 * whole + 4)]:
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={{pages * page}}", "tmpfs", disk], check=True)
+    try:
+        try:
+            t.run(trial, disk, machine=t.OFTEN)
+            kept.add("all")
+        except OSError as error:
+            assert error.errno == 28 and "Make room" in str(error), error
+            t.no_half_files(disk / trial.id)
+            assert pages > whole + 3 or f"step {{t.STEPS - 1}} is left out" in told[-1], told
+            left = {{path.name for path in (disk / trial.id).iterdir()}}
+            kept.add(" ".join(name for name in (RESUME, POSITION) if name in left) or "nothing")
+            goes_on = RESUME in left
+            subprocess.run(["mount", "-o", "remount,size=64m", disk], check=True)
+            assert bool(t.run(trial, disk).resumed_at) == goes_on
+        assert t.everything(disk / trial.id) == t.everything(alone / trial.id), pages
+    finally:
+        subprocess.run(["umount", disk], check=True)
+print(*sorted(kept), sep=", ")
+"""
+
+
+def on_small_disks(script: str, tmp_path: Path) -> str:
+    """What a script prints that may mount small disks over its first argument."""
     own = ["unshare", "--user", "--map-root-user", "--mount"]
     disk = tmp_path / "disk"
     disk.mkdir()
-    probe = [*own, "mount", "-t", "tmpfs", "tmpfs", disk]
-    if subprocess.run(probe, capture_output=True, check=False).returncode:
+    if (
+        shutil.which("unshare") is None
+        or subprocess.run([*own, "mount", "-t", "tmpfs", "tmpfs", disk], capture_output=True, check=False).returncode
+    ):
         pytest.skip("this machine gives a user no small disk of his own")
     here = Path(__file__).parent
-    code = FULL_DISK.format(tests=[str(here), str(here.parent / "layouts")])
+    code = script.format(tests=[str(here), str(here.parent / "layouts")])
     words = [*own, sys.executable, "-c", code, disk, tmp_path / "alone"]
     ended = subprocess.run(words, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stdout + ended.stderr[-3000:]
-    assert ended.stdout.count("full at") == 10
+    return ended.stdout
+
+
+def test_a_disk_that_is_full_at_any_write_leaves_no_record_and_no_half_file(tmp_path: Path) -> None:
+    assert on_small_disks(FULL_DISK, tmp_path).count("full at") == 10
+
+
+def test_a_disk_that_is_full_while_checkpoints_are_written_keeps_the_last_that_fits(tmp_path: Path) -> None:
+    assert on_small_disks(FULL_IN_TRAINING, tmp_path) == "all, nothing, resume.ckpt, resume.ckpt position.json\n"

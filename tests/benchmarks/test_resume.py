@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -102,12 +102,113 @@ def test_a_trial_stopped_by_ctrl_c_in_either_epoch_ends_like_one_left_alone(meth
     same_as_alone(trial, record, tmp_path, tmp_path)
 
 
-def test_sigterm_leaves_a_checkpoint_of_the_step_that_it_came_in(tmp_path: Path) -> None:
+@pytest.mark.parametrize("method", ["beta_vae", "factor_vae", "mine_vae"])
+def test_a_trial_in_mixed_precision_stopped_in_the_middle_ends_like_one_left_alone(method: str, tmp_path: Path) -> None:
+    trial = small_trial(method, precision="bf16-mixed")
+    with pytest.raises(KeyboardInterrupt):
+        run_trial(trial, opened(trial, 14, interrupt), tmp_path, METRICS)
+    assert position(tmp_path / trial.id)[:2] == (14, STEPS)
+    record = run_trial(trial, opened(trial), tmp_path, METRICS)
+    assert record.resumed_at == [14]
+    same_as_alone(trial, record, tmp_path, tmp_path)
+    first = run_trial(small_trial(method, steps=1), opened(trial), tmp_path, METRICS)
+    assert first.curves["loss"][0] != record.curves["loss"][0]  # in full precision it is another number
+
+
+def send(number: int) -> Callable[[], object]:
+    return lambda: signal.raise_signal(number)
+
+
+def test_sigterm_leaves_a_checkpoint_of_the_step_that_it_came_in_and_its_own_exit_code(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     trial = small_trial()
-    with pytest.raises(SystemExit):
-        run_trial(trial, opened(trial, 7, lambda: signal.raise_signal(signal.SIGTERM)), tmp_path, METRICS)
+    with pytest.raises(SystemExit) as raised:
+        run_trial(trial, opened(trial, 7, send(signal.SIGTERM)), tmp_path, METRICS)
+    assert raised.value.code == 128 + signal.SIGTERM
+    assert "Stopped at step 7 of 30. Run the same command again" in caplog.text
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
     assert position(tmp_path / trial.id)[:2] == (7, STEPS)
     same_as_alone(trial, run_trial(trial, opened(trial), tmp_path, METRICS), tmp_path, tmp_path)
+
+
+@pytest.fixture
+def handled() -> Iterator[Callable[[int, Callable[..., object]], None]]:
+    """Puts a handler over a signal, as a scheduler's client does, and takes it away."""
+    before = {}
+
+    def handle(number: int, handler: Callable[..., object]) -> None:
+        before[number] = signal.signal(number, handler)
+
+    yield handle
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2])
+def test_a_handler_that_ends_the_process_is_called_when_the_checkpoint_is_written(
+    number: int, tmp_path: Path, handled: Callable[..., None]
+) -> None:
+    trial = small_trial()
+    seen = []
+
+    def requeue(number: int, frame: object) -> None:
+        seen.append((number, position(tmp_path / trial.id)[:2]))
+        sys.exit(7)
+
+    handled(number, requeue)
+    with pytest.raises(SystemExit) as raised:
+        run_trial(trial, opened(trial, 7, send(number)), tmp_path, METRICS)
+    assert raised.value.code == 7
+    assert seen == [(number, (7, STEPS))]
+    assert signal.getsignal(number) is requeue
+    same_as_alone(trial, run_trial(trial, opened(trial), tmp_path, METRICS), tmp_path, tmp_path)
+
+
+def test_a_handler_that_returns_lets_training_go_on_behind_a_checkpoint(
+    tmp_path: Path, handled: Callable[..., None]
+) -> None:
+    trial = small_trial()
+    seen = []
+    handled(signal.SIGTERM, lambda number, frame: seen.append(position(tmp_path / trial.id)[:2]))
+    record = run_trial(trial, opened(trial, 7, send(signal.SIGTERM)), tmp_path, METRICS)
+    assert seen == [(7, STEPS)]
+    assert record.resumed_at == []
+    same_as_alone(trial, record, tmp_path, tmp_path)
+
+
+def test_a_handler_that_fails_costs_the_trial_neither_its_checkpoint_nor_a_record(
+    tmp_path: Path, handled: Callable[..., None], caplog: pytest.LogCaptureFixture
+) -> None:
+    trial = small_trial()
+
+    def requeue(number: int, frame: object) -> None:
+        raise FileNotFoundError("there is no scontrol here")
+
+    handled(signal.SIGUSR2, requeue)
+    with pytest.raises(SystemExit):
+        run_trial(trial, opened(trial, 7, send(signal.SIGUSR2)), tmp_path, METRICS)
+    assert "there is no scontrol here" in caplog.text
+    assert not (tmp_path / trial.id / RECORD_FILE).exists()
+    assert run_trial(trial, opened(trial), tmp_path, METRICS).resumed_at == [7]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR2])
+def test_a_signal_in_the_last_step_ends_the_process_when_training_is_kept(
+    number: int, tmp_path: Path, handled: Callable[..., None]
+) -> None:
+    trial = small_trial()
+    if number == signal.SIGUSR2:
+        handled(number, lambda number, frame: sys.exit(7))
+    with pytest.raises(KeyboardInterrupt if number == signal.SIGINT else SystemExit):
+        run_trial(trial, opened(trial, STEPS, send(number)), tmp_path, METRICS)
+    names = {path.name for path in (tmp_path / trial.id).iterdir()}
+    assert CHECKPOINT in names
+    assert not {RESUME, POSITION, RECORD_FILE} & names
+    again = opened(trial)
+    record = run_trial(trial, again, tmp_path, METRICS)
+    assert again.calls < STEPS
+    same_as_alone(trial, record, tmp_path, tmp_path)
 
 
 def test_a_stopped_trial_says_how_to_go_on_and_ctrl_c_is_its_own_again(

@@ -6,6 +6,7 @@ import io
 import json
 import logging
 import os
+import pickle
 import subprocess
 import sys
 import zipfile
@@ -297,6 +298,64 @@ def test_a_small_array_is_held_and_a_large_one_stays_in_its_file(
             file.seek(-PICTURES.nbytes, os.SEEK_END)
             file.write(bytes(PICTURES.nbytes))
         assert bool(images.take(torch.arange(10)).any()) == held
+
+
+def npz_member(path: Path) -> np.ndarray:
+    np.savez(path, before=PICTURES, images=PICTURES)
+    mapped = npz.mapped_bytes(path.with_suffix(".npz"), "images")
+    assert mapped is not None
+    return mapped
+
+
+def npy_file(path: Path) -> np.ndarray:
+    np.save(path, PICTURES)
+    return np.load(path.with_suffix(".npy"), mmap_mode="r")
+
+
+@pytest.mark.parametrize("held", [True, False], ids=["held", "mapped"])
+@pytest.mark.parametrize("part", [slice(None), slice(3, 8)], ids=["whole", "part"])
+@pytest.mark.parametrize("mapped", [npy_file, npz_member])
+def test_a_pickle_of_images_in_a_file_names_the_file_and_reads_the_same(
+    mapped: Callable[[Path], np.ndarray], part: slice, held: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "HELD_BYTES", 2**30 if held else 0)
+    images = ImageStore(mapped(tmp_path / "images")[part])
+    pickled = pickle.dumps(images)
+    assert PICTURES[5].tobytes() not in pickled
+    again = pickle.loads(pickled)
+    rows = torch.arange(len(PICTURES[part]))
+    assert len(again) == len(rows)
+    assert np.array_equal(again.take(rows).numpy(), PICTURES[part])
+    assert PICTURES[5].tobytes() not in pickle.dumps(again)
+
+
+def not_in_a_file(path: Path) -> np.ndarray:
+    return PICTURES
+
+
+def every_other_column(path: Path) -> np.ndarray:
+    return npy_file(path)[:, :, ::2]
+
+
+@pytest.mark.parametrize("make", [not_in_a_file, every_other_column])
+@pytest.mark.parametrize("held", [2**30, 0])
+def test_images_that_are_no_run_of_a_file_are_pickled_themselves(
+    make: Callable[[Path], np.ndarray], held: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "HELD_BYTES", held)
+    array = make(tmp_path / "images")
+    again = pickle.loads(pickle.dumps(ImageStore(array)))
+    assert np.array_equal(again.take(torch.arange(10)).numpy(), array)
+
+
+def test_what_is_on_an_accelerator_stays_out_of_a_pickle(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "free_memory", lambda device: 1e9)
+    images = ImageStore(PICTURES)
+    assert images.place(torch.device("meta")) == torch.device("meta")
+    pickled = pickle.dumps(images)
+    assert len(pickled) < 2 * PICTURES.nbytes + 500
+    monkeypatch.setattr(store, "free_memory", lambda device: 0.0)
+    assert pickle.loads(pickled).place(torch.device("meta")) == torch.device("cpu")
 
 
 @pytest.mark.parametrize("rows", [[-1], [10], [0, 10], [-11], [2**40]])
