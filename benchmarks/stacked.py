@@ -1,84 +1,200 @@
-"""Several seeds of one method trained as one model, whose parameters have a leading axis S for the seed.
+"""Several seeds of one method trained as one model, whose parameters and buffers have a leading axis S for the seed.
 
 A network of this size leaves most of a GPU idle, and S of them in each call fill it: under `torch.func.vmap` layers become
 batched products and grouped convolutions. Each seed keeps the streams that it has when trained alone (weights, order of
 images, noise), so its losses are the same up to rounding. On a CPU it is no faster.
 
-Noise: under `vmap` one call of `torch.randn_like` cannot draw from S generators. So a step is rehearsed once to see what it
-asks for, every seed draws that from its own generator, and the calls are answered with it.
+A step is a list of moves: what is computed for one seed, which optimisers then descend it, and what it hands on.
+
+Noise: under `vmap` one call of `torch.randn_like` cannot draw from S generators. So the first move of a name is rehearsed to see
+what it asks for, every seed draws that from its own generator, and the calls are answered with it.
 """
 
+import copy
+import logging
 import math
+import time
+import warnings
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import chain
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_map
 
 from disbench.baselines.factor_vae import FactorVAE
-from disbench.baselines.optim import adam
+from disbench.baselines.gaussian import Posterior
 from disbench.baselines.vae import VAE
-from disbench.benchmarks.train import CURVE_POINTS, EXPLODED, Images, build, minibatches
+from disbench.benchmarks.checkpoint import DESCRIPTION, WholeFiles, random_state
+from disbench.benchmarks.environment import code_version
+from disbench.benchmarks.train import CURVE_POINTS, EXPLODED, LOG_SECONDS, Images, build, minibatches
 from disbench.datasets import FactorDataset
+from disbench.mine_vae.mine import CRITIC_CLIP
+from disbench.mine_vae.model import CRITIC_STEPS, CRITICS_LEAD, MINEDisentangleVAE, float32
 from disbench.reports.records import Trial
 
+log = logging.getLogger(__name__)
 PRECISIONS = ("32-true", "bf16-mixed")
-SOURCES: dict[Any, Callable[..., Tensor]] = {torch.randn_like: torch.randn, torch.rand_like: torch.rand}
+SOURCES: dict[Any, Callable[..., Tensor]] = {
+    torch.randn_like: Tensor.normal_,
+    torch.randn: Tensor.normal_,
+    torch.rand_like: Tensor.uniform_,
+    torch.rand: Tensor.uniform_,
+}
 Points = dict[str, list[tuple[int, float]]]
-# One optimiser's part of a step: (method, step, batch, what the part before carried over) -> (terms, what it carries over).
-# The first of its terms is what it descends.
-Move = Callable[[Any, int, Tensor, Any], tuple[dict[str, Tensor], Any]]
 
 
-def whole_step(method: VAE, step: int, batch: Tensor, carried: Any) -> tuple[dict[str, Tensor], Any]:
-    return method.training_step(batch, step), carried
+class Outcome(NamedTuple):
+    """What a move gives of one seed: the loss that is descended, or none; terms for the curves; what the next move gets."""
+
+    descended: tuple[Tensor, ...]
+    terms: dict[str, Tensor]
+    carried: Any
 
 
-def autoencoder(method: FactorVAE, step: int, batch: Tensor, carried: Any) -> tuple[dict[str, Tensor], Any]:
-    return method.autoencoder_terms(batch.chunk(2)[0])
+class Move(NamedTuple):
+    """A part of a step: `run(method, batch, carried)` for one seed, then a descent by `optimizers`, by their numbers.
+
+    Moves of one `name` draw the same noise. clip: the largest gradient norm of a seed. apart: for each seed in turn, because it
+    does what `vmap` cannot; whatever it draws then, it leaves the random state as it was.
+    """
+
+    name: str
+    run: Callable[[Any, Tensor, Any], Outcome]
+    optimizers: tuple[int, ...] = ()
+    clip: float | None = None
+    apart: bool = False
 
 
-def discriminator(method: FactorVAE, step: int, batch: Tensor, z: Tensor) -> tuple[dict[str, Tensor], Any]:
-    return {"discriminator": method.discriminator_loss(z, batch.chunk(2)[1])}, z
+# The moves of a method's training step number `batch_idx` of `steps`.
+Schedule = Callable[[Any, int, int], Iterator[Move]]
 
 
-def moves_of(method: VAE) -> tuple[Move, ...]:
-    """What a step of the method consists of, a move for each optimiser. Raises ValueError where it cannot be stacked."""
-    name = type(method).__name__
-    if isinstance(method, FactorVAE):
-        return autoencoder, discriminator
+def whole_step(method: VAE, batch_idx: int, steps: int) -> Iterator[Move]:
+    """Of a method with one optimiser."""
+
+    def run(method: VAE, batch: Tensor, carried: Any) -> Outcome:
+        terms = method.training_step(batch, batch_idx)
+        return Outcome((terms["loss"],), terms, carried)
+
+    yield Move("step", run, (0,))
+
+
+def factor_vae_step(method: FactorVAE, batch_idx: int, steps: int) -> Iterator[Move]:
+    """As `FactorVAE.training_step`; z is carried."""
+
+    def autoencoder(method: FactorVAE, batch: Tensor, carried: Any) -> Outcome:
+        terms, z = method.autoencoder_terms(batch.chunk(2)[0])
+        return Outcome((terms["loss"],), terms, z)
+
+    def discriminator(method: FactorVAE, batch: Tensor, z: Tensor) -> Outcome:
+        loss = method.discriminator_loss(z, batch.chunk(2)[1])
+        return Outcome((loss,), {"discriminator": loss}, z)
+
+    yield Move("autoencoder", autoencoder, (0,))
+    yield Move("discriminator", discriminator, (1,))
+
+
+def mine_vae_step(method: MINEDisentangleVAE, batch_idx: int, steps: int) -> Iterator[Move]:
+    """As `MINEDisentangleVAE.training_step`; the step's posterior and draw are carried."""
+    step, done = batch_idx + 1, batch_idx / steps
+    second_phase = done >= method.handover
+    number = {party: position for position, party in enumerate(method.parties())}
+    first, *later = [move.parties for move in method.parts.moves(step)] if second_phase else [("outer",), ("critics",)]
+    phase = "second" if second_phase else "first"
+
+    def outer(method: MINEDisentangleVAE, batch: Tensor, carried: Any) -> Outcome:
+        q = method.posterior(batch)
+        z = q.sample()
+        terms = method.outer_loss(batch, q, z, second_phase)
+        loss = terms["loss"]
+        if "assignment" in first:
+            loss = loss + method.assignment_loss(z, q)
+        return Outcome((loss,), terms, (q, z))
+
+    def remember(method: MINEDisentangleVAE, batch: Tensor, carried: tuple[Posterior, Tensor]) -> Outcome:
+        with float32(batch.device):
+            method.remember(*carried, step, second_phase)
+        return Outcome((), {}, carried)
+
+    def critics(method: MINEDisentangleVAE, batch: Tensor, carried: Any) -> Outcome:
+        with float32(batch.device):
+            return Outcome((method.critic_loss(len(batch), second_phase),), {}, carried)
+
+    def assignment(method: MINEDisentangleVAE, batch: Tensor, carried: Any) -> Outcome:
+        with float32(batch.device):
+            recent = method.draw(len(batch))
+            return Outcome((method.assignment_loss(recent.sample(), recent),), {}, carried)
+
+    def checked(method: MINEDisentangleVAE, batch: Tensor, carried: tuple[Posterior, Tensor]) -> Outcome:
+        with float32(batch.device):
+            return Outcome((), method.checked(*carried, step, steps), carried)
+
+    yield Move(f"outer, {phase}", outer, tuple(number[party] for party in first))
+    if method.handover == 1 or done < method.handover - CRITICS_LEAD:
+        return
+    yield Move(f"remember, {phase}", remember)
+    for parties in later:
+        if parties != ("critics",):
+            yield Move("assignment", assignment, (number["assignment"],))
+        elif method.mine:
+            for _ in range(CRITIC_STEPS if second_phase else 1):
+                yield Move(f"critics, {phase}", critics, (number["critics"],), CRITIC_CLIP)
+    if second_phase:
+        audited = method.mine and step in [round(share * steps) for share in method.audit_at]
+        yield Move("checked", checked, apart=audited)
+
+
+# By the training step itself, so that a subclass with another one is not trained as its parent.
+SCHEDULES: dict[Any, Schedule] = {
+    FactorVAE.training_step: factor_vae_step,
+    MINEDisentangleVAE.training_step: mine_vae_step,
+}
+
+
+def schedule_of(method: VAE) -> Schedule:
+    """What a step of the method consists of. Raises ValueError where it cannot be stacked."""
+    if (known := SCHEDULES.get(type(method).training_step)) is not None:
+        return known
     if not method.automatic_optimization:
         raise ValueError(
-            f"{name} cannot be trained stacked: it has several optimisers and moves them in a schedule of its own, which "
-            "torch.func cannot run for all seeds at once. Train its seeds apart."
+            f"{type(method).__name__} cannot be trained stacked: it has several optimisers and moves them in a training_step "
+            "of its own, which torch.func cannot run for all seeds at once. Train its seeds apart."
         )
-    if buffers := [key for key, _ in method.named_buffers()]:
-        raise ValueError(f"{name} cannot be trained stacked: its steps write buffers ({', '.join(buffers)}).")
-    return (whole_step,)
+    return whole_step
 
 
-class Draw(NamedTuple):
-    """One call for noise: who makes it, and what it is like for one seed."""
-
-    source: Callable[..., Tensor]
-    shape: torch.Size
-    dtype: torch.dtype
+def optimizers_of(method: VAE) -> list[torch.optim.Adam]:
+    """The method's optimisers. Raises ValueError unless each is an Adam of one group, which knows nothing of a leading axis."""
+    own = method.configure_optimizers()
+    found = own if isinstance(own, list) else [own]
+    for optimizer in found:
+        if type(optimizer) is not torch.optim.Adam or len(optimizer.param_groups) != 1:
+            raise ValueError(
+                f"{type(method).__name__} cannot be trained stacked: that needs torch.optim.Adam with one group of parameters "
+                f"and no scheduler, got {type(optimizer).__name__}. Train its seeds apart."
+            )
+    return found
 
 
 class Rehearsal(TorchFunctionMode):
-    """Lists the noise that the code within asks for."""
+    """Lists the noise that the code within asks for: how it is filled, and a tensor like it."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.draws: list[Draw] = []
+        self.draws: list[tuple[Callable[..., Tensor], Tensor]] = []
 
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        found = function(*args, **(kwargs or {}))
         if function in SOURCES:
-            self.draws.append(Draw(SOURCES[function], args[0].shape, args[0].dtype))
-        return function(*args, **(kwargs or {}))
+            self.draws.append((SOURCES[function], found))
+        return found
 
 
 class Answers(TorchFunctionMode):
@@ -93,79 +209,174 @@ class Answers(TorchFunctionMode):
 
 
 class Moved(nn.Module):
-    """A move of a method as a module's forward, so that `functional_call` can put another seed's parameters in its place."""
+    """A method whose forward is a move, so that `functional_call` can put another seed's tensors in its place.
 
-    def __init__(self, method: VAE, move: Move) -> None:
+    `read`, the MINE VAE's last readings, is the one thing that methods keep in a Python attribute: it goes in and comes out.
+    """
+
+    def __init__(self, method: VAE) -> None:
         super().__init__()
         self.method = method
-        self.move = move
 
-    def forward(self, step: int, noise: Sequence[Tensor], batch: Tensor, carried: Any) -> tuple[dict[str, Tensor], Any]:
-        with Answers(noise):
-            return self.move(self.method, step, batch, carried)
+    def forward(self, move: Move, noise: Sequence[Tensor], batch: Tensor, carried: Any, read: Any) -> Any:
+        set_read(self.method, read)
+        with Answers(noise) as answers:
+            outcome = move.run(self.method, batch, carried)
+        if answers.noise:
+            raise RuntimeError(
+                f"The move {move.name!r} drew less noise than when it was rehearsed. Train the seeds apart."
+            )
+        read = read_of(self.method)
+        set_read(self.method, {})  # no tensor of `vmap`'s may be left behind
+        return outcome, read
+
+
+def read_of(method: VAE) -> dict[str, Tensor]:
+    return method.read if isinstance(method, MINEDisentangleVAE) else {}
+
+
+def set_read(method: VAE, read: Mapping[str, Tensor]) -> None:
+    if isinstance(method, MINEDisentangleVAE):
+        method.read = dict(read)
+
+
+class NoTrainer:
+    """In a trainer's place, so that a step which asks for more than `batch_idx` is refused; without one `global_step` reads 0."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(f"Stacked training has no trainer, and so no {name}. Train the seeds apart.")
 
 
 class Stack:
-    """S methods of one class as one: stacked parameters, an optimiser for each move, and S sources of noise."""
+    """S methods of one class as one: stacked parameters and buffers, the method's optimisers, and S sources of noise."""
 
-    def __init__(self, methods: Sequence[VAE], generators: Sequence[torch.Generator]) -> None:
+    def __init__(self, methods: Sequence[VAE], generators: Sequence[torch.Generator], steps: int) -> None:
         self.methods = methods
         self.generators = generators
-        self.moves = moves_of(methods[0])
-        self.parameters, _ = stack_module_state(list(methods))
-        own = methods[0].configure_optimizers()
-        names = {parameter: name for name, parameter in methods[0].named_parameters()}
+        self.steps = steps
+        self.schedule = schedule_of(methods[0])
+        own = optimizers_of(methods[0])
+        parameters, buffers = stack_module_state(list(methods))
+        self.parameters = {f"method.{name}": tensor for name, tensor in parameters.items()}
+        self.buffers = {f"method.{name}": tensor for name, tensor in buffers.items()}
+        self.moved = Moved(methods[0])
+        names = {parameter: f"method.{name}" for name, parameter in methods[0].named_parameters()}
         self.optimizers = []
-        for optimizer in own if isinstance(own, list) else [own]:
+        for optimizer in own:
             (group,) = optimizer.param_groups
-            stacked = [self.parameters[names[parameter]] for parameter in group["params"]]
-            self.optimizers.append(adam(stacked, group["lr"], group["betas"]))
-        self.draws: list[list[Draw]] = []
+            options = {name: value for name, value in group.items() if name != "params"}
+            moved = [self.parameters[names[parameter]] for parameter in group["params"]]
+            self.optimizers.append(torch.optim.Adam(moved, **options))
+        methods[0].trainer = NoTrainer()  # type: ignore[assignment]
+        self.carried: Any = ()
+        self.read: dict[str, Tensor] = {}
+        self.lacking: list[set[str]] = [set() for _ in methods]  # what of `read` a seed has not, and a zero stands for
+        self.draws: dict[str, list[tuple[Callable[..., Tensor], Tensor]]] = {}
 
-    def rehearse(self, batch: Tensor) -> None:
-        """See what each move of a step draws, on the batch (B, C, H, W) of the first seed; leaves the random state alone."""
-        device = batch.device
-        with torch.random.fork_rng([device] if device.type == "cuda" else []):
-            carried: Any = ()
-            for move in self.moves:
-                with Rehearsal() as rehearsal:
-                    _, carried = move(self.methods[0], 0, batch, carried)
-                self.draws.append(rehearsal.draws)
-
-    def noise(self, draw: Draw) -> Tensor:
-        """(S, ...): a draw of each seed from its own generator."""
-        drawn = [
-            draw.source(draw.shape, generator=each, dtype=draw.dtype, device=each.device) for each in self.generators
-        ]
-        return torch.stack(drawn)
-
-    def step(self, number: int, batches: Tensor, autocast: torch.autocast) -> dict[str, Tensor]:
+    def step(self, number: int, batches: Tensor) -> dict[str, Tensor]:
         """Every seed's step on its own minibatch, batches (S, B, C, H, W). Returns the terms, each (S,)."""
-        if not self.draws:
-            self.rehearse(batches[0])
         found: dict[str, Tensor] = {}
-        carried: Any = ()
-        for move, draws, optimizer in zip(self.moves, self.draws, self.optimizers, strict=True):
-            moved = Moved(self.methods[0], move)
-            noise = [self.noise(draw) for draw in draws]
-
-            def of_one_seed(parameters: Any, noise: Any, batch: Tensor, carried: Any, moved: Moved = moved) -> Any:
-                return functional_call(moved, parameters, (number, noise, batch, carried))
-
-            named = {f"method.{name}": parameter for name, parameter in self.parameters.items()}
-            with autocast:
-                terms, carried = vmap(of_one_seed)(named, noise, batches, carried)
-            optimizer.zero_grad()
-            # No weight is shared, so the sum's gradient is each seed's own.
-            next(iter(terms.values())).sum().backward(inputs=optimizer.param_groups[0]["params"])
-            optimizer.step()
-            found |= {name: value.detach() for name, value in terms.items()}
+        for move in self.schedule(self.methods[0], number, self.steps):
+            found |= self.apart(move, batches) if move.apart else self.together(move, batches)
         return found
 
+    def together(self, move: Move, batches: Tensor) -> dict[str, Tensor]:
+        moving = [self.optimizers[position] for position in move.optimizers]
+        moved = [parameter for optimizer in moving for parameter in optimizer.param_groups[0]["params"]]
+        for parameter in self.parameters.values():  # nobody asks for the gradients of what stands still
+            parameter.requires_grad_(False)
+        for parameter in moved:
+            parameter.requires_grad_(True)
+        if move.name not in self.draws:
+            self.rehearse(move, batches[0])
+        noise = [self.noise(*draw) for draw in self.draws[move.name]]
+
+        def of_one_seed(parameters: Any, buffers: Any, *given: Any) -> Any:
+            state = {**parameters, **buffers}
+            outcome = functional_call(self.moved, state, (move, *given))
+            return outcome, {name: state[name] for name in buffers}  # whether written in place or replaced
+
+        (outcome, read), buffers = vmap(of_one_seed)(
+            self.parameters, self.buffers, noise, batches, self.carried, self.read
+        )
+        outcome, self.read, self.buffers = Outcome(*outcome), detached(read), detached(buffers)
+        self.carried = detached(outcome.carried)
+        for optimizer in moving:
+            optimizer.zero_grad()
+        for loss in outcome.descended:
+            loss.sum().backward()  # no weight is shared, so the sum's gradient is each seed's own
+        if move.clip is not None:
+            clip_each(moved, move.clip)
+        for optimizer in moving:
+            optimizer.step()
+        return detached(outcome.terms)
+
+    def rehearse(self, move: Move, batch: Tensor) -> None:
+        """See what a move draws, on a copy of the first seed's method; leaves the random state alone."""
+        rehearsing = copy.deepcopy(self.moved)
+        carried, read = tree_map(lambda tensor: tensor[0], (self.carried, self.read))
+        with torch.random.fork_rng(cuda(batch.device)), Rehearsal() as rehearsal:
+            set_read(rehearsing.method, read)
+            move.run(rehearsing.method, batch, carried)
+        self.draws[move.name] = [(fill, like.detach()) for fill, like in rehearsal.draws]
+
+    def noise(self, fill: Callable[..., Tensor], like: Tensor) -> Tensor:
+        """(S, ...): a draw of each seed from its own generator."""
+        return torch.stack([fill(torch.empty_like(like), generator=each) for each in self.generators])
+
+    def apart(self, move: Move, batches: Tensor) -> dict[str, Tensor]:
+        """A move without a descent, of each seed in turn on its own method."""
+        self.unstack()
+        outcomes = []
+        device = batches.device
+        with torch.random.fork_rng(cuda(device)):
+            for seed, (method, generator) in enumerate(zip(self.methods, self.generators, strict=True)):
+                set_global_stream(generator, device)
+                carried = tree_map(lambda tensor, seed=seed: tensor[seed], self.carried)
+                outcomes.append(move.run(method, batches[seed], carried))
+        buffers = stack_module_state(list(self.methods))[1]
+        self.buffers = {f"method.{name}": tensor for name, tensor in buffers.items()}
+        reads = [read_of(method) for method in self.methods]
+        self.read = stacked(reads)
+        self.lacking = [self.read.keys() - read.keys() for read in reads]
+        return stacked([outcome.terms for outcome in outcomes])
+
+    @torch.no_grad()
     def unstack(self) -> None:
-        """Give the methods the parameters that were trained."""
+        """Give the methods what was trained."""
+        state = {**self.parameters, **self.buffers}
         for seed, method in enumerate(self.methods):
-            method.load_state_dict({name: parameter[seed] for name, parameter in self.parameters.items()})
+            for name, tensor in chain(method.named_parameters(), method.named_buffers()):
+                tensor.copy_(state[f"method.{name}"][seed])
+            own = self.read.keys() - self.lacking[seed]
+            set_read(method, {name: value[seed].clone() for name, value in self.read.items() if name in own})
+
+
+def stacked(found: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """Each of the scalars that any seed has as (S,), zero for a seed that has it not."""
+    scalars = {name: value for each in found for name, value in each.items()}
+    return {
+        name: torch.stack([each.get(name, torch.zeros_like(like)).detach() for each in found])
+        for name, like in scalars.items()
+    }
+
+
+def detached(tree: Any) -> Any:
+    return tree_map(lambda tensor: tensor.detach(), tree)
+
+
+@torch.no_grad()
+def clip_each(parameters: Iterable[Tensor], largest: float) -> None:
+    """Scale the gradients (S, ...) of each seed so that its norm over all parameters is at most `largest`.
+
+    As `clip_grad_norm_` does for one seed; over stacked parameters that would take the norm of all seeds together.
+    """
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    squares = [gradient.view(len(gradient), -1).square().sum(1) for gradient in gradients]
+    norm = torch.stack(squares).sum(0).sqrt()  # (S,)
+    scale = (largest / (norm + 1e-6)).clamp(max=1.0)
+    for gradient in gradients:
+        gradient.mul_(scale.view(-1, *[1] * (gradient.dim() - 1)))
 
 
 def check_alike(trials: Sequence[Trial]) -> None:
@@ -184,51 +395,134 @@ def check_alike(trials: Sequence[Trial]) -> None:
             )
 
 
+def cuda(device: torch.device) -> list[torch.device]:
+    """The devices, beside the CPU, whose random state `fork_rng` has to keep."""
+    return [device] if device.type == "cuda" else []
+
+
 def global_stream(device: torch.device) -> torch.Generator:
     """A generator of its own that goes on from where the device's global one is."""
     state = torch.cuda.get_rng_state(device) if device.type == "cuda" else torch.get_rng_state()
     return torch.Generator(device).set_state(state)
 
 
-def train_stacked(
-    trials: Sequence[Trial], dataset: FactorDataset, device: torch.device | None = None
-) -> list[tuple[VAE, Points]]:
-    """Train trials that differ in their seeds alone, all at once: of each the method and its curves, as `train` gives them.
+def set_global_stream(generator: torch.Generator, device: torch.device) -> None:
+    """Let the device's global generator go on from where this one is."""
+    if device.type == "cuda":
+        torch.cuda.set_rng_state(generator.get_state(), device)
+    else:
+        torch.set_rng_state(generator.get_state())
+
+
+@contextmanager
+def computing(precision: str, device: torch.device) -> Iterator[None]:
+    """A step within is computed at that precision, as Lightning has it, and without a word on what `vmap` has to loop over."""
+    mixed = precision == "bf16-mixed"
+    with torch.autocast(device.type, torch.bfloat16, mixed, cache_enabled=False), warnings.catch_warnings():
+        # The MINE VAE has three such operations, in place on small buffers.
+        warnings.filterwarnings(
+            "ignore", "There is a performance drop because we have not yet implemented the batching"
+        )
+        yield
+
+
+class Trained(NamedTuple):
+    """Of one trial of a stack: what `train` gives, and what it would have left. The seconds are an equal share of the stack's.
+
+    random: every global random state as it would be after the trial's own training.
+    """
+
+    trial: Trial
+    method: VAE
+    points: Points
+    random: dict[str, Any]
+    seconds: float
+    cpu_seconds: float
+
+
+def train_stacked(trials: Sequence[Trial], dataset: FactorDataset, device: torch.device | None = None) -> list[Trained]:
+    """Train trials that differ in their seeds alone, all at once.
 
     device: an accelerator by default, where there is one. Raises ValueError for a method that cannot be stacked and for
     trials that are not alike, FloatingPointError where a seed diverges.
     """
     check_alike(trials)
+    started, cpu_started = time.monotonic(), time.process_time()
     device = device or torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
-    methods, generators, streams = [], [], []
+    methods, generators, streams, states = [], [], [], []
     for trial in trials:
         method = build(trial, dataset.image_shape, len(dataset)).to(device)
         methods.append(method)
         generators.append(global_stream(device))
+        states.append(random_state(device))
         images = Images(dataset, trial, method.batches_per_step)
         streams.append(minibatches(dataset, images.size, images.generator, device))
-    stack = Stack(methods, generators)
     steps = trials[0].steps
+    stack = Stack(methods, generators, steps)
     every = max(1, steps // CURVE_POINTS)
     curves: list[Points] = [{} for _ in trials]
-    autocast = torch.autocast(device.type, torch.bfloat16, enabled=trials[0].precision == "bf16-mixed")
+    last_line = started
     for step in range(1, steps + 1):
         batches = torch.stack([next(stream) for stream in streams]).to(device).float().div_(255)
-        terms = stack.step(step - 1, batches, autocast)
+        with computing(trials[0].precision, device):
+            terms = stack.step(step - 1, batches)
         if step % every == 0 or step == steps:
-            keep(curves, trials, step, terms)
+            keep(curves, trials, step, terms, stack.lacking)
+            if (now := time.monotonic()) - last_line > LOG_SECONDS:
+                last_line = now
+                left = (now - started) / step * (steps - step)
+                log.info("%d seeds, step %d/%d, %.0f s left", len(trials), step, steps, left)
     stack.unstack()
-    return list(zip(methods, curves, strict=True))
+    methods[0].trainer = None
+    seconds = (time.monotonic() - started) / len(trials), (time.process_time() - cpu_started) / len(trials)
+    for method, generator, state in zip(methods, generators, states, strict=True):
+        state["torch" if device.type == "cpu" else "device"] = generator.get_state()
+        if len(trials) > 1:
+            method.remarks.append(
+                f"Trained stacked, {len(trials)} seeds as one model; each has an equal share of the seconds that it took."
+            )
+    return [Trained(*each, *seconds) for each in zip(trials, methods, curves, states, strict=True)]
 
 
-def keep(curves: list[Points], trials: Sequence[Trial], step: int, terms: dict[str, Tensor]) -> None:
-    """Add each seed's terms, (S,) each, to its curves. Raises FloatingPointError where one diverged."""
+def keep(
+    curves: list[Points],
+    trials: Sequence[Trial],
+    step: int,
+    terms: dict[str, Tensor],
+    lacking: Sequence[Collection[str]],
+) -> None:
+    """Add each seed's terms, (S,) each, to its curves, those it lacks left out. Raises FloatingPointError where one diverged."""
     table = torch.stack(list(terms.values()), dim=1).tolist()  # (S, terms), in one transfer
-    for points, trial, values in zip(curves, trials, table, strict=True):
+    for points, trial, values, without in zip(curves, trials, table, lacking, strict=True):
         for name, value in zip(terms, values, strict=True):
+            if name in without:
+                continue
             if not math.isfinite(value) or (name == "loss" and abs(value) > EXPLODED):
                 raise FloatingPointError(
                     f"{name} of seed {trial.seed} is {value} at step {step}: the run diverged. Try a smaller lr, or train "
                     "the seeds apart."
                 )
             points.setdefault(name, []).append((step, value))
+
+
+def write_finished(trained: Trained, dataset: FactorDataset, checkpoint: Path) -> None:
+    """Write the checkpoint that `train` finds finished, and reads; it cannot be gone on from, for it has no optimisers."""
+    trial, method = trained.trial, trained.method
+    content: dict[str, Any] = {
+        "state_dict": {name: tensor.cpu() for name, tensor in method.state_dict().items()},
+        DESCRIPTION: {
+            "trial": trial.model_dump(mode="json"),
+            "image_shape": list(dataset.image_shape),
+            "n_train": len(dataset),
+            "step": trial.steps,
+            "points": trained.points,
+            "remarks": method.remarks,
+            "seconds": trained.seconds,
+            "cpu_seconds": trained.cpu_seconds,
+            "resumed_at": [],
+            "random": trained.random,
+            "code": code_version(),
+        },
+    }
+    method.on_save_checkpoint(content)
+    WholeFiles().save_checkpoint(content, checkpoint)
