@@ -4,6 +4,7 @@ import json
 import statistics
 import tempfile
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -83,10 +84,11 @@ def probe(trial: Trial, root: str | None, machine: Machine) -> Cost:
     rows = min(trial.rows, len(dataset))
     probed = min(rows, PROBED_ROWS)
     records = []
+    eager = replace(machine, compiler="")  # the first of the two would pay for compiling, and the other look free
     with tempfile.TemporaryDirectory(prefix="disbench-probe-") as folder:
         for steps in PROBED_STEPS if trial.steps else (0,):
             short = trial.model_copy(update={"steps": steps, "rows": probed})
-            records.append(run_trial(short, dataset, Path(folder), {}, machine=machine, root=root))
+            records.append(run_trial(short, dataset, Path(folder), {}, machine=eager, root=root))
             if records[-1].status == "failed":
                 raise ValueError((records[-1].error or "failed").strip().splitlines()[-1])
         size = folder_size(Path(folder) / records[-1].trial.id)

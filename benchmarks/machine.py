@@ -16,14 +16,17 @@ class Machine:
     """devices, strategy, accelerator: Lightning's. checkpoint_seconds: wall time between two checkpoints of a running trial.
 
     deterministic: an operation that torch cannot repeat bit for bit is an error, so that a GPU gives the same result twice.
+    compiler: a backend of torch.compile's that encoder and decoder are trained with (see `compiled`), '' none; as a change of
+    device does, it moves the last bits.
     Several devices share out each minibatch (see `devices`, which says for which methods). Raises ValueError for a strategy
-    that they cannot be trained with.
+    that they cannot be trained with, and for a compiler that torch has not.
     """
 
     devices: int = 1
     strategy: str = "auto"
     accelerator: str = "auto"
     deterministic: bool = False
+    compiler: str = ""
     checkpoint_seconds: float = 120.0
 
     def __post_init__(self) -> None:
@@ -33,6 +36,10 @@ class Machine:
             raise ValueError(
                 f"Several devices need one of the strategies {', '.join(SHARING)}, got {self.strategy!r}. Each has a process and "
                 "all the weights; the processes are started here, not by Lightning."
+            )
+        if self.compiler and self.compiler not in (known := torch.compiler.list_backends(exclude_tags=())):
+            raise ValueError(
+                f"compiler needs one of torch.compile's backends, {', '.join(known)}; got {self.compiler!r}."
             )
         if not self.checkpoint_seconds > 0:
             raise ValueError(f"checkpoint_seconds must be above 0, got {self.checkpoint_seconds}.")

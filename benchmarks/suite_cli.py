@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from disbench.benchmarks.engines import ENGINES, Engine, make_engine
+from disbench.benchmarks.engines.stacked import stacked_engine
 from disbench.benchmarks.estimate import Estimate, estimates
 from disbench.benchmarks.hyperparameters import Range
 from disbench.benchmarks.machine import Machine
@@ -66,6 +67,9 @@ CheckpointSeconds = Annotated[
 ]
 Deterministic = Annotated[
     bool, typer.Option("--deterministic", help="Deterministic algorithms of torch alone; slower on a GPU.")
+]
+Compiler = Annotated[
+    str, typer.Option("--compile", help="Train with compiled networks: inductor or another backend of torch.compile's.")
 ]
 
 
@@ -141,9 +145,16 @@ def run(
     gpus_per_trial: GPUs = None,
     cpus_per_trial: CPUs = None,
     slurm: Slurm = None,
+    stack: Annotated[
+        int | None,
+        typer.Option(
+            min=2, help="Train up to so many seeds of a row as one model, meant for a GPU. --engine local alone."
+        ),
+    ] = None,
     devices: Devices = 1,
     strategy: Strategy = "auto",
     deterministic: Deterministic = False,
+    compiler: Compiler = "",
     checkpoint_seconds: CheckpointSeconds = ON_THIS_MACHINE.checkpoint_seconds,
     track: Annotated[
         bool, typer.Option("--track", help="Also write finished trials as TensorBoard event files, to OUT/tensorboard.")
@@ -160,7 +171,11 @@ def run(
         loaded = load_suite(suite, data_dir)
         wanted = only_of(only, loaded)
         machine = Machine(
-            devices=devices, strategy=strategy, deterministic=deterministic, checkpoint_seconds=checkpoint_seconds
+            devices=devices,
+            strategy=strategy,
+            deterministic=deterministic,
+            compiler=compiler,
+            checkpoint_seconds=checkpoint_seconds,
         )
         if dry_run:
             print_estimates(estimates(planned(loaded, data_dir, wanted), out, data_dir, machine))
@@ -168,6 +183,14 @@ def run(
         trackers: list[Tracker] = [tensorboard_tracker()] if track else []
         trackers += [mlflow_tracker(mlflow, loaded.name)] if mlflow else []
         chosen = engine_of(engine, workers, gpus_per_trial, cpus_per_trial, slurm)
+        if stack is not None:
+            if engine != "local":
+                raise ValueError(f"--stack trains in this process alone (--engine local), got --engine {engine}.")
+            if devices > 1:
+                raise ValueError(f"--stack has one device for all its seeds, got --devices {devices}.")
+            if compiler:
+                raise ValueError(f"--stack compiles no network, got --compile {compiler}.")
+            chosen = stacked_engine(stack)
         outcomes: dict[str, str] = {}
         for record in run_suite(
             loaded, out, data_dir, engine=chosen, machine=machine, only=wanted, keep_failed=keep_failed
@@ -302,6 +325,7 @@ def search(
     cpus_per_trial: CPUs = None,
     slurm: Slurm = None,
     deterministic: Deterministic = False,
+    compiler: Compiler = "",
     checkpoint_seconds: CheckpointSeconds = ON_THIS_MACHINE.checkpoint_seconds,
 ) -> None:
     """Search a method's hyperparameters for the best mean of one metric, with Optuna. The same command again goes on."""
@@ -338,7 +362,7 @@ def search(
             settings=trials,
             at_once=at_once,
             engine=engine_of(engine, workers, gpus_per_trial, cpus_per_trial, slurm),
-            machine=Machine(deterministic=deterministic, checkpoint_seconds=checkpoint_seconds),
+            machine=Machine(deterministic=deterministic, compiler=compiler, checkpoint_seconds=checkpoint_seconds),
         ):
             found.append(setting)
             score = setting.reason if setting.value is None else f"{metric} {setting.value:.4f}"

@@ -7,6 +7,7 @@ import sys
 import time
 import warnings
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from disbench.benchmarks.checkpoint import (
     read_checkpoint,
     resumable,
 )
+from disbench.benchmarks.compiled import compiled
 from disbench.benchmarks.devices import Share, check_shares, on_each_device
 from disbench.benchmarks.machine import Machine
 from disbench.benchmarks.seeds import generator_for, seed_for
@@ -204,6 +206,7 @@ def train_here(
         method = trainer.strategy.precision_plugin.convert_module(method)
         method.load_state_dict(done["state_dict"])
         sitting.take_up(done[DESCRIPTION], method, device)
+        forget(folder)  # in case it was killed before its last checkpoint's forerunner was
         return method, curves, device
     unfinished = folder / RESUME
     begun = resumable(unfinished, trial) is not None
@@ -211,11 +214,10 @@ def train_here(
         log.info("%s goes on from its checkpoint.", trial.id)
     # With several devices the parent counts: a terminal sends Ctrl-C to all, and the parent hands it on to all.
     ending = finishing_steps(sitting, signal.default_int_handler if machine.devices == 1 else signal.SIG_IGN)
-    with ending, warnings.catch_warnings():
+    networks = compiled(method, machine.compiler) if machine.compiler else nullcontext()
+    with ending, networks, warnings.catch_warnings():
         warnings.filterwarnings("ignore", "You're resuming from a checkpoint that ended")  # `Images` resumes by itself
         trainer.fit(method, datamodule=images, ckpt_path=unfinished if begun else None, weights_only=True)
-    if trainer.is_global_zero:
-        forget(folder)
     return method, curves, device
 
 

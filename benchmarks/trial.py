@@ -211,7 +211,7 @@ def _run(record: Record, dataset: FactorDataset, folder: Path, metrics: MetricOp
         record.curves = curves.points
         record.remarks = method.remarks
         record.artefacts["checkpoint"] = CHECKPOINT
-    record.environment = environment(device)
+    record.environment = environment(device) | {"compiler": machine.compiler or "none"}
     record.parameters = count_parameters(method)
 
     with timed(record, "encode"):

@@ -48,6 +48,7 @@ def unequal(rows: Sequence[Entrant]) -> Iterable[str]:
         ("code", "versions of the code"),
         ("disbench", "versions of disbench"),
         ("torch", "versions of torch"),
+        ("compiler", "compilers"),
     ):
         if words := _each(rows, partial(_environment, name)):
             yield f"Different {what}: {words}."

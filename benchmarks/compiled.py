@@ -1,0 +1,33 @@
+"""Networks compiled while a method is trained, with torch.compile (Ansel et al. 2024, ASPLOS, doi:10.1145/3620665.3640366).
+
+Encoder and decoder are what every method has, and each is one graph without noise in it: a compiled training draws the numbers
+that an eager one draws, and differs from it by rounding. Whole steps are not compiled. Those with several optimisers freeze
+parameters and ask for gradients in their midst, where a graph ends, and a compiled draw takes other random numbers.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from disbench.baselines.vae import VAE
+
+
+@contextmanager
+def compiled(method: VAE, backend: str = "inductor") -> Iterator[None]:
+    """Encoder and decoder run compiled within, and as they were afterwards, so that whoever encodes and decodes compiles nothing.
+
+    The first step waits for the compiler. backend: one of torch.compile's; 'inductor' needs a C++ compiler, on a GPU Triton too.
+    A network that is not one graph is an error, as is a machine without a compiler. Names in `state_dict` stay.
+    """
+    networks = method.encoder, method.decoder
+    for network in networks:
+        # Of the instance, and deleted in the end. Minibatches have one size, so no kernel has to take another.
+        network.forward = torch.compile(network.forward, backend=backend, fullgraph=True, dynamic=False)
+    try:
+        yield
+    finally:
+        for network in networks:
+            del network.forward
+        # torch counts the graphs of `Sequential.forward` for the whole process, and would refuse those of the fifth trial.
+        torch.compiler.reset()
