@@ -4,17 +4,18 @@ Kim & Mnih 2018, arXiv:1802.05983v3, Eq. 2 (the loss), Eq. 3 (the ratio) and Alg
 tells z ~ q(z) from z whose every latent was permuted over a second, independent minibatch, which is z ~ prod_d q(z_d).
 """
 
-from collections.abc import Sequence
-from typing import Unpack
+from collections.abc import Iterator, Sequence
+from typing import Any, Unpack
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from disbench.baselines import networks
+from disbench.baselines.alternating import AlternatingVAE, Outcome, Stage
 from disbench.baselines.gaussian import kl_to_prior
 from disbench.baselines.optim import adam
-from disbench.baselines.vae import VAE, ShellOptions
+from disbench.baselines.vae import ShellOptions
 
 
 def permute_latents(z: Tensor) -> Tensor:
@@ -23,7 +24,7 @@ def permute_latents(z: Tensor) -> Tensor:
     return z.gather(0, order)
 
 
-class FactorVAE(VAE):
+class FactorVAE(AlternatingVAE):
     """gamma weighs the total correlation. The discriminator, of the paper's size by default, has its own Adam.
 
     Its one output is the logit of 'joint', the difference of the paper's two logits, and is itself log q(z)/prod_d q(z_d).
@@ -43,15 +44,24 @@ class FactorVAE(VAE):
         **shell: Unpack[ShellOptions],
     ) -> None:
         super().__init__(image_shape, n_train, **shell)
-        self.automatic_optimization = False
         self.gamma = gamma
         self.discriminator_lr = discriminator_lr
         sizes = [self.latent_dim, *[discriminator_dim] * (discriminator_layers - 1), 1]
         self.discriminator = networks.perceptron(sizes, slope=0.2)
 
     def log_ratio(self, z: Tensor) -> Tensor:
-        """(B, D) -> (B,): the discriminator's estimate of log q(z) - log prod_d q(z_d)."""
-        return self.discriminator(z).float()[:, 0]
+        """(B, D) -> (B,): the discriminator's estimate of log q(z) - log prod_d q(z_d).
+
+        The first layer reads z in float32 at any precision. The gradient of the discriminator's loss is the difference of two
+        means that all but cancel, over the same numbers in two orders, and z rounded to bf16 would turn it by up to as much
+        again as everything that follows.
+        """
+        first, *others = self.discriminator
+        with networks.float32(z.device):
+            hidden = first(z.float())
+        for layer in others:
+            hidden = layer(hidden)
+        return hidden.float()[:, 0]
 
     def autoencoder_terms(self, x: Tensor) -> tuple[dict[str, Tensor], Tensor]:
         """The encoder's and decoder's loss on images (B, C, H, W) with its terms, in nats per image; and the draw z (B, D)."""
@@ -71,14 +81,17 @@ class FactorVAE(VAE):
         # softplus(-t) and softplus(t) are the cross-entropies of 'joint' and 'permuted'.
         return 0.5 * (functional.softplus(-joint_logit).mean() + functional.softplus(permuted_logit).mean())
 
-    def training_step(self, batch: Tensor, batch_idx: int) -> dict[str, Tensor]:
-        autoencoder, discriminator = self.optimizers()
-        first, second = batch.chunk(2)
-        terms, z = self.autoencoder_terms(first)
-        self.descend(autoencoder, terms["loss"])
-        terms["discriminator"] = self.discriminator_loss(z, second)
-        self.descend(discriminator, terms["discriminator"])
-        return {name: value.detach() for name, value in terms.items()}
+    def stages(self, batch_idx: int, steps: int) -> Iterator[Stage]:
+        yield Stage("autoencoder", type(self).autoencoder_stage, (0,))
+        yield Stage("discriminator", type(self).discriminator_stage, (1,))
+
+    def autoencoder_stage(self, batch: Tensor, carried: Any) -> Outcome:
+        terms, z = self.autoencoder_terms(batch.chunk(2)[0])
+        return Outcome((terms["loss"],), terms, z)
+
+    def discriminator_stage(self, batch: Tensor, z: Tensor) -> Outcome:
+        loss = self.discriminator_loss(z, batch.chunk(2)[1])
+        return Outcome((loss,), {"discriminator": loss}, z)
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         autoencoder = [*self.encoder.parameters(), *self.decoder.parameters()]

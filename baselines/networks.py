@@ -9,6 +9,7 @@ ReLUs work in place: no layer before them needs its own output for its gradient,
 """
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from itertools import pairwise
 from math import prod
 
@@ -121,6 +122,12 @@ class _UpConvolution(torch.autograd.Function):
             gradient, x, weight, None, [2, 2], [1, 1], [1, 1], True, [0, 0], 1, wanted
         )
         return of_x, of_weight, gradient.sum((0, 2, 3))
+
+
+def float32(device: torch.device) -> AbstractContextManager[None]:
+    """No autocast within, whatever the trainer's precision."""
+    available = torch.amp.is_autocast_available(device.type)
+    return torch.autocast(device.type, enabled=False) if available else nullcontext()
 
 
 def perceptron(sizes: Sequence[int], slope: float) -> nn.Sequential:

@@ -12,10 +12,8 @@ from typing import NamedTuple, TypedDict
 
 import torch
 from pytorch_lightning import LightningModule
-from pytorch_lightning.core.optimizer import LightningOptimizer
 from torch import Tensor
 from torch.nn import functional
-from torch.nn.utils import clip_grad_norm_
 
 from disbench.baselines import networks
 from disbench.baselines.gaussian import Posterior, kl_to_prior
@@ -48,7 +46,7 @@ def bernoulli_loss(logits: Tensor, x: Tensor) -> Tensor:
 
 
 class VAE(LightningModule):
-    """A variational autoencoder; methods override `regulariser`, or `training_step` where they have several optimisers.
+    """A variational autoencoder; methods override `regulariser`; those with several optimisers see `alternating`.
 
     image_shape: (C, H, W). n_train: number of training images N, which density estimates need. latent_dim: D. lr: Adam's
     (Locatello et al. 2019: 1e-4). network: 'conv' or 'mlp' (see `networks`); hidden_dim: the width of 'mlp'.
@@ -124,16 +122,6 @@ class VAE(LightningModule):
         reconstruction = self.reconstruction_loss(batch, z)
         penalty, terms = self.regulariser(z, q)
         return {"loss": reconstruction + penalty, "reconstruction": reconstruction, **terms}
-
-    def descend(self, optimizer: LightningOptimizer, loss: Tensor, clip: float | None = None) -> None:
-        """One step of one optimiser, for methods that have several; clip: the largest gradient norm."""
-        moved = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-        optimizer.zero_grad()
-        self.manual_backward(loss, inputs=moved)  # not the gradients of what stands still
-        if clip is not None:
-            # Not Lightning's, which refuses fused optimisers at mixed precision, on account of a scaler that bf16 has not.
-            clip_grad_norm_(moved, clip)
-        optimizer.step()
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return adam(self.parameters(), self.lr)

@@ -4,9 +4,9 @@ A network of this size leaves most of a GPU idle, and S of them in each call fil
 batched products and grouped convolutions. Each seed keeps the streams that it has when trained alone (weights, order of
 images, noise), so its losses are the same up to rounding. On a CPU it is no faster.
 
-A step is a list of moves: what is computed for one seed, which optimisers then descend it, and what it hands on.
+A step is taken by its stages (`disbench.baselines.alternating`); of a method with one optimiser the whole is one.
 
-Noise: under `vmap` one call of `torch.randn_like` cannot draw from S generators. So the first move of a name is rehearsed to see
+Noise: under `vmap` one call of `torch.randn_like` cannot draw from S generators. So the first stage of a name is rehearsed to see
 what it asks for, every seed draws that from its own generator, and the calls are answered with it.
 """
 
@@ -28,15 +28,14 @@ from torch.func import functional_call, stack_module_state, vmap
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_map
 
-from disbench.baselines.factor_vae import FactorVAE
-from disbench.baselines.gaussian import Posterior
+from disbench.baselines.alternating import AlternatingVAE, Outcome, Stage
+from disbench.baselines.networks import float32
 from disbench.baselines.vae import VAE
 from disbench.benchmarks.checkpoint import DESCRIPTION, WholeFiles, random_state
 from disbench.benchmarks.environment import code_version
 from disbench.benchmarks.train import CURVE_POINTS, EXPLODED, LOG_SECONDS, Images, build, minibatches
 from disbench.datasets import FactorDataset
-from disbench.mine_vae.mine import CRITIC_CLIP
-from disbench.mine_vae.model import CRITIC_STEPS, CRITICS_LEAD, MINEDisentangleVAE, float32
+from disbench.mine_vae.model import MINEDisentangleVAE
 from disbench.reports.records import Trial
 
 log = logging.getLogger(__name__)
@@ -50,124 +49,22 @@ SOURCES: dict[Any, Callable[..., Tensor]] = {
 Points = dict[str, list[tuple[int, float]]]
 
 
-class Outcome(NamedTuple):
-    """What a move gives of one seed: the loss that is descended, or none; terms for the curves; what the next move gets."""
-
-    descended: tuple[Tensor, ...]
-    terms: dict[str, Tensor]
-    carried: Any
-
-
-class Move(NamedTuple):
-    """A part of a step: `run(method, batch, carried)` for one seed, then a descent by `optimizers`, by their numbers.
-
-    Moves of one `name` draw the same noise. clip: the largest gradient norm of a seed. apart: for each seed in turn, because it
-    does what `vmap` cannot; whatever it draws then, it leaves the random state as it was.
-    """
-
-    name: str
-    run: Callable[[Any, Tensor, Any], Outcome]
-    optimizers: tuple[int, ...] = ()
-    clip: float | None = None
-    apart: bool = False
-
-
-# The moves of a method's training step number `batch_idx` of `steps`.
-Schedule = Callable[[Any, int, int], Iterator[Move]]
-
-
-def whole_step(method: VAE, batch_idx: int, steps: int) -> Iterator[Move]:
-    """Of a method with one optimiser."""
-
-    def run(method: VAE, batch: Tensor, carried: Any) -> Outcome:
-        terms = method.training_step(batch, batch_idx)
-        return Outcome((terms["loss"],), terms, carried)
-
-    yield Move("step", run, (0,))
-
-
-def factor_vae_step(method: FactorVAE, batch_idx: int, steps: int) -> Iterator[Move]:
-    """As `FactorVAE.training_step`; z is carried."""
-
-    def autoencoder(method: FactorVAE, batch: Tensor, carried: Any) -> Outcome:
-        terms, z = method.autoencoder_terms(batch.chunk(2)[0])
-        return Outcome((terms["loss"],), terms, z)
-
-    def discriminator(method: FactorVAE, batch: Tensor, z: Tensor) -> Outcome:
-        loss = method.discriminator_loss(z, batch.chunk(2)[1])
-        return Outcome((loss,), {"discriminator": loss}, z)
-
-    yield Move("autoencoder", autoencoder, (0,))
-    yield Move("discriminator", discriminator, (1,))
-
-
-def mine_vae_step(method: MINEDisentangleVAE, batch_idx: int, steps: int) -> Iterator[Move]:
-    """As `MINEDisentangleVAE.training_step`; the step's posterior and draw are carried."""
-    step, done = batch_idx + 1, batch_idx / steps
-    second_phase = done >= method.handover
-    number = {party: position for position, party in enumerate(method.parties())}
-    first, *later = [move.parties for move in method.parts.moves(step)] if second_phase else [("outer",), ("critics",)]
-    phase = "second" if second_phase else "first"
-
-    def outer(method: MINEDisentangleVAE, batch: Tensor, carried: Any) -> Outcome:
-        q = method.posterior(batch)
-        z = q.sample()
-        terms = method.outer_loss(batch, q, z, second_phase)
-        loss = terms["loss"]
-        if "assignment" in first:
-            loss = loss + method.assignment_loss(z, q)
-        return Outcome((loss,), terms, (q, z))
-
-    def remember(method: MINEDisentangleVAE, batch: Tensor, carried: tuple[Posterior, Tensor]) -> Outcome:
-        with float32(batch.device):
-            method.remember(*carried, step, second_phase)
-        return Outcome((), {}, carried)
-
-    def critics(method: MINEDisentangleVAE, batch: Tensor, carried: Any) -> Outcome:
-        with float32(batch.device):
-            return Outcome((method.critic_loss(len(batch), second_phase),), {}, carried)
-
-    def assignment(method: MINEDisentangleVAE, batch: Tensor, carried: Any) -> Outcome:
-        with float32(batch.device):
-            recent = method.draw(len(batch))
-            return Outcome((method.assignment_loss(recent.sample(), recent),), {}, carried)
-
-    def checked(method: MINEDisentangleVAE, batch: Tensor, carried: tuple[Posterior, Tensor]) -> Outcome:
-        with float32(batch.device):
-            return Outcome((), method.checked(*carried, step, steps), carried)
-
-    yield Move(f"outer, {phase}", outer, tuple(number[party] for party in first))
-    if method.handover == 1 or done < method.handover - CRITICS_LEAD:
-        return
-    yield Move(f"remember, {phase}", remember)
-    for parties in later:
-        if parties != ("critics",):
-            yield Move("assignment", assignment, (number["assignment"],))
-        elif method.mine:
-            for _ in range(CRITIC_STEPS if second_phase else 1):
-                yield Move(f"critics, {phase}", critics, (number["critics"],), CRITIC_CLIP)
-    if second_phase:
-        audited = method.mine and step in [round(share * steps) for share in method.audit_at]
-        yield Move("checked", checked, apart=audited)
-
-
-# By the training step itself, so that a subclass with another one is not trained as its parent.
-SCHEDULES: dict[Any, Schedule] = {
-    FactorVAE.training_step: factor_vae_step,
-    MINEDisentangleVAE.training_step: mine_vae_step,
-}
-
-
-def schedule_of(method: VAE) -> Schedule:
-    """What a step of the method consists of. Raises ValueError where it cannot be stacked."""
-    if (known := SCHEDULES.get(type(method).training_step)) is not None:
-        return known
+def stages_of(method: VAE, batch_idx: int, steps: int) -> Iterator[Stage]:
+    """What a training step consists of. Raises ValueError where it cannot be stacked."""
+    # By the training step itself, so that a subclass with another one is not trained as its parent.
+    if isinstance(method, AlternatingVAE) and type(method).training_step is AlternatingVAE.training_step:
+        return method.stages(batch_idx, steps)
     if not method.automatic_optimization:
         raise ValueError(
             f"{type(method).__name__} cannot be trained stacked: it has several optimisers and moves them in a training_step "
             "of its own, which torch.func cannot run for all seeds at once. Train its seeds apart."
         )
-    return whole_step
+
+    def run(method: VAE, batch: Tensor, carried: Any) -> Outcome:
+        terms = method.training_step(batch, batch_idx)
+        return Outcome((terms["loss"],), terms, carried)
+
+    return iter([Stage("step", run, (0,))])
 
 
 def optimizers_of(method: VAE) -> list[torch.optim.Adam]:
@@ -208,8 +105,8 @@ class Answers(TorchFunctionMode):
         return self.noise.popleft() if function in SOURCES else function(*args, **(kwargs or {}))
 
 
-class Moved(nn.Module):
-    """A method whose forward is a move, so that `functional_call` can put another seed's tensors in its place.
+class Staged(nn.Module):
+    """A method whose forward is a stage, so that `functional_call` can put another seed's tensors in its place.
 
     `read`, the MINE VAE's last readings, is the one thing that methods keep in a Python attribute: it goes in and comes out.
     """
@@ -218,13 +115,13 @@ class Moved(nn.Module):
         super().__init__()
         self.method = method
 
-    def forward(self, move: Move, noise: Sequence[Tensor], batch: Tensor, carried: Any, read: Any) -> Any:
+    def forward(self, stage: Stage, noise: Sequence[Tensor], batch: Tensor, carried: Any, read: Any) -> Any:
         set_read(self.method, read)
         with Answers(noise) as answers:
-            outcome = move.run(self.method, batch, carried)
+            outcome = stage.run(self.method, batch, carried)
         if answers.noise:
             raise RuntimeError(
-                f"The move {move.name!r} drew less noise than when it was rehearsed. Train the seeds apart."
+                f"The stage {stage.name!r} drew less noise than when it was rehearsed. Train the seeds apart."
             )
         read = read_of(self.method)
         set_read(self.method, {})  # no tensor of `vmap`'s may be left behind
@@ -254,12 +151,12 @@ class Stack:
         self.methods = methods
         self.generators = generators
         self.steps = steps
-        self.schedule = schedule_of(methods[0])
+        stages_of(methods[0], 0, steps)  # refuses what cannot be stacked
         own = optimizers_of(methods[0])
         parameters, buffers = stack_module_state(list(methods))
         self.parameters = {f"method.{name}": tensor for name, tensor in parameters.items()}
         self.buffers = {f"method.{name}": tensor for name, tensor in buffers.items()}
-        self.moved = Moved(methods[0])
+        self.staged = Staged(methods[0])
         names = {parameter: f"method.{name}" for name, parameter in methods[0].named_parameters()}
         self.optimizers = []
         for optimizer in own:
@@ -276,24 +173,24 @@ class Stack:
     def step(self, number: int, batches: Tensor) -> dict[str, Tensor]:
         """Every seed's step on its own minibatch, batches (S, B, C, H, W). Returns the terms, each (S,)."""
         found: dict[str, Tensor] = {}
-        for move in self.schedule(self.methods[0], number, self.steps):
-            found |= self.apart(move, batches) if move.apart else self.together(move, batches)
+        for stage in stages_of(self.methods[0], number, self.steps):
+            found |= self.apart(stage, batches) if stage.data_dependent else self.together(stage, batches)
         return found
 
-    def together(self, move: Move, batches: Tensor) -> dict[str, Tensor]:
-        moving = [self.optimizers[position] for position in move.optimizers]
+    def together(self, stage: Stage, batches: Tensor) -> dict[str, Tensor]:
+        moving = [self.optimizers[position] for position in stage.optimizers]
         moved = [parameter for optimizer in moving for parameter in optimizer.param_groups[0]["params"]]
         for parameter in self.parameters.values():  # nobody asks for the gradients of what stands still
             parameter.requires_grad_(False)
         for parameter in moved:
             parameter.requires_grad_(True)
-        if move.name not in self.draws:
-            self.rehearse(move, batches[0])
-        noise = [self.noise(*draw) for draw in self.draws[move.name]]
+        if stage.name not in self.draws:
+            self.rehearse(stage, batches[0])
+        noise = [self.noise(*draw) for draw in self.draws[stage.name]]
 
         def of_one_seed(parameters: Any, buffers: Any, *given: Any) -> Any:
             state = {**parameters, **buffers}
-            outcome = functional_call(self.moved, state, (move, *given))
+            outcome = functional_call(self.staged, state, (stage, *given))
             return outcome, {name: state[name] for name in buffers}  # whether written in place or replaced
 
         (outcome, read), buffers = vmap(of_one_seed)(
@@ -304,28 +201,29 @@ class Stack:
         for optimizer in moving:
             optimizer.zero_grad()
         for loss in outcome.descended:
-            loss.sum().backward()  # no weight is shared, so the sum's gradient is each seed's own
-        if move.clip is not None:
-            clip_each(moved, move.clip)
+            with float32(loss.device):
+                loss.sum().backward()  # no weight is shared, so the sum's gradient is each seed's own
+        if stage.clip is not None:
+            clip_each(moved, stage.clip)
         for optimizer in moving:
             optimizer.step()
         return detached(outcome.terms)
 
-    def rehearse(self, move: Move, batch: Tensor) -> None:
-        """See what a move draws, on a copy of the first seed's method; leaves the random state alone."""
-        rehearsing = copy.deepcopy(self.moved)
+    def rehearse(self, stage: Stage, batch: Tensor) -> None:
+        """See what a stage draws, on a copy of the first seed's method; leaves the random state alone."""
+        rehearsing = copy.deepcopy(self.staged)
         carried, read = tree_map(lambda tensor: tensor[0], (self.carried, self.read))
         with torch.random.fork_rng(cuda(batch.device)), Rehearsal() as rehearsal:
             set_read(rehearsing.method, read)
-            move.run(rehearsing.method, batch, carried)
-        self.draws[move.name] = [(fill, like.detach()) for fill, like in rehearsal.draws]
+            stage.run(rehearsing.method, batch, carried)
+        self.draws[stage.name] = [(fill, like.detach()) for fill, like in rehearsal.draws]
 
     def noise(self, fill: Callable[..., Tensor], like: Tensor) -> Tensor:
         """(S, ...): a draw of each seed from its own generator."""
         return torch.stack([fill(torch.empty_like(like), generator=each) for each in self.generators])
 
-    def apart(self, move: Move, batches: Tensor) -> dict[str, Tensor]:
-        """A move without a descent, of each seed in turn on its own method."""
+    def apart(self, stage: Stage, batches: Tensor) -> dict[str, Tensor]:
+        """A stage without a descent, of each seed in turn on its own method."""
         self.unstack()
         outcomes = []
         device = batches.device
@@ -333,7 +231,7 @@ class Stack:
             for seed, (method, generator) in enumerate(zip(self.methods, self.generators, strict=True)):
                 set_global_stream(generator, device)
                 carried = tree_map(lambda tensor, seed=seed: tensor[seed], self.carried)
-                outcomes.append(move.run(method, batches[seed], carried))
+                outcomes.append(stage.run(method, batches[seed], carried))
         buffers = stack_module_state(list(self.methods))[1]
         self.buffers = {f"method.{name}": tensor for name, tensor in buffers.items()}
         reads = [read_of(method) for method in self.methods]

@@ -19,17 +19,19 @@ Networks may run in bf16; densities, critics and everything else here is float32
 
 import logging
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from typing import Any, Unpack
 
 import torch
 from torch import Tensor
 from torch.nn import Parameter
 
+from disbench.baselines.alternating import AlternatingVAE, Outcome, Stage
 from disbench.baselines.beta_tcvae import kl_terms
 from disbench.baselines.gaussian import Posterior, kl_to_prior
+from disbench.baselines.networks import float32
 from disbench.baselines.optim import adam
-from disbench.baselines.vae import VAE, PartitionReport, ShellOptions, bernoulli_loss
+from disbench.baselines.vae import PartitionReport, ShellOptions, bernoulli_loss
 from disbench.mine_vae.attention import split_by_factor
 from disbench.mine_vae.audit import Audit, audit_marginals, audit_pairs, verdict
 from disbench.mine_vae.factor_encoder import with_noise
@@ -46,13 +48,7 @@ AUDIT_STEPS = 100
 MONTE_CARLO_EVERY = 10  # steps between two Monte Carlo readings that are logged beside MINE's
 
 
-def float32(device: torch.device) -> AbstractContextManager[None]:
-    """No autocast within, whatever the trainer's precision; products in bf16 would round densities."""
-    available = torch.amp.is_autocast_available(device.type)
-    return torch.autocast(device.type, enabled=False) if available else nullcontext()
-
-
-class MINEDisentangleVAE(VAE):
+class MINEDisentangleVAE(AlternatingVAE):
     """`latent_dim` to `gaussian_fit_samples` have the method's own names and defaults; the rest is ours.
 
     tc_weight, beta: see the loss. handover: the share of training after which MINE takes over; 0 from the start, 1 never.
@@ -95,7 +91,6 @@ class MINEDisentangleVAE(VAE):
         **shell: Unpack[ShellOptions],
     ) -> None:
         super().__init__(image_shape, n_train, **{"latent_dim": 128, **shell})
-        self.automatic_optimization = False
         self.disentanglement_weight, self.beta, self.tc_weight = disentanglement_weight, beta, tc_weight
         self.handover, self.mine, self.pair_weight, self.refine = handover, mine, pair_weight, refine
         self.critic_lr, self.assignment_lr = critic_lr, assignment_lr
@@ -142,20 +137,6 @@ class MINEDisentangleVAE(VAE):
         }
         return {party: parameters for party, parameters in parties.items() if parameters}
 
-    @contextmanager
-    def moving(self, *movers: Party) -> Iterator[None]:
-        """Freeze every other party meanwhile."""
-        parties = self.parties()
-        for party, parameters in parties.items():
-            for parameter in parameters:
-                parameter.requires_grad_(party in movers)
-        try:
-            yield
-        finally:
-            for parameters in parties.values():
-                for parameter in parameters:
-                    parameter.requires_grad_(True)
-
     def estimated_tc(self, z: Tensor, q: Posterior, neural: bool) -> Tensor:
         """Total correlation, a scalar in nats: by the marginals' critics or by Monte Carlo."""
         if neural:
@@ -183,59 +164,72 @@ class MINEDisentangleVAE(VAE):
         """n of the recent posteriors."""
         return Posterior(*self.recent.sample(n).unbind(1))
 
-    def training_step(self, batch: Tensor, batch_idx: int) -> dict[str, Tensor]:
-        step, steps = batch_idx + 1, self.trainer.num_training_batches
-        done = batch_idx / steps
+    def stages(self, batch_idx: int, steps: int) -> Iterator[Stage]:
+        step, done = batch_idx + 1, batch_idx / steps
         second_phase = done >= self.handover
-        critics_learn = self.handover < 1 and done >= self.handover - CRITICS_LEAD
-        optimizers = dict(zip(self.parties(), self.optimizers(), strict=True))
+        number = {party: place for place, party in enumerate(self.parties())}
         first, *later = (
             [move.parties for move in self.parts.moves(step)] if second_phase else [("outer",), ("critics",)]
         )
-        with self.moving(*first):
-            q = self.posterior(batch)
-            z = q.sample()
-            terms = self.outer_loss(batch, q, z, second_phase)
-            loss = terms["loss"]
-            if "assignment" in first:
-                loss = loss + self.assignment_loss(z, q)
-            self.descend_all([optimizers[party] for party in first], loss)
-        if critics_learn:
-            with float32(batch.device):
-                self.remember(q, z, step, second_phase)
-                for parties in later:
-                    with self.moving(*parties):
-                        self.move(parties, optimizers, len(batch), second_phase)
-                if second_phase:
-                    terms |= self.checked(q, z, step, steps)
-        return {name: value.detach() for name, value in terms.items()}
-
-    def remember(self, q: Posterior, z: Tensor, step: int, second_phase: bool) -> None:
-        """Take in the posteriors of a step, for those who learn from recent ones."""
-        self.recent.add(torch.stack(q, dim=1))
-        self.marginals.fit(self.draw(len(self.recent.rows)))
-        if second_phase:
-            self.parts.observe(self.parts.factor_encoder(z.detach()).detach(), step)
-
-    def move(self, parties: tuple[Party, ...], optimizers: dict[Party, Any], batch: int, second_phase: bool) -> None:
-        """One descent of the critics or of the assignment on recent draws."""
-        if parties == ("critics",):
-            if self.mine:
-                for _ in range(CRITIC_STEPS if second_phase else 1):
-                    self.descend(optimizers["critics"], self.critic_loss(batch, second_phase), CRITIC_CLIP)
+        own, phase = type(self), "second" if second_phase else "first"
+        outer = partial(own.outer_stage, second_phase=second_phase, joint="assignment" in first)
+        yield Stage(f"outer, {phase}", outer, tuple(number[party] for party in first))
+        if self.handover == 1 or done < self.handover - CRITICS_LEAD:
             return
-        recent = self.draw(batch)
-        self.descend(optimizers["assignment"], self.assignment_loss(recent.sample(), recent))
+        yield Stage(f"remember, {phase}", partial(own.remember_stage, step=step, second_phase=second_phase))
+        for parties in later:
+            if parties != ("critics",):
+                yield Stage("assignment", own.assignment_stage, (number["assignment"],))
+            elif self.mine:
+                critics = partial(own.critics_stage, second_phase=second_phase)
+                for _ in range(CRITIC_STEPS if second_phase else 1):
+                    yield Stage(f"critics, {phase}", critics, (number["critics"],), CRITIC_CLIP)
+        if second_phase:
+            audited = self.mine and step in [round(share * steps) for share in self.audit_at]
+            checked = partial(own.checked_stage, step=step, audited=audited)
+            yield Stage("checked", checked, data_dependent=audited)
 
-    def checked(self, q: Posterior, z: Tensor, step: int, steps: int) -> dict[str, Tensor]:
+    def outer_stage(self, batch: Tensor, carried: Any, *, second_phase: bool, joint: bool) -> Outcome:
+        q = self.posterior(batch)
+        z = q.sample()
+        terms = self.outer_loss(batch, q, z, second_phase)
+        loss = terms["loss"]
+        if joint:
+            loss = loss + self.assignment_loss(z, q)
+        return Outcome((loss,), terms, (q, z))
+
+    def remember_stage(
+        self, batch: Tensor, carried: tuple[Posterior, Tensor], *, step: int, second_phase: bool
+    ) -> Outcome:
+        """Take in the posteriors of a step, for those who learn from recent ones."""
+        q, z = carried
+        with float32(batch.device):
+            self.recent.add(torch.stack(q, dim=1))
+            self.marginals.fit(self.draw(len(self.recent.rows)))
+            if second_phase:
+                self.parts.observe(self.parts.factor_encoder(z.detach()).detach(), step)
+        return Outcome((), {}, carried)
+
+    def critics_stage(self, batch: Tensor, carried: Any, *, second_phase: bool) -> Outcome:
+        with float32(batch.device):
+            return Outcome((self.critic_loss(len(batch), second_phase),), {}, carried)
+
+    def assignment_stage(self, batch: Tensor, carried: Any) -> Outcome:
+        with float32(batch.device):
+            recent = self.draw(len(batch))
+            return Outcome((self.assignment_loss(recent.sample(), recent),), {}, carried)
+
+    def checked_stage(self, batch: Tensor, carried: tuple[Posterior, Tensor], *, step: int, audited: bool) -> Outcome:
         """The last Monte Carlo reading of TC, and those of audits and assignment, for the curves beside MINE's."""
-        if step % MONTE_CARLO_EVERY == 0:
-            with torch.no_grad():
-                self.monte_carlo.copy_(self.estimated_tc(z, q, neural=False))
-        if self.mine and step in [round(share * steps) for share in self.audit_at]:
-            with torch.random.fork_rng([z.device] if z.device.type == "cuda" else []):
-                self.audit(step, len(z))
-        return {"total_correlation_monte_carlo": self.monte_carlo, **self.read}
+        q, z = carried
+        with float32(batch.device):
+            if step % MONTE_CARLO_EVERY == 0:
+                with torch.no_grad():
+                    self.monte_carlo.copy_(self.estimated_tc(z, q, neural=False))
+            if audited:
+                with torch.random.fork_rng([z.device] if z.device.type == "cuda" else []):
+                    self.audit(step, len(z))
+        return Outcome((), {"total_correlation_monte_carlo": self.monte_carlo, **self.read}, carried)
 
     def assignment_loss(self, z: Tensor, q: Posterior) -> Tensor:
         """The attention's, on z drawn from q; its terms are kept for the curves."""
@@ -247,14 +241,6 @@ class MINEDisentangleVAE(VAE):
         z = self.draw(len(self.recent.rows)).sample()
         loss = self.marginals.critic_loss(z)
         return loss + self.parts.critic_loss(z[:batch]) if second_phase else loss
-
-    def descend_all(self, optimizers: Sequence[Any], loss: Tensor) -> None:
-        """One step of several optimisers down one loss."""
-        for optimizer in optimizers:
-            optimizer.zero_grad()
-        self.manual_backward(loss)
-        for optimizer in optimizers:
-            optimizer.step()
 
     def audit(self, step: int, batch: int) -> dict[str, Audit]:
         """Set the critics' readings beside better ones; what is not in order is logged and stands in `remarks`."""

@@ -31,8 +31,8 @@ class LeaveInPlace(SingleDeviceStrategy):
     def teardown(self) -> None: ...
 
 
-def trial(name: str, steps: int) -> Trial:
-    return Trial(method=name, dataset="none", dataset_version="1", seed=0, steps=steps, batch_size=BATCH)
+def trial(name: str, steps: int, **fields: object) -> Trial:
+    return Trial(method=name, dataset="none", dataset_version="1", seed=0, steps=steps, batch_size=BATCH, **fields)
 
 
 def make(name: str, channels: int = 1, **hparams: object) -> LightningModule:
@@ -66,6 +66,20 @@ def test_one_step_moves_every_parameter_that_is_trained(name: str) -> None:
     fit(method, name, steps=10, device="cpu")
     still = {key for key, value in method.named_parameters() if torch.equal(value, before[key])}
     assert not still
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_no_backward_pass_is_under_autocast(name: str) -> None:
+    """There it would round the gradients of what a method computes in float32 on purpose."""
+    method = make(name, network="mlp", hidden_dim=16)
+    forward, backward = [], []
+    method.encoder.register_forward_hook(lambda *_: forward.append(torch.is_autocast_enabled("cpu")))
+    for parameter in method.parameters():
+        parameter.register_hook(lambda gradient: backward.append(torch.is_autocast_enabled("cpu")))
+    images = (torch.rand(BATCH * method.batches_per_step, 1, 64, 64) for _ in range(10))
+    make_trainer(trial(name, 10, precision="bf16-mixed"), []).fit(method, images)
+    assert set(forward) == {True}
+    assert set(backward) == {False}
 
 
 @pytest.mark.parametrize("name", METHODS)

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from disbench.baselines.factor_vae import FactorVAE
 from disbench.baselines.gaussian import Posterior
 from disbench.baselines.vae import VAE
-from disbench.benchmarks import METHODS, stacked
-from disbench.benchmarks.stacked import clip_each, optimizers_of, schedule_of, train_stacked
+from disbench.benchmarks import METHODS
+from disbench.benchmarks.stacked import clip_each, optimizers_of, stages_of, train_stacked
 from disbench.benchmarks.train import build, train
 from disbench.datasets import FactorDataset, load
 from disbench.mine_vae import MINEDisentangleVAE, model
@@ -86,8 +86,7 @@ def test_so_has_each_form_of_the_mine_vae_at_its_own_rates_in_float64(
 ) -> None:
     """Where rounding is no excuse: whatever the code would have in float32 is float64."""
     monkeypatch.setattr(Tensor, "float", Tensor.double)
-    for module in (model, stacked):
-        monkeypatch.setattr(module, "CRITIC_CLIP", 0.1)  # so low that it is met
+    monkeypatch.setattr(model, "CRITIC_CLIP", 0.1)  # so low that it is met
     usual = torch.get_default_dtype()
     torch.set_default_dtype(torch.float64)
     try:
@@ -101,8 +100,11 @@ def test_so_they_have_with_convolutions(dataset: FactorDataset, tmp_path: Path) 
     assert_same(trials("beta_vae", seeds=2, steps=20), dataset, tmp_path, loss=1e-4, terms=1e-3)
 
 
-def test_so_they_have_in_bf16_while_rounding_has_not_added_up(dataset: FactorDataset, tmp_path: Path) -> None:
-    asked = trials("beta_vae", seeds=2, precision="bf16-mixed", steps=10, **PERCEPTRON)
+@pytest.mark.parametrize("name", METHODS)
+def test_so_they_have_in_bf16_while_rounding_has_not_added_up(
+    name: str, dataset: FactorDataset, tmp_path: Path
+) -> None:
+    asked = trials(name, seeds=2, precision="bf16-mixed", steps=10, **PERCEPTRON | SLOW.get(name, {}))
     assert_same(asked, dataset, tmp_path, loss=5e-3, terms=2e-2)
 
 
@@ -169,7 +171,7 @@ class Falling(VAE):
 def test_a_method_that_the_stack_would_train_otherwise_is_refused_with_the_reason() -> None:
     small = {"network": "mlp", "hidden_dim": 4}
     with pytest.raises(ValueError, match=r"OtherTurns cannot be trained stacked: it has several .* training_step"):
-        schedule_of(OtherTurns(SHAPE, 100, **small, discriminator_dim=4))
+        stages_of(OtherTurns(SHAPE, 100, **small, discriminator_dim=4), 0, 1)
     for method, got in ((Momentum, "SGD"), (Falling, "dict")):
         with pytest.raises(ValueError, match=rf"{method.__name__} cannot be .* one group .* got {got}"):
             optimizers_of(method(SHAPE, 100, **small))

@@ -33,10 +33,10 @@ def short_audits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(model, "AUDIT_STEPS", 5)
 
 
-def make(**options: object) -> MINEDisentangleVAE:
+def make(kind: type[MINEDisentangleVAE] = MINEDisentangleVAE, **options: object) -> MINEDisentangleVAE:
     torch.manual_seed(0)
     small = {"latent_dim": 6, "num_factors": 3, "network": "mlp", "hidden_dim": 16, "recent_posteriors": 64}
-    return MINEDisentangleVAE((1, 8, 8), 500, **{**small, **options})
+    return kind((1, 8, 8), 500, **{**small, **options})
 
 
 def fit(method: MINEDisentangleVAE, steps: int, precision: str = "32-true", **trainer: object) -> list[dict]:
@@ -117,36 +117,27 @@ def test_in_the_second_phase_the_loss_is_the_sum_that_the_module_states() -> Non
     torch.testing.assert_close(terms["loss"], terms["reconstruction"] + 3.0 * terms["kl"] + penalty)
 
 
-def gradients(method: MINEDisentangleVAE, loss: torch.Tensor) -> set[str]:
-    """The parties that a loss reaches."""
-    method.zero_grad()
-    loss.backward()
-    return {
-        party
-        for party, parameters in method.parties().items()
-        if any(p.grad is not None and p.grad.abs().sum() > 0 for p in parameters)
-    }
+class Watched(MINEDisentangleVAE):
+    """Keeps who moved in each descent, and the parties whose loss it was."""
+
+    def __init__(self, *arguments: object, **options: object) -> None:
+        super().__init__(*arguments, **options)
+        self.seen: list[tuple[set[str], set[str]]] = []
+
+    def descend(self, optimizers: list, loss: torch.Tensor, clip: float | None = None) -> None:
+        before = copies(self)
+        super().descend(optimizers, loss, clip)
+        own = {id(parameter) for optimizer in optimizers for parameter in optimizer.param_groups[0]["params"]}
+        owners = {party for party, parameters in self.parties().items() if id(parameters[0]) in own}
+        self.seen.append((moved(self, before), owners))
 
 
-def test_each_party_has_a_gradient_from_its_own_loss_alone() -> None:
-    method = make()
-    method.recent.add(torch.stack([torch.randn(64, 6), -torch.ones(64, 6)], 1))
-    x = torch.rand(BATCH, 1, 8, 8)
-
-    def outer() -> torch.Tensor:
-        q = method.posterior(x)
-        return method.outer_loss(x, q, q.sample(), second_phase=True)["loss"]
-
-    with method.moving("outer"):
-        assert gradients(method, outer()) == {"outer"}
-    with method.moving("critics"):
-        assert gradients(method, method.critic_loss(BATCH, second_phase=True)) == {"critics"}
-    with method.moving("assignment"):
-        recent = method.draw(BATCH)
-        assert gradients(method, method.parts.inner_loss(recent.sample(), kl_to_prior(recent).mean(0))[0]) == {
-            "assignment"
-        }
-    assert all(parameter.requires_grad for parameter in method.parameters())
+def test_in_each_stage_its_own_party_moves_and_no_other() -> None:
+    method = make(Watched, handover=0.0)
+    fit(method, 5)
+    outer, critics, assignment = ({party} for party in ("outer", "critics", "assignment"))
+    each_step = [outer, critics, critics]
+    assert method.seen == [(party, party) for party in each_step * 5 + [assignment] * 3]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,76 @@
+"""Methods with several optimisers: their training step is a list of stages, each with a loss and those who descend it.
+
+A stage says what is computed and who moves, and leaves to others how, so that one description serves a model that is trained
+alone (here) and several that are trained as one (`disbench.benchmarks.stacked`).
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+from torch import Tensor
+from torch.nn.utils import clip_grad_norm_
+
+from disbench.baselines.networks import float32
+from disbench.baselines.vae import VAE
+
+
+class Outcome(NamedTuple):
+    """What a stage gives: the loss that is descended, or none; terms for the curves; what the next stage is handed."""
+
+    descended: tuple[Tensor, ...]
+    terms: dict[str, Tensor]
+    carried: Any
+
+
+class Stage(NamedTuple):
+    """A part of a step: `run(method, batch, carried)`, then a descent of its loss by `optimizers`, by their numbers.
+
+    clip: the largest gradient norm. Stages of one `name` draw the same noise, in the same order. data_dependent: it does what
+    depends on the numbers it computes, so that several models cannot do it as one; it draws from a random state that it restores.
+    """
+
+    name: str
+    run: Callable[[Any, Tensor, Any], Outcome]
+    optimizers: tuple[int, ...] = ()
+    clip: float | None = None
+    data_dependent: bool = False
+
+
+class AlternatingVAE(VAE):
+    """The shell of a method whose parties move in turn. A method is its `stages` and `configure_optimizers`, a list."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.automatic_optimization = False
+
+    def stages(self, batch_idx: int, steps: int) -> Iterator[Stage]:
+        """What training step number `batch_idx` (0, 1, ...) of `steps` consists of."""
+        raise NotImplementedError
+
+    def training_step(self, batch: Tensor, batch_idx: int) -> dict[str, Tensor]:
+        optimizers = self.optimizers()
+        terms: dict[str, Tensor] = {}
+        carried: Any = ()
+        for stage in self.stages(batch_idx, self.trainer.num_training_batches):
+            outcome = stage.run(self, batch, carried)
+            movers = [optimizers[number] for number in stage.optimizers]
+            for loss in outcome.descended:
+                self.descend(movers, loss, stage.clip)
+            terms |= outcome.terms
+            carried = outcome.carried
+        return {name: value.detach() for name, value in terms.items()}
+
+    def descend(self, optimizers: list[Any], loss: Tensor, clip: float | None = None) -> None:
+        """One step of several optimisers down one loss."""
+        moved = [
+            parameter for optimizer in optimizers for group in optimizer.param_groups for parameter in group["params"]
+        ]
+        for optimizer in optimizers:
+            optimizer.zero_grad()
+        with float32(loss.device):  # autocast would round the backward pass of what was computed in float32 on purpose
+            self.manual_backward(loss, inputs=moved)  # not the gradients of what stands still
+        if clip is not None:
+            # Not Lightning's, which refuses fused optimisers at mixed precision, on account of a scaler that bf16 has not.
+            clip_grad_norm_(moved, clip)
+        for optimizer in optimizers:
+            optimizer.step()
