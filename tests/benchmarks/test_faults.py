@@ -6,6 +6,8 @@ import resource
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -223,8 +225,33 @@ def test_a_file_that_may_not_grow_stops_the_trial_without_a_record_and_it_goes_o
     assert run(trial, tmp_path).scores == whole.scores
 
 
-FULL_DISK = """
-import subprocess, sys
+@contextmanager
+def small_disk(place: Path, size: int) -> Iterator[Callable[[], None]]:
+    """A disk of `size` bytes over `place`; gives what makes room on it. For a process that may mount."""
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", place], check=True)
+    try:
+        yield lambda: subprocess.run(["mount", "-o", "remount,size=64m", place], check=True)
+    finally:
+        subprocess.run(["umount", place], check=True)
+
+
+def ends_for_want_of_room(trial: Trial, disk: Path, **options: object) -> bool:
+    """Whether the trial found the disk full; then it said so and left nothing half written."""
+    try:
+        run(trial, disk, **options)
+    except OSError as error:
+        assert error.errno == errno.ENOSPC, error
+        assert "Make room" in str(error), error
+        no_half_files(disk / trial.id)
+        return True
+    return False
+
+
+# Before each script: `trial`, run to its end in `alone`, and the size of a page of memory, in which small disks are counted.
+ON_A_SMALL_DISK = """
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 sys.path[:0] = {tests!r}
 import test_faults as t
@@ -232,31 +259,21 @@ import torch
 torch.set_num_threads(1)
 t.trial_module.IMAGES = 20
 disk, alone = Path(sys.argv[1]), Path(sys.argv[2])
-trial = t.small_trial()
+trial, page = t.small_trial(), 4096
 t.run(trial, alone)
-sizes = {{path.name: path.stat().st_size for path in (alone / trial.id).iterdir()}}
-# In the order in which they are written; each disk has no room for the next one.
-names = ["model.ckpt", "codes.h5", "traversal.png", "reconstructions.png", "record.json"]
-page = 4096
-pages = {{name: -(-sizes[name] // page) * page for name in names}}
+pages = {{path.name: -(-path.stat().st_size // page) for path in (alone / trial.id).iterdir()}}
+"""
+
+FULL_DISK = """
 fits = 0
-for name in names:
-    for share in (0, 2):  # hardly a byte of it fits; half of it does
-        room = max(page, fits + (pages[name] // page // share * page if share else 0))
-        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={{room}}", "tmpfs", disk], check=True)
-        try:
-            try:
-                t.run(trial, disk)
-            except OSError as error:
-                assert error.errno == 28 and "Make room" in str(error), error
-            else:
-                raise AssertionError(f"{{name}} was written where it does not fit")
-            t.no_half_files(disk / trial.id)
-            subprocess.run(["mount", "-o", "remount,size=64m", disk], check=True)
+# In the order in which they are written; each disk has no room for the next one.
+for name in ["model.ckpt", "codes.h5", "traversal.png", "reconstructions.png", "record.json"]:
+    for room in (fits, fits + pages[name] // 2):  # hardly a byte of it fits; half of it does
+        with t.small_disk(disk, max(1, room) * page) as make_room:
+            assert t.ends_for_want_of_room(trial, disk), name
+            make_room()
             t.run(trial, disk)
             assert t.everything(disk / trial.id) == t.everything(alone / trial.id), name
-        finally:
-            subprocess.run(["umount", disk], check=True)
         print("full at", name, flush=True)
     fits += pages[name]
 """
@@ -264,41 +281,24 @@ for name in names:
 
 # Checkpoints at every step: each disk has room for half a one, for one and not the file beside it, for both, for two, ...
 FULL_IN_TRAINING = """
-import logging, subprocess, sys
-from pathlib import Path
-sys.path[:0] = {tests!r}
-import test_faults as t
-import torch
+import logging
 from disbench.benchmarks.checkpoint import POSITION, RESUME
-torch.set_num_threads(1)
-t.trial_module.IMAGES = 20
-disk, alone = Path(sys.argv[1]), Path(sys.argv[2])
-trial = t.small_trial()
-t.run(trial, alone)
-page = 4096
-whole = -(-(alone / trial.id / t.CHECKPOINT).stat().st_size // page)
+whole = pages[t.CHECKPOINT]
 kept = set()
 told = []
 log = logging.getLogger("disbench.benchmarks.checkpoint")
 log.addFilter(lambda record: told.append(record.getMessage()) or True)
-for pages in [whole // 2, *range(whole - 1, whole + 4), *range(2 * whole - 1, 2 * whole + 4)]:
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={{pages * page}}", "tmpfs", disk], check=True)
-    try:
-        try:
-            t.run(trial, disk, machine=t.OFTEN)
-            kept.add("all")
-        except OSError as error:
-            assert error.errno == 28 and "Make room" in str(error), error
-            t.no_half_files(disk / trial.id)
-            assert pages > whole + 3 or f"step {{t.STEPS - 1}} is left out" in told[-1], told
+for room in [whole // 2, *range(whole - 1, whole + 4), *range(2 * whole - 1, 2 * whole + 4)]:
+    with t.small_disk(disk, room * page) as make_room:
+        if t.ends_for_want_of_room(trial, disk, machine=t.OFTEN):
+            assert room > whole + 3 or f"step {{t.STEPS - 1}} is left out" in told[-1], told
             left = {{path.name for path in (disk / trial.id).iterdir()}}
             kept.add(" ".join(name for name in (RESUME, POSITION) if name in left) or "nothing")
-            goes_on = RESUME in left
-            subprocess.run(["mount", "-o", "remount,size=64m", disk], check=True)
-            assert bool(t.run(trial, disk).resumed_at) == goes_on
-        assert t.everything(disk / trial.id) == t.everything(alone / trial.id), pages
-    finally:
-        subprocess.run(["umount", disk], check=True)
+            make_room()
+            assert bool(t.run(trial, disk).resumed_at) == (RESUME in left)
+        else:
+            kept.add("all")
+        assert t.everything(disk / trial.id) == t.everything(alone / trial.id), room
 print(*sorted(kept), sep=", ")
 """
 
@@ -314,7 +314,7 @@ def on_small_disks(script: str, tmp_path: Path) -> str:
     ):
         pytest.skip("this machine gives a user no small disk of his own")
     here = Path(__file__).parent
-    code = script.format(tests=[str(here), str(here.parent / "layouts")])
+    code = (ON_A_SMALL_DISK + script).format(tests=[str(here), str(here.parent / "layouts")])
     words = [*own, sys.executable, "-c", code, disk, tmp_path / "alone"]
     ended = subprocess.run(words, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stdout + ended.stderr[-3000:]
