@@ -118,26 +118,32 @@ def test_in_the_second_phase_the_loss_is_the_sum_that_the_module_states() -> Non
 
 
 class Watched(MINEDisentangleVAE):
-    """Keeps who moved in each descent, and the parties whose loss it was."""
+    """Keeps of each descent who moved, the parties whose loss it was, and their gradients' norm."""
 
     def __init__(self, *arguments: object, **options: object) -> None:
         super().__init__(*arguments, **options)
         self.seen: list[tuple[set[str], set[str]]] = []
+        self.norms: list[float] = []
 
     def descend(self, optimizers: list, loss: torch.Tensor, clip: float | None = None) -> None:
         before = copies(self)
         super().descend(optimizers, loss, clip)
-        own = {id(parameter) for optimizer in optimizers for parameter in optimizer.param_groups[0]["params"]}
-        owners = {party for party, parameters in self.parties().items() if id(parameters[0]) in own}
+        own = [parameter for optimizer in optimizers for parameter in optimizer.param_groups[0]["params"]]
+        owners = {party for party, parameters in self.parties().items() if any(parameters[0] is each for each in own)}
         self.seen.append((moved(self, before), owners))
+        gradients = [parameter.grad for parameter in own if parameter.grad is not None]
+        self.norms.append(torch.nn.utils.get_total_norm(gradients).item())
 
 
-def test_in_each_stage_its_own_party_moves_and_no_other() -> None:
+def test_in_each_stage_its_own_party_moves_and_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(model, "CRITIC_CLIP", 1e-4)  # so low that it is met
     method = make(Watched, handover=0.0)
     fit(method, 5)
     outer, critics, assignment = ({party} for party in ("outer", "critics", "assignment"))
     each_step = [outer, critics, critics]
     assert method.seen == [(party, party) for party in each_step * 5 + [assignment] * 3]
+    clipped = [norm < 1.01e-4 for norm in method.norms]
+    assert clipped == [party == critics for _, party in method.seen]
 
 
 @pytest.mark.parametrize(
