@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pytorch_lightning as lightning
@@ -24,10 +24,11 @@ from lightning_fabric.plugins import CheckpointIO
 
 from disbench.benchmarks.environment import code_version
 from disbench.benchmarks.faults import failure_of
+from disbench.benchmarks.position import POSITION
 from disbench.reports.records import Trial, write_whole
 
 log = logging.getLogger(__name__)
-RESUME, POSITION = "resume.ckpt", "position.json"
+RESUME = "resume.ckpt"
 HANDED_ON = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)  # signals that wait for a step's end and its checkpoint
 DESCRIPTION = "disbench"  # the key of a checkpoint's part that is ours
 BUILDING = ("trial", "image_shape", "n_train")  # what it takes to build the method again
@@ -40,23 +41,6 @@ class Stopped(BaseException):
     def __init__(self, number: int = signal.SIGINT) -> None:
         super().__init__(number)
         self.number = number
-
-
-class Position(NamedTuple):
-    """Steps that a trial had made at its last checkpoint, of how many, and the seconds of training that it took."""
-
-    step: int
-    steps: int
-    seconds: float
-
-
-def position(folder: Path) -> Position | None:
-    """How far the unfinished trial in a folder is; None where it has left no checkpoint yet, or is finished."""
-    try:
-        content = json.loads((folder / POSITION).read_text(encoding="utf-8"))
-        return Position(int(content["step"]), int(content["steps"]), float(content["seconds"]))
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
-        return None
 
 
 def forget(folder: Path) -> None:

@@ -1,60 +1,32 @@
 """The command `disbench`. Each command reads only the files of the stage before, so each can be run again alone."""
 
-import csv
 import json
 import logging
 import sys
 import warnings
-from collections.abc import Collection, Sequence
+from collections.abc import Sized
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import numpy as np
-import torch
 import typer
 import yaml
 from rich.console import Console
 from rich.logging import RichHandler
-from rich.table import Table
-from rich.text import Text
 
-from disbench.baselines.vae import VAE
-from disbench.benchmarks import METHODS
 from disbench.benchmarks.allocator import keep_memory
+from disbench.benchmarks.choices import DEFAULT_METRICS, PROTOCOL_NAMES, VIEWS
 from disbench.benchmarks.data_cli import data_app
-from disbench.benchmarks.encode import Codes, NamedTable, encode, read_named_table, scored_rows
 from disbench.benchmarks.estimators_cli import estimators
-from disbench.benchmarks.hyperparameters import check_method, hyperparameters
 from disbench.benchmarks.locks import claimed
-from disbench.benchmarks.options import (
-    DataDir,
-    DatasetOptions,
-    MetricSettings,
-    Select,
-    assignments,
-    console,
-    fail,
-    metric_settings,
-)
+from disbench.benchmarks.options import DataDir, DatasetOptions, MetricSettings, Select, assignments, console, fail
 from disbench.benchmarks.profile_cli import profile_app
 from disbench.benchmarks.report_cli import report_app
-from disbench.benchmarks.score import Scores, named_entries
-from disbench.benchmarks.score import score as score_table
-from disbench.benchmarks.suite import DEFAULT_METRICS, suite_names
 from disbench.benchmarks.suite_cli import suite_app
-from disbench.benchmarks.train import load_checkpoint
-from disbench.benchmarks.traverse import latent_traversals
-from disbench.benchmarks.trial import existing_record, run_trial
-from disbench.benchmarks.views import MEAN, VIEWS, read_group
-from disbench.benchmarks.views import view as view_of
-from disbench.datasets import load
-from disbench.datasets import names as dataset_names
-from disbench.metrics import METRICS, PROTOCOLS
-from disbench.metrics.information import table_information
-from disbench.reports.figures import image_grid, information_matrix, png
 from disbench.reports.records import Record, Trial
-from disbench.reports.render import render
-from disbench.reports.text import as_text
+
+if TYPE_CHECKING:
+    from disbench.baselines.vae import VAE
+    from disbench.benchmarks.encode import Codes
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -75,7 +47,7 @@ MetricNames = Annotated[
 ]
 ProtocolName = Annotated[
     str | None,
-    typer.Option("--protocol", help=f"With a publication's settings: {', '.join(PROTOCOLS)}. Default: our own."),
+    typer.Option("--protocol", help=f"With a publication's settings: {', '.join(PROTOCOL_NAMES)}. Default: our own."),
 ]
 WithConfidence = Annotated[
     bool, typer.Option("--confidence", help="With each score its 95 % interval over rows, or its spread over 5 seeds.")
@@ -85,129 +57,6 @@ Resamples = Annotated[int, typer.Option(min=2, help="Resamples of the rows for -
 ViewName = Annotated[
     str, typer.Option("--view", help=f"{' or '.join(VIEWS)}: of a partitioned table also one number for each group.")
 ]
-
-SPREAD = {"bootstrap": "95 %", "seeds": "{n} seeds"}
-CONFIDENCE_COLUMNS = ("kind", "low", "high", "mean", "sd", "n")
-DETAIL_COLUMNS = 5  # as many as a terminal holds
-PICTURE_BINS = 20
-
-
-def metric_options(
-    names: str | None, settings: list[str] | None, protocol: str | None = None
-) -> dict[str, dict[str, Any]]:
-    """The metrics that are asked for, the usual ones by default, with the settings of a publication if one is named.
-
-    Single settings win over the publication's.
-    """
-    if protocol is not None and protocol not in PROTOCOLS:
-        raise fail(f"There is no protocol {protocol!r}; there are {', '.join(PROTOCOLS)}.")
-    known: Collection[str] = PROTOCOLS[protocol] if protocol else METRICS
-    usual = [name for name in DEFAULT_METRICS if name in known]
-    wanted = usual if names is None else [name.strip() for name in names.split(",") if name.strip()]
-    unknown = [name for name in wanted if name not in known]
-    if unknown or not wanted:
-        whose = f"Of {protocol} there are settings for" if protocol else "Known:"
-        raise fail(f"Unknown metric {', '.join(unknown) or '(none given)'}. {whose} {', '.join(known)}.")
-    own = metric_settings(settings)
-    if idle := [name for name in own if name not in wanted]:
-        raise fail(
-            f"--metric-option sets {', '.join(idle)}, the metrics asked for are {', '.join(wanted)}. Add --metrics."
-        )
-    return {name: {**(PROTOCOLS[protocol][name] if protocol else {}), **own.get(name, {})} for name in wanted}
-
-
-def print_scores(found: Scores) -> None:
-    def number(value: float | None) -> str:
-        return "–" if value is None else f"{value:.3f}"
-
-    spread = bool(found.confidence or found.no_confidence)
-    table = Table("metric", "score", "floor", "ceiling", "range", *["confidence"] * spread)
-    for name in found.scores:
-        metric = METRICS[name]
-        low, high = metric.bounds
-        numbers = [number(scores.get(name)) for scores in (found.scores, found.floor, found.ceiling)]
-        around = found.confidence.get(name)
-        told = "–" if around is None else f"{around['low']:.3f} to {around['high']:.3f}, {SPREAD[around['kind']]}"
-        arrow = "↑" if metric.higher_is_better else "↓"
-        table.add_row(
-            f"{metric.label} {arrow}", *numbers, f"{low:g} to {high:g}", *[told.format(**around or {})] * spread
-        )
-    console.print(table)
-    for name, reason in found.skipped.items():
-        console.print(f"{METRICS[name].label}: not applicable. {reason}", markup=False)
-    for name, reason in found.no_confidence.items():
-        console.print(f"{METRICS[name].label}: no confidence, {reason}", markup=False)
-    if found.confidence:
-        console.print(
-            "95 %: where another sample of as many rows would score; the smallest and largest of seeds: how far the"
-            " metric's own draws move it.",
-            markup=False,
-        )
-
-
-def print_detail(found: Scores, factor_names: Sequence[str], code_names: Sequence[str]) -> None:
-    """What each metric says of each factor or code: names and its first numbers; JSON and CSV hold all of them."""
-    for name, detail in found.detail.items():
-        for entries in named_entries(detail, factor_names, code_names):
-            table = Table(
-                *(key.replace("_", " ") for key in list(entries[0])[:DETAIL_COLUMNS]), title=METRICS[name].label
-            )
-            for entry in entries:
-                table.add_row(*(Text(cell(value)) for value in list(entry.values())[:DETAIL_COLUMNS]))
-            console.print(table)
-    for what, names, letter in (("constant_factors", factor_names, "v"), ("dropped_codes", code_names, "z")):
-        for name, detail in found.detail.items():
-            if left_out := [names[i] if names else f"{letter}{i}" for i in detail.get(what, ())]:
-                told = f"{METRICS[name].label}: without {what.replace('_', ' ')} {', '.join(left_out)}."
-                console.print(told, markup=False)
-
-
-def cell(value: object) -> str:
-    """A value of a detail as a reader wants it."""
-    if value is None:
-        return "–"
-    return f"{value:.3f}" if isinstance(value, float) else str(value)
-
-
-def write_csv(found: Scores) -> None:
-    """Scores, a metric a line, empty where it has no number; reasons go to stderr."""
-    spread = CONFIDENCE_COLUMNS if found.confidence or found.no_confidence else ()
-    writer = csv.writer(sys.stdout)
-    writer.writerow(["metric", "score", "floor", "ceiling", *spread])
-    for name in (*found.scores, *found.skipped):
-        around = found.confidence.get(name, {})
-        numbers = [scores.get(name) for scores in (found.scores, found.floor, found.ceiling)]
-        writer.writerow([name, *numbers, *(around.get(column) for column in spread)])
-    for name, reason in {**found.skipped, **found.no_confidence}.items():
-        print(f"{name}: {reason}", file=sys.stderr)
-
-
-def write_detail_csv(found: Scores, factor_names: Sequence[str], code_names: Sequence[str]) -> None:
-    """One number a line: of which metric, about which factor and code, which number."""
-    writer = csv.writer(sys.stdout)
-    writer.writerow(["metric", "factor", "code", "quantity", "value"])
-    for name, detail in found.detail.items():
-        for entries in named_entries(detail, factor_names, code_names):
-            for entry in entries:
-                about = [entry.get("factor"), entry.get("code")]
-                numbers = {key: value for key, value in entry.items() if key not in ("factor", "code")}
-                writer.writerows([name, *about, key, value] for key, value in numbers.items())
-
-
-def draw_information(path: Path, table: NamedTable) -> None:
-    """The information in each code about each factor that varies, as a picture."""
-    if path.suffix.lower() != ".png":
-        raise fail(f"--picture writes a .png, got {path}.")
-    found = table_information(table.codes, table.factors, PICTURE_BINS)
-    shares = found.info.mutual / found.info.factor_entropy[:, None]
-    factors = [table.factor_names[k] if table.factor_names else f"v{k}" for k in found.columns]
-    codes = table.code_names or [f"z{j}" for j in range(shares.shape[1])]
-    title = f"I(code; factor) / H(factor), {PICTURE_BINS} bins"
-    picture = png(information_matrix(np.minimum(shares, 1.0), factors, codes, title))
-    try:
-        path.write_bytes(picture)
-    except OSError as error:
-        raise fail(f"--picture {path} cannot be written: {error.strerror}.") from error
 
 
 @app.callback()
@@ -227,6 +76,12 @@ def main() -> None:
 @app.command("list")
 def list_(what: Annotated[str, typer.Argument(help="methods, metrics, datasets, suites, or all")] = "all") -> None:
     """What there is: methods with their hyperparameters, metrics, data sets, suites."""
+    from disbench.benchmarks import METHODS
+    from disbench.benchmarks.hyperparameters import hyperparameters
+    from disbench.benchmarks.suite import suite_names
+    from disbench.datasets import names as dataset_names
+    from disbench.metrics import METRICS
+
     kinds = ("methods", "metrics", "datasets", "suites")
     if what != "all" and what not in kinds:
         raise fail(f"{what!r} is not one of {', '.join(kinds)}.")
@@ -248,6 +103,8 @@ def list_(what: Annotated[str, typer.Argument(help="methods, metrics, datasets, 
 
 def trial_from(content: dict[str, Any]) -> dict[str, Any]:
     """The fields of a trial in a training YAML: the trial's own names, or `model_params` with the method under `name`."""
+    from disbench.benchmarks import METHODS
+
     content = dict(content)
     model = dict(content.pop("model_params", {}))
     if "name" in model:
@@ -279,6 +136,11 @@ def train(
     out: Annotated[Path, typer.Option(help="The trial's own folder is made in it.")] = Path("runs/train"),
 ) -> None:
     """One trial: trained, encoded, scored, recorded."""
+    from disbench.benchmarks.hyperparameters import check_method
+    from disbench.benchmarks.scores_cli import metric_options
+    from disbench.benchmarks.trial import existing_record, run_trial
+    from disbench.datasets import load
+
     wanted = metric_options(metrics, settings)
     try:
         fields = trial_from(yaml.safe_load(config.read_text(encoding="utf-8")) or {} if config else {})
@@ -313,6 +175,9 @@ def train(
 
 def finish(record: Record, folder: Path) -> None:
     """Print a trial's outcome, leave with status 1 where it failed."""
+    from disbench.benchmarks.score import Scores
+    from disbench.benchmarks.scores_cli import print_scores
+
     print(folder)
     if record.status != "ok":
         print(record.error, file=sys.stderr)
@@ -320,8 +185,14 @@ def finish(record: Record, folder: Path) -> None:
     print_scores(Scores(record.scores, record.floor, record.ceiling, record.skipped))
 
 
-def encode_checkpoint(checkpoint: Path, data_dir: str | None) -> tuple[VAE, Trial, Codes]:
+def encode_checkpoint(checkpoint: Path, data_dir: str | None) -> "tuple[VAE, Trial, Codes]":
     """The trained method, its trial, and its data set's scored rows encoded anew, on an accelerator where there is one."""
+    import torch
+
+    from disbench.benchmarks.encode import encode, scored_rows
+    from disbench.benchmarks.train import load_checkpoint
+    from disbench.datasets import load
+
     try:
         method, trial = load_checkpoint(str(checkpoint))
         dataset = load(trial.dataset, data_dir, **trial.dataset_options)
@@ -329,6 +200,11 @@ def encode_checkpoint(checkpoint: Path, data_dir: str | None) -> tuple[VAE, Tria
         raise fail(error) from error
     device = torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
     return method, trial, encode(method, dataset, scored_rows(trial, len(dataset)), device)
+
+
+def scoring(wanted: dict[str, Any], codes: Sized) -> str:
+    """What a terminal shows meanwhile: DCI takes minutes on ten thousand rows."""
+    return f"Scoring {len(codes):,} rows: {', '.join(wanted)}"
 
 
 @app.command()
@@ -339,15 +215,20 @@ def evaluate(
     protocol: ProtocolName = None,
     confidence: WithConfidence = False,
     resamples: Resamples = 200,
-    view: ViewName = MEAN,
+    view: ViewName = "mean",
     data_dir: DataDir = None,
 ) -> None:
     """Encode a checkpoint's data set again and score it; writes nothing."""
+    from disbench.benchmarks.score import score as score_table
+    from disbench.benchmarks.scores_cli import metric_options, print_scores
+    from disbench.benchmarks.views import view as view_of
+
     wanted = metric_options(metrics, settings, protocol)
     _, _, codes = encode_checkpoint(checkpoint, data_dir)
     try:
         shown = view_of(view, codes.codes, codes.group)
-        found = score_table(shown.codes, codes.factors, wanted, resamples=resamples if confidence else None)
+        with console.status(scoring(wanted, shown.codes)):
+            found = score_table(shown.codes, codes.factors, wanted, resamples=resamples if confidence else None)
     except ValueError as error:
         raise fail(error) from error
     print_scores(found)
@@ -360,6 +241,9 @@ def traverse(
     data_dir: DataDir = None,
 ) -> None:
     """Draw what each latent of a trained method does."""
+    from disbench.benchmarks.traverse import latent_traversals
+    from disbench.reports.figures import image_grid, png
+
     method, trial, codes = encode_checkpoint(checkpoint, data_dir)
     images, labels = latent_traversals(method, codes.codes)
     path = out or checkpoint.with_name("traversal.png")
@@ -375,7 +259,7 @@ def score(
     protocol: ProtocolName = None,
     confidence: WithConfidence = False,
     resamples: Resamples = 200,
-    view: ViewName = MEAN,
+    view: ViewName = "mean",
     detail: Annotated[
         bool, typer.Option("--detail", help="For each factor or code: which won, and by how much.")
     ] = False,
@@ -387,7 +271,13 @@ def score(
     seed: Annotated[int, typer.Option(min=0)] = 0,
 ) -> None:
     """Score a table, whoever made it. `factor_names` (K,) and `code_names` (D,) in it are used where it has them."""
-    wanted = metric_options(metrics, settings, protocol)
+    from disbench.benchmarks import scores_cli as shown_as
+    from disbench.benchmarks.encode import read_named_table
+    from disbench.benchmarks.score import score as score_table
+    from disbench.benchmarks.views import MEAN, read_group
+    from disbench.benchmarks.views import view as view_of
+
+    wanted = shown_as.metric_options(metrics, settings, protocol)
     try:
         content = read_named_table(table)
         if view != MEAN:
@@ -395,23 +285,24 @@ def score(
             content = content._replace(codes=shown.codes, code_names=shown.names)
         names = content.factor_names, content.code_names
         if picture:
-            draw_information(picture, content)
-        found = score_table(
-            content.codes, content.factors, wanted, seed=seed, resamples=resamples if confidence else None
-        )
+            shown_as.draw_information(picture, content)
+        with console.status(scoring(wanted, content.codes)):
+            found = score_table(
+                content.codes, content.factors, wanted, seed=seed, resamples=resamples if confidence else None
+            )
     except ValueError as error:
         raise fail(error) from error
     if as_json:
         named = {"factor_names": content.factor_names, "code_names": content.code_names}
         print(json.dumps({**vars(found), **{key: value for key, value in named.items() if value}}, indent=1))
     elif as_csv and detail:
-        write_detail_csv(found, *names)
+        shown_as.write_detail_csv(found, *names)
     elif as_csv:
-        write_csv(found)
+        shown_as.write_csv(found)
     else:
-        print_scores(found)
+        shown_as.print_scores(found)
         if detail:
-            print_detail(found, *names)
+            shown_as.print_detail(found, *names)
         if picture:
             print(picture)
 
@@ -424,6 +315,9 @@ def report(
     ] = None,
 ) -> None:
     """Make the page from the records in a folder."""
+    from disbench.reports.render import render
+    from disbench.reports.text import as_text
+
     try:
         print(as_text(folder))
         print(render(folder, output).resolve())

@@ -1,25 +1,14 @@
 """`disbench data`: which data sets there are, how to get the official ones, and whether what is there is right."""
 
 import inspect
-import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
-import torch
 import typer
 from rich.markup import escape
 from rich.table import Column, Table
 
 from disbench.benchmarks.options import DataDir, DatasetOptions, Select, assignments, console, fail
-from disbench.benchmarks.seeds import generator_for
-from disbench.benchmarks.traverse import factor_sweeps, random_samples
-from disbench.datasets import DATASETS, SOURCES, FactorDataset, check_name, load, names
-from disbench.datasets.cache import cache_folder
-from disbench.datasets.download import amount, download, expected_checksums, present
-from disbench.datasets.files import Source, checksum, data_root
-from disbench.datasets.own import import_dataset, is_unchanged
-from disbench.reports.figures import image_grid, png
 
 data_app = typer.Typer(
     no_args_is_help=True,
@@ -59,6 +48,10 @@ def list_(data_dir: DataDir = None) -> None:
 
     A set counts as here when all its published files are; what was unpacked from them is not counted.
     """
+    from disbench.benchmarks.data_facts import row_of
+    from disbench.datasets import names
+    from disbench.datasets.files import data_root
+
     table = Table(Column("name", no_wrap=True), "pictures", "images", "download", "licence", "here")
     try:
         for name in names(data_dir):
@@ -72,36 +65,15 @@ def list_(data_dir: DataDir = None) -> None:
     typer.echo(f"Official files are looked for in {data_root(data_dir).absolute()}.")
 
 
-def row_of(name: str, data_dir: str | None) -> tuple[str, str, str, str, str]:
-    """Pictures, images, download, licence, here. A set with files is not opened: the first time, that takes minutes."""
-    if name not in SOURCES:
-        try:
-            dataset = load(name, data_dir)
-        except (ValueError, OSError) as error:
-            return "own", "", "none", "", f"damaged: {error}"
-        return dataset.provenance, f"{len(dataset):,}", "none", "", "yes"
-    source = SOURCES[name]
-    images = source.images
-    here = sum(present(data_dir, source, file.name) is not None for file in source.files)
-    presence = {0: "no", len(source.files): "yes"}.get(here, f"{here} of {len(source.files)} files")
-    licence = f"{source.licence} *" if source.restricted else source.licence
-    return "official", f"{images:,}" if images else "", size_of(source), licence, presence
-
-
-def size_of(source: Source) -> str:
-    """What a download of all files takes."""
-    known = sum(file.size or 0 for file in source.files)
-    if not all(file.size for file in source.files):
-        return f"over {amount(known)}" if known else "not known"
-    return amount(known)
-
-
 @data_app.command()
 def info(name: Name, data_dir: DataDir = None) -> None:
     """What a data set is: its factors, images, version, licence and files.
 
     An official set whose files are not here is described as far as that goes without them.
     """
+    from disbench.benchmarks.data_facts import facts_of, facts_of_files
+    from disbench.datasets import DATASETS, SOURCES, load
+
     try:
         dataset, missing = load(name, data_dir), None
     except FileNotFoundError as error:
@@ -123,32 +95,6 @@ def info(name: Name, data_dir: DataDir = None) -> None:
         typer.echo(f"\n{missing}")
 
 
-def facts_of(dataset: FactorDataset) -> list[tuple[str, str]]:
-    channels, height, width = dataset.image_shape
-    order = "in the order of the grid" if dataset.is_grid else "not the full grid: each has its labels"
-    sizes = zip(dataset.factor_names, dataset.factor_sizes, strict=True)
-    return [
-        ("pictures", dataset.provenance),
-        ("version", dataset.version),
-        ("images", f"{len(dataset):,}, {order}"),
-        ("image", f"{channels} x {height} x {width} bytes"),
-        *(("factor", f"{factor}: {size} values") for factor, size in sizes),
-    ]
-
-
-def facts_of_files(source: Source, data_dir: str | None) -> list[tuple[str, str]]:
-    facts = [
-        ("licence", source.licence + (" (needs --accept-license)" if source.restricted else "")),
-        ("homepage", source.homepage),
-    ]
-    for file in source.files:
-        path = present(data_dir, source, file.name)
-        size = amount(file.size) if file.size else "size not known"
-        facts.append(("file", f"{file.name}, {size}, {file.checksum or 'checksum not known'}"))
-        facts.append(("", "not here" if path is None else f"at {path.absolute()}"))
-    return facts
-
-
 @data_app.command("download")
 def download_(
     name: Name,
@@ -163,6 +109,10 @@ def download_(
     What was fetched before a stop, a lost connection or Ctrl-C is kept in the cache ($DISBENCH_CACHE, else ~/.cache/disbench):
     run the same command again to go on. A file that is there already is compared and never overwritten.
     """
+    from disbench.datasets import SOURCES, check_name
+    from disbench.datasets.cache import cache_folder
+    from disbench.datasets.download import download
+
     try:
         check_name(name, data_dir)
         if name not in SOURCES:
@@ -185,6 +135,10 @@ def verify(name: Name, data_dir: DataDir = None, checksums: Checksums = None) ->
 
     The arrays that were converted from the files are compared too. A file whose checksum is not known here is never called ok.
     """
+    from disbench.benchmarks.data_facts import compared_files, opened
+    from disbench.datasets import SOURCES, check_name
+    from disbench.datasets.download import expected_checksums
+
     given = checksums_from(checksums)
     found = []
     try:
@@ -202,46 +156,6 @@ def verify(name: Name, data_dir: DataDir = None, checksums: Checksums = None) ->
         raise fail(error) from error
     if "WRONG" in found:
         raise typer.Exit(1)
-
-
-def compared_files(source: Source, root: str | None, expected: dict[str, str]) -> Iterator[tuple[str, str]]:
-    """(ok, WRONG, not known or not there, what was compared) of every official file."""
-    for file in source.files:
-        path, wanted = present(root, source, file.name), expected[file.name]
-        if path is None:
-            yield "not there", file.name
-            continue
-        algorithm = wanted.partition(":")[0] or "sha256"
-        got = f"{algorithm}:{checksum(path, algorithm)}"
-        if not wanted:
-            yield "not known", f"{path} has {got}, and there is nothing to compare it with"
-        elif got != wanted:
-            yield "WRONG", f"{path} has {got}, expected {wanted}"
-        else:
-            yield "ok", f"{path} has {got}"
-
-
-def opened(name: str, root: str | None) -> Iterator[tuple[str, str]]:
-    """(ok or WRONG, what was done) of opening a set, reading its ends, and comparing what was converted from its files."""
-    try:
-        dataset = load(name, root)
-        dataset.batch(torch.tensor([0, len(dataset) - 1]))
-    except (ValueError, OSError) as error:
-        yield "WRONG", f"{name} does not open: {error}"
-        return
-    yield "ok", f"{name} opens: {len(dataset):,} images, version {dataset.version}"
-    if dataset.provenance == "own" and not is_unchanged(root, name):
-        yield "WRONG", f"{name} has changed since it was imported. Import it again"
-    if dataset.conversion is None:
-        return
-    recorded = json.loads((dataset.conversion / "meta.json").read_text(encoding="utf-8"))["images_sha256"]
-    if checksum(dataset.conversion / "images.npy") == recorded:
-        yield "ok", f"{dataset.conversion} is as it was converted"
-    else:
-        yield (
-            "WRONG",
-            f"{dataset.conversion} has changed since it was converted. Delete it; it is made anew when needed",
-        )
 
 
 @data_app.command("import")
@@ -270,6 +184,10 @@ def import_(
     Values are numbers or words. An npz has `images` uint8 (N, H, W) or (N, H, W, 3), integers `factors` (N, K) and, if you like,
     `factor_names` (K).
     """
+    from disbench.benchmarks.data_facts import facts_of
+    from disbench.datasets import DATASETS, SOURCES, load
+    from disbench.datasets.own import import_dataset
+
     folders = {folder.partition("/")[0] for official in SOURCES.values() for folder in official.folders}
     try:
         folder = import_dataset(source, name, data_dir, table=factors, replace=replace, reserved={*DATASETS, *folders})
@@ -291,6 +209,11 @@ def preview(
     seed: int = 0,
 ) -> None:
     """Write two pictures: random samples, and every factor swept in turn."""
+    from disbench.benchmarks.seeds import generator_for
+    from disbench.benchmarks.traverse import factor_sweeps, random_samples
+    from disbench.datasets import load
+    from disbench.reports.figures import image_grid, png
+
     try:
         wanted = assignments(options)
         if select:

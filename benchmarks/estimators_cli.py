@@ -2,21 +2,19 @@
 
 import shlex
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import torch
 import typer
 
-from disbench.benchmarks.estimators.profiles import PROFILES
-from disbench.benchmarks.estimators.study import run_study, seeded
-from disbench.benchmarks.estimators.tasks import PosteriorTask
-from disbench.benchmarks.estimators.trained import from_table, train_here
+from disbench.benchmarks.choices import PROFILE_NAMES
 from disbench.benchmarks.options import console, fail
-from disbench.reports.estimators_page import render_study
+
+if TYPE_CHECKING:
+    from disbench.benchmarks.estimators.tasks import PosteriorTask
 
 
 def estimators(
-    profile: Annotated[str, typer.Option(help=f"How much is measured: {', '.join(PROFILES)}.")] = "quick",
+    profile: Annotated[str, typer.Option(help=f"How much is measured: {', '.join(PROFILE_NAMES)}.")] = "quick",
     out: Annotated[
         Path, typer.Option(help="Folder of the results and the page; what is measured there is kept.")
     ] = Path("runs/estimators"),
@@ -30,6 +28,13 @@ def estimators(
     ] = None,
 ) -> None:
     """MINE versus Monte Carlo against known truth: accuracy, gradients, time. Writes estimators.json and estimators.html."""
+    import torch
+
+    from disbench.benchmarks.estimators.profiles import PROFILES
+    from disbench.benchmarks.estimators.study import run_study, seeded
+    from disbench.benchmarks.estimators.trained import from_table, train_here
+    from disbench.reports.estimators_page import render_study
+
     if profile not in PROFILES:
         raise fail(f"There is no profile {profile!r}; there are {', '.join(PROFILES)}.")
     torch.set_num_threads(threads)
@@ -37,7 +42,7 @@ def estimators(
     where = where or torch.device("cpu")
     chosen = PROFILES[profile]
 
-    def trained() -> PosteriorTask:
+    def trained() -> "PosteriorTask":
         if codes is not None:
             return from_table(codes, chosen.rows, where)
         with seeded("trained encoder"):

@@ -5,8 +5,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-import torch
-
 SHARING = ("auto", "ddp", "ddp_find_unused_parameters_true")  # of Lightning's strategies, for several devices
 CUBLAS = "CUBLAS_WORKSPACE_CONFIG"  # cuBLAS repeats its sums only with a workspace of fixed size
 
@@ -37,10 +35,14 @@ class Machine:
                 f"Several devices need one of the strategies {', '.join(SHARING)}, got {self.strategy!r}. Each has a process and "
                 "all the weights; the processes are started here, not by Lightning."
             )
-        if self.compiler and self.compiler not in (known := torch.compiler.list_backends(exclude_tags=())):
-            raise ValueError(
-                f"compiler needs one of torch.compile's backends, {', '.join(known)}; got {self.compiler!r}."
-            )
+        if self.compiler:
+            import torch  # here: a command's options and defaults are read without
+
+            known = torch.compiler.list_backends(exclude_tags=())
+            if self.compiler not in known:
+                raise ValueError(
+                    f"compiler needs one of torch.compile's backends, {', '.join(known)}; got {self.compiler!r}."
+                )
         if not self.checkpoint_seconds > 0:
             raise ValueError(f"checkpoint_seconds must be above 0, got {self.checkpoint_seconds}.")
 
@@ -51,6 +53,8 @@ def determinism(machine: Machine) -> Iterator[None]:
     if not machine.deterministic:
         yield
         return
+    import torch
+
     before = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark, os.environ.get(CUBLAS)
     os.environ.setdefault(CUBLAS, ":4096:8")
     torch.use_deterministic_algorithms(True)

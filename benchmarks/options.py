@@ -1,4 +1,8 @@
-"""What the commands share: options that mean the same everywhere, how they are read, and how an error is told."""
+"""What the commands share: options that mean the same everywhere, how they are read, and how an error is told.
+
+Modules of commands import what a command works with inside it: help, completion and `disbench status` then take a part of a
+second, where torch, Lightning and scikit-learn take several.
+"""
 
 import inspect
 from typing import Annotated, Any
@@ -7,8 +11,6 @@ import typer
 import yaml
 from pydantic import TypeAdapter, ValidationError
 from rich.console import Console
-
-from disbench.metrics import METRICS
 
 console = Console()
 
@@ -52,12 +54,16 @@ def assignments(words: list[str] | None) -> dict[str, Any]:
 
 def metric_keywords(metric: str) -> dict[str, inspect.Parameter]:
     """The keywords of a metric that a word can set: all but its seed and, where there are any, arrays."""
+    from disbench.metrics import METRICS
+
     parameters = inspect.signature(METRICS[metric].fn).parameters.values()
     return {p.name: p for p in parameters if p.name != "seed" and isinstance(p.default, bool | int | float | str)}
 
 
 def metric_settings(words: list[str] | None) -> dict[str, dict[str, Any]]:
     """metric.keyword=value words by metric, each value of its keyword's type."""
+    from disbench.metrics import METRICS
+
     found: dict[str, dict[str, Any]] = {}
     for word in words or []:
         name, equals, text = word.partition("=")

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from disbench.baselines.vae import VAE
+from disbench.benchmarks.choices import WARM_UP
 from disbench.benchmarks.encode import encode, scored_rows
 from disbench.benchmarks.quality import IMAGES, fixed_rows, reconstruction_quality
 from disbench.benchmarks.score import score
@@ -27,7 +28,6 @@ from disbench.benchmarks.trial import draw
 from disbench.datasets import FactorDataset
 from disbench.reports.records import Record, Trial
 
-WARM_UP = 5  # steps that are not counted
 DATA, LIGHTNING, OPTIMISER = "data", "Lightning", "optimiser"
 FORWARD, BACKWARD = "forward: {}", "backward: {}"
 PARTS = ("encoder", "decoder")

@@ -5,11 +5,8 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from disbench.benchmarks.choices import DEFAULT_METRICS, WARM_UP
 from disbench.benchmarks.options import DataDir, DatasetOptions, Select, assignments, console, fail
-from disbench.benchmarks.profile import WARM_UP, profile_trial, shares
-from disbench.benchmarks.suite import DEFAULT_METRICS, check_method
-from disbench.datasets import load
-from disbench.metrics import METRICS
 from disbench.reports.records import Trial
 
 profile_app = typer.Typer()
@@ -31,6 +28,11 @@ def profile(
     data_dir: DataDir = None,
 ) -> None:
     """Where a trial's time goes, from a short training: a table; nothing is written."""
+    from disbench.benchmarks.profile import profile_trial, shares
+    from disbench.benchmarks.suite import check_method
+    from disbench.datasets import load
+    from disbench.metrics import METRICS
+
     names = [name.strip() for name in metrics.split(",") if name.strip()]
     if unknown := [name for name in names if name not in METRICS]:
         raise fail(f"Unknown metric {', '.join(unknown)}. Known: {', '.join(METRICS)}.")

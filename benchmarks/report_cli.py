@@ -4,20 +4,19 @@ import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import pandas as pd
 import typer
 from rich.table import Column, Table
 from rich.text import Text
 
+from disbench.benchmarks.choices import Format, Statistic
 from disbench.benchmarks.options import console, fail
-from disbench.reports.aggregate import tables
 from disbench.reports.collect import collect
-from disbench.reports.columns import column
-from disbench.reports.compare import DATA, compare, score_frame
-from disbench.reports.export import Format, Statistic, export
 from disbench.reports.records import RECORD_FILE, Record
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 report_app = typer.Typer()
 
@@ -39,6 +38,9 @@ def export_(
     seed: Seed = 0,
 ) -> None:
     """The leaderboard as a table for other programs (csv, json, parquet) or for a paper (latex, markdown)."""
+    from disbench.reports.aggregate import tables
+    from disbench.reports.export import export
+
     if form == "parquet" and output is None:
         raise fail("Parquet is no text for a terminal: name a file with -o.")
     try:
@@ -64,6 +66,9 @@ def compare_(
 
     A tie is a difference whose 95 % interval (Welch) holds zero. Fewer than three seeds give no interval and no verdict.
     """
+    from disbench.reports.aggregate import tables
+    from disbench.reports.compare import DATA, compare, score_frame
+
     try:
         collection = collect(folder)
         scores = score_frame(tables(collection.found))
@@ -92,8 +97,10 @@ def compare_(
     tell_unreadable(collection.unreadable)
 
 
-def print_comparison(lines: pd.DataFrame, one: str, other: str) -> None:
+def print_comparison(lines: "pd.DataFrame", one: str, other: str) -> None:
     """One data set's comparison, and below it why something is missing."""
+    from disbench.reports.columns import column
+
     table = Table("metric", Column(Text(one)), Column(Text(other)), "difference", "P(improve)", "verdict")
     notes: dict[str, list[str]] = {}
     for line in lines.to_dict("records"):
@@ -114,10 +121,14 @@ def title(dataset: str, options: str, version: str, provenance: str) -> str:
 
 
 def number(value: float, sign: str = "") -> str:
+    import pandas as pd
+
     return "–" if pd.isna(value) else f"{value:{sign}.3f}"
 
 
 def interval(low: float, high: float, sign: str = "") -> str:
+    import pandas as pd
+
     return "" if pd.isna(low) else f" [{low:{sign}.3f}, {high:{sign}.3f}]"
 
 

@@ -12,8 +12,8 @@ from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, Field
 
-from disbench.benchmarks.checkpoint import position
 from disbench.benchmarks.locks import claimed
+from disbench.benchmarks.position import position
 from disbench.reports.records import RECORD_FILE, Trial, write_whole
 
 PLANS = "plans"

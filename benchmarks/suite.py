@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import Field, TypeAdapter, ValidationError, ValidationInfo, field_validator, model_validator
 
+from disbench.benchmarks.choices import DEFAULT_METRICS
 from disbench.benchmarks.hyperparameters import Range, Strict, check_method, combinations
 from disbench.benchmarks.options import metric_keywords
 from disbench.datasets import check_name
@@ -15,8 +16,6 @@ from disbench.metrics import METRICS
 from disbench.reports.records import Trial
 
 SUITES = Path(__file__).parent / "suites"
-# The literature's choice of metrics, in a table's order; any other metric is asked for by name.
-DEFAULT_METRICS = ("z_diff", "z_min_var", "factor_vae_score", "irs", "mig", "jemmig")
 # Lightning's names, without the 'true' ones of other widths: posteriors are float32 at any precision.
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 

@@ -4,7 +4,7 @@ import sys
 import time
 from collections import Counter
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 import yaml
@@ -14,23 +14,19 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from disbench.benchmarks.engines import ENGINES, Engine, make_engine
-from disbench.benchmarks.engines.stacked import stacked_engine
-from disbench.benchmarks.estimate import Estimate, estimates
-from disbench.benchmarks.hyperparameters import Range
 from disbench.benchmarks.machine import Machine
 from disbench.benchmarks.options import DataDir, DatasetOptions, MetricSettings, Select, assignments, console, fail
 from disbench.benchmarks.options import metric_settings as settings_of_metrics
-from disbench.benchmarks.run import Only, planned, run_suite
-from disbench.benchmarks.search import Search, best, run_search
 from disbench.benchmarks.status import Row, State, TrialState, rows, states
-from disbench.benchmarks.suite import Precision, Suite, explained, load_suite
-from disbench.benchmarks.tracking import Tracker, mlflow_tracker, tensorboard_tracker
-from disbench.benchmarks.train import ON_THIS_MACHINE
-from disbench.metrics import METRICS
 from disbench.reports.records import Trial
-from disbench.reports.render import render
-from disbench.reports.text import as_text
+
+if TYPE_CHECKING:
+    from disbench.benchmarks.engines import Engine
+    from disbench.benchmarks.estimate import Estimate
+    from disbench.benchmarks.hyperparameters import Range
+    from disbench.benchmarks.run import Only
+    from disbench.benchmarks.suite import Suite
+    from disbench.benchmarks.tracking import Tracker
 
 suite_app = typer.Typer()
 FILTERS = ("method", "dataset", "seed")
@@ -73,7 +69,7 @@ Compiler = Annotated[
 ]
 
 
-def only_of(words: list[str] | None, suite: Suite) -> Only:
+def only_of(words: list[str] | None, suite: "Suite") -> "Only":
     """--only's words by field; several values of one field are alternatives."""
     found: dict[str, set[str]] = {}
     for word in ",".join(words or []).split(","):
@@ -105,7 +101,7 @@ def megabytes(size: float | None) -> str:
     return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"
 
 
-def print_estimates(found: list[Estimate]) -> None:
+def print_estimates(found: "list[Estimate]") -> None:
     for dataset in dict.fromkeys(row.dataset for row in found):
         table = Table(
             "method", "steps", "trials", "finished", "time left", "disk", "from", title=dataset, title_justify="left"
@@ -155,7 +151,7 @@ def run(
     strategy: Strategy = "auto",
     deterministic: Deterministic = False,
     compiler: Compiler = "",
-    checkpoint_seconds: CheckpointSeconds = ON_THIS_MACHINE.checkpoint_seconds,
+    checkpoint_seconds: CheckpointSeconds = Machine.checkpoint_seconds,
     track: Annotated[
         bool, typer.Option("--track", help="Also write finished trials as TensorBoard event files, to OUT/tensorboard.")
     ] = False,
@@ -167,6 +163,14 @@ def run(
 
     Each trial is run once, however many of these commands work in one folder, on one machine or on several that share it.
     """
+    from disbench.benchmarks.engines.stacked import stacked_engine
+    from disbench.benchmarks.estimate import estimates
+    from disbench.benchmarks.run import planned, run_suite
+    from disbench.benchmarks.suite import load_suite
+    from disbench.benchmarks.tracking import mlflow_tracker, tensorboard_tracker
+    from disbench.reports.render import render
+    from disbench.reports.text import as_text
+
     try:
         loaded = load_suite(suite, data_dir)
         wanted = only_of(only, loaded)
@@ -212,7 +216,11 @@ def run(
         raise typer.Exit(1)
 
 
-def engine_of(name: str, workers: int | None, gpus: float | None, cpus: int | None, slurm: list[str] | None) -> Engine:
+def engine_of(
+    name: str, workers: int | None, gpus: float | None, cpus: int | None, slurm: list[str] | None
+) -> "Engine":
+    from disbench.benchmarks.engines import ENGINES, make_engine
+
     if name not in ENGINES:
         raise ValueError(f"--engine takes {', '.join(ENGINES)}, got {name!r}.")
     if any(word.startswith("time=") and ":" in word for word in slurm or []):
@@ -276,7 +284,10 @@ def status(
         raise typer.Exit(130) from None
 
 
-def ranges_of(words: list[str] | None) -> dict[str, Range]:
+def ranges_of(words: list[str] | None) -> "dict[str, Range]":
+    from disbench.benchmarks.hyperparameters import Range
+    from disbench.benchmarks.suite import explained
+
     found = {}
     for name, content in assignments(words).items():
         try:
@@ -326,9 +337,13 @@ def search(
     slurm: Slurm = None,
     deterministic: Deterministic = False,
     compiler: Compiler = "",
-    checkpoint_seconds: CheckpointSeconds = ON_THIS_MACHINE.checkpoint_seconds,
+    checkpoint_seconds: CheckpointSeconds = Machine.checkpoint_seconds,
 ) -> None:
     """Search a method's hyperparameters for the best mean of one metric, with Optuna. The same command again goes on."""
+    from disbench.benchmarks.search import Search, best, run_search
+    from disbench.benchmarks.suite import Precision, explained
+    from disbench.metrics import METRICS
+
     try:
         if metric not in METRICS:
             raise ValueError(f"Unknown metric {metric!r}. Known: {', '.join(METRICS)}.")

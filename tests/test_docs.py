@@ -24,8 +24,9 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from disbench.benchmarks import METHODS
-from disbench.benchmarks.cli import app, metric_options, trial_from
+from disbench.benchmarks.cli import app, trial_from
 from disbench.benchmarks.options import assignments
+from disbench.benchmarks.scores_cli import metric_options
 from disbench.benchmarks.seeds import seed_for
 from disbench.benchmarks.suite import Suite, check_method, load_suite, suite_names
 from disbench.datasets import DATASETS, SOURCES, load

@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 import torch
 
-from disbench.benchmarks.checkpoint import position
 from disbench.benchmarks.engines import Job, make_engine
 from disbench.benchmarks.engines.ray import ray_engine
 from disbench.benchmarks.engines.slurm import Requeued, slurm_engine
 from disbench.benchmarks.machine import Machine
+from disbench.benchmarks.position import position
 from disbench.benchmarks.run import planned, run_suite
 from disbench.benchmarks.status import TrialState, states, write_plan
 from disbench.benchmarks.suite import Suite

@@ -19,9 +19,10 @@ from disbench.baselines.gaussian import Posterior
 from disbench.baselines.vae import VAE
 from disbench.benchmarks import METHODS
 from disbench.benchmarks import trial as trial_module
-from disbench.benchmarks.checkpoint import RESUME, position
+from disbench.benchmarks.checkpoint import RESUME
 from disbench.benchmarks.faults import failure_of, room_in
 from disbench.benchmarks.machine import Machine, determinism
+from disbench.benchmarks.position import position
 from disbench.benchmarks.trial import CHECKPOINT, run_trial
 from disbench.datasets import load
 from disbench.reports.records import RECORD_FILE, Record, Trial, read_record
@@ -282,7 +283,8 @@ for name in ["model.ckpt", "codes.h5", "traversal.png", "reconstructions.png", "
 # Checkpoints at every step: each disk has room for half a one, for one and not the file beside it, for both, for two, ...
 FULL_IN_TRAINING = """
 import logging
-from disbench.benchmarks.checkpoint import POSITION, RESUME
+from disbench.benchmarks.checkpoint import RESUME
+from disbench.benchmarks.position import POSITION
 whole = pages[t.CHECKPOINT]
 kept = set()
 told = []

@@ -18,10 +18,11 @@ from tiny_trial import SELECT, tiny_trial
 from disbench.baselines.vae import VAE
 from disbench.benchmarks import METHODS
 from disbench.benchmarks import trial as trial_module
-from disbench.benchmarks.checkpoint import POSITION, RESUME, Position, position, random_state, set_random_state
+from disbench.benchmarks.checkpoint import RESUME, random_state, set_random_state
 from disbench.benchmarks.encode import read_table
 from disbench.benchmarks.locks import claimed
 from disbench.benchmarks.machine import Machine
+from disbench.benchmarks.position import POSITION, Position, position
 from disbench.benchmarks.train import load_checkpoint, minibatches
 from disbench.benchmarks.trial import CHECKPOINT, run_trial
 from disbench.datasets import load

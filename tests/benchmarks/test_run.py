@@ -12,7 +12,6 @@ import yaml
 from typer.testing import CliRunner
 
 from disbench.benchmarks import trial as trial_module
-from disbench.benchmarks.checkpoint import POSITION
 from disbench.benchmarks.cli import app
 from disbench.benchmarks.encode import read_table
 from disbench.benchmarks.engines import Job, run_job
@@ -20,6 +19,7 @@ from disbench.benchmarks.engines.job import written_at
 from disbench.benchmarks.estimate import estimates
 from disbench.benchmarks.locks import claimed
 from disbench.benchmarks.machine import Machine
+from disbench.benchmarks.position import POSITION
 from disbench.benchmarks.run import NOT_OPENED, planned, run_suite
 from disbench.benchmarks.status import rows, states
 from disbench.benchmarks.suite import Suite

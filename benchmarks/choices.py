@@ -1,0 +1,16 @@
+"""What the options of the commands offer, apart from what offers it, so that help and completion import no torch, nor pandas.
+
+DEFAULT_METRICS and WARM_UP are decided here. The rest repeats the names of what takes long to import; tests hold the two equal.
+"""
+
+from typing import Literal
+
+# The literature's choice of metrics, in a table's order; any other metric is asked for by name.
+DEFAULT_METRICS = ("z_diff", "z_min_var", "factor_vae_score", "irs", "mig", "jemmig")
+WARM_UP = 5  # steps of `disbench profile` that are not counted
+
+PROTOCOL_NAMES = ("higgins2017", "locatello2019", "zaidi2020", "do2020")  # of disbench.metrics
+PROFILE_NAMES = ("quick", "full")  # of disbench.benchmarks.estimators.profiles
+VIEWS = ("mean", "group")  # of disbench.benchmarks.views
+Format = Literal["csv", "json", "latex", "markdown", "parquet"]  # of disbench.reports.export
+Statistic = Literal["mean", "iqm", "rank"]

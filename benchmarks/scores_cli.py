@@ -1,0 +1,142 @@
+"""How scores are asked for and shown: metrics by name, tables, CSV, a picture."""
+
+import csv
+import sys
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.table import Table
+from rich.text import Text
+
+from disbench.benchmarks.choices import DEFAULT_METRICS
+from disbench.benchmarks.encode import NamedTable
+from disbench.benchmarks.options import console, fail, metric_settings
+from disbench.benchmarks.score import Scores, named_entries
+from disbench.metrics import METRICS, PROTOCOLS
+from disbench.metrics.information import table_information
+from disbench.reports.figures import information_matrix, png
+
+SPREAD = {"bootstrap": "95 %", "seeds": "{n} seeds"}
+CONFIDENCE_COLUMNS = ("kind", "low", "high", "mean", "sd", "n")
+DETAIL_COLUMNS = 5  # as many as a terminal holds
+PICTURE_BINS = 20
+
+
+def metric_options(
+    names: str | None, settings: list[str] | None, protocol: str | None = None
+) -> dict[str, dict[str, Any]]:
+    """The metrics that are asked for, the usual ones by default, with the settings of a publication if one is named.
+
+    Single settings win over the publication's.
+    """
+    if protocol is not None and protocol not in PROTOCOLS:
+        raise fail(f"There is no protocol {protocol!r}; there are {', '.join(PROTOCOLS)}.")
+    known: Collection[str] = PROTOCOLS[protocol] if protocol else METRICS
+    usual = [name for name in DEFAULT_METRICS if name in known]
+    wanted = usual if names is None else [name.strip() for name in names.split(",") if name.strip()]
+    unknown = [name for name in wanted if name not in known]
+    if unknown or not wanted:
+        whose = f"Of {protocol} there are settings for" if protocol else "Known:"
+        raise fail(f"Unknown metric {', '.join(unknown) or '(none given)'}. {whose} {', '.join(known)}.")
+    own = metric_settings(settings)
+    if idle := [name for name in own if name not in wanted]:
+        raise fail(
+            f"--metric-option sets {', '.join(idle)}, the metrics asked for are {', '.join(wanted)}. Add --metrics."
+        )
+    return {name: {**(PROTOCOLS[protocol][name] if protocol else {}), **own.get(name, {})} for name in wanted}
+
+
+def print_scores(found: Scores) -> None:
+    def number(value: float | None) -> str:
+        return "–" if value is None else f"{value:.3f}"
+
+    spread = bool(found.confidence or found.no_confidence)
+    table = Table("metric", "score", "floor", "ceiling", "range", *["confidence"] * spread)
+    for name in found.scores:
+        metric = METRICS[name]
+        low, high = metric.bounds
+        numbers = [number(scores.get(name)) for scores in (found.scores, found.floor, found.ceiling)]
+        around = found.confidence.get(name)
+        told = "–" if around is None else f"{around['low']:.3f} to {around['high']:.3f}, {SPREAD[around['kind']]}"
+        arrow = "↑" if metric.higher_is_better else "↓"
+        table.add_row(
+            f"{metric.label} {arrow}", *numbers, f"{low:g} to {high:g}", *[told.format(**around or {})] * spread
+        )
+    console.print(table)
+    for name, reason in found.skipped.items():
+        console.print(f"{METRICS[name].label}: not applicable. {reason}", markup=False)
+    for name, reason in found.no_confidence.items():
+        console.print(f"{METRICS[name].label}: no confidence, {reason}", markup=False)
+    if found.confidence:
+        console.print(
+            "95 %: where another sample of as many rows would score; the smallest and largest of seeds: how far the"
+            " metric's own draws move it.",
+            markup=False,
+        )
+
+
+def print_detail(found: Scores, factor_names: Sequence[str], code_names: Sequence[str]) -> None:
+    """What each metric says of each factor or code: names and its first numbers; JSON and CSV hold all of them."""
+    for name, detail in found.detail.items():
+        for entries in named_entries(detail, factor_names, code_names):
+            table = Table(
+                *(key.replace("_", " ") for key in list(entries[0])[:DETAIL_COLUMNS]), title=METRICS[name].label
+            )
+            for entry in entries:
+                table.add_row(*(Text(cell(value)) for value in list(entry.values())[:DETAIL_COLUMNS]))
+            console.print(table)
+    for what, names, letter in (("constant_factors", factor_names, "v"), ("dropped_codes", code_names, "z")):
+        for name, detail in found.detail.items():
+            if left_out := [names[i] if names else f"{letter}{i}" for i in detail.get(what, ())]:
+                told = f"{METRICS[name].label}: without {what.replace('_', ' ')} {', '.join(left_out)}."
+                console.print(told, markup=False)
+
+
+def cell(value: object) -> str:
+    """A value of a detail as a reader wants it."""
+    if value is None:
+        return "–"
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
+
+
+def write_csv(found: Scores) -> None:
+    """Scores, a metric a line, empty where it has no number; reasons go to stderr."""
+    spread = CONFIDENCE_COLUMNS if found.confidence or found.no_confidence else ()
+    writer = csv.writer(sys.stdout)
+    writer.writerow(["metric", "score", "floor", "ceiling", *spread])
+    for name in (*found.scores, *found.skipped):
+        around = found.confidence.get(name, {})
+        numbers = [scores.get(name) for scores in (found.scores, found.floor, found.ceiling)]
+        writer.writerow([name, *numbers, *(around.get(column) for column in spread)])
+    for name, reason in {**found.skipped, **found.no_confidence}.items():
+        print(f"{name}: {reason}", file=sys.stderr)
+
+
+def write_detail_csv(found: Scores, factor_names: Sequence[str], code_names: Sequence[str]) -> None:
+    """One number a line: of which metric, about which factor and code, which number."""
+    writer = csv.writer(sys.stdout)
+    writer.writerow(["metric", "factor", "code", "quantity", "value"])
+    for name, detail in found.detail.items():
+        for entries in named_entries(detail, factor_names, code_names):
+            for entry in entries:
+                about = [entry.get("factor"), entry.get("code")]
+                numbers = {key: value for key, value in entry.items() if key not in ("factor", "code")}
+                writer.writerows([name, *about, key, value] for key, value in numbers.items())
+
+
+def draw_information(path: Path, table: NamedTable) -> None:
+    """The information in each code about each factor that varies, as a picture."""
+    if path.suffix.lower() != ".png":
+        raise fail(f"--picture writes a .png, got {path}.")
+    found = table_information(table.codes, table.factors, PICTURE_BINS)
+    shares = found.info.mutual / found.info.factor_entropy[:, None]
+    factors = [table.factor_names[k] if table.factor_names else f"v{k}" for k in found.columns]
+    codes = table.code_names or [f"z{j}" for j in range(shares.shape[1])]
+    title = f"I(code; factor) / H(factor), {PICTURE_BINS} bins"
+    picture = png(information_matrix(np.minimum(shares, 1.0), factors, codes, title))
+    try:
+        path.write_bytes(picture)
+    except OSError as error:
+        raise fail(f"--picture {path} cannot be written: {error.strerror}.") from error
