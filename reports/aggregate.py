@@ -113,17 +113,16 @@ class Table:
 
 def tables(found: Iterable[Found]) -> tuple[Table, ...]:
     """Group records by dataset, in order of name, and tabulate each group."""
-    found = list(found)
-    provenances: defaultdict[tuple[str, str, str], set[str]] = defaultdict(set)
-    for _, record in found:
-        if record.provenance is not None:
-            provenances[_dataset(record.trial)].add(record.provenance)
-    groups: defaultdict[tuple[str, str, str, str], list[Found]] = defaultdict(list)
+    datasets: defaultdict[tuple[str, str, str], list[Found]] = defaultdict(list)
     for folder, record in found:
-        known = provenances[_dataset(record.trial)]
-        # A trial that failed before its data was read has no provenance of its own: it belongs to the only table there is.
-        adopted = next(iter(known)) if record.status == "failed" and len(known) == 1 else ""
-        groups[(*_dataset(record.trial), record.provenance or adopted)].append((folder, record))
+        datasets[_dataset(record.trial)].append((folder, record))
+    groups: defaultdict[tuple[str, str, str, str], list[Found]] = defaultdict(list)
+    for dataset, own in datasets.items():
+        known = {record.provenance for _, record in own if record.provenance is not None}
+        for folder, record in own:
+            # A trial that failed before its data was read has no provenance of its own: it belongs to the only table there is.
+            adopted = next(iter(known)) if record.status == "failed" and len(known) == 1 else ""
+            groups[(*dataset, record.provenance or adopted)].append((folder, record))
     return tuple(_table(groups[key], key[-1] or None) for key in sorted(groups))
 
 
@@ -144,6 +143,13 @@ def tied(one: Cell, other: Cell) -> bool:
     return bool(one.n and other.n) and verdict(difference(one.scores, other.scores), True) == "tie"
 
 
+def distinct(options: Iterable[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The different ones of many, by their JSON."""
+    # What is equal is nearly always written equally, and to write a dict down takes a tenth of its JSON.
+    written = {repr(own): own for own in options}
+    return {json.dumps(own, sort_keys=True): own for own in written.values()}
+
+
 def _dataset(trial: Trial) -> tuple[str, str, str]:
     return trial.dataset, json.dumps(trial.dataset_options, sort_keys=True), trial.dataset_version
 
@@ -155,14 +161,15 @@ def _settings(trial: Trial) -> dict[str, Any]:
 
 
 def _table(group: list[Found], provenance: str | None) -> Table:
-    kept: dict[str, Found] = {}
-    for folder, record in sorted(group, key=lambda pair: (pair[1].status != "ok", pair[0])):
-        kept.setdefault(record.trial.id, (folder, record))
-    by_setting: defaultdict[str, list[Found]] = defaultdict(list)
-    for pair in sorted(kept.values(), key=lambda pair: (pair[1].trial.seed, pair[0])):
-        trial = pair[1].trial
+    # Paths are compared part by part in Python; their parts are not.
+    kept: dict[tuple[str, int], Found] = {}
+    for folder, record in sorted(group, key=lambda pair: (pair[1].status != "ok", pair[0].parts)):
+        trial = record.trial
         setting = trial.model_dump(mode="json", exclude={"seed", "dataset", "dataset_options", "dataset_version"})
-        by_setting[json.dumps(setting, sort_keys=True)].append(pair)
+        kept.setdefault((json.dumps(setting, sort_keys=True), trial.seed), (folder, record))
+    by_setting: defaultdict[str, list[Found]] = defaultdict(list)
+    for (own, _), pair in sorted(kept.items(), key=lambda item: (item[0][1], item[1][0].parts)):
+        by_setting[own].append(pair)
     finished = [record for _, record in kept.values() if record.status == "ok"]
     heads = columns(key for record in finished for key in (*record.scores, *record.skipped))
     rows = [_row(pairs, heads) for pairs in by_setting.values()]
@@ -250,13 +257,19 @@ def _reference(references: Sequence[dict[str, float]], key: str) -> Cell:
 def _labelled(rows: Sequence[Row]) -> list[Row]:
     """Rows named by method and by the settings in which they depart from the method's usual ones, the plainest first."""
     labelled = []
-    for row in rows:
-        siblings = [_settings(other.trial) for other in rows if other.trial.method == row.trial.method]
-        mine = _settings(row.trial)
+    settings = [(row.trial.method, _settings(row.trial)) for row in rows]
+    usual: dict[str, dict[str, str | None]] = {}
+    for name in {method for method, _ in settings}:
+        siblings = [own for method, own in settings if method == name]
+        usual[name] = {
+            key: _usual([other.get(key, "default") for other in siblings])
+            for key in sorted({key for other in siblings for key in other})
+        }
+    for row, (method, mine) in zip(rows, settings, strict=True):
         departures = [
             f"{name}={mine.get(name, 'default')}"
-            for name in sorted({name for other in siblings for name in other})
-            if json.dumps(mine.get(name, "default")) != _usual([other.get(name, "default") for other in siblings])
+            for name, value in usual[method].items()
+            if json.dumps(mine.get(name, "default")) != value
         ]
         label = row.trial.method
         if not row.trial.steps:
@@ -309,8 +322,8 @@ def _notices(rows: Sequence[Row], finished: Sequence[Record], heads: Sequence[Co
             "component. This group view must not be set beside another method's mean view without saying so; it is never marked."
         )
     for head in heads:
-        asked = [record.metric_options[head.key] for record in finished if head.key in record.metric_options]
-        variants = sorted({json.dumps(options, sort_keys=True) for options in asked})
+        asked = (record.metric_options[head.key] for record in finished if head.key in record.metric_options)
+        variants = sorted(distinct(asked))
         if len(variants) > 1:
             yield f"{head.label} was scored under different options ({' and '.join(variants)}): not comparable."
     few = [row.label for row in rows if 0 < len(row.trials) < MIN_SEEDS]

@@ -78,18 +78,21 @@ def cost(table: Table) -> str:
         return ""
     body, top = legend([row.label for row in table.rows])
     height, pitch = 170.0, WIDTH / _ACROSS
+    spent = [_seconds(row) for row in table.rows]
     log = max(times) > 8 * min(times)
     margin = 1.0 if log else 0.06 * (max(times) - min(times))
     low, high = (min(times) / 1.15, max(times) * 1.15) if log else (min(times) - margin, max(times) + margin)
     for place, column in enumerate(table.columns):
         left, above = place % _ACROSS * pitch + 46, top + place // _ACROSS * (height + 62)
         x = Scale(low, high if high > low else low + 1, left, left + pitch - 66, log)
-        body.append(_cost_panel(table, column, x, above, height))
+        body.append(_cost_panel(table, spent, column, x, above, height))
     lines = math.ceil(len(table.columns) / _ACROSS)
     return svg(body, top + lines * (height + 62), "Score against training time, by metric")
 
 
-def _cost_panel(table: Table, column: Column, x: Scale, above: float, height: float) -> str:
+def _cost_panel(
+    table: Table, spent: Sequence[dict[int, float]], column: Column, x: Scale, above: float, height: float
+) -> str:
     drawn = [value for row in table.rows for value in row.cells[column.key].values.values()]
     bounds = [bound for bound in (column.low, column.high) if math.isfinite(bound)]
     low, high = min(drawn + bounds, default=0.0), max(drawn + bounds, default=1.0)
@@ -106,8 +109,8 @@ def _cost_panel(table: Table, column: Column, x: Scale, above: float, height: fl
     for tick, anchor in ((x.low, "start"), (inside, "middle"), (x.high, "end")):
         parts.append(text(x(tick), above + height + 15, _seconds_label(tick), anchor=anchor, extra=_SMALL))
     named = len(drawn) * len(table.columns) <= MANY
-    for series, row in enumerate(table.rows):
-        seconds, scores = _seconds(row), row.cells[column.key].values
+    for series, (row, seconds) in enumerate(zip(table.rows, spent, strict=True)):
+        scores = row.cells[column.key].values
         points = {seed: (x(seconds[seed]), y(score)) for seed, score in scores.items() if seed in seconds}
         if not points:
             continue
@@ -120,10 +123,10 @@ def _cost_panel(table: Table, column: Column, x: Scale, above: float, height: fl
                 )
         else:
             parts.append(dots(list(points.values()), 5, colour(series), row.label))
-        spent, scored = (statistics.fmean(seconds[s] for s in points), statistics.fmean(scores[s] for s in points))
-        words = escape(f"{row.label}, mean of {len(points)}: {scored:.3f} after {spent:,.0f} s")
+        took, scored = (statistics.fmean(seconds[s] for s in points), statistics.fmean(scores[s] for s in points))
+        words = escape(f"{row.label}, mean of {len(points)}: {scored:.3f} after {took:,.0f} s")
         parts.append(
-            f'<circle cx="{x(spent):.1f}" cy="{y(scored):.1f}" r="6" fill="none" '
+            f'<circle cx="{x(took):.1f}" cy="{y(scored):.1f}" r="6" fill="none" '
             f'style="stroke:{colour(series)};stroke-width:2.2"><title>{words}</title></circle>'
         )
     return "".join(parts)

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 from pydantic import Field, GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
+from disbench.reports.estimators_study import STUDY_FILE
 from disbench.reports.records import RECORD_FILE, SCHEMA_VERSION, FurtherView, Record, read_record
 
 
@@ -36,12 +37,16 @@ class Summary(Record):
 
 @dataclass(frozen=True)
 class Collection:
-    """What lies below `folder`: `found` (trial folder, summary of its record), in path order; `unreadable` (path, error)."""
+    """What lies below `folder`: `found` (trial folder, summary of its record), in path order; `unreadable` (path, error).
+
+    `studies` are the folders with a file that is named as a study of estimators.
+    """
 
     folder: Path
     found: tuple[tuple[Path, Record], ...]
     unreadable: tuple[tuple[str, str], ...]
     newest: float  # modification time of the newest record file, in seconds since 1970
+    studies: tuple[Path, ...] = ()
 
 
 def collect(folder: Path) -> Collection:
@@ -50,8 +55,12 @@ def collect(folder: Path) -> Collection:
     Raises FileNotFoundError when there is no record file at all, because an empty page would look like a result.
     """
     folder = Path(folder)
-    paths = sorted(Path(place, RECORD_FILE) for place, _, files in os.walk(folder) if RECORD_FILE in files)
-    if not paths:
+    held: dict[str, list[Path]] = {RECORD_FILE: [], STUDY_FILE: []}
+    for where, _, files in os.walk(folder):
+        for name in held.keys() & files:
+            held[name].append(Path(where))
+    places, studies = (sorted(own, key=lambda place: place.parts) for own in held.values())
+    if not places:
         state = "holds none" if folder.is_dir() else "is not a folder"
         raise FileNotFoundError(
             f"A leaderboard needs trial folders with a {RECORD_FILE} each, but {folder} {state}. "
@@ -59,7 +68,10 @@ def collect(folder: Path) -> Collection:
         )
     found: list[tuple[Path, Record]] = []
     unreadable: list[tuple[str, str]] = []
-    for path in paths:
+    newest = 0.0
+    for place in places:
+        path = place / RECORD_FILE
+        newest = max(newest, path.stat().st_mtime)
         try:
             record = _summary(path)
         except (OSError, ValueError) as error:
@@ -71,8 +83,8 @@ def collect(folder: Path) -> Collection:
             message = f"schema version {record.schema_version}; this version of disbench reads {SCHEMA_VERSION}."
             unreadable.append((path.relative_to(folder).as_posix(), message))
             continue
-        found.append((path.parent, record))
-    return Collection(folder, tuple(found), tuple(unreadable), max(path.stat().st_mtime for path in paths))
+        found.append((place, record))
+    return Collection(folder, tuple(found), tuple(unreadable), newest, tuple(studies))
 
 
 def whole(folder: Path, record: Record) -> Record:
@@ -92,7 +104,19 @@ def whole(folder: Path, record: Record) -> Record:
 
 
 def _summary(path: Path) -> Record:
+    content = _without(_without(path.read_bytes(), b"detail"), b"curves")
     try:
-        return Summary.model_validate_json(path.read_bytes())
+        return Summary.model_validate_json(content)
     except ValueError:
         return read_record(path)  # raises the same error in the words meant for readers
+
+
+def _without(content: bytes, field: bytes) -> bytes:
+    """A record as `write_record` lays it out, less the lines of one field; any other file as it is.
+
+    A line break cannot stand inside a JSON string, so a line of one space and a name is a field of the record. The fields left
+    out are then not even parsed: six bytes of seven, and most of the time that a record takes.
+    """
+    before, _, rest = content.partition(b'\n "%s": {\n' % field)
+    _, _, after = rest.partition(b"\n },")
+    return before + after

@@ -9,10 +9,11 @@ rows have numbers but no rank.
 """
 
 import json
+import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -25,6 +26,7 @@ from disbench.reports.statistics import Array, CriticalDifference
 
 DATA = ["dataset", "options", "version", "provenance"]
 SCORES = [*DATA, "view", "method", "setting", "trained", "steps", "seed", "metric", "score", "failed", "reason", "mark"]
+LINE = ["seed", "score", "failed", "reason"]  # of SCORES, those that differ within a cell
 LEADERBOARD = [
     *(
         *DATA,
@@ -50,6 +52,7 @@ COMPARISON = [
 BUDGETS = "trained for different numbers of steps"
 SETTINGS = "settings differ between data sets"
 UNKNOWN_DIRECTION = "direction unknown"
+Key = TypeVar("Key", bound=Hashable)
 
 
 @dataclass(frozen=True)
@@ -93,27 +96,55 @@ class Pairs:
     varied: dict[str, tuple[str, ...]]
 
 
+@dataclass(frozen=True)
+class _Cell:
+    """The lines of a frame of scores that are one setting's on one metric: `scores` (n,) without gaps, `seeds` lines in all."""
+
+    data: tuple[str, ...]
+    view: str
+    metric: str
+    method: str
+    setting: str
+    trained: bool
+    steps: int
+    mark: str
+    scores: Array
+    seeds: int
+    failed: int
+    reasons: tuple[str, ...]
+
+
 def score_frame(tables: Iterable[Table]) -> pd.DataFrame:
     """Every score of every view, a row for each dataset, view, setting, metric and seed; `SCORES` names the columns.
 
     `method` is the row's label on the page, `setting` (JSON) what tells its row apart, equal across datasets, `options` (JSON)
     the dataset's, `mark` the cell's. A trial that failed or skipped a metric has a row with a NaN and a `reason`.
     """
-    found = []
+    cells: list[tuple[Any, ...]] = []
+    counts: list[int] = []
+    lines: list[tuple[int, float, bool, str]] = []
     for table in tables:
         data = (table.dataset, json.dumps(table.options, sort_keys=True), table.version, table.provenance or "unknown")
         for row in (*table.rows, *table.further, *table.untrained):
             own = row.trial.model_dump(mode="json", exclude={"seed", "dataset", "dataset_options", "dataset_version"})
             label = row.of_row or row.label
             setting = (*data, row.view, label, json.dumps(own, sort_keys=True), row.trial.steps > 0, row.trial.steps)
+            seeds = [record.trial.seed for _, record in row.failed]
+            failed = {seed: (seed, math.nan, True, f"seed {seed} failed") for seed in seeds}
             for head in table.columns:
                 cell = row.cells[head.key]
-                lines = {seed: (score, False, "") for seed, score in cell.values.items()}
-                lines |= {seed: (np.nan, False, reason) for seed, reason in cell.reasons.items()}
-                lines |= {r.trial.seed: (np.nan, True, f"seed {r.trial.seed} failed") for _, r in row.failed}
-                found += [(*setting, seed, head.key, *line, cell.mark) for seed, line in sorted(lines.items())]
+                told = {seed: (seed, score, False, "") for seed, score in cell.values.items()}
+                told |= {seed: (seed, math.nan, False, reason) for seed, reason in cell.reasons.items()}
+                told |= failed
+                cells.append((*setting, head.key, cell.mark))
+                counts.append(len(told))
+                lines += [line for _, line in sorted(told.items())]
+    # What a cell's lines share is written once and repeated as a whole: there may be a hundred lines.
+    shared = pd.DataFrame(cells, columns=[name for name in SCORES if name not in LINE])
+    found = shared.take(np.repeat(np.arange(len(cells)), counts)).reset_index(drop=True)
+    found[LINE] = pd.DataFrame(lines, columns=LINE)
     # Without a row the columns would be of no type, and an empty one of no type selects nothing right.
-    return pd.DataFrame(found, columns=SCORES).astype({"trained": bool, "failed": bool})
+    return found[SCORES].astype({"trained": bool, "failed": bool})
 
 
 def leaderboard(scores: pd.DataFrame, *, seed: int = 0, resamples: int = statistics.RESAMPLES) -> pd.DataFrame:
@@ -124,33 +155,29 @@ def leaderboard(scores: pd.DataFrame, *, seed: int = 0, resamples: int = statist
     `mark`, 'best' or 'noise' (within noise of the best), is that of the page.
     """
     found = []
-    for key, group in scores.groupby([*DATA, "view", "metric"], sort=False):
-        *data, metric = _words(key)
+    for (data, view, metric), group in _by(_cells(scores), lambda cell: (cell.data, cell.view, cell.metric)).items():
         higher = column(metric).higher_is_better
-        trained = group[group["trained"]]
-        budgets_differ = trained["steps"].nunique() > 1
-        ranked = _by_method(trained)
-        standing = statistics.ranking(ranked, higher, seed=seed, resamples=resamples) if higher is not None else None
-        for label, rows in group.groupby("method", sort=False):
-            method, own = str(label), _finite(rows)
-            line: dict[str, Any] = dict(zip([*DATA, "view"], data, strict=True))
-            line |= {"method": method, "trained": method in ranked, "steps": int(rows["steps"].iloc[0])}
+        trained = [cell for cell in group if cell.trained]
+        budgets_differ = len({cell.steps for cell in trained}) > 1
+        ranked = {method: _pooled(own) for method, own in _by(trained, lambda cell: cell.method).items()}
+        standing: dict[Hashable, dict[Any, Any]] = {}
+        if higher is not None:
+            ranking = statistics.ranking(ranked, higher, seed=seed, resamples=resamples)
+            standing = ranking.drop(columns="note").to_dict("index")
+        for method, cells in _by(group, lambda cell: cell.method).items():
+            own = _pooled(cells)
+            line: dict[str, Any] = dict(zip([*DATA, "view"], [*data, view], strict=True))
+            line |= {"method": method, "trained": method in ranked, "steps": cells[0].steps}
             line |= {"budgets_differ": budgets_differ, "metric": metric, "direction": column(metric).direction}
-            line |= {
-                "seeds": len(rows),
-                "failed": int(rows["failed"].sum()),
-                "n": len(own),
-                "tied_with": (),
-                "mark": rows["mark"].iloc[0],
-            }
-            notes = [*dict.fromkeys(rows["reason"])]
+            line |= {"seeds": sum(cell.seeds for cell in cells), "failed": sum(cell.failed for cell in cells)}
+            line |= {"n": len(own), "tied_with": (), "mark": cells[0].mark}
+            notes = [*dict.fromkeys(reason for cell in cells for reason in cell.reasons)]
             if len(own):
                 estimate = statistics.interquartile_mean([own], seed=seed, resamples=resamples)
                 line |= {"mean": own.mean(), "sd": own.std(ddof=1) if len(own) > 1 else None}
                 line |= {"iqm": estimate.value, "low": estimate.low, "high": estimate.high}
                 notes.append(estimate.note)
-            if standing is not None and method in standing.index:
-                line |= {str(name): value for name, value in standing.loc[method].items() if name != "note"}
+            line |= standing.get(method, {})
             if method in ranked:
                 notes += [BUDGETS] * budgets_differ
             notes += [UNKNOWN_DIRECTION] * (higher is None)
@@ -167,7 +194,7 @@ def overview(scores: pd.DataFrame, *, seed: int = 0, resamples: int = statistics
     long it was trained on each dataset, once each, `varied` which of its settings differ between them.
     """
     found = []
-    for (provenance, view, metric), group in _provenances(scores):
+    for (provenance, view, metric), group in _provenances(_cells(scores)):
         head = column(metric)
         if head.higher_is_better is None:
             continue
@@ -185,9 +212,9 @@ def overview(scores: pd.DataFrame, *, seed: int = 0, resamples: int = statistics
         lines.insert(0, "provenance", provenance)
         budgets_differ = _budgets_differ(group)
         lines["budgets_differ"] = budgets_differ
-        rows = {str(label): own for label, own in group.groupby("method", sort=False)}
-        lines["name"] = [json.loads(rows[label]["setting"].iloc[0])["method"] for label in lines["method"]]
-        lines["steps"] = [tuple(sorted({int(n) for n in rows[label]["steps"]})) for label in lines["method"]]
+        rows = _by(group, lambda cell: cell.method)
+        lines["name"] = [json.loads(rows[label][0].setting)["method"] for label in lines["method"]]
+        lines["steps"] = [tuple(sorted({cell.steps for cell in rows[label]})) for label in lines["method"]]
         varied = _varied(group)
         lines["varied"] = [varied.get(label, ()) for label in lines["method"]]
         lines["note"] = [
@@ -203,7 +230,7 @@ def overview(scores: pd.DataFrame, *, seed: int = 0, resamples: int = statistics
 def diagrams(scores: pd.DataFrame, *, alpha: float = 0.05) -> tuple[Diagram, ...]:
     """A critical-difference diagram for each provenance, view and metric, over the settings that every dataset has."""
     found = []
-    for (provenance, view, metric), group in _provenances(scores):
+    for (provenance, view, metric), group in _provenances(_cells(scores)):
         higher = column(metric).higher_is_better
         if higher is None:
             continue
@@ -256,14 +283,18 @@ def pairs_over(scores: pd.DataFrame, *, most: int = 12) -> tuple[Pairs, ...]:
     Only settings with a score on every dataset, since a mean over easier data would win; the `most` best by mean rank.
     """
     found = []
-    first = scores.groupby(DATA, sort=False)["view"].transform("first")
-    for (provenance, _, metric), group in _provenances(scores[scores["view"] == first]):
+    for (provenance, _, metric), group in _provenances(_cells(first_views(scores))):
         higher = column(metric).higher_is_better
         if higher is not None:
             own = _pairs(provenance, metric, _by_dataset(group), higher, _budgets_differ(group), most)
             own = replace(own, varied=_varied(group))
             found += [own] if len(own.methods) > 1 and len(own.datasets) > 1 else []
     return tuple(found)
+
+
+def first_views(scores: pd.DataFrame) -> pd.DataFrame:
+    """The scores of each dataset's first view."""
+    return scores[scores["view"] == scores.groupby(DATA, sort=False)["view"].transform("first")]
 
 
 def _pairs(
@@ -390,16 +421,48 @@ def _named(group: pd.DataFrame, words: str) -> str | None:
     return fitting[0][1] if fitting else None
 
 
-def _provenances(scores: pd.DataFrame) -> Iterable[tuple[tuple[str, str, str], pd.DataFrame]]:
-    """Trained scores by provenance, view and metric, with labels that mean one setting on all datasets."""
-    trained = scores[scores["trained"]]
-    named = trained.assign(method=trained["setting"].map(_labels(trained)))
-    for key, group in named.groupby(["provenance", "view", "metric"], sort=False):
-        provenance, view, metric = _words(key)
-        yield (provenance, view, metric), group
+def _cells(scores: pd.DataFrame) -> list[_Cell]:
+    """The cells of a frame in the order of their first lines."""
+    if scores.empty:
+        return []
+    key = [*DATA, "view", "metric", "method", "setting"]
+    number = scores.groupby(key, sort=False).ngroup().to_numpy()  # (lines,): the cell of each
+    order = np.argsort(number, kind="stable")
+    places = np.split(order, np.flatnonzero(np.diff(number[order])) + 1)
+    values, failed, reasons = (scores[name].to_numpy() for name in ("score", "failed", "reason"))
+    firsts = scores.iloc[[own[0] for own in places]][[*key, "trained", "steps", "mark"]]
+    found = []
+    for own, (*data, view, metric, method, setting, trained, steps, mark) in zip(
+        places, firsts.itertuples(index=False, name=None), strict=True
+    ):
+        told = values[own].astype(np.float64)
+        cell = tuple(data), view, metric, method, setting, trained, steps, mark
+        lines = told[~np.isnan(told)], len(own), int(failed[own].sum()), tuple(dict.fromkeys(reasons[own]))
+        found.append(_Cell(*cell, *lines))
+    return found
 
 
-def _labels(scores: pd.DataFrame) -> dict[str, str]:
+def _by(cells: Iterable[_Cell], key: Callable[[_Cell], Key]) -> dict[Key, list[_Cell]]:
+    """Cells by a key of theirs, in order of appearance."""
+    found: dict[Key, list[_Cell]] = {}
+    for cell in cells:
+        found.setdefault(key(cell), []).append(cell)
+    return found
+
+
+def _pooled(cells: Sequence[_Cell]) -> Array:
+    return np.concatenate([cell.scores for cell in cells])
+
+
+def _provenances(cells: Iterable[_Cell]) -> Iterable[tuple[tuple[str, str, str], list[_Cell]]]:
+    """Trained cells by provenance, view and metric, with labels that mean one setting on all datasets."""
+    trained = [cell for cell in cells if cell.trained]
+    labels = _labels(trained)
+    named = [replace(cell, method=labels[cell.setting]) for cell in trained]
+    return _by(named, lambda cell: (cell.data[-1], cell.view, cell.metric)).items()
+
+
+def _labels(cells: Iterable[_Cell]) -> dict[str, str]:
     """A label for each setting: the longest of its labels, in full where two settings of one dataset share it.
 
     Settings that share a label and never meet on a dataset are one method, set for each dataset: whoever shows it must say so
@@ -407,11 +470,9 @@ def _labels(scores: pd.DataFrame) -> dict[str, str]:
     """
     longest: dict[str, str] = {}
     places: dict[str, set[tuple[str, ...]]] = {}
-    for setting, label, *data in (
-        scores[["setting", "method", *DATA]].drop_duplicates().itertuples(index=False, name=None)
-    ):
-        longest[setting] = max(longest.get(setting, ""), label, key=len)
-        places.setdefault(setting, set()).add(tuple(data))
+    for cell in cells:
+        longest[cell.setting] = max(longest.get(cell.setting, ""), cell.method, key=len)
+        places.setdefault(cell.setting, set()).add(cell.data)
     shared = set()
     taken: dict[str, set[tuple[str, ...]]] = {}
     for setting, label in longest.items():
@@ -428,37 +489,32 @@ def _labels(scores: pd.DataFrame) -> dict[str, str]:
     return {setting: in_full(setting) if label in shared else label for setting, label in longest.items()}
 
 
-def _budgets_differ(scores: pd.DataFrame) -> bool:
+def _budgets_differ(cells: Iterable[_Cell]) -> bool:
     """Whether methods were trained for different numbers of steps on one dataset; datasets may differ from each other."""
-    return bool((scores.groupby(DATA, sort=False)["steps"].nunique() > 1).any())
+    return any(len({cell.steps for cell in own}) > 1 for own in _by(cells, lambda cell: cell.data).values())
 
 
-def _varied(scores: pd.DataFrame) -> dict[str, tuple[str, ...]]:
+def _varied(cells: Iterable[_Cell]) -> dict[str, tuple[str, ...]]:
     """Methods whose settings are not the same on all datasets, with the names of the settings that differ."""
     found = {}
-    for method, rows in scores.groupby("method", sort=False):
-        settings = [json.loads(setting) for setting in rows["setting"].unique()]
+    for method, rows in _by(cells, lambda cell: cell.method).items():
+        settings = [json.loads(setting) for setting in dict.fromkeys(cell.setting for cell in rows)]
         if len(settings) > 1:
             own = [{**setting.pop("hparams"), **setting} for setting in settings]
             names = sorted({name for values in own for name in values})
-            found[str(method)] = tuple(n for n in names if len({json.dumps(v.get(n)) for v in own}) > 1)
+            found[method] = tuple(n for n in names if len({json.dumps(v.get(n)) for v in own}) > 1)
     return found
 
 
-def _by_dataset(scores: pd.DataFrame) -> Mapping[str, Mapping[str, Array]]:
+def _by_dataset(cells: Sequence[_Cell]) -> Mapping[str, Mapping[str, Array]]:
     """{method: {dataset: scores}} of one metric. Editions of a dataset count as several, and their names say which is which."""
-    names = {key: str(key[0]) for key in scores[DATA].drop_duplicates().itertuples(index=False, name=None)}
-    several = {name for name in names.values() if list(names.values()).count(name) > 1}
-    names = {key: f"{name} {key[1]} {key[2]}" if name in several else name for key, name in names.items()}
-    found: dict[str, dict[str, Array]] = {str(method): {} for method in dict.fromkeys(scores["method"])}
-    for key, rows in scores.groupby([*DATA, "method"], sort=False):
-        *data, method = _words(key)
-        found[method][names[tuple(data)]] = _finite(rows)
+    editions = dict.fromkeys(cell.data for cell in cells)
+    datasets = [key[0] for key in editions]
+    names = {key: " ".join(key[:3]) if datasets.count(key[0]) > 1 else key[0] for key in editions}
+    found: dict[str, dict[str, Array]] = {cell.method: {} for cell in cells}
+    for (data, method), own in _by(cells, lambda cell: (cell.data, cell.method)).items():
+        found[method][names[data]] = _pooled(own)
     return found
-
-
-def _by_method(scores: pd.DataFrame) -> dict[str, Array]:
-    return {str(method): _finite(rows) for method, rows in scores.groupby("method", sort=False)}
 
 
 def _finite(rows: pd.DataFrame) -> Array:

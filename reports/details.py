@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from disbench.metrics.information import table_information
 from disbench.metrics.metric import NotApplicable
 from disbench.reports.aggregate import Found, Row
+from disbench.reports.pictures import inside
 from disbench.reports.records import Record
 
 BINS = 20  # of the information matrix, as in MIG
@@ -41,9 +42,8 @@ def information(folder: Path, record: Record) -> Information:
     name = record.artefacts.get("codes")
     if name is None:
         return Information(note="This trial recorded no table of codes.")
-    path = folder / name
-    # Records come from other people: one must not make a page read a file from elsewhere on this machine.
-    if not path.resolve().is_relative_to(folder.resolve()):
+    path = inside(folder, name)
+    if path is None:
         return Information(note=f"Not read: {name} lies outside its trial's folder.")
     try:
         codes, factors = _read(path)

@@ -167,8 +167,12 @@ def notices_of(table: Table) -> tuple[str, ...]:
 
 def records(board: pd.DataFrame) -> list[dict[str, Any]]:
     """The lines of a leaderboard as dicts, None where there is no number."""
-    plain = board.astype(object).where(board.notna(), None)
-    return [{str(name): value for name, value in line.items()} for line in plain.to_dict("records")]
+    names = [str(name) for name in board.columns]
+    plain = [
+        [None if gone else value for value, gone in zip(own.tolist(), own.isna(), strict=True)]
+        for _, own in board.items()
+    ]
+    return [dict(zip(names, line, strict=True)) for line in zip(*plain, strict=True)]
 
 
 def pieces(page: Page) -> dict[str, Any]:

@@ -11,8 +11,9 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from disbench.reports.records import GRID
+
 GREY = "#808080"
-GRID = "disbench grid"  # the PNG's text chunk
 _BAR = "#2b8cbe"  # to be read on a light and on a dark page
 _DPI = 100
 _GAP = 3  # pixels between two images

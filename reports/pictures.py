@@ -13,11 +13,10 @@ from pathlib import Path
 from urllib.parse import quote
 
 import numpy as np
-from matplotlib.image import imread
 from PIL import Image
 
 from disbench.reports.aggregate import Found, Row
-from disbench.reports.figures import GRID
+from disbench.reports.records import GRID
 
 TRAVERSAL = "traversal"
 CAPTIONS = {
@@ -83,6 +82,18 @@ def smaller(found: Picture) -> Picture:
     return replace(found, uri=uri) if len(uri) < len(found.uri) else found
 
 
+def inside(folder: Path, relative: str) -> Path | None:
+    """The file that the record of a trial in `folder` names; None where it lies elsewhere.
+
+    Records come from other people: one must not pull a file from elsewhere on this machine into a page.
+    """
+    path = folder / relative
+    # The usual name, no path and no link, leads nowhere; to resolve a path asks for each of its parts.
+    if Path(relative).name == relative != ".." and not path.is_symlink():
+        return path
+    return path if path.resolve().is_relative_to(folder.resolve()) else None
+
+
 def linked(folder: Path, name: str, relative: str, page_folder: Path) -> Picture:
     """The picture as a page in `page_folder` shows it from where it is, without taking it in."""
     content = _content(folder, relative)
@@ -94,9 +105,8 @@ def linked(folder: Path, name: str, relative: str, page_folder: Path) -> Picture
 
 def _content(folder: Path, relative: str) -> bytes | str:
     """A PNG's bytes, or why there are none."""
-    path = folder / relative
-    # Records come from other people: one must not pull a file from elsewhere on this machine into a page.
-    if not path.resolve().is_relative_to(folder.resolve()):
+    path = inside(folder, relative)
+    if path is None:
         return f"Not shown: {relative} lies outside its trial's folder."
     try:
         content = path.read_bytes()
@@ -128,10 +138,10 @@ def strip(content: bytes, search: bool = True) -> Strip | None:
 
 
 def _searched(content: bytes) -> Strip | None:
-    pixels = imread(io.BytesIO(content), format="png")
-    if pixels.ndim != 3 or pixels.shape[2] != 4:
-        return None
-    alpha = np.round(pixels[..., 3] * 255)
+    with Image.open(io.BytesIO(content), formats=["PNG"]) as file:
+        if file.mode != "RGBA":
+            return None
+        alpha = np.asarray(file.getchannel("A"))
     inked = alpha >= _GAP_ALPHA
     across, down = inked.mean(axis=0), inked.mean(axis=1)
     columns, rows = (np.flatnonzero(share > 0.9 * share.max()) for share in (across, down))
@@ -148,13 +158,13 @@ def _searched(content: bytes) -> Strip | None:
     wanted = np.arange(right - left) % pitch >= cell
     if rest or not (gap == wanted).all():
         return None
-    return Strip(pixels.shape[1], pixels.shape[0], left, cell, pitch, count)
+    return Strip(alpha.shape[1], alpha.shape[0], left, cell, pitch, count)
 
 
 def address(folder: Path, relative: str, page_folder: Path) -> str | None:
     """A link from a page in `page_folder` to a file of a trial; None for one that is not there or lies elsewhere."""
-    path = folder / relative
-    if not path.resolve().is_relative_to(folder.resolve()) or not path.is_file():
+    path = inside(folder, relative)
+    if path is None or not path.is_file():
         return None
     return quote(Path(os.path.relpath(path, page_folder)).as_posix())
 

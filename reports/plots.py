@@ -11,6 +11,7 @@ light page needs it; the page may override `--series-0` ... `--series-7`.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from html import escape
 
 from disbench.reports.aggregate import Row, Table
@@ -40,8 +41,14 @@ class Scale:
     log: bool = False
 
     def __call__(self, value: float) -> float:
-        low, high, at = (math.log10(v) if self.log else v for v in (self.low, self.high, value))
-        return self.start + (at - low) / ((high - low) or 1.0) * (self.end - self.start)
+        low, span = self._data
+        return self.start + ((math.log10(value) if self.log else value) - low) / span * (self.end - self.start)
+
+    @cached_property
+    def _data(self) -> tuple[float, float]:
+        """Where the data starts and how far it goes, each as its logarithm on a logarithmic line."""
+        low, high = (math.log10(v) if self.log else v for v in (self.low, self.high))
+        return low, (high - low) or 1.0
 
 
 def colour(series: int) -> str:
@@ -125,12 +132,26 @@ def dots(points: Sequence[_Point], size: float, hue: str, title: str) -> str:
     return f'<path d="{path}" fill="none" style="{style}"><title>{escape(title)}</title></path>' if path else ""
 
 
-def curves(rows: Sequence[Row], alone: bool | None = None) -> str:
+def curves(rows: Sequence[Row]) -> str:
     """Training curves: a panel a loss term, a thin line a seed, a colour a row. Empty where no trial recorded any.
 
-    Past LINES trials a row's line is that of its median seed. `alone` keeps the terms that only one method of several records,
-    False the others.
+    Past LINES trials a row's line is that of its median seed.
     """
+    drawn, labels = _drawn(rows)
+    return _curves(drawn, labels, 150, list(_recorded(drawn)))
+
+
+def curves_apart(rows: Sequence[Row]) -> tuple[str, str]:
+    """The curves in two charts: of terms that methods share, and of those that only one of several methods records."""
+    drawn, labels = _drawn(rows)
+    several = len({row.trial.method for row in rows if row.trials}) > 1
+    alone = {term: several and len(methods) == 1 for term, methods in _recorded(drawn).items()}
+    shared, apart = ([term for term in alone if alone[term] is wanted] for wanted in (False, True))
+    return _curves(drawn, labels, 150, shared), _curves(drawn, labels, 150, apart)
+
+
+def _drawn(rows: Sequence[Row]) -> tuple[list[tuple[int, Record]], list[str]]:
+    """The whole records whose curves are drawn, each with its row's position, and the labels of rows."""
     trained = [row for row in rows if row.trials]
     many = sum(len(row.trials) for row in trained) > LINES
     drawn = [
@@ -138,13 +159,16 @@ def curves(rows: Sequence[Row], alone: bool | None = None) -> str:
         for series, row in enumerate(trained)
         for found in ([median_trial(row.trials)] if many else row.trials)
     ]
+    return drawn, [row.label for row in trained]
+
+
+def _recorded(drawn: Sequence[tuple[int, Record]]) -> dict[str, set[str]]:
+    """{term: the methods that recorded it}."""
     methods: dict[str, set[str]] = {}
     for _, record in drawn:
         for term in record.curves:
             methods.setdefault(term, set()).add(record.trial.method)
-    several = len({row.trial.method for row in trained}) > 1
-    terms = [term for term, own in methods.items() if alone in (None, several and len(own) == 1)]
-    return _curves(drawn, [row.label for row in trained], 150, terms)
+    return methods
 
 
 def trial_curves(record: Record) -> str:

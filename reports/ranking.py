@@ -10,7 +10,7 @@ from typing import Any
 
 from disbench.reports.aggregate import Cell, Row, Table
 from disbench.reports.columns import Column, columns
-from disbench.reports.compare import BUDGETS, DATA, LEADERBOARD, leaderboard, overview, score_frame
+from disbench.reports.compare import BUDGETS, DATA, LEADERBOARD, first_views, leaderboard, overview, score_frame
 from disbench.reports.export import key_of, notices_of, overview_pieces, pages, pieces, records, scored_lines
 
 Line = dict[str, Any]
@@ -117,8 +117,7 @@ def _overview(provenance: str, tables: Sequence[Table]) -> Overview:
     if len(tables) < 2:
         return Overview(provenance, f"ranks-{_slug(provenance)}", names, (), {}, (), {})
     scores = score_frame(tables)
-    first = scores.groupby(DATA, sort=False)["view"].transform("first")
-    found = overview(scores[scores["view"] == first])
+    found = overview(first_views(scores))
     lines = {(line["method"], line["metric"]): line for line in records(found)} if len(found) else {}
     heads = columns(key for _, key in lines)
     notices = []

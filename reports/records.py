@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 SCHEMA_VERSION = 1
 RECORD_FILE = "record.json"
+GRID = "disbench grid"  # the text chunk in which the PNG of a grid of images says where its columns are
 PARTIAL = re.compile(r"\..+\.\d+")  # the name of a file that is being written, with the process that writes it
 
 # diverged: a loss or code that is not finite, or a loss past all bounds. A full disk is no trial's result and stops the run.

@@ -4,14 +4,13 @@ The page makes no request of any kind, works without JavaScript, and is equal fo
 """
 
 import datetime
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from disbench.metrics import METRICS
 from disbench.reports import export, plots
-from disbench.reports.aggregate import Table, tables
+from disbench.reports.aggregate import Table, distinct, tables
 from disbench.reports.collect import Collection, collect
 from disbench.reports.columns import columns, protocol
 from disbench.reports.notices import short_runs
@@ -84,14 +83,13 @@ def _page(collection: Collection, grouped: Sequence[Table], output: Path, date: 
 
 def _protocols(grouped: Sequence[Table]) -> dict[str, list[str]]:
     """{metric: the settings it was scored under}, once each; more than one where trials differ."""
-    asked: dict[str, dict[str, dict[str, Any]]] = {}  # of each metric the different options, by their JSON
+    asked: dict[str, list[dict[str, Any]]] = {}
     for table in grouped:
         for row in (*table.rows, *table.untrained):
             for _, record in row.trials:
                 for key in record.scores:
-                    options = record.metric_options.get(key, {})
-                    asked.setdefault(key, {})[json.dumps(options, sort_keys=True)] = options
+                    asked.setdefault(key, []).append(record.metric_options.get(key, {}))
     return {
-        key: list(dict.fromkeys(protocol(key, options) for options in variants.values())) if key in METRICS else []
-        for key, variants in asked.items()
+        key: list(dict.fromkeys(protocol(key, own) for own in distinct(options).values())) if key in METRICS else []
+        for key, options in asked.items()
     }

@@ -10,6 +10,7 @@ import math
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -74,7 +75,7 @@ def overall_sections(collection: Collection, tables: Sequence[Table], layout: La
     found = [
         ("critical-differences", "Critical differences over data sets", _critical(scores, tables)),
         ("pairs", "Who beats whom, over data sets", _pairs_over(scores)),
-        ("estimators", "MINE versus Monte Carlo", _estimators(collection.folder, layout)),
+        ("estimators", "MINE versus Monte Carlo", _estimators(collection.studies, layout)),
     ]
     return [Section(*section) for section in found if section[2]]
 
@@ -173,7 +174,7 @@ def _agreement(table: Table) -> Markup:
     if len(heads) < 2:
         return Markup()
     keys = [head.key for head in heads]
-    higher = {head.key: head.higher_is_better for head in heads}
+    sign = [1 if head.higher_is_better else -1 for head in heads]
     trials = pd.DataFrame(
         [
             [row.cells[key].values.get(record.trial.seed, math.nan) for key in keys]
@@ -184,21 +185,16 @@ def _agreement(table: Table) -> Markup:
         dtype=float,
     )
     means = pd.DataFrame([[row.cells[key].mean for key in keys] for row in table.rows], columns=keys, dtype=float)
-    over_trials, over_rows = statistics.agreement(trials, higher), statistics.agreement(means, higher)
     found = []
     for title, own in (
-        (f"Over {len(trials):,} trials", over_trials),
-        (f"Over {len(table.rows)} methods' means", over_rows),
+        (f"Over {len(trials):,} trials", trials),
+        (f"Over {len(table.rows)} methods' means", means),
     ):
-        pairs = {
-            frozenset((one, other)): None if math.isnan(value) else float(value)
-            for one, other, value in own[["one", "other", "spearman"]].itertuples(index=False, name=None)
-        }
-        if any(value is not None for value in pairs.values()):
-            values = [
-                [1.0 if one is other else pairs.get(frozenset((one.key, other.key))) for other in heads]
-                for one in heads
-            ]
+        matrix = (own * sign).corr("spearman", min_periods=statistics.MIN_TRIALS).to_numpy(copy=True)
+        np.fill_diagonal(matrix, np.nan)
+        if not np.isnan(matrix).all():
+            np.fill_diagonal(matrix, 1.0)
+            values = [[None if math.isnan(value) else value for value in row] for row in matrix.tolist()]
             found.append((title, [head.label for head in heads], values))
     return _macro("agreement", found, _heads(head.key for head in heads)) if found else Markup()
 
@@ -271,7 +267,7 @@ def _shared(sweep: charts.Sweep, alike: Sequence[charts.Sweep]) -> str:
 
 def _curves(table: Table) -> Markup:
     """Terms that methods share; behind a fold those that one method alone records, its discriminator's or audits'."""
-    shared, alone = plots.curves(table.rows, alone=False), plots.curves(table.rows, alone=True)
+    shared, alone = plots.curves_apart(table.rows)
     if not shared and not alone:
         return Markup()
     many = sum(len(row.trials) for row in table.rows) > plots.LINES
@@ -294,12 +290,14 @@ def _pictures(table: Table, layout: Layout) -> Markup:
         _, folder, record = chosen[line]
         embedded[line, name] = pictures.picture(folder, name, record.artefacts[name])
     lossy = sum(len(picture.uri) for picture in embedded.values()) > layout.embedded
+    if lossy:
+        with ThreadPoolExecutor() as pool:  # Pillow compresses outside of Python's lock
+            embedded = dict(zip(embedded, pool.map(pictures.smaller, embedded.values()), strict=True))
     left = layout.embedded
     own: list[list[tuple[pictures.Picture, str]]] = [[] for _ in chosen]
     # By kind, so that where there is no room for all each method has its traversal before any has the rest.
-    for (line, name), exact in embedded.items():
+    for (line, name), picture in embedded.items():
         record = chosen[line][2]
-        picture = pictures.smaller(exact) if lossy else exact
         if len(picture.uri) > left:
             note = f"Not in this page, which holds enough pictures: see {record.artefacts[name]}, a file of this trial."
             picture = pictures.Picture(name, note=note)
@@ -359,7 +357,7 @@ def _trials(table: Table, layout: Layout) -> Markup:
         )
     return _macro(
         "trial_list",
-        [(label, record, quote(f"{TRIALS_FOLDER}/{_page_name(record)}")) for label, (_, record) in every],
+        [(label, record, f"{TRIALS_FOLDER}/{_page_name(record)}") for label, (_, record) in every],
     )
 
 
@@ -417,15 +415,15 @@ def _shares_of(partition: Partition, order: Sequence[int]) -> list[list[float]]:
     return [[float(share) for share in row] for row in shares.T]
 
 
-def _estimators(folder: Path, layout: Layout) -> Markup:
-    """The verdicts of the first study of estimators below the folder; its page is the link where there is one."""
-    for path in sorted(folder.rglob(STUDY_FILE)):
+def _estimators(folders: Iterable[Path], layout: Layout) -> Markup:
+    """The verdicts of the first study of estimators that can be read; its page is the link where there is one."""
+    for folder in folders:
         try:
-            study = read_study(path.parent)
+            study = read_study(folder)
         except (OSError, ValueError):
             continue  # another program's file of that name, or a newer study
-        page = path.with_name(ESTIMATORS_PAGE)
-        link = quote(Path(os.path.relpath(page if page.exists() else path, layout.folder)).as_posix())
+        page = folder / ESTIMATORS_PAGE
+        link = quote(Path(os.path.relpath(page if page.exists() else folder / STUDY_FILE, layout.folder)).as_posix())
         return _macro("estimators", link, study, verdicts(study))
     return Markup()
 
@@ -462,8 +460,32 @@ def _environment() -> Environment:
         p_value=lambda value: "p < 0.001" if value < 0.001 else f"p = {value:.3f}",
         latents=lambda order: [f"z{d}" for d in order],
     )
-    found.globals.update(qualities=QUALITIES, most=MOST, shares_of=_shares_of, palette=range(len(plots.PALETTE)))
+    found.globals.update(
+        heat=_heat,
+        heats=_heats,
+        qualities=QUALITIES,
+        most=MOST,
+        shares_of=_shares_of,
+        palette=range(len(plots.PALETTE)),
+    )
     return found
+
+
+def _heat(
+    value: float | None, low: float = 0.0, high: float = 1.0, middle: float | None = None, mark: str = ""
+) -> Markup:
+    """The cell of a matrix, shaded by where its value is between the ends, or by how far it is from the middle."""
+    if value is None:
+        return Markup('<td class="heat none">–</td>\n')
+    if middle is None:
+        side, shade = "", (value - low) / (high - low)
+    else:
+        side, shade = " below" if value < middle else "", abs(value - middle) / (high - middle)
+    return Markup(f'<td class="heat{side}" style="--v:{shade:.2f}">{value:.2f}{mark}</td>\n')
+
+
+def _heats(values: Iterable[float | None], *scale: Any) -> Markup:
+    return Markup("").join(_heat(value, *scale) for value in values)
 
 
 def _gibibytes(count: float) -> str:

@@ -1,5 +1,6 @@
 """How the pages' templates are read: from this folder, everything escaped, a name that is missing an error."""
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,23 @@ def environment() -> Environment:
         lstrip_blocks=True,
         undefined=StrictUndefined,
     )
-    found.filters.update(score=_score, thousands=_thousands, settings=_settings)
+    found.filters.update(score=_score, by_seed=_by_seed, dotted=_dotted, thousands=_thousands, settings=_settings)
     return found
 
 
 def _score(value: float) -> str:
     """A score, three digits behind the point."""
     return f"{value:.3f}"
+
+
+def _by_seed(values: Mapping[int, float]) -> str:
+    """`seed 0: 0.123, seed 1: 0.456`."""
+    return ", ".join(f"seed {seed}: {_score(value)}" for seed, value in values.items())
+
+
+def _dotted(places: Iterable[float]) -> str:
+    """The path of dots on a line of 64 units, at places from 0 to 1."""
+    return "".join(f"M{5 + 54 * place:.1f} 5h0" for place in places)
 
 
 def _thousands(value: float, digits: int | None = None) -> str:

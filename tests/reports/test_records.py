@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from disbench.reports.collect import collect
 from disbench.reports.records import (
     RECORD_FILE,
     SCHEMA_VERSION,
@@ -177,3 +178,43 @@ def test_what_a_killed_process_was_writing_is_dropped_and_nothing_else(tmp_path:
         (tmp_path / name).touch()
     drop_partials(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {".lock", "record.json", ".hidden"}
+
+
+def test_a_summary_does_not_depend_on_how_its_file_is_laid_out(
+    make_record: Callable[..., Record], tmp_path: Path
+) -> None:
+    record = make_record(
+        {"mig": 0.5, "curves": 0.25},
+        curves={"loss": [(1, 2.0), (2, 1.0)]},
+        detail={"mig": {"gaps": [0.1]}, "curves": {"a": {}}},
+        remarks=['\n "curves": {\n', "\n },"],
+        artefacts={"detail": "x"},
+        views={"curves": {"mig": 0.5}, "detail": {"mig": 0.4}},
+    )
+    whole_text = record.model_dump_json()
+    one_space_each = json.dumps(json.loads(whole_text), indent=1).replace("\n  ", "\n ")
+    while "\n  " in one_space_each:
+        one_space_each = one_space_each.replace("\n  ", "\n ")
+    last = {name: value for name, value in json.loads(whole_text).items() if name != "curves"}
+    last["curves"] = json.loads(whole_text)["curves"]
+    texts = [
+        record.model_dump_json(indent=1),
+        whole_text,
+        json.dumps(json.loads(whole_text), indent=4),
+        json.dumps(last, indent=1),
+        one_space_each,
+    ]
+    wanted = record.model_dump(exclude={"curves", "detail"})
+    for number, text in enumerate(texts):
+        (tmp_path / str(number)).mkdir()
+        (tmp_path / str(number) / "record.json").write_text(text)
+    found = collect(tmp_path)
+    assert found.unreadable == ()
+    assert [own.model_dump(exclude={"curves", "detail"}) for _, own in found.found] == [wanted] * len(texts)
+    assert not any(own.curves or own.detail for _, own in found.found[:3])  # what is not as expected is read in full
+
+
+def test_paths_are_in_order_of_their_parts(make_record: Callable[..., Record], tmp_path: Path) -> None:
+    for name in ("a-b", "a", "a/c"):
+        write_record(make_record({"mig": 0.1}), tmp_path / name)
+    assert [folder.relative_to(tmp_path).as_posix() for folder, _ in collect(tmp_path).found] == ["a", "a/c", "a-b"]

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from disbench.metrics import METRICS
+from disbench.reports import pictures
 from disbench.reports.records import RECORD_FILE, Record, write_record
 from disbench.reports.render import as_text, render
 
@@ -255,3 +256,14 @@ def test_a_long_ablation_label_breaks_and_is_kept_whole(tmp_path: Path, make_rec
     text = as_text(tmp_path)
     assert max(map(len, text.splitlines())) <= 110
     assert all(words in text for words in ("critic=concatenated", "attention=False"))
+
+
+def test_a_link_out_of_a_trials_folder_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "trial").mkdir()
+    (tmp_path / "private.png").write_bytes(b"secret")
+    (tmp_path / "trial" / "link.png").symlink_to(tmp_path / "private.png")
+    (tmp_path / "trial" / "own.png").write_bytes(b"shown")
+    for name in ("link.png", "..", "../private.png", str(tmp_path / "private.png"), "../trial/../private.png"):
+        assert pictures.inside(tmp_path / "trial", name) is None, name
+    for name in ("own.png", "missing.png", "../trial/own.png"):
+        assert pictures.inside(tmp_path / "trial", name) is not None, name

@@ -450,6 +450,10 @@ def test_a_study_of_estimators_below_the_folder_gives_its_verdicts_and_a_link(
     (tmp_path / "another").mkdir()
     (tmp_path / "another" / "estimators.json").write_text("{}")
     write_study(Study(profile="quick", settings={"batch": 64, "swept": "x"}, machine={}), tmp_path / "study")
+    for place, record in collection.found:
+        write_record(record, place)
+    collection = collect(tmp_path)
+    assert collection.studies == (tmp_path / "another", tmp_path / "study")
     found = {section.id: section.html for section in overall_sections(collection, grouped, layout)}["estimators"]
     assert 'href="study/estimators.json"' in found and "quick profile" in found
     assert '<span class="outcome not-measured">not measured</span> MINE lowers the variance of the value.' in found

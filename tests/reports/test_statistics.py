@@ -9,6 +9,7 @@ import pytest
 from scipy.stats import friedmanchisquare, kendalltau, mannwhitneyu, spearmanr, trim_mean, ttest_ind
 
 from disbench.reports.statistics import (
+    _counts,
     agreement,
     difference,
     friedman_nemenyi,
@@ -79,6 +80,33 @@ def test_a_bootstrap_stays_within_its_stratum() -> None:
     found = interquartile_mean([np.array([0.10, 0.11, 0.12]), np.array([0.90, 0.91, 0.92])])
     assert found.low is not None and found.high is not None
     assert 0.49 < found.low < found.value < found.high < 0.53
+
+
+@pytest.mark.parametrize("sizes", [(3,), (7,), (5, 9), (200, 210)])
+def test_a_bootstrap_is_that_of_resamples_written_out_and_sorted(sizes: tuple[int, ...]) -> None:
+    strata = [np.random.default_rng(size).normal(size=size).round(1) for size in sizes]  # with ties
+    generator = np.random.default_rng(3)
+    drawn = np.sort(np.hstack([own[generator.integers(0, len(own), (500, len(own)))] for own in strata]), axis=1)
+    cut = drawn.shape[1] // 4
+    wanted = np.quantile(drawn[:, cut : drawn.shape[1] - cut].mean(axis=1), [0.025, 0.975])
+    found = interquartile_mean(strata, seed=3, resamples=500)
+    assert (found.low, found.high) == pytest.approx(tuple(wanted), abs=1e-12)
+
+
+def test_ranks_are_those_of_resamples_drawn_for_each_method_in_turn() -> None:
+    scores = [np.random.default_rng(size).normal(size=size) for size in (4, 300, 6)]
+    generator = np.random.default_rng(1)
+    means = np.array([own[generator.integers(0, len(own), (400, len(own)))].mean(axis=1) for own in scores])
+    ahead = (means[:, None] < means[None]).sum(axis=1)  # (M, R)
+    wanted = [[(own == rank).mean() for rank in range(3)] for own in ahead]
+    assert rank_distribution(scores, True, seed=1, resamples=400) == pytest.approx(np.array(wanted))
+
+
+def test_draws_that_several_cells_share_cannot_be_changed() -> None:
+    (counts,) = _counts((4,), 10, 0)
+    assert (counts.sum(axis=0) == 4).all() and _counts((4,), 10, 0)[0] is counts
+    with pytest.raises(ValueError, match="read-only"):
+        counts[0, 0] = 9
 
 
 def test_an_interval_holds_the_truth_about_as_often_as_the_module_says() -> None:
