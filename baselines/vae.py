@@ -13,9 +13,9 @@ from typing import NamedTuple, TypedDict
 import torch
 from pytorch_lightning import LightningModule
 from torch import Tensor
-from torch.nn import functional
 
 from disbench.baselines import networks
+from disbench.baselines.bernoulli import bernoulli_loss
 from disbench.baselines.gaussian import Posterior, kl_to_prior
 from disbench.baselines.optim import adam
 
@@ -38,11 +38,6 @@ class PartitionReport(NamedTuple):
     assignment: Tensor
     complexities: Tensor
     target: Tensor
-
-
-def bernoulli_loss(logits: Tensor, x: Tensor) -> Tensor:
-    """-log p(x) of images x in [0, 1] under Bernoulli logits of the same shape: summed over pixels, mean over images, nats."""
-    return functional.binary_cross_entropy_with_logits(logits.float(), x, reduction="sum") / len(x)
 
 
 class VAE(LightningModule):

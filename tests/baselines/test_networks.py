@@ -21,7 +21,7 @@ def gradients(layer: nn.Module, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
     return y, *torch.autograd.grad(y.float().sin().sum(), [x, layer.weight, layer.bias])
 
 
-@pytest.mark.parametrize("channels", [1, 3, 8])
+@pytest.mark.parametrize("channels", [1, 2, 3, 8])
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_an_up_convolution_is_a_transposed_convolution(

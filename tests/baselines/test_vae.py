@@ -1,23 +1,15 @@
 import pytest
 import torch
-from torch.distributions import Bernoulli
 
 from disbench.baselines import BASELINES
 from disbench.baselines.beta_vae import BetaVAE
 from disbench.baselines.gaussian import Posterior
 from disbench.baselines.networks import count_parameters
-from disbench.baselines.vae import VAE, bernoulli_loss
+from disbench.baselines.vae import VAE
 
 
 def test_the_convolutional_network_has_the_size_of_locatello_2019() -> None:
     assert count_parameters(VAE((1, 64, 64), 1000)) == 764_245
-
-
-def test_the_loss_is_the_bernoulli_likelihood_summed_over_pixels() -> None:
-    torch.manual_seed(0)
-    logits, x = torch.randn(5, 1, 4, 4), torch.rand(5, 1, 4, 4).round()
-    expected = -Bernoulli(logits=logits).log_prob(x).sum() / 5
-    torch.testing.assert_close(bernoulli_loss(logits, x), expected)
 
 
 def test_beta_one_is_the_vae_and_beta_scales_the_kl() -> None:

@@ -148,6 +148,7 @@ def test_pairs_of_gaussians_read_their_closed_form_and_independent_ones_nothing(
     torch.manual_seed(0)
     pairwise = PairwiseInformation(3, bound=bound)
     optimizer = torch.optim.Adam(pairwise.parameters(), lr=5e-3, betas=(0.5, 0.9))
+    settling = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, 600)
     which = torch.tensor([2, 0, 1])
 
     def latents(n: int) -> Tensor:
@@ -158,10 +159,11 @@ def test_pairs_of_gaussians_read_their_closed_form_and_independent_ones_nothing(
         optimizer.zero_grad()
         pairwise.critic_loss(latents(256), which).backward()
         optimizer.step()
+        settling.step()
     with torch.no_grad():
         table = pairwise.estimate(latents(20_000), which)
     expected = torch.tensor([[0.0, 0.0, 0.0], [0.0, 0.0, 0.511], [0.0, 0.511, 0.0]])
-    torch.testing.assert_close(table, expected, rtol=0, atol=0.06)
+    torch.testing.assert_close(table, expected, rtol=0, atol=0.03)
 
 
 def test_a_sample_of_the_latents_stands_for_all_partners() -> None:
