@@ -313,6 +313,9 @@ def report(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Default: leaderboard.html in the folder.")
     ] = None,
+    every_trial: Annotated[
+        bool, typer.Option("--every-trial", help="A page for each trial beside it, of more than a thousand too.")
+    ] = False,
 ) -> None:
     """Make the page from the records in a folder."""
     from disbench.reports.render import render
@@ -320,6 +323,6 @@ def report(
 
     try:
         print(as_text(folder))
-        print(render(folder, output).resolve())
+        print(render(folder, output, every_trial=every_trial).resolve())
     except (ValueError, OSError) as error:
         raise fail(error) from error

@@ -11,12 +11,12 @@ from typing import Any
 from disbench.metrics import METRICS
 from disbench.reports import export, plots
 from disbench.reports.aggregate import Table, distinct, tables
-from disbench.reports.collect import Collection, collect
+from disbench.reports.collect import Collection, collect, no_garbage_collection
 from disbench.reports.columns import columns, protocol
 from disbench.reports.notices import short_runs
 from disbench.reports.ranking import boards, facets, overviews, what_was_run
 from disbench.reports.records import SCHEMA_VERSION, write_whole
-from disbench.reports.sections import dataset_sections, layout_of, overall_sections, write_trial_pages
+from disbench.reports.sections import Layout, dataset_sections, layout_of, overall_sections, write_trial_pages
 from disbench.reports.templates import environment
 from disbench.reports.text import as_text
 
@@ -26,26 +26,30 @@ PAGE_FILE = "leaderboard.html"
 TEMPLATE = "leaderboard.html.j2"
 
 
-def render(folder: Path, output: Path | None = None, *, date: datetime.date | None = None) -> Path:
+@no_garbage_collection()
+def render(
+    folder: Path, output: Path | None = None, *, date: datetime.date | None = None, every_trial: bool = False
+) -> Path:
     """Write the leaderboard of every record below `folder` to `output` (`folder/leaderboard.html`), whole or not at all.
 
-    `date` is printed at the page's end; left out, it is the day (UTC) on which the newest record was written. A record
-    that cannot be read is listed on the page. Raises FileNotFoundError where there is no record.
+    `date` is printed at the page's end; left out, it is the day (UTC) on which the newest record was written. `every_trial`
+    makes a page for each trial of a study of thousands too. A record that cannot be read is listed on the page. Raises
+    FileNotFoundError where there is no record.
     """
     folder = Path(folder)
     output = Path(output) if output is not None else folder / PAGE_FILE
     collection = collect(folder)
     grouped = tables(collection.found)
-    page = _page(collection, grouped, output, date)
+    layout = layout_of(grouped, output, every_trial)
+    page = _page(collection, grouped, layout, date)
     output.parent.mkdir(parents=True, exist_ok=True)
     write_whole(output, page.encode())
-    write_trial_pages(grouped, layout_of(grouped, output))
+    write_trial_pages(grouped, layout)
     return output
 
 
-def _page(collection: Collection, grouped: Sequence[Table], output: Path, date: datetime.date | None) -> str:
+def _page(collection: Collection, grouped: Sequence[Table], layout: Layout, date: datetime.date | None) -> str:
     newest = datetime.datetime.fromtimestamp(collection.newest, tz=datetime.UTC).date()
-    layout = layout_of(grouped, output)
     ranks = overviews(grouped) if len(grouped) > 1 else ()
     own = boards(grouped)
     frame = {

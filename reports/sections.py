@@ -35,6 +35,7 @@ from disbench.reports.records import RECORD_FILE, Partition, Record, write_whole
 from disbench.reports.templates import environment
 
 INLINE = 100  # trials whose details one page holds
+PAGED = 1000  # trials that all have a page beside it: each takes 4 ms and has some 40 kB
 MOST = 8  # methods of a table of pairs
 EMBEDDED = 9 << 20  # characters of pictures that a page takes in, over all data sets
 BLOCKS = 3  # data sets that a critical-difference diagram needs
@@ -55,18 +56,23 @@ class Section:
 class Layout:
     """`folder` is the one that the page is written to; `inline` whether every trial's details stand in the page itself.
 
-    `embedded` is how many characters of pictures one data set may take.
+    `embedded` is how many characters of pictures one data set may take, `paged` whether every trial has a page of its own where
+    they are not inside, or those that failed and each row's median alone.
     """
 
     folder: Path
     inline: bool
     embedded: int = EMBEDDED
+    paged: bool = True
 
 
-def layout_of(tables: Sequence[Table], output: Path) -> Layout:
-    """The layout of a page at `output`: details inside up to INLINE trials, beyond that in pages beside it."""
+def layout_of(tables: Sequence[Table], output: Path, every_trial: bool = False) -> Layout:
+    """The layout of a page at `output`: details inside up to INLINE trials, beyond that in pages beside it.
+
+    Beyond PAGED there is a page for every trial only where `every_trial` asks for it.
+    """
     trials = sum(len(row.trials) + len(row.failed) for table in tables for row in (*table.rows, *table.untrained))
-    return Layout(output.parent, trials <= INLINE, EMBEDDED // max(1, len(tables)))
+    return Layout(output.parent, trials <= INLINE, EMBEDDED // max(1, len(tables)), every_trial or trials <= PAGED)
 
 
 def overall_sections(collection: Collection, tables: Sequence[Table], layout: Layout) -> list[Section]:
@@ -100,7 +106,7 @@ def dataset_sections(table: Table, layout: Layout) -> list[Section]:
 
 
 def write_trial_pages(tables: Sequence[Table], layout: Layout) -> int:
-    """Write a page for each trial to `layout.folder/trials` where the leaderboard does not hold them; how many were written.
+    """Write the pages of trials to `layout.folder/trials` where the leaderboard does not hold them; how many were written.
 
     A page depends on its trial alone, so one that is newer than the record and than this package's files is left as it is.
     """
@@ -114,7 +120,10 @@ def write_trial_pages(tables: Sequence[Table], layout: Layout) -> int:
     newest = max(path.stat().st_mtime for path in Path(__file__).parent.iterdir())
     written = 0
     for table in tables:
+        paged = _paged(table, layout)
         for _, (place, summary) in _every_trial(table):
+            if place not in paged:
+                continue
             path = folder / _page_name(summary)
             if path.exists() and path.stat().st_mtime > max(newest, (place / RECORD_FILE).stat().st_mtime):
                 continue
@@ -355,10 +364,24 @@ def _trials(table: Table, layout: Layout) -> Markup:
         return _macro(
             "trials", [(label, record, _view(folder, record, layout.folder)) for label, folder, record in records]
         )
-    return _macro(
-        "trial_list",
-        [(label, record, f"{TRIALS_FOLDER}/{_page_name(record)}") for label, (_, record) in every],
-    )
+    paged = _paged(table, layout)
+    links = [
+        f"{TRIALS_FOLDER}/{_page_name(record)}"
+        if folder in paged
+        else quote(Path(os.path.relpath(folder / RECORD_FILE, layout.folder)).as_posix())
+        for _, (folder, record) in every
+    ]
+    lines = [(label, record, link) for (label, (_, record)), link in zip(every, links, strict=True)]
+    return _macro("trial_list", lines, layout.paged)
+
+
+def _paged(table: Table, layout: Layout) -> set[Path]:
+    """The folders of the trials that have a page of their own."""
+    if layout.paged:
+        return {folder for _, (folder, _) in _every_trial(table)}
+    rows = (*table.rows, *table.untrained)
+    failed = {folder for row in rows for folder, _ in row.failed}
+    return failed | {pictures.median_trial(row.trials)[0] for row in rows if row.trials}
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from disbench.reports.aggregate import Cell
 
 
 def environment() -> Environment:
@@ -17,7 +20,9 @@ def environment() -> Environment:
         lstrip_blocks=True,
         undefined=StrictUndefined,
     )
-    found.filters.update(score=_score, by_seed=_by_seed, dotted=_dotted, thousands=_thousands, settings=_settings)
+    found.filters.update(
+        score=_score, by_seed=_by_seed, of_seed=_of_seed, dotted=_dotted, thousands=_thousands, settings=_settings
+    )
     return found
 
 
@@ -29,6 +34,18 @@ def _score(value: float) -> str:
 def _by_seed(values: Mapping[int, float]) -> str:
     """`seed 0: 0.123, seed 1: 0.456`."""
     return ", ".join(f"seed {seed}: {_score(value)}" for seed, value in values.items())
+
+
+def _of_seed(cells: Iterable[Cell], seed: int) -> Markup:
+    """One seed's scores as the cells of a row; at once, for there may be a hundred thousand."""
+    return Markup(
+        "".join(
+            f'<td class="num">{_score(cell.values[seed])}</td>\n'
+            if seed in cell.values
+            else f'<td class="num absent" title="{escape(cell.reasons.get(seed, ""))}">n/a</td>\n'
+            for cell in cells
+        )
+    )
 
 
 def _dotted(places: Iterable[float]) -> str:

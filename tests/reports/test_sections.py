@@ -1,6 +1,7 @@
 """Sections below the tables: numbers by hand and against scipy, words where there is nothing, and text of anybody's escaped."""
 
 import base64
+import gc
 import html
 import io
 import math
@@ -415,6 +416,43 @@ def test_past_a_hundred_trials_each_has_a_page_beside_the_leaderboard(make_recor
     (layout.folder / links[3]).unlink()
     write_record(newer, grouped[0].rows[0].trials[5][0])
     assert write_trial_pages(grouped, layout) == 2
+
+
+def test_past_a_thousand_trials_the_median_and_the_failed_have_pages_and_the_others_their_records(
+    make_record: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sections, "PAGED", sections.INLINE)
+    folder = many(make_record, tmp_path / "runs")
+    failed = make_record(method="vae", seed=1000, status="failed", error="it fell")
+    write_record(failed, folder / failed.trial.id)
+    grouped = tables(collect(folder).found)
+    output = tmp_path / "out" / "leaderboard.html"
+    layout = layout_of(grouped, output)
+    (section,) = [section for section in dataset_sections(grouped[0], layout) if section.id == "trials"]
+    links = re.findall(r'href="([^"]+)"', section.html)
+    assert write_trial_pages(grouped, layout) == 2
+    assert len(links) == 102 and all((layout.folder / link).is_file() for link in links)
+    paged = [words((layout.folder / link).read_text()) for link in links if link.startswith("trials/")]
+    assert len(paged) == 2 and "it fell" in paged[0] and '"gap": 50' in paged[1]
+    assert "--every-trial" in section.html
+    everyone = layout_of(grouped, output, every_trial=True)
+    assert write_trial_pages(grouped, everyone) == 100
+
+
+def test_reading_leaves_the_search_for_garbage_as_it_was(make_record: Make, tmp_path: Path) -> None:
+    folder = many(make_record, tmp_path, 1)
+    assert gc.isenabled()
+    collect(folder)
+    assert gc.isenabled()
+    with pytest.raises(FileNotFoundError):
+        collect(tmp_path / "nothing")
+    assert gc.isenabled()
+    gc.disable()
+    try:
+        collect(folder)
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
 
 
 def test_a_trials_name_cannot_lead_its_page_elsewhere(make_record: Make, tmp_path: Path) -> None:
