@@ -34,4 +34,4 @@ class _SummedCrossEntropy(torch.autograd.Function):
     @staticmethod
     def backward(ctx: FunctionCtx, gradient: Tensor) -> tuple[Tensor | None, ...]:
         logits, x = ctx.saved_tensors
-        return (logits.sigmoid() - x) * gradient, None
+        return (logits.sigmoid() - x) * gradient, -logits * gradient if ctx.needs_input_grad[1] else None

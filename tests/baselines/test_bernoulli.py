@@ -19,13 +19,15 @@ def test_the_loss_is_the_bernoulli_likelihood_summed_over_pixels() -> None:
 def test_value_and_gradient_are_those_of_torchs_cross_entropy_at_any_size_of_logit(scale: float) -> None:
     torch.manual_seed(0)
     logits = (scale * torch.randn(4, 3, 8, 8)).requires_grad_()
-    x = torch.rand(4, 3, 8, 8)
-    exact = logits.detach().double().requires_grad_()
-    expected = functional.binary_cross_entropy_with_logits(exact, x.double(), reduction="sum") / 4
+    x = torch.rand(4, 3, 8, 8, requires_grad=True)
+    exact = [own.detach().double().requires_grad_() for own in (logits, x)]
+    expected = functional.binary_cross_entropy_with_logits(*exact, reduction="sum") / 4
     found = bernoulli_loss(logits, x)
     torch.testing.assert_close(found.double(), expected, rtol=1e-6, atol=1e-6)
-    gradients = torch.autograd.grad(found, logits) + torch.autograd.grad(expected, exact)
-    torch.testing.assert_close(gradients[0].double(), gradients[1], rtol=0, atol=2e-7 / 4)
+    of_logits, of_images = torch.autograd.grad(found, [logits, x])
+    exactly_of_logits, exactly_of_images = torch.autograd.grad(expected, exact)
+    torch.testing.assert_close(of_logits.double(), exactly_of_logits, rtol=0, atol=2e-7 / 4)
+    torch.testing.assert_close(of_images.double(), exactly_of_images)
 
 
 def test_logits_in_bf16_are_judged_in_float32() -> None:

@@ -1,0 +1,92 @@
+"""What Lightning and data have of a training step: one method, optimiser and memory, with Lightning and without it by turns.
+
+    python tests/perf/shares.py --methods beta_vae beta_tcvae --rounds 15
+
+Lightning is given its minibatches by a generator, which takes as many steps of its own before it hands out the next ones, so that
+both see the same memory and the same machine. CPU time; medians over the rounds, of each round's own ratio.
+"""
+
+import argparse
+import logging
+import statistics
+import sys
+import time
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from disbench.benchmarks import METHODS
+from disbench.benchmarks.allocator import keep_memory
+from disbench.benchmarks.train import Curves, make_trainer
+from disbench.reports.records import Trial
+
+BATCH, N, STEPS, WARM_UP = 64, 4096, 10, 3
+METHODS_OF_ONE_OPTIMISER = ("vae", "beta_vae", "beta_tcvae")
+
+
+def measure(name: str, precision: str, rounds: int) -> tuple[float, float, float]:
+    """Milliseconds a step under Lightning; the shares of Lightning and of making the minibatch."""
+    torch.manual_seed(0)
+    images = torch.randint(256, (N, 1, 64, 64), dtype=torch.uint8)
+    method = METHODS[name]((1, 64, 64), N)
+    steps = (WARM_UP + rounds + 1) * STEPS  # of which the last round is cut short: Lightning fetches a minibatch ahead
+    fields = {"dataset": "none", "dataset_version": "1", "seed": 0, "batch_size": BATCH}
+    trial = Trial(method=name, steps=steps, precision=precision, **fields)
+    trainer = make_trainer(trial, [Curves(steps, plain_log=False)])
+    with_it: list[float] = []
+    without: list[float] = []
+    data: list[float] = []
+
+    def minibatch() -> Tensor:
+        return images[torch.randint(N, (BATCH,))].float().div_(255)
+
+    def step() -> None:
+        (optimizer,) = trainer.optimizers
+        x = minibatch()
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16-mixed"):
+            loss = method.training_step(x, 0)["loss"]
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+    def minibatches() -> Iterator[Tensor]:
+        while True:
+            started = time.process_time()
+            for _ in range(STEPS):
+                step()
+            between = time.process_time()
+            without.append((between - started) / STEPS)
+            making = 0.0
+            for _ in range(STEPS):
+                began = time.process_time()
+                x = minibatch()
+                making += time.process_time() - began
+                yield x
+            with_it.append((time.process_time() - between) / STEPS)
+            data.append(making / STEPS)
+
+    trainer.fit(method, minibatches())
+    kept = [row[WARM_UP : WARM_UP + rounds] for row in (with_it, without, data)]
+    lightning = statistics.median(1 - bare / whole for whole, bare in zip(kept[0], kept[1], strict=True))
+    made = statistics.median(making / whole for whole, making in zip(kept[0], kept[2], strict=True))
+    return statistics.median(kept[0]) * 1e3, lightning, made
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--methods", nargs="+", choices=METHODS_OF_ONE_OPTIMISER, default=METHODS_OF_ONE_OPTIMISER)
+    parser.add_argument("--rounds", type=int, default=15)
+    chosen = parser.parse_args()
+    keep_memory()
+    torch.set_num_threads(1)
+    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+    sys.stdout.write(f"{'':22}  ms a step   Lightning   data\n")
+    for name in chosen.methods:
+        for precision in ("32-true", "bf16-mixed"):
+            taken, lightning, made = measure(name, precision, chosen.rounds)
+            sys.stdout.write(f"{name:10}  {precision:10}  {taken:9.1f} {lightning:10.1%} {made:7.1%}\n")
+
+
+if __name__ == "__main__":
+    main()
