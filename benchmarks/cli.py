@@ -305,24 +305,3 @@ def score(
             shown_as.print_detail(found, *names)
         if picture:
             print(picture)
-
-
-@app.command()
-def report(
-    folder: Annotated[Path, typer.Argument(help="A folder with records, at any depth.")],
-    output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Default: leaderboard.html in the folder.")
-    ] = None,
-    every_trial: Annotated[
-        bool, typer.Option("--every-trial", help="A page for each trial beside it, of more than a thousand too.")
-    ] = False,
-) -> None:
-    """Make the page from the records in a folder."""
-    from disbench.reports.render import render
-    from disbench.reports.text import as_text
-
-    try:
-        print(as_text(folder))
-        print(render(folder, output, every_trial=every_trial).resolve())
-    except (ValueError, OSError) as error:
-        raise fail(error) from error

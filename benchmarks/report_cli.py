@@ -1,4 +1,4 @@
-"""`disbench export`, `compare` and `merge`: what records say, for papers, for two methods, and from several groups."""
+"""`disbench report`, `export`, `compare` and `merge`: what records say, as a page or table, of two methods, of several groups."""
 
 import shutil
 import tempfile
@@ -22,6 +22,35 @@ report_app = typer.Typer()
 
 Folder = Annotated[Path, typer.Argument(help="A folder with records, at any depth.", show_default=False)]
 Seed = Annotated[int, typer.Option(min=0, help="Of the bootstrap.")]
+
+
+@report_app.command()
+def report(
+    folder: Folder,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Default: leaderboard.html in the folder.")
+    ] = None,
+    every_trial: Annotated[
+        bool, typer.Option("--every-trial", help="A page for each trial beside it, of more than a thousand too.")
+    ] = False,
+) -> None:
+    """Make the page from the records in a folder."""
+    try:
+        show_page(folder, output, every_trial=every_trial)
+    except (ValueError, OSError) as error:
+        raise fail(error) from error
+
+
+def show_page(folder: Path, output: Path | None = None, *, every_trial: bool = False) -> None:
+    """Print the tables of a folder's records, make its page and print where it is; the records are read once."""
+    from disbench.reports.aggregate import tables
+    from disbench.reports.render import write_page
+    from disbench.reports.text import text_of
+
+    collection = collect(folder)
+    grouped = tables(collection.found)
+    print(text_of(collection, grouped))
+    print(write_page(collection, grouped, output, every_trial=every_trial).resolve())
 
 
 @report_app.command("export")

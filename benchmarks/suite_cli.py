@@ -17,6 +17,7 @@ from rich.text import Text
 from disbench.benchmarks.machine import Machine
 from disbench.benchmarks.options import DataDir, DatasetOptions, MetricSettings, Select, assignments, console, fail
 from disbench.benchmarks.options import metric_settings as settings_of_metrics
+from disbench.benchmarks.report_cli import show_page
 from disbench.benchmarks.status import Row, State, TrialState, rows, states
 from disbench.reports.records import Trial
 
@@ -168,8 +169,6 @@ def run(
     from disbench.benchmarks.run import planned, run_suite
     from disbench.benchmarks.suite import load_suite
     from disbench.benchmarks.tracking import mlflow_tracker, tensorboard_tracker
-    from disbench.reports.render import render
-    from disbench.reports.text import as_text
 
     try:
         loaded = load_suite(suite, data_dir)
@@ -208,8 +207,7 @@ def run(
     except (KeyboardInterrupt, SystemExit):
         print(f"\nStopped. What was finished is in {out}; run the same command again to go on.", file=sys.stderr)
         raise typer.Exit(130) from None
-    print(as_text(out))
-    print(render(out).resolve())
+    show_page(out)
     failed = [name for name, status in outcomes.items() if status == "failed"]
     if failed:
         print(f"{len(failed)} of {len(outcomes)} trials failed: {', '.join(failed)}", file=sys.stderr)

@@ -26,7 +26,6 @@ PAGE_FILE = "leaderboard.html"
 TEMPLATE = "leaderboard.html.j2"
 
 
-@no_garbage_collection()
 def render(
     folder: Path, output: Path | None = None, *, date: datetime.date | None = None, every_trial: bool = False
 ) -> Path:
@@ -36,10 +35,21 @@ def render(
     makes a page for each trial of a study of thousands too. A record that cannot be read is listed on the page. Raises
     FileNotFoundError where there is no record.
     """
-    folder = Path(folder)
-    output = Path(output) if output is not None else folder / PAGE_FILE
     collection = collect(folder)
-    grouped = tables(collection.found)
+    return write_page(collection, tables(collection.found), output, date=date, every_trial=every_trial)
+
+
+@no_garbage_collection()
+def write_page(
+    collection: Collection,
+    grouped: Sequence[Table],
+    output: Path | None = None,
+    *,
+    date: datetime.date | None = None,
+    every_trial: bool = False,
+) -> Path:
+    """`render` of what was read and grouped before."""
+    output = Path(output) if output is not None else collection.folder / PAGE_FILE
     layout = layout_of(grouped, output, every_trial)
     page = _page(collection, grouped, layout, date)
     output.parent.mkdir(parents=True, exist_ok=True)

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from disbench.reports.aggregate import Cell, Row, Table, tables
-from disbench.reports.collect import collect
+from disbench.reports.collect import Collection, collect
 from disbench.reports.columns import Column
 from disbench.reports.notices import short_runs, skipped
 
@@ -20,7 +20,12 @@ _MARKS = {"": "", "best": "*", "noise": "~"}
 def as_text(folder: Path) -> str:
     """Every table below `folder`, in lines of at most 110 characters. Raises FileNotFoundError where there is no record."""
     collection = collect(folder)
-    blocks = [_table(table) for table in tables(collection.found)]
+    return text_of(collection, tables(collection.found))
+
+
+def text_of(collection: Collection, grouped: Iterable[Table]) -> str:
+    """`as_text` of what was read and grouped before."""
+    blocks = [_table(table) for table in grouped]
     short = short_runs(record for _, record in collection.found)
     if short:
         blocks.insert(0, _wrapped(short))
