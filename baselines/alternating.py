@@ -15,7 +15,7 @@ from disbench.baselines.vae import VAE
 
 
 class Outcome(NamedTuple):
-    """What a stage gives: the loss that is descended, or none; terms for the curves; what the next stage is handed."""
+    """What a stage gives: losses that are descended in turn, mostly one or none; terms for curves; what the next is handed."""
 
     descended: tuple[Tensor, ...]
     terms: dict[str, Tensor]
@@ -26,7 +26,8 @@ class Stage(NamedTuple):
     """A part of a step: `run(method, batch, carried)`, then a descent of its loss by `optimizers`, by their numbers.
 
     clip: the largest gradient norm. Stages of one `name` draw the same noise, in the same order. data_dependent: it does what
-    depends on the numbers it computes, so that several models cannot do it as one; it draws from a random state that it restores.
+    depends on the numbers it computes, so that several models cannot do it as one; it draws from a random state that it restores,
+    descends nothing and hands on what it was handed.
     """
 
     name: str

@@ -7,7 +7,14 @@ from torch.nn import functional
 
 
 def bernoulli_loss(logits: Tensor, x: Tensor) -> Tensor:
-    """-log p(x) of images x in [0, 1] under Bernoulli logits of the same shape: summed over pixels, mean over images, nats."""
+    """-log p(x) of images x in [0, 1] under Bernoulli logits of the same shape: summed over pixels, mean over images, nats.
+
+    Raises ValueError where the shapes differ.
+    """
+    if logits.shape != x.shape:
+        raise ValueError(
+            f"bernoulli_loss needs a logit for each pixel, got {tuple(logits.shape)} for {tuple(x.shape)}."
+        )
     logits = logits.float()
     if logits.device.type == "cpu":
         return _SummedCrossEntropy.apply(logits, x) / len(x)
@@ -25,7 +32,7 @@ class _SummedCrossEntropy(torch.autograd.Function):
 
     @staticmethod
     def forward(logits: Tensor, x: Tensor) -> Tensor:
-        return logits.relu().sub_(logits * x).sub_(logits.abs().sigmoid_().log_()).sum()
+        return (logits.relu() - logits * x).sub_(logits.abs().sigmoid_().log_()).sum()
 
     @staticmethod
     def setup_context(ctx: FunctionCtx, inputs: tuple[Tensor, ...], output: Tensor) -> None:

@@ -227,7 +227,7 @@ def evaluate(
     _, _, codes = encode_checkpoint(checkpoint, data_dir)
     try:
         shown = view_of(view, codes.codes, codes.group)
-        with console.status(scoring(wanted, shown.codes)):
+        with Console(stderr=True).status(scoring(wanted, shown.codes)):
             found = score_table(shown.codes, codes.factors, wanted, resamples=resamples if confidence else None)
     except ValueError as error:
         raise fail(error) from error
@@ -286,7 +286,7 @@ def score(
         names = content.factor_names, content.code_names
         if picture:
             shown_as.draw_information(picture, content)
-        with console.status(scoring(wanted, content.codes)):
+        with Console(stderr=True).status(scoring(wanted, content.codes)):
             found = score_table(
                 content.codes, content.factors, wanted, seed=seed, resamples=resamples if confidence else None
             )

@@ -1,8 +1,8 @@
 """Networks compiled while a method is trained, with torch.compile (Ansel et al. 2024, ASPLOS, doi:10.1145/3620665.3640366).
 
 Encoder and decoder are what every method has, and each is one graph without noise in it: a compiled training draws the numbers
-that an eager one draws, and differs from it by rounding. Whole steps are not compiled. Those with several optimisers freeze
-parameters and ask for gradients in their midst, where a graph ends, and a compiled draw takes other random numbers.
+that an eager one draws, and differs from it by rounding. Whole steps are not compiled. Those with several optimisers ask for
+gradients in their midst, where a graph ends, and a compiled draw takes other random numbers.
 """
 
 from collections.abc import Iterator

@@ -46,13 +46,15 @@ SOURCES: dict[Any, Callable[..., Tensor]] = {
     torch.rand_like: Tensor.uniform_,
     torch.rand: Tensor.uniform_,
 }
+PLAIN = AlternatingVAE.training_step, AlternatingVAE.descend
 Points = dict[str, list[tuple[int, float]]]
 
 
 def stages_of(method: VAE, batch_idx: int, steps: int) -> Iterator[Stage]:
     """What a training step consists of. Raises ValueError where it cannot be stacked."""
-    # By the training step itself, so that a subclass with another one is not trained as its parent.
-    if isinstance(method, AlternatingVAE) and type(method).training_step is AlternatingVAE.training_step:
+    # By the methods themselves, so that a subclass with others is not trained as its parent.
+    own = type(method)
+    if isinstance(method, AlternatingVAE) and (own.training_step, own.descend) == PLAIN:
         return method.stages(batch_idx, steps)
     if not method.automatic_optimization:
         raise ValueError(
@@ -198,15 +200,15 @@ class Stack:
         )
         outcome, self.read, self.buffers = Outcome(*outcome), detached(read), detached(buffers)
         self.carried = detached(outcome.carried)
-        for optimizer in moving:
-            optimizer.zero_grad()
         for loss in outcome.descended:
+            for optimizer in moving:
+                optimizer.zero_grad()
             with float32(loss.device):
-                loss.sum().backward()  # no weight is shared, so the sum's gradient is each seed's own
-        if stage.clip is not None:
-            clip_each(moved, stage.clip)
-        for optimizer in moving:
-            optimizer.step()
+                loss.sum().backward(inputs=moved)  # no weight is shared, so the sum's gradient is each seed's own
+            if stage.clip is not None:
+                clip_each(moved, stage.clip)
+            for optimizer in moving:
+                optimizer.step()
         return detached(outcome.terms)
 
     def rehearse(self, stage: Stage, batch: Tensor) -> None:
@@ -224,6 +226,11 @@ class Stack:
 
     def apart(self, stage: Stage, batches: Tensor) -> dict[str, Tensor]:
         """A stage without a descent, of each seed in turn on its own method."""
+        if stage.optimizers:
+            raise ValueError(
+                f"The stage {stage.name!r} cannot be trained stacked: it is data_dependent and has optimisers "
+                f"{stage.optimizers}. Train the seeds apart."
+            )
         self.unstack()
         outcomes = []
         device = batches.device

@@ -1,7 +1,8 @@
 """Reading a folder of trials without losing the rest to one broken file.
 
-Curves and details are four fifths of a record and are shown for few trials, so `collect` leaves them unread: they stay in the
-file, and `whole` reads them for one trial. Ten thousand records take a tenth of the memory so, and half the time.
+Curves and details are six bytes of seven and are shown for few trials, so `collect` leaves them unread: they stay in the file,
+and `whole` reads them for one trial. Ten thousand records take a tenth of the memory so, and a fifth of the time. A file that is
+broken within them alone, which no writer of ours leaves behind, still gives its scores, and its own page says what is wrong.
 """
 
 import gc
@@ -131,7 +132,7 @@ def _without(content: bytes, field: bytes) -> bytes:
     """A record as `write_record` lays it out, less the lines of one field; any other file as it is.
 
     A line break cannot stand inside a JSON string, so a line of one space and a name is a field of the record. The fields left
-    out are then not even parsed: six bytes of seven, and most of the time that a record takes.
+    out are then not even parsed.
     """
     before, _, rest = content.partition(b'\n "%s": {\n' % field)
     _, _, after = rest.partition(b"\n },")

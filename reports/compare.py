@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from disbench.reports import statistics
 from disbench.reports.aggregate import Cell, Table
-from disbench.reports.columns import column, columns
+from disbench.reports.columns import column
 from disbench.reports.statistics import Array, CriticalDifference
 
 DATA = ["dataset", "options", "version", "provenance"]
@@ -325,20 +325,6 @@ def _pairs(
 
 def _values(cell: Cell) -> Array:
     return np.array([value for _, value in sorted(cell.values.items())], dtype=np.float64)
-
-
-def agreements(scores: pd.DataFrame) -> pd.DataFrame:
-    """`statistics.agreement` between metrics for each dataset and view, over its trained trials."""
-    found = []
-    trained = scores[scores["trained"]]
-    for key, group in trained.groupby([*DATA, "view"], sort=False):
-        trials = group.pivot(index=["setting", "seed"], columns="metric", values="score")
-        heads = columns(trials.columns)
-        lines = statistics.agreement(trials[[head.key for head in heads]], {h.key: h.higher_is_better for h in heads})
-        for name, word in reversed(list(zip([*DATA, "view"], _words(key), strict=True))):
-            lines.insert(0, name, word)
-        found.append(lines)
-    return pd.concat(found, ignore_index=True) if found else pd.DataFrame()
 
 
 def compare(

@@ -88,10 +88,13 @@ def inside(folder: Path, relative: str) -> Path | None:
     Records come from other people: one must not pull a file from elsewhere on this machine into a page.
     """
     path = folder / relative
-    # The usual name, no path and no link, leads nowhere; to resolve a path asks for each of its parts.
-    if Path(relative).name == relative != ".." and not path.is_symlink():
-        return path
-    return path if path.resolve().is_relative_to(folder.resolve()) else None
+    try:
+        # The usual name, no path and no link, leads nowhere; to resolve a path asks for each of its parts.
+        if Path(relative).name == relative != ".." and not path.is_symlink():
+            return None if "\0" in relative else path
+        return path if path.resolve().is_relative_to(folder.resolve()) else None
+    except (OSError, ValueError, RuntimeError):  # a name too long, with a NUL in it, a link to itself
+        return None
 
 
 def linked(folder: Path, name: str, relative: str, page_folder: Path) -> Picture:

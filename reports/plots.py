@@ -132,17 +132,12 @@ def dots(points: Sequence[_Point], size: float, hue: str, title: str) -> str:
     return f'<path d="{path}" fill="none" style="{style}"><title>{escape(title)}</title></path>' if path else ""
 
 
-def curves(rows: Sequence[Row]) -> str:
-    """Training curves: a panel a loss term, a thin line a seed, a colour a row. Empty where no trial recorded any.
+def curves(rows: Sequence[Row]) -> tuple[str, str]:
+    """Training curves in two charts: of terms that methods share, and of those that only one of several methods records.
 
-    Past LINES trials a row's line is that of its median seed.
+    A panel a loss term, a thin line a seed, a colour a row; empty where no trial recorded any. Past LINES trials a row's line is
+    that of its median seed.
     """
-    drawn, labels = _drawn(rows)
-    return _curves(drawn, labels, 150, list(_recorded(drawn)))
-
-
-def curves_apart(rows: Sequence[Row]) -> tuple[str, str]:
-    """The curves in two charts: of terms that methods share, and of those that only one of several methods records."""
     drawn, labels = _drawn(rows)
     several = len({row.trial.method for row in rows if row.trials}) > 1
     alone = {term: several and len(methods) == 1 for term, methods in _recorded(drawn).items()}

@@ -183,7 +183,7 @@ def _agreement(table: Table) -> Markup:
     if len(heads) < 2:
         return Markup()
     keys = [head.key for head in heads]
-    sign = [1 if head.higher_is_better else -1 for head in heads]
+    higher = {head.key: bool(head.higher_is_better) for head in heads}
     trials = pd.DataFrame(
         [
             [row.cells[key].values.get(record.trial.seed, math.nan) for key in keys]
@@ -199,8 +199,7 @@ def _agreement(table: Table) -> Markup:
         (f"Over {len(trials):,} trials", trials),
         (f"Over {len(table.rows)} methods' means", means),
     ):
-        matrix = (own * sign).corr("spearman", min_periods=statistics.MIN_TRIALS).to_numpy(copy=True)
-        np.fill_diagonal(matrix, np.nan)
+        matrix = statistics.agreement(own, higher).to_numpy(copy=True)
         if not np.isnan(matrix).all():
             np.fill_diagonal(matrix, 1.0)
             values = [[None if math.isnan(value) else value for value in row] for row in matrix.tolist()]
@@ -276,7 +275,7 @@ def _shared(sweep: charts.Sweep, alike: Sequence[charts.Sweep]) -> str:
 
 def _curves(table: Table) -> Markup:
     """Terms that methods share; behind a fold those that one method alone records, its discriminator's or audits'."""
-    shared, alone = plots.curves_apart(table.rows)
+    shared, alone = plots.curves(table.rows)
     if not shared and not alone:
         return Markup()
     many = sum(len(row.trials) for row in table.rows) > plots.LINES

@@ -23,7 +23,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import stdtrit
-from scipy.stats import friedmanchisquare, kendalltau, rankdata, spearmanr, studentized_range
+from scipy.stats import friedmanchisquare, rankdata, studentized_range
 
 Array = NDArray[np.float64]
 Verdict = Literal["better", "worse", "tie", "unknown"]
@@ -290,28 +290,16 @@ def friedman_nemenyi(blocks: Array, higher_is_better: bool, *, alpha: float = 0.
     )
 
 
-def agreement(trials: pd.DataFrame, higher_is_better: Mapping[str, bool | None]) -> pd.DataFrame:
-    """How alike metrics order the trials of one dataset: a row for each pair of metrics.
+def agreement(trials: pd.DataFrame, higher_is_better: Mapping[str, bool]) -> pd.DataFrame:
+    """How alike metrics order the trials of one dataset: Spearman's rank correlation of each two, metrics by metrics.
 
     `trials` has a row a trial and a column a metric. Lower-is-better metrics are negated, so that 1 is agreement on what is good
-    and -1 opposition. Columns `one`, `other`, `spearman`, `kendall` (tau-b), `n` (trials with both scores) and `note`. No
-    p-values: trials of one method are not independent.
+    and -1 opposition. NaN on the diagonal, for a metric that is the same in every trial, and where fewer than MIN_TRIALS have
+    both scores. No p-values: trials of one method are not independent.
     """
-    known = [metric for metric in trials.columns if higher_is_better.get(metric) is not None]
-    rows = []
-    for i, one in enumerate(known):
-        for other in known[i + 1 :]:
-            both = trials[[one, other]].dropna()
-            a, b = (both[m].to_numpy(dtype=np.float64) * (1 if higher_is_better[m] else -1) for m in (one, other))
-            note, spearman, kendall = "", np.nan, np.nan
-            if len(both) < MIN_TRIALS:
-                note = f"n too small: {len(both)} trials, needs {MIN_TRIALS}"
-            elif np.ptp(a) == 0 or np.ptp(b) == 0:
-                note = f"{one if np.ptp(a) == 0 else other} is the same in every trial"
-            else:
-                spearman, kendall = float(spearmanr(a, b).statistic), float(kendalltau(a, b).statistic)
-            rows.append((one, other, spearman, kendall, len(both), note))
-    return pd.DataFrame(rows, columns=["one", "other", "spearman", "kendall", "n", "note"])
+    sign = [1 if higher_is_better[metric] else -1 for metric in trials.columns]
+    found = (trials * sign).corr("spearman", min_periods=MIN_TRIALS)
+    return found.mask(np.eye(len(found), dtype=bool))
 
 
 def _checked(scores: Array) -> Array:

@@ -37,6 +37,11 @@ def test_logits_in_bf16_are_judged_in_float32() -> None:
     torch.testing.assert_close(found, functional.softplus(-logits.float()).sum())
 
 
+def test_logits_of_another_shape_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"got \(2, 3, 4, 4\) for \(2, 1, 4, 4\)"):
+        bernoulli_loss(torch.zeros(2, 3, 4, 4), torch.zeros(2, 1, 4, 4))
+
+
 def test_stacked_losses_and_gradients_are_each_ones_own() -> None:
     torch.manual_seed(0)
     logits, x = torch.randn(3, 2, 1, 4, 4, requires_grad=True), torch.rand(3, 2, 1, 4, 4)

@@ -51,6 +51,20 @@ def test_in_bf16_an_up_convolution_is_within_its_rounding_of_the_exact_one(chann
         assert (got - expected).norm() < 2e-2 * expected.norm()
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_to_few_channels_four_rounded_values_are_summed_in_float32(dtype: torch.dtype) -> None:
+    """Each is rounded once, and their sum once: by half an epsilon of their sizes, and of the sum's."""
+    torch.manual_seed(0)
+    x, weight, bias = torch.randn(4, 32, 8, 8).to(dtype), torch.randn(32, 1, 4, 4).to(dtype), torch.zeros(1).to(dtype)
+    exact = functional.conv_transpose2d(x.double(), weight.double(), stride=2, padding=1)
+    parts = [torch.zeros_like(weight.double()) for _ in range(4)]
+    for part, (rows, columns) in zip(parts, [(a, b) for a in (0, 2) for b in (0, 2)], strict=True):
+        part[:, :, rows : rows + 2, columns : columns + 2] = weight[:, :, rows : rows + 2, columns : columns + 2]
+    sizes = sum(functional.conv_transpose2d(x.double(), part, stride=2, padding=1).abs() for part in parts)
+    allowed = torch.finfo(dtype).eps / 2 * (sizes + exact.abs())
+    assert ((networks.few_channels(x, weight, bias).double() - exact).abs() <= 1.01 * allowed).all()
+
+
 def test_stacked_up_convolutions_are_each_ones_own() -> None:
     torch.manual_seed(0)
     layers = [UpConvolution(6, 1) for _ in range(3)]

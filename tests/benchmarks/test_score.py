@@ -122,6 +122,16 @@ def test_what_is_left_out_is_named(tmp_path: Path) -> None:
     assert "MIG: without dropped codes z1." in shown
 
 
+@pytest.mark.parametrize("form", ["--json", "--csv"])
+def test_what_is_told_of_the_work_is_no_part_of_the_result(
+    table: Path, form: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")  # as continuous integration has it: every stream then counts as a terminal
+    status, shown, error = disbench(table, "--metrics", "mig", form)
+    assert status == 0 and shown[0] in "{m" and "\x1b" not in shown
+    assert "Scoring 400 rows" in error
+
+
 def test_confidence_is_the_interval_over_rows(named: Path) -> None:
     asked = (named, "--metrics", "mig,irs", "--confidence", "--resamples", 20)
     found = json.loads(disbench(*asked, "--json")[1])

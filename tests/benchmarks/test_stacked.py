@@ -1,16 +1,18 @@
 """Seeds that are trained as one model and seeds that are trained apart have the same losses and the same weights."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from disbench.baselines.alternating import Stage
 from disbench.baselines.factor_vae import FactorVAE
 from disbench.baselines.gaussian import Posterior
 from disbench.baselines.vae import VAE
 from disbench.benchmarks import METHODS
-from disbench.benchmarks.stacked import clip_each, optimizers_of, stages_of, train_stacked
+from disbench.benchmarks.stacked import Stack, clip_each, optimizers_of, stages_of, train_stacked
 from disbench.benchmarks.train import build, train
 from disbench.datasets import FactorDataset, load
 from disbench.mine_vae import MINEDisentangleVAE, model
@@ -168,8 +170,28 @@ class Falling(VAE):
         return {"optimizer": adam, "lr_scheduler": torch.optim.lr_scheduler.ExponentialLR(adam, 0.9)}
 
 
+class OtherDescent(FactorVAE):
+    def descend(self, optimizers: list[object], loss: Tensor, clip: float | None = None) -> None:
+        super().descend(optimizers, 2 * loss, clip)
+
+
+class Deciding(FactorVAE):
+    def stages(self, batch_idx: int, steps: int) -> Iterator[Stage]:
+        for stage in super().stages(batch_idx, steps):
+            yield stage._replace(data_dependent=stage.name == "discriminator")
+
+
+def test_a_stage_that_descends_by_what_it_sees_is_refused_and_not_passed_over() -> None:
+    small = {"network": "mlp", "hidden_dim": 4, "discriminator_dim": 4}
+    stack = Stack([Deciding(SHAPE, 100, **small) for _ in range(2)], [torch.Generator() for _ in range(2)], 1)
+    with pytest.raises(ValueError, match=r"'discriminator' cannot be .* data_dependent and has optimisers \(1,\)"):
+        stack.step(0, torch.rand(2, 8, *SHAPE))
+
+
 def test_a_method_that_the_stack_would_train_otherwise_is_refused_with_the_reason() -> None:
     small = {"network": "mlp", "hidden_dim": 4}
+    with pytest.raises(ValueError, match="OtherDescent cannot be trained stacked"):
+        stages_of(OtherDescent(SHAPE, 100, **small, discriminator_dim=4), 0, 1)
     with pytest.raises(ValueError, match=r"OtherTurns cannot be trained stacked: it has several .* training_step"):
         stages_of(OtherTurns(SHAPE, 100, **small, discriminator_dim=4), 0, 1)
     for method, got in ((Momentum, "SGD"), (Falling, "dict")):

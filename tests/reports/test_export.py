@@ -16,7 +16,7 @@ import pytest
 
 from disbench.reports.aggregate import Table, tables
 from disbench.reports.collect import collect
-from disbench.reports.compare import LEADERBOARD, agreements, compare, diagrams, leaderboard, overview, score_frame
+from disbench.reports.compare import LEADERBOARD, compare, diagrams, leaderboard, overview, score_frame
 from disbench.reports.export import export, latex_text, markdown_text
 from disbench.reports.records import Record
 
@@ -212,18 +212,6 @@ def test_settings_that_share_a_label_and_a_dataset_are_told_apart_in_full(make_r
     assert sorted(found["method"]) == ["beta_vae (beta=4)", "beta_vae (beta=8)"]
     assert found["iqm"].isna().all() and sorted(map(len, found["missing"])) == [1, 1]
     assert (found["note"].str.contains("no score on")).all()
-
-
-def test_agreement_is_per_dataset_over_trained_trials(make_record: Make) -> None:
-    records = []
-    for seed, value in enumerate((0.1, 0.4, 0.2, 0.5, 0.3)):
-        records.append(make_record({"mig": value, "z_min_var": 1 - value, "sap": -value}, "vae", seed))
-        records.append(make_record({"mig": value, "z_min_var": value}, "vae", seed, dataset="other"))
-        records.append(make_record({"mig": value, "z_min_var": value}, "vae", seed, steps=0))
-    found = agreements(frame(records)).set_index(["dataset", "one", "other"])["spearman"]
-    assert found.loc[("dsprites", "z_min_var", "mig")] == pytest.approx(1)
-    assert found.loc[("dsprites", "mig", "sap")] == pytest.approx(-1)
-    assert found.loc[("other", "z_min_var", "mig")] == pytest.approx(-1)
 
 
 def test_csv_and_parquet_hold_the_leaderboard(records: list[Record]) -> None:

@@ -84,7 +84,7 @@ def test_a_better_score_lies_further_along_the_arrow(filled: tuple[Table, ...]) 
 
 
 def test_curves_have_a_line_for_every_seed_and_term(filled: tuple[Table, ...]) -> None:
-    drawn = ElementTree.fromstring(plots.curves(filled[0].rows))
+    drawn = ElementTree.fromstring(plots.curves(filled[0].rows)[0])
     titles = [path.findtext(f"{SVG}title") for path in drawn.iter(f"{SVG}path") if path.find(f"{SVG}title") is not None]
     assert sorted(map(str, titles)) == sorted(
         2 * [f"{m}, seed {s}" for m in (row.label for row in filled[0].rows) for s in (0, 1)]
@@ -94,21 +94,36 @@ def test_curves_have_a_line_for_every_seed_and_term(filled: tuple[Table, ...]) -
 def test_curves_leave_out_what_is_not_finite(make_record: Callable[..., Record]) -> None:
     curves = {"kl": [(0, 1.0), (1, math.nan), (2, math.inf), (3, 2.0)], "lost": [(0, math.nan)]}
     (table,) = tables([(Path("x"), make_record({"mig": 0.1}, curves=curves))])
-    drawn = plots.curves(table.rows)
+    drawn, _ = plots.curves(table.rows)
     ElementTree.fromstring(drawn)
     assert "nan" not in drawn
     assert "inf" not in drawn.replace("no finite value", "")
 
 
+def test_a_term_of_one_method_among_several_stands_apart(make_record: Callable[..., Record]) -> None:
+    shared, own = [(1, 5.0), (2, 4.0)], [(1, 0.5), (2, 0.25)]
+    records = [
+        make_record({"mig": 0.1}, "vae", curves={"kl": shared}),
+        make_record({"mig": 0.2}, "factor_vae", curves={"kl": shared, "discriminator": own}),
+    ]
+    (both,) = tables([(Path(str(i)), record) for i, record in enumerate(records)])
+    together, apart = plots.curves(both.rows)
+    assert "kl" in together and "discriminator" not in together
+    assert "discriminator" in apart and ">kl<" not in apart
+    (one,) = tables([(Path("1"), records[1])])
+    together, apart = plots.curves(one.rows)
+    assert "discriminator" in together and apart == ""
+
+
 def test_no_curves_give_no_chart(make_record: Callable[..., Record]) -> None:
     (table,) = tables([(Path("x"), make_record({"mig": 0.1}))])
-    assert plots.curves(table.rows) == ""
+    assert plots.curves(table.rows) == ("", "")
 
 
 def test_charts_escape_what_methods_call_themselves(make_record: Callable[..., Record]) -> None:
     record = make_record({"mig": 0.1}, method="<script>&\"'", curves={"<b>": [(0, 1.0), (1, 2.0)]})
     (table,) = tables([(Path("x"), record)])
-    for drawn in (plots.scores(table), plots.curves(table.rows)):
+    for drawn in (plots.scores(table), plots.curves(table.rows)[0]):
         ElementTree.fromstring(drawn)
         assert "<script>" not in drawn
         assert "<b>" not in drawn
@@ -160,8 +175,8 @@ def test_past_many_trials_a_row_has_the_curve_of_its_median_seed(make_record: Ca
     curves = [{"loss": [(1, 5.0), (2, float(seed))]} for seed in range(plots.LINES + 1)]
     records = [make_record({"mig": seed / 1000}, "vae", seed, curves=curve) for seed, curve in enumerate(curves)]
     few, many = (tables([(Path(str(i)), r) for i, r in enumerate(own)])[0] for own in (records[:-1], records))
-    assert plots.curves(few.rows).count("<title>") == plots.LINES
-    assert [words for words in ElementTree.fromstring(plots.curves(many.rows)).itertext() if "seed" in words] == [
+    assert plots.curves(few.rows)[0].count("<title>") == plots.LINES
+    assert [words for words in ElementTree.fromstring(plots.curves(many.rows)[0]).itertext() if "seed" in words] == [
         "vae, seed 30"
     ]
 

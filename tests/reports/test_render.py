@@ -263,7 +263,9 @@ def test_a_link_out_of_a_trials_folder_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "private.png").write_bytes(b"secret")
     (tmp_path / "trial" / "link.png").symlink_to(tmp_path / "private.png")
     (tmp_path / "trial" / "own.png").write_bytes(b"shown")
-    for name in ("link.png", "..", "../private.png", str(tmp_path / "private.png"), "../trial/../private.png"):
+    (tmp_path / "trial" / "loop.png").symlink_to("loop.png")
+    outside = ("link.png", "..", "../private.png", str(tmp_path / "private.png"), "../trial/../private.png")
+    for name in (*outside, "loop.png", "n" * 300 + ".png", "with\0nul.png"):
         assert pictures.inside(tmp_path / "trial", name) is None, name
     for name in ("own.png", "missing.png", "../trial/own.png"):
         assert pictures.inside(tmp_path / "trial", name) is not None, name

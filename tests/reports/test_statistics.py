@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import friedmanchisquare, kendalltau, mannwhitneyu, spearmanr, trim_mean, ttest_ind
+from scipy.stats import friedmanchisquare, mannwhitneyu, spearmanr, trim_mean, ttest_ind
 
 from disbench.reports.statistics import (
     _counts,
@@ -340,21 +340,18 @@ def test_metrics_that_agree_on_what_is_good_correlate_whatever_their_direction()
     generator = np.random.default_rng(0)
     good = generator.normal(size=12)
     noisy = good + generator.normal(size=12)
-    trials = pd.DataFrame({"up": good, "down": -good, "noisy": noisy, "flat": 1.0, "strange": good})
+    trials = pd.DataFrame({"up": good, "down": -good, "noisy": noisy, "flat": 1.0})
     trials.loc[0, "noisy"] = math.nan
-    directions = {"up": True, "down": False, "noisy": True, "flat": True, "strange": None}
-    found = agreement(trials, directions).set_index(["one", "other"])
-    assert found.loc[("up", "down"), ["spearman", "kendall"]].to_list() == pytest.approx([1, 1])
-    assert found.loc[("up", "noisy"), "spearman"] == pytest.approx(spearmanr(good[1:], noisy[1:]).statistic)
-    assert found.loc[("down", "noisy"), "kendall"] == pytest.approx(kendalltau(good[1:], noisy[1:]).statistic)
-    assert found.loc[("up", "noisy"), "n"] == 11
-    assert math.isnan(found.loc[("up", "flat"), "spearman"])
-    assert found.loc[("up", "flat"), "note"] == "flat is the same in every trial"
-    assert "strange" not in found.index.get_level_values("other")
+    found = agreement(trials, {"up": True, "down": False, "noisy": True, "flat": True})
+    assert found.loc["up", "down"] == found.loc["down", "up"] == pytest.approx(1)
+    assert found.loc["up", "noisy"] == pytest.approx(spearmanr(good[1:], noisy[1:]).statistic)
+    assert found.loc["down", "noisy"] == pytest.approx(found.loc["up", "noisy"])
+    assert found["flat"].isna().all() and np.isnan(np.diag(found)).all()
+    assert agreement(trials[["up", "noisy"]], {"up": True, "noisy": False}).iloc[0, 1] == -found.loc["up", "noisy"]
 
 
 def test_four_trials_are_too_few_for_an_agreement() -> None:
     trials = pd.DataFrame({"up": [1.0, 2, 3, 4], "too": [1.0, 2, 3, 4]})
-    (line,) = agreement(trials, {"up": True, "too": True}).to_dict("records")
-    assert math.isnan(line["spearman"])
-    assert line["note"].startswith("n too small: 4 trials")
+    assert agreement(trials, {"up": True, "too": True}).isna().all(axis=None)
+    trials.loc[4] = 5.0
+    assert agreement(trials, {"up": True, "too": True}).loc["up", "too"] == pytest.approx(1)
