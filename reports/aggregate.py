@@ -20,6 +20,7 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any, Literal
@@ -52,7 +53,7 @@ class Cell:
     def mean(self) -> float | None:
         return fmean(self.values.values()) if self.values else None
 
-    @property
+    @cached_property
     def sd(self) -> float | None:
         """Sample standard deviation; None below two seeds, where it is not defined."""
         return stdev(self.values.values()) if self.n > 1 else None

@@ -364,10 +364,12 @@ def _trials(table: Table, layout: Layout) -> Markup:
             "trials", [(label, record, _view(folder, record, layout.folder)) for label, folder, record in records]
         )
     paged = _paged(table, layout)
+    # The way to a study's folder is looked for once, and not for each of its thousands of trials.
+    ways = {parent: os.path.relpath(parent, layout.folder) for parent in {folder.parent for _, (folder, _) in every}}
     links = [
         f"{TRIALS_FOLDER}/{_page_name(record)}"
         if folder in paged
-        else quote(Path(os.path.relpath(folder / RECORD_FILE, layout.folder)).as_posix())
+        else quote(Path(ways[folder.parent], folder.name, RECORD_FILE).as_posix())
         for _, (folder, record) in every
     ]
     lines = [(label, record, link) for (label, (_, record)), link in zip(every, links, strict=True)]
