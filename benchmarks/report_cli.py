@@ -12,7 +12,7 @@ from rich.text import Text
 
 from disbench.benchmarks.choices import Format, Statistic
 from disbench.benchmarks.options import console, fail
-from disbench.reports.collect import collect
+from disbench.reports.collect import collect, no_garbage_collection
 from disbench.reports.records import RECORD_FILE, Record
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ def report(
         raise fail(error) from error
 
 
+@no_garbage_collection()
 def show_page(folder: Path, output: Path | None = None, *, every_trial: bool = False) -> None:
     """Print the tables of a folder's records, make its page and print where it is; the records are read once."""
     from disbench.reports.aggregate import tables

@@ -164,15 +164,10 @@ def _settings(trial: Trial) -> dict[str, Any]:
 def _table(group: list[Found], provenance: str | None) -> Table:
     # Paths are compared part by part in Python; their parts are not.
     kept: dict[tuple[str, int], Found] = {}
-    sorted_by_key: dict[
-        str, str
-    ] = {}  # what is equal is nearly always written equally, and pydantic writes fast but in any order
     for folder, record in sorted(group, key=lambda pair: (pair[1].status != "ok", pair[0].parts)):
         trial = record.trial
-        written = trial.model_dump_json(exclude={"seed", "dataset", "dataset_options", "dataset_version"})
-        if written not in sorted_by_key:
-            sorted_by_key[written] = json.dumps(json.loads(written), sort_keys=True)
-        kept.setdefault((sorted_by_key[written], trial.seed), (folder, record))
+        setting = trial.model_dump(mode="json", exclude={"seed", "dataset", "dataset_options", "dataset_version"})
+        kept.setdefault((json.dumps(setting, sort_keys=True), trial.seed), (folder, record))
     by_setting: defaultdict[str, list[Found]] = defaultdict(list)
     for (own, _), pair in sorted(kept.items(), key=lambda item: (item[0][1], item[1][0].parts)):
         by_setting[own].append(pair)

@@ -184,6 +184,17 @@ def test_pairs_show_the_share_of_pairs_won_and_a_star_where_welch_tells_them_apa
     assert re.search(r"good 0\.50 1\.00\* loose 0\.50 0\.67 bad 0\.00\* 0\.33", found)
 
 
+def test_the_shade_of_a_matrix_is_where_a_value_lies_between_its_ends() -> None:
+    shaded = [
+        sections._heat(value, *scale)
+        for value, *scale in ((3.0, 1.0, 5.0), (-0.5, -1.0, 1.0, 0.0), (0.5, -1.0, 1.0, 0.0))
+    ]
+    assert ["--v:0.50" in cell for cell in shaded] == [True] * 3
+    assert [" below" in cell for cell in shaded] == [False, True, False]
+    assert sections._heat(None) == '<td class="heat none">–</td>\n'
+    assert sections._heats([0.25, None]) == sections._heat(0.25) + sections._heat(None)
+
+
 def test_agreement_is_spearmans_with_lower_is_better_turned_round(make_record: Make) -> None:
     mig, error = [0.1, 0.5, 0.3, 0.2, 0.6], [0.9, 0.4, 0.5, 0.8, 0.45]
     records = [
