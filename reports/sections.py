@@ -365,11 +365,12 @@ def _trials(table: Table, layout: Layout) -> Markup:
         )
     paged = _paged(table, layout)
     # The way to a study's folder is looked for once, and not for each of its thousands of trials.
-    ways = {parent: os.path.relpath(parent, layout.folder) for parent in {folder.parent for _, (folder, _) in every}}
+    parents = {folder.parent for _, (folder, _) in every}
+    ways = {parent: Path(os.path.relpath(parent, layout.folder)).as_posix() for parent in parents}
     links = [
         f"{TRIALS_FOLDER}/{_page_name(record)}"
         if folder in paged
-        else quote(Path(ways[folder.parent], folder.name, RECORD_FILE).as_posix())
+        else quote(f"{ways[folder.parent]}/{folder.name}/{RECORD_FILE}")
         for _, (folder, record) in every
     ]
     lines = [(label, record, link) for (label, (_, record)), link in zip(every, links, strict=True)]

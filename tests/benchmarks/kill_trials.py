@@ -4,8 +4,8 @@
 
 Each trial is a forked process, so that none imports anything anew. The moments are uniform over the time that the trial left
 alone took; one that has finished by then is run once more and killed at another. Prints a line for each method, and exits with
-1 where anything differs. Leave the checkout alone meanwhile: a trial that another version of the code took up again says so in its
-remarks, and differs.
+1 where anything differs. Leave the checkout alone meanwhile: a trial that another version of the code took up again says so in
+its remarks, and differs.
 """
 
 # ruff: noqa: T201 -- a script for the terminal
