@@ -14,5 +14,14 @@ FUSED_DEVICES = ("cpu", "cuda")  # where torch has the kernel; it refuses others
 def adam(parameters: Iterable[Parameter], lr: float, betas: tuple[float, float] = (0.9, 0.999)) -> torch.optim.Adam:
     """Adam over `parameters`, which have to be on their device already."""
     parameters = list(parameters)
-    fused = all(parameter.device.type in FUSED_DEVICES for parameter in parameters)
-    return torch.optim.Adam(parameters, lr=lr, betas=betas, fused=fused)
+    devices = {parameter.device.type for parameter in parameters}
+    optimizer = torch.optim.Adam(parameters, lr=lr, betas=betas, fused=devices <= set(FUSED_DEVICES))
+    if devices == {"cpu"}:
+        # Whether a CUDA graph is being captured. torch asks at every step, and Lightning has told it to look for NVIDIA's driver
+        # for that: without one .3 ms, on the disk.
+        optimizer._accelerator_graph_capture_health_check = _no_check  # type: ignore[method-assign]
+    return optimizer
+
+
+def _no_check() -> None:
+    return

@@ -8,7 +8,7 @@ and a method says what its regulariser is; here it is KL(q(z|x) || N(0, I)).
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple, TypedDict
+from typing import Any, NamedTuple, TypedDict
 
 import torch
 from pytorch_lightning import LightningModule
@@ -71,6 +71,13 @@ class VAE(LightningModule):
         self.decoder = networks.decoder(network, image_shape, latent_dim, hidden_dim)
         # In bf16 convolutions take a quarter less time so, in float32 a tenth.
         self.to(memory_format=torch.channels_last)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # Lightning keeps the name of the running hook there, 44 times a step, and torch looks each time whether it is a module.
+        if name == "_current_fx_name":
+            object.__setattr__(self, name, value)
+        else:
+            super().__setattr__(name, value)
 
     def posterior(self, x: Tensor) -> Posterior:
         """q(z|x) of images (B, C, H, W) in [0, 1]. In float32 at any precision: densities rounded to bf16 are steps."""

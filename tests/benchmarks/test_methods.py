@@ -82,6 +82,23 @@ def test_no_backward_pass_is_under_autocast(name: str) -> None:
     assert set(backward) == {False}
 
 
+def test_the_name_of_the_running_hook_is_kept_without_a_look_for_modules(monkeypatch: pytest.MonkeyPatch) -> None:
+    original, names = torch.nn.Module.__setattr__, set()
+
+    def noting(module: torch.nn.Module, name: str, value: object) -> None:
+        names.add(name)
+        original(module, name, value)
+
+    monkeypatch.setattr(torch.nn.Module, "__setattr__", noting)
+    method = make("vae", network="mlp", hidden_dim=16)
+    hooks = []
+    method.on_train_batch_start = lambda *_: hooks.append(method._current_fx_name)
+    fit(method, "vae", steps=2, device="cpu")
+    assert hooks == ["on_train_batch_start"] * 2
+    assert {"encoder", "decoder", "lr"} <= names
+    assert "_current_fx_name" not in names
+
+
 @pytest.mark.parametrize("name", METHODS)
 def test_a_step_is_one_call_of_training_step_whatever_the_optimisers_count(name: str) -> None:
     method = make(name, network="mlp", hidden_dim=16)

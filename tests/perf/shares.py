@@ -19,6 +19,7 @@ from torch import Tensor
 from disbench.benchmarks import METHODS
 from disbench.benchmarks.allocator import keep_memory
 from disbench.benchmarks.train import Curves, make_trainer
+from disbench.datasets.store import ImageStore
 from disbench.reports.records import Trial
 
 BATCH, N, STEPS, WARM_UP = 64, 4096, 10, 3
@@ -28,7 +29,7 @@ METHODS_OF_ONE_OPTIMISER = ("vae", "beta_vae", "beta_tcvae")
 def measure(name: str, precision: str, rounds: int) -> tuple[float, float, float]:
     """Milliseconds a step under Lightning; the shares of Lightning and of making the minibatch."""
     torch.manual_seed(0)
-    images = torch.randint(256, (N, 1, 64, 64), dtype=torch.uint8)
+    images = ImageStore(torch.randint(256, (N, 1, 64, 64), dtype=torch.uint8).numpy())
     method = METHODS[name]((1, 64, 64), N)
     steps = (WARM_UP + rounds + 1) * STEPS  # of which the last round is cut short: Lightning fetches a minibatch ahead
     fields = {"dataset": "none", "dataset_version": "1", "seed": 0, "batch_size": BATCH}
@@ -39,7 +40,7 @@ def measure(name: str, precision: str, rounds: int) -> tuple[float, float, float
     data: list[float] = []
 
     def minibatch() -> Tensor:
-        return images[torch.randint(N, (BATCH,))].float().div_(255)
+        return images.take(torch.randint(N, (BATCH,))).float().div_(255)
 
     def step() -> None:
         (optimizer,) = trainer.optimizers

@@ -134,9 +134,10 @@ def steps_of(step: Callable[[], object]) -> Run:
 def ours(method: str, precision: str) -> Fit:
     from disbench.benchmarks import METHODS as REGISTERED
     from disbench.benchmarks.train import make_trainer
+    from disbench.datasets.store import ImageStore
     from disbench.reports.records import Trial
 
-    images = bytes_in_memory()
+    images = ImageStore(bytes_in_memory().numpy())
     model = REGISTERED[method]((1, 64, 64), N)
     size = BATCH * model.batches_per_step
 
@@ -144,7 +145,7 @@ def ours(method: str, precision: str) -> Fit:
         while True:
             order = torch.randperm(N)
             for rows in order[: N // size * size].split(size):
-                yield images[rows].float().div_(255)
+                yield images.take(rows).float().div_(255)
 
     def fit(through: Callable[[Iterator[Any]], Iterator[Any]]) -> None:
         full = "bf16-mixed" if precision == "bf16" else "32-true"
