@@ -14,6 +14,9 @@ from typing import Literal
 
 import torch
 
+KEPT_BYTES = 2**26  # of drawn images that are kept
+DRAWN_AT_ONCE = 256
+
 
 def check_indices(indices: torch.Tensor, length: int) -> None:
     """Raise unless `indices` is a 1-d int64 tensor (TypeError) of values in 0..length-1 (IndexError).
@@ -137,7 +140,11 @@ class FactorDataset(ABC):
 
 
 class RestrictedDataset(FactorDataset):
-    """A box of a grid dataset: its indices are mapped to the parent's, no image is copied. Made by `restrict`."""
+    """A box of a grid dataset: its indices are mapped to the parent's. Made by `restrict`.
+
+    Where images are drawn, the box is small and they have been asked for on the CPU as often as there are images, all are drawn
+    once more and kept: training comes back to each, and drawing is a twelfth of a small perceptron's step.
+    """
 
     def __init__(self, parent: FactorDataset, first: tuple[int, ...], sizes: tuple[int, ...]) -> None:
         """`first` and `sizes`: the lowest value and the number of values of each of the parent's factors."""
@@ -152,6 +159,13 @@ class RestrictedDataset(FactorDataset):
             tuple(parent.factor_names[position] for position in self._kept),
             tuple(sizes[position] for position in self._kept),
         )
+        small = len(self) * math.prod(self.image_shape) <= KEPT_BYTES
+        drawn = self.provenance == "procedural"
+        self._drawn_singly: float = len(self) if drawn and small else math.inf  # how many more, before all are drawn
+        self._images: torch.Tensor | None = None
+
+    def __getstate__(self) -> dict[str, object]:
+        return self.__dict__ | {"_images": None}  # another process draws its own
 
     def parent_indices(self, indices: torch.Tensor) -> torch.Tensor:
         """The parent's rows (B,) behind the rows `indices` (B,) of this dataset."""
@@ -166,7 +180,19 @@ class RestrictedDataset(FactorDataset):
         return self._parent.place(device)
 
     def batch(self, indices: torch.Tensor) -> torch.Tensor:
+        if indices.device.type == "cpu":
+            self._drawn_singly -= len(indices)
+            if self._drawn_singly < 0:
+                check_indices(indices, len(self))
+                return self._all_images().index_select(0, indices)
         return self._parent.batch(self.parent_indices(indices))
+
+    def _all_images(self) -> torch.Tensor:
+        if self._images is None:
+            rows = self.parent_indices(torch.arange(len(self)))
+            at_once = torch.split(rows, DRAWN_AT_ONCE)
+            self._images = torch.cat([self._parent.batch(some) for some in at_once])
+        return self._images
 
 
 def restrict(dataset: FactorDataset, select: Mapping[str, str | int]) -> FactorDataset:

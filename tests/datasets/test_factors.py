@@ -1,4 +1,5 @@
 import math
+import pickle
 from typing import Any
 
 import pytest
@@ -6,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from disbench.datasets import FactorDataset, FactorSpace, load, restrict
+from disbench.datasets import FactorDataset, FactorSpace, factors, load, restrict
 
 SIZES = st.lists(st.integers(1, 7), min_size=1, max_size=6)
 DSPRITES = load("dsprites_like")
@@ -123,3 +124,63 @@ def test_a_set_that_is_no_grid_cannot_be_restricted(sprites: FactorDataset) -> N
 def test_a_restricted_set_checks_its_own_bounds(sprites: FactorDataset) -> None:
     with pytest.raises(IndexError):
         sprites.batch(torch.tensor([len(sprites)]))
+
+
+class Counted(type(DSPRITES)):  # type: ignore[misc]
+    """Knows how many images it has drawn."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.drawn = 0
+
+    def batch(self, indices: torch.Tensor) -> torch.Tensor:
+        self.drawn += len(indices)
+        return super().batch(indices)
+
+
+SMALL_BOX = {"shape": "0-2", "scale": 5, "orientation": "0-9", "position_x": "6-9", "position_y": 11}  # 120 images
+
+
+def test_a_small_box_is_drawn_again_once_all_its_images_were_asked_for_and_then_no_more() -> None:
+    parent = Counted()
+    part = restrict(parent, SMALL_BOX)
+    indices = torch.randint(len(part), (100,), generator=torch.Generator().manual_seed(0))
+    first = part.batch(indices)
+    assert parent.drawn == 100
+    drawn = []
+    for _ in range(3):
+        again = part.batch(indices)
+        drawn.append(parent.drawn)
+        assert torch.equal(again, first)
+        again.zero_()  # the caller's own
+    assert drawn == [220, 220, 220]
+    for outside in (len(part), -1):
+        with pytest.raises(IndexError, match=r"0\.\.119"):
+            part.batch(torch.tensor([outside]))
+    with pytest.raises(TypeError, match="int64"):
+        part.batch(torch.tensor([1], dtype=torch.int32))
+    assert len(pickle.dumps(part)) < 10_000
+    assert torch.equal(pickle.loads(pickle.dumps(part)).batch(indices), first)
+
+
+@pytest.mark.parametrize(
+    ("provenance", "room", "kept"), [("procedural", 0, True), ("procedural", -1, False), ("official", 0, False)]
+)
+def test_what_is_large_or_comes_from_a_file_is_not_kept(
+    provenance: str, room: int, kept: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(factors, "KEPT_BYTES", 120 * 64 * 64 + room)
+    parent = Counted()
+    parent.provenance = provenance
+    part = restrict(parent, SMALL_BOX)
+    for _ in range(4):
+        part.batch(torch.arange(100))
+    assert parent.drawn == (220 if kept else 400)
+
+
+def test_what_is_drawn_on_an_accelerator_is_drawn_there() -> None:
+    part = restrict(DSPRITES, SMALL_BOX)
+    for _ in range(2):
+        part.batch(torch.arange(len(part)))
+    assert part.place(torch.device("meta")) == torch.device("meta")
+    assert part.batch(torch.zeros(5, dtype=torch.int64, device="meta")).device.type == "meta"
