@@ -156,7 +156,7 @@ def profile_steps(trial: Trial, dataset: FactorDataset, steps: int) -> tuple[VAE
     clock = Clock(device)
     short = trial.model_copy(update={"steps": WARM_UP + steps})
     method = build(short, dataset.image_shape, len(dataset))
-    images = Images(dataset, short, method.batches_per_step)
+    images = Images(dataset, trial, method.batches_per_step)
     timed = Timed(clock)
     trainer = make_trainer(short, [Curves(trial.steps, plain_log=False), timed])
     own = {name: getattr(method, name) for name in ("training_step", "backward", "configure_optimizers")}

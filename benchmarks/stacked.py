@@ -33,7 +33,7 @@ from disbench.baselines.networks import float32
 from disbench.baselines.vae import VAE
 from disbench.benchmarks.checkpoint import DESCRIPTION, WholeFiles, random_state
 from disbench.benchmarks.environment import code_version
-from disbench.benchmarks.train import CURVE_POINTS, EXPLODED, LOG_SECONDS, Images, build, minibatches
+from disbench.benchmarks.train import CURVE_POINTS, EXPLODED, LOG_SECONDS, Images, build
 from disbench.datasets import FactorDataset
 from disbench.mine_vae.model import MINEDisentangleVAE
 from disbench.reports.records import Trial
@@ -360,8 +360,7 @@ def train_stacked(trials: Sequence[Trial], dataset: FactorDataset, device: torch
         methods.append(method)
         generators.append(global_stream(device))
         states.append(random_state(device))
-        images = Images(dataset, trial, method.batches_per_step)
-        streams.append(minibatches(dataset, images.size, images.generator, device))
+        streams.append(Images(dataset, trial, method.batches_per_step).stream(device))
     steps = trials[0].steps
     stack = Stack(methods, generators, steps)
     every = max(1, steps // CURVE_POINTS)

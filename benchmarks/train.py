@@ -82,6 +82,7 @@ class Images(lightning.LightningDataModule):
         self.dataset = dataset
         self.size = trial.batch_size * batches_per_step
         self.generator = generator_for(trial.dataset, trial.seed, "order of images")
+        self.comes_back = trial.steps * self.size > len(dataset)  # to images that it has seen
         if len(dataset) < self.size:
             raise ValueError(
                 f"A step of {trial.method} needs {self.size} images, {trial.dataset} with these options has {len(dataset)}. "
@@ -90,10 +91,16 @@ class Images(lightning.LightningDataModule):
 
     def train_dataloader(self) -> Iterator[Tensor]:
         if not self.trainer:
-            return minibatches(self.dataset, self.size, self.generator)
+            return self.stream(torch.device("cpu"))
         done = self.trainer.fit_loop.batch_idx + 1  # Lightning restores it before it asks for the loader
         device, share = self.trainer.strategy.root_device, (self.trainer.global_rank, self.trainer.world_size)
-        return minibatches(self.dataset, self.size, self.generator, device, done, *share)
+        return self.stream(device, done, *share)
+
+    def stream(self, device: torch.device, skip: int = 0, rank: int = 0, ranks: int = 1) -> Iterator[Tensor]:
+        """The `minibatches` of this training; drawn images that it comes back to are drawn once where they are few."""
+        if self.comes_back and device.type == "cpu":
+            self.dataset.keep()
+        return minibatches(self.dataset, self.size, self.generator, device, skip, rank, ranks)
 
     def on_after_batch_transfer(self, batch: Tensor, dataloader_idx: int) -> Tensor:
         return batch.float().div_(255)

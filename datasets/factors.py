@@ -14,7 +14,7 @@ from typing import Literal
 
 import torch
 
-KEPT_BYTES = 2**26  # of drawn images that are kept
+KEPT_BYTES = 2**26  # of drawn images, at most
 DRAWN_AT_ONCE = 256
 
 
@@ -130,6 +130,10 @@ class FactorDataset(ABC):
         """
         return device
 
+    def keep(self) -> None:
+        """Draw all images now and keep them for the CPU's batches, if they are drawn and few: for who comes back to each."""
+        return
+
     @abstractmethod
     def batch(self, indices: torch.Tensor) -> torch.Tensor:
         """Images (B, C, H, W), uint8, of the rows `indices` (B,), int64. Raises IndexError outside 0..len-1.
@@ -140,11 +144,7 @@ class FactorDataset(ABC):
 
 
 class RestrictedDataset(FactorDataset):
-    """A box of a grid dataset: its indices are mapped to the parent's. Made by `restrict`.
-
-    Where images are drawn, the box is small and they have been asked for on the CPU as often as there are images, all are drawn
-    once more and kept: training comes back to each, and drawing is a twelfth of a small perceptron's step.
-    """
+    """A box of a grid dataset: its indices are mapped to the parent's. Made by `restrict`."""
 
     def __init__(self, parent: FactorDataset, first: tuple[int, ...], sizes: tuple[int, ...]) -> None:
         """`first` and `sizes`: the lowest value and the number of values of each of the parent's factors."""
@@ -159,9 +159,6 @@ class RestrictedDataset(FactorDataset):
             tuple(parent.factor_names[position] for position in self._kept),
             tuple(sizes[position] for position in self._kept),
         )
-        small = len(self) * math.prod(self.image_shape) <= KEPT_BYTES
-        drawn = self.provenance == "procedural"
-        self._drawn_singly: float = len(self) if drawn and small else math.inf  # how many more, before all are drawn
         self._images: torch.Tensor | None = None
 
     def __getstate__(self) -> dict[str, object]:
@@ -179,20 +176,19 @@ class RestrictedDataset(FactorDataset):
     def place(self, device: torch.device) -> torch.device:
         return self._parent.place(device)
 
-    def batch(self, indices: torch.Tensor) -> torch.Tensor:
-        if indices.device.type == "cpu":
-            self._drawn_singly -= len(indices)
-            if self._drawn_singly < 0:
-                check_indices(indices, len(self))
-                return self._all_images().index_select(0, indices)
-        return self._parent.batch(self.parent_indices(indices))
+    def keep(self) -> None:
+        small = len(self) * math.prod(self.image_shape) <= KEPT_BYTES
+        if self._images is None and small and self.provenance == "procedural":
+            images = torch.empty((len(self), *self.image_shape), dtype=torch.uint8)
+            for rows in torch.split(torch.arange(len(self)), DRAWN_AT_ONCE):
+                images[rows] = self._parent.batch(self.parent_indices(rows))
+            self._images = images
 
-    def _all_images(self) -> torch.Tensor:
-        if self._images is None:
-            rows = self.parent_indices(torch.arange(len(self)))
-            at_once = torch.split(rows, DRAWN_AT_ONCE)
-            self._images = torch.cat([self._parent.batch(some) for some in at_once])
-        return self._images
+    def batch(self, indices: torch.Tensor) -> torch.Tensor:
+        if self._images is None or indices.device.type != "cpu":
+            return self._parent.batch(self.parent_indices(indices))
+        check_indices(indices, len(self))
+        return self._images.index_select(0, indices)
 
 
 def restrict(dataset: FactorDataset, select: Mapping[str, str | int]) -> FactorDataset:

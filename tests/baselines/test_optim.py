@@ -31,6 +31,7 @@ def test_a_step_on_a_cpu_looks_for_no_other_device(monkeypatch: pytest.MonkeyPat
         raise AssertionError("torch looked for an accelerator")
 
     monkeypatch.setattr(torch.accelerator, "current_accelerator", look)
+    monkeypatch.setattr(torch.cuda, "is_available", look)  # an older torch's way
     with pytest.raises(AssertionError, match="accelerator"):  # as torch's own does at every step
         torch.optim.Adam(values, 0.1).step()
     optimizer.step()

@@ -8,6 +8,7 @@ import torch
 from accelerator import NoWaiting
 from pytorch_lightning import LightningModule
 from pytorch_lightning.accelerators import CPUAccelerator
+from pytorch_lightning.profilers import PassThroughProfiler
 from pytorch_lightning.strategies import SingleDeviceStrategy
 
 from disbench.benchmarks import METHODS
@@ -97,6 +98,13 @@ def test_the_name_of_the_running_hook_is_kept_without_a_look_for_modules(monkeyp
     assert hooks == ["on_train_batch_start"] * 2
     assert {"encoder", "decoder", "lr"} <= names
     assert "_current_fx_name" not in names
+
+
+def test_no_hook_of_a_step_is_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    timed = set()
+    monkeypatch.setattr(PassThroughProfiler, "start", lambda profiler, action: timed.add(action))
+    fit(make("vae", network="mlp", hidden_dim=16), "vae", steps=2, device="cpu")
+    assert timed <= {"[_TrainingEpochLoop].train_dataloader_next"}  # which Lightning starts itself
 
 
 @pytest.mark.parametrize("name", METHODS)

@@ -20,7 +20,7 @@ from disbench.benchmarks.run import run_suite
 from disbench.benchmarks.score import score
 from disbench.benchmarks.seeds import seed_for
 from disbench.benchmarks.suite import Suite, load_suite, suite_names
-from disbench.benchmarks.train import load_checkpoint, minibatches
+from disbench.benchmarks.train import Images, load_checkpoint, minibatches
 from disbench.benchmarks.trial import run_trial
 from disbench.datasets import load
 from disbench.reports.records import Record, Trial, read_record
@@ -230,6 +230,17 @@ def test_an_epoch_shows_every_image_once_in_a_new_order() -> None:
     assert torch.equal(first.unique(dim=0), everything)
     assert torch.equal(second.unique(dim=0), everything)
     assert not torch.equal(first, second)
+
+
+@pytest.mark.parametrize(("steps", "device", "kept"), [(4, "cpu", 0), (5, "cpu", 1), (5, "meta", 0)])
+def test_drawn_images_are_kept_for_a_training_on_the_cpu_that_comes_back_to_them(
+    steps: int, device: str, kept: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = load("dsprites_like", select=SELECT)  # 384 images
+    calls = []
+    monkeypatch.setattr(dataset, "keep", lambda: calls.append(None))
+    Images(dataset, small_trial(steps=steps, batch_size=96), 1).stream(torch.device(device))
+    assert len(calls) == kept
 
 
 def test_seeds_come_from_names() -> None:

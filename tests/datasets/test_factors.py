@@ -141,24 +141,25 @@ class Counted(type(DSPRITES)):  # type: ignore[misc]
 SMALL_BOX = {"shape": "0-2", "scale": 5, "orientation": "0-9", "position_x": "6-9", "position_y": 11}  # 120 images
 
 
-def test_a_small_box_is_drawn_again_once_all_its_images_were_asked_for_and_then_no_more() -> None:
+def test_a_small_box_that_is_kept_is_drawn_once_and_shows_the_same_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(factors, "DRAWN_AT_ONCE", 50)
     parent = Counted()
     part = restrict(parent, SMALL_BOX)
     indices = torch.randint(len(part), (100,), generator=torch.Generator().manual_seed(0))
     first = part.batch(indices)
     assert parent.drawn == 100
-    drawn = []
-    for _ in range(3):
+    for _ in range(2):
+        part.keep()
         again = part.batch(indices)
-        drawn.append(parent.drawn)
+        assert parent.drawn == 100 + 120
         assert torch.equal(again, first)
         again.zero_()  # the caller's own
-    assert drawn == [220, 220, 220]
     for outside in (len(part), -1):
         with pytest.raises(IndexError, match=r"0\.\.119"):
             part.batch(torch.tensor([outside]))
-    with pytest.raises(TypeError, match="int64"):
-        part.batch(torch.tensor([1], dtype=torch.int32))
+    for wrong in (torch.tensor([1], dtype=torch.int32), torch.tensor(1)):
+        with pytest.raises(TypeError, match="1-d int64"):
+            part.batch(wrong)
     assert len(pickle.dumps(part)) < 10_000
     assert torch.equal(pickle.loads(pickle.dumps(part)).batch(indices), first)
 
@@ -173,14 +174,13 @@ def test_what_is_large_or_comes_from_a_file_is_not_kept(
     parent = Counted()
     parent.provenance = provenance
     part = restrict(parent, SMALL_BOX)
-    for _ in range(4):
-        part.batch(torch.arange(100))
-    assert parent.drawn == (220 if kept else 400)
+    part.keep()
+    part.batch(torch.arange(100))
+    assert parent.drawn == (120 if kept else 100)
 
 
-def test_what_is_drawn_on_an_accelerator_is_drawn_there() -> None:
+def test_what_is_kept_is_not_moved_to_an_accelerator() -> None:
     part = restrict(DSPRITES, SMALL_BOX)
-    for _ in range(2):
-        part.batch(torch.arange(len(part)))
+    part.keep()
     assert part.place(torch.device("meta")) == torch.device("meta")
     assert part.batch(torch.zeros(5, dtype=torch.int64, device="meta")).device.type == "meta"
