@@ -127,3 +127,9 @@ class VAE(LightningModule):
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return adam(self.parameters(), self.lr)
+
+    def optimizer_zero_grad(self, epoch: int, batch_idx: int, optimizer: torch.optim.Optimizer) -> None:
+        # What `optimizer.zero_grad()` does, without its marks for profilers and compilers, which take ten times as long.
+        for group in optimizer.param_groups:
+            for parameter in group["params"]:
+                parameter.grad = None
