@@ -15,7 +15,7 @@ from typing import Literal
 import torch
 
 KEPT_BYTES = 2**26  # of drawn images, at most
-DRAWN_AT_ONCE = 256
+DRAWN_AT_ONCE = 256  # of them, so that what drawing needs stays small
 
 
 def check_indices(indices: torch.Tensor, length: int) -> None:
@@ -154,10 +154,10 @@ class RestrictedDataset(FactorDataset):
         self.image_shape = parent.image_shape
         self._parent = parent
         self._first = first
-        self._kept = [position for position, size in enumerate(sizes) if size > 1]
+        self._varying = [position for position, size in enumerate(sizes) if size > 1]
         self.space = FactorSpace(
-            tuple(parent.factor_names[position] for position in self._kept),
-            tuple(sizes[position] for position in self._kept),
+            tuple(parent.factor_names[position] for position in self._varying),
+            tuple(sizes[position] for position in self._varying),
         )
         self._images: torch.Tensor | None = None
 
@@ -170,7 +170,7 @@ class RestrictedDataset(FactorDataset):
         corner = sum(value * stride for value, stride in zip(self._first, strides, strict=True))
         # Not `space.indices`, which looks at the values: on an accelerator that waits for all it has still to do.
         values = self.space.factors(indices).unbind(dim=1)
-        steps = (value * strides[position] for value, position in zip(values, self._kept, strict=True))
+        steps = (value * strides[position] for value, position in zip(values, self._varying, strict=True))
         return sum(steps, start=torch.full_like(indices, corner))
 
     def place(self, device: torch.device) -> torch.device:
