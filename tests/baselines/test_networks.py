@@ -180,3 +180,22 @@ def test_every_term_has_the_gradient_in_bf16_that_it_has_in_float32(
     exact, rounded = (terms_and_gradients(method, x[:64], precision) for precision in ("fp32", "bf16"))
     for term, gradient in exact.items():
         assert cosine(gradient, rounded[term]) > 0.999, term
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+def test_every_relu_and_its_gradient_are_laid_out_alike(precision: torch.dtype) -> None:
+    """Else each value of the one is looked for in the other."""
+    method = VAE((1, 64, 64), 1000)
+    layouts = []
+
+    def note(layer: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
+        output.register_hook(lambda gradient: layouts.append((gradient.stride(), output.stride())))
+
+    for layer in [*method.encoder, *method.decoder]:
+        if isinstance(layer, nn.ReLU):
+            layer.register_forward_hook(note)
+    with torch.autocast("cpu", torch.bfloat16, enabled=precision == torch.bfloat16):
+        loss = method.training_step(torch.rand(8, 1, 64, 64), 0)["loss"]
+    loss.backward()
+    assert len(layouts) == 10
+    assert all(of_gradient == of_output for of_gradient, of_output in layouts)

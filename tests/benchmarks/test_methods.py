@@ -107,6 +107,46 @@ def test_no_hook_of_a_step_is_timed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert timed <= {"[_TrainingEpochLoop].train_dataloader_next"}  # which Lightning starts itself
 
 
+def test_a_trainer_that_clips_gradients_clips_them_and_another_does_not_ask_how(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    original, asked = LightningModule.clip_gradients, []
+
+    def noting(method: LightningModule, optimizer: torch.optim.Optimizer, **options: object) -> None:
+        asked.append(options["gradient_clip_val"])
+        original(method, optimizer, **options)
+
+    monkeypatch.setattr(LightningModule, "clip_gradients", noting)
+    for clip in (None, 1e-3):
+        method, norms = make("vae", network="mlp", hidden_dim=16), []
+        method.on_before_zero_grad = lambda optimizer, method=method, norms=norms: norms.append(
+            torch.nn.utils.get_total_norm([p.grad for p in method.parameters() if p.grad is not None]).item()
+        )
+        make_trainer(trial("vae", 3), [], accelerator="cpu", gradient_clip_val=clip).fit(
+            method, (torch.rand(BATCH, 1, 64, 64) for _ in range(3))
+        )
+        if clip is None:
+            assert min(norms[1:]) > 1  # before the first step there are none
+            assert asked == []
+        else:
+            assert norms[1:] == pytest.approx([clip] * 2, rel=1e-3)
+            assert asked == [clip] * 3
+
+
+def test_lightning_reads_the_arguments_of_a_step_of_ones_own() -> None:
+    """The plain VAE's are kept beside it, where a subclass's must not be looked for."""
+    given = []
+
+    class Own(METHODS["vae"]):
+        def training_step(self, batch: torch.Tensor) -> torch.Tensor:
+            given.append(batch.shape)
+            return super().training_step(batch, 0)["loss"]
+
+    assert inspect.getfullargspec(make("vae").training_step).args == ["self", "batch", "batch_idx"]
+    fit(Own((1, 64, 64), 1000, network="mlp", hidden_dim=16), "vae", steps=2, device="cpu")
+    assert given == [(BATCH, 1, 64, 64)] * 2
+
+
 @pytest.mark.parametrize("name", METHODS)
 def test_a_step_is_one_call_of_training_step_whatever_the_optimisers_count(name: str) -> None:
     method = make(name, network="mlp", hidden_dim=16)
