@@ -66,8 +66,8 @@ class AlternatingVAE(VAE):
         moved = [
             parameter for optimizer in optimizers for group in optimizer.param_groups for parameter in group["params"]
         ]
-        for optimizer in optimizers:
-            optimizer.zero_grad()
+        for parameter in moved:
+            parameter.grad = None
         with float32(loss.device):  # autocast would round the backward pass of what was computed in float32 on purpose
             self.manual_backward(loss, inputs=moved)  # not the gradients of what stands still
         if clip is not None:

@@ -201,8 +201,8 @@ class Stack:
         outcome, self.read, self.buffers = Outcome(*outcome), detached(read), detached(buffers)
         self.carried = detached(outcome.carried)
         for loss in outcome.descended:
-            for optimizer in moving:
-                optimizer.zero_grad()
+            for parameter in moved:
+                parameter.grad = None
             with float32(loss.device):
                 loss.sum().backward(inputs=moved)  # no weight is shared, so the sum's gradient is each seed's own
             if stage.clip is not None:
