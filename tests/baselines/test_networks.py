@@ -179,7 +179,9 @@ def test_every_term_has_the_gradient_in_bf16_that_it_has_in_float32(
             optimizer.step()
     exact, rounded = (terms_and_gradients(method, x[:64], precision) for precision in ("fp32", "bf16"))
     for term, gradient in exact.items():
-        assert cosine(gradient, rounded[term]) > 0.999, term
+        # The discriminator's own is the difference of two means that all but cancel, and has .9985 to .9999 (docs/speed.md).
+        limit = 0.997 if term == "discriminator" else 0.999
+        assert cosine(gradient, rounded[term]) > limit, term
 
 
 @pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
