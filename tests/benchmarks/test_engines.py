@@ -24,7 +24,7 @@ from disbench.benchmarks.suite import Suite
 from disbench.benchmarks.tracking import mlflow_tracker, tensorboard_tracker
 from disbench.reports.records import Record, read_record
 
-STEPS = 400  # a second or two, enough to lose a node within
+STEPS = 400  # a second or so; four times that is enough to lose a node within
 OFTEN = Machine(checkpoint_seconds=0.1)
 SELECT = {"shape": 1, "orientation": "0-3", "position_x": "10-13", "position_y": "10-13"}
 
@@ -148,7 +148,7 @@ def cluster() -> Iterator[Any]:
 
 
 def test_on_ray_every_trial_ends_once_though_a_node_is_lost_in_the_middle(cluster: Any, tmp_path: Path) -> None:
-    suite = tiny(seeds=[0, 1, 2], steps=STEPS)
+    suite = tiny(seeds=[0, 1, 2], steps=4 * STEPS)
     out = tmp_path / "cluster"
     running: list[TrialState] = []
 
