@@ -33,7 +33,7 @@ def encoder(network: str, image_shape: Sequence[int], outputs: int, hidden_dim: 
             nn.ReLU(inplace=True),
             nn.Linear(hidden_dim, hidden_dim),
             nn.ReLU(inplace=True),
-            nn.Linear(hidden_dim, outputs),
+            Float32Linear(hidden_dim, outputs),
         )
     _check_conv(network, image_shape)
     return nn.Sequential(
@@ -46,9 +46,9 @@ def encoder(network: str, image_shape: Sequence[int], outputs: int, hidden_dim: 
         nn.Conv2d(64, 64, 4, 2, 1),
         nn.Flatten(),
         nn.ReLU(inplace=True),
-        nn.Linear(64 * 4 * 4, 256),
+        Float32Linear(64 * 4 * 4, 256),
         nn.ReLU(inplace=True),
-        nn.Linear(256, outputs),
+        Float32Linear(256, outputs),
     )
 
 
@@ -78,6 +78,14 @@ def decoder(network: str, image_shape: Sequence[int], latent_dim: int, hidden_di
         nn.ReLU(inplace=True),
         UpConvolution(32, image_shape[0]),
     )
+
+
+class Float32Linear(nn.Linear):
+    """`Linear` that no autocast rounds: a posterior's means and log-variances are what densities are made of."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        with float32(x.device):
+            return super().forward(x.to(self.weight.dtype))
 
 
 class UpConvolution(nn.ConvTranspose2d):

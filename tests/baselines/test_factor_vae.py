@@ -57,3 +57,19 @@ def test_the_discriminators_sample_comes_from_the_encoder_as_the_step_left_it(pr
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=precision != "32-true"):
         assert torch.equal(sample, method.encoder(second))
     assert not torch.equal(sample, first)
+
+
+def test_under_autocast_the_discriminator_is_rounded_only_where_it_stands_still() -> None:
+    """Its gradient to the latents bears it, its own does not: see `discriminator_loss`."""
+    torch.manual_seed(0)
+    method = FactorVAE((1, 8, 8), 64, network="mlp", hidden_dim=8, discriminator_dim=8)
+    kinds = []
+    for layer in method.discriminator:
+        layer.register_forward_hook(lambda layer, inputs, output: kinds.append(output.dtype))
+    x = torch.rand(16, 1, 8, 8)
+    with torch.autocast("cpu", torch.bfloat16):
+        _, z = method.autoencoder_terms(x)
+        assert set(kinds) == {torch.bfloat16}
+        kinds.clear()
+        method.discriminator_loss(z, x)
+    assert set(kinds) == {torch.float32}
