@@ -30,6 +30,7 @@ import torch
 from torch import Tensor, nn
 
 from disbench.baselines.gaussian import Posterior, log_density_per_latent, log_normal
+from disbench.baselines.optim import adam
 from disbench.mine_vae.marginals import MarginalCritics, marginal_information
 from disbench.mine_vae.mine import CRITIC_CLIP, BatchedLinear, MutualInformationEstimator
 
@@ -198,7 +199,7 @@ def _reset(critic: Critic) -> Critic:
 def _advanced(critic: Critic, loss: Callable[[Critic], Tensor], steps: int, learning_rate: float) -> Critic:
     """A copy of the critic after `steps` more steps down `loss`."""
     copied = copy.deepcopy(critic).requires_grad_(True)
-    optimizer = torch.optim.Adam(copied.parameters(), lr=learning_rate, betas=(0.5, 0.9))
+    optimizer = adam(copied.parameters(), learning_rate, betas=(0.5, 0.9))
     with torch.enable_grad():
         for _ in range(steps):
             optimizer.zero_grad()
