@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
+from torch._functorch import config
 
 from disbench.baselines.vae import VAE
 
@@ -19,13 +20,18 @@ def compiled(method: VAE, backend: str = "inductor") -> Iterator[None]:
 
     The first step waits for the compiler. backend: one of torch.compile's; 'inductor' needs a C++ compiler, on a GPU Triton too.
     A network that is not one graph is an error, as is a machine without a compiler. Names in `state_dict` stay.
+
+    No backward pass is under autocast, as in an eager training. Left alone, torch compiles one under its forward pass's, and
+    layers that are in float32 on purpose get rounded gradients (pytorch issue 179804); an older torch knows no other way.
     """
     networks = method.encoder, method.decoder
     for network in networks:
         # Of the instance, and deleted in the end. Minibatches have one size, so no kernel has to take another.
         network.forward = torch.compile(network.forward, backend=backend, fullgraph=True, dynamic=False)
+    apart = {"backward_pass_autocast": "off"} if hasattr(config, "backward_pass_autocast") else {}
     try:
-        yield
+        with config.patch(apart):
+            yield
     finally:
         for network in networks:
             del network.forward
