@@ -81,7 +81,7 @@ def decoder(network: str, image_shape: Sequence[int], latent_dim: int, hidden_di
 
 
 class Float32Linear(nn.Linear):
-    """`Linear` that no autocast rounds: a posterior's means and log-variances are what densities are made of."""
+    """`Linear` that no autocast rounds: means and log-variances make densities, and those are steps if rounded to bf16."""
 
     def forward(self, x: Tensor) -> Tensor:
         with float32(x.device):

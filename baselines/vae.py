@@ -81,8 +81,8 @@ class VAE(LightningModule):
             super().__setattr__(name, value)
 
     def posterior(self, x: Tensor) -> Posterior:
-        """q(z|x) of images (B, C, H, W) in [0, 1]. In float32 at any precision: densities rounded to bf16 are steps."""
-        mean, logvar = self.encoder(x).float().chunk(2, dim=1)
+        """q(z|x) of images (B, C, H, W) in [0, 1]. In float32 at any precision, as the encoder's last layers are."""
+        mean, logvar = self.encoder(x).chunk(2, dim=1)
         return Posterior(mean, logvar)
 
     def encode(self, x: Tensor) -> Tensor:
