@@ -1,8 +1,11 @@
+import math
+
 import pytest
 import pytorch_lightning as lightning
 import torch
 
 from disbench.baselines.factor_vae import FactorVAE, permute_latents
+from disbench.baselines.gaussian import Posterior
 
 
 def test_permuting_keeps_each_marginal_and_breaks_the_rows() -> None:
@@ -14,8 +17,8 @@ def test_permuting_keeps_each_marginal_and_breaks_the_rows() -> None:
     assert torch.corrcoef(permuted.T).fill_diagonal_(0).abs().max() < 0.15
 
 
-def test_the_discriminator_learns_the_log_density_ratio() -> None:
-    """Two correlated Gaussians: the mean log ratio is -log(1 - rho^2) / 2."""
+def test_the_discriminator_learns_the_log_density_ratio(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By its own loss. Of two correlated Gaussians the mean log ratio is -log(1 - rho^2) / 2; one that says 0 loses log 2."""
     torch.manual_seed(0)
     rho = 0.8
     method = FactorVAE((1, 8, 8), 100, latent_dim=2, network="mlp", hidden_dim=8, discriminator_dim=64)
@@ -25,10 +28,9 @@ def test_the_discriminator_learns_the_log_density_ratio() -> None:
         z = torch.randn(n, 2)
         return torch.stack([z[:, 0], rho * z[:, 0] + (1 - rho**2) ** 0.5 * z[:, 1]], 1)
 
+    monkeypatch.setattr(method, "posterior", lambda points: Posterior(points, torch.full_like(points, -40)))
     for _ in range(800):
-        joint, permuted = draw(512), permute_latents(draw(512))
-        softplus = torch.nn.functional.softplus
-        loss = softplus(-method.log_ratio(joint)).mean() + softplus(method.log_ratio(permuted)).mean()
+        loss = method.discriminator_loss(draw(512), draw(512))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -36,6 +38,18 @@ def test_the_discriminator_learns_the_log_density_ratio() -> None:
         estimate = method.log_ratio(draw(20_000)).mean().item()
     truth = -0.5 * torch.log(torch.tensor(1 - rho**2)).item()
     assert abs(estimate - truth) < 0.1 * truth
+    torch.nn.init.zeros_(method.discriminator[-1].weight)
+    torch.nn.init.zeros_(method.discriminator[-1].bias)
+    assert method.discriminator_loss(draw(512), draw(512)).item() == pytest.approx(math.log(2))
+
+
+def test_gamma_weighs_the_total_correlation() -> None:
+    torch.manual_seed(0)
+    method = FactorVAE((1, 8, 8), 100, gamma=7, network="mlp", hidden_dim=8, discriminator_dim=8)
+    terms, z = method.autoencoder_terms(torch.rand(16, 1, 8, 8))
+    torch.testing.assert_close(terms["total_correlation"], method.log_ratio(z).mean())
+    expected = terms["reconstruction"] + terms["kl"] + 7 * terms["total_correlation"]
+    torch.testing.assert_close(terms["loss"], expected)
 
 
 def test_the_papers_discriminator_has_six_layers_of_a_thousand() -> None:
