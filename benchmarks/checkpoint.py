@@ -25,7 +25,8 @@ from lightning_fabric.plugins import CheckpointIO
 from disbench.benchmarks.environment import code_version
 from disbench.benchmarks.faults import failure_of
 from disbench.benchmarks.position import POSITION
-from disbench.reports.records import Trial, write_whole
+from disbench.datasets.atomic import write_atomic
+from disbench.reports.records import Trial
 
 log = logging.getLogger(__name__)
 RESUME = "resume.ckpt"
@@ -88,7 +89,7 @@ class WholeFiles(CheckpointIO):
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         content = io.BytesIO()
         torch.save(checkpoint, content)
-        write_whole(Path(path), content.getbuffer())
+        write_atomic(Path(path), content.getbuffer())
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = True) -> dict[str, Any]:
         return read_checkpoint(Path(path))
@@ -269,7 +270,7 @@ class Sitting(lightning.Callback):
             trainer.strategy.barrier()  # where the other devices wait: the one behind writing, which the error passed by
         elif trainer.is_global_zero:
             told = {"step": self.step, "steps": self.steps, "seconds": self.seconds}
-            self._written(lambda: write_whole(self.folder / POSITION, json.dumps(told).encode()))
+            self._written(lambda: write_atomic(self.folder / POSITION, json.dumps(told).encode()))
         self._saved = time.monotonic()
 
     def _written(self, write: Callable[[], object]) -> bool:

@@ -22,6 +22,7 @@ from disbench.benchmarks.options import DataDir, DatasetOptions, MetricSettings,
 from disbench.benchmarks.profile_cli import profile_app
 from disbench.benchmarks.report_cli import report_app
 from disbench.benchmarks.suite_cli import suite_app
+from disbench.datasets.atomic import write_atomic
 from disbench.reports.records import Record, Trial
 
 if TYPE_CHECKING:
@@ -247,7 +248,7 @@ def traverse(
     method, trial, codes = encode_checkpoint(checkpoint, data_dir)
     images, labels = latent_traversals(method, codes.codes)
     path = out or checkpoint.with_name("traversal.png")
-    path.write_bytes(png(image_grid(images, labels, title=trial.id)))
+    write_atomic(path, png(image_grid(images, labels, title=trial.id)))
     print(path)
 
 

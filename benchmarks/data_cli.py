@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from disbench.benchmarks.options import DataDir, DatasetOptions, Select, assignments, console, fail
+from disbench.datasets.atomic import write_atomic
 
 data_app = typer.Typer(
     no_args_is_help=True,
@@ -230,7 +231,7 @@ def preview(
         path = out / f"{name}-{kind}.png"
         picture = png(image_grid(images, rows, title=f"{name} ({dataset.provenance}): {kind}"))
         try:
-            path.write_bytes(picture)
+            write_atomic(path, picture)
         except OSError as error:
             raise fail(error) from error
         typer.echo(path)

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from disbench.baselines.vae import VAE
 from disbench.benchmarks.seeds import generator_for
 from disbench.datasets import FactorDataset
-from disbench.reports.records import Trial, write_whole
+from disbench.datasets.atomic import write_atomic
+from disbench.reports.records import Trial
 
 CHUNK = 100  # images a call; a thousand took 1.7 times as long on a CPU, whose caches hold the activations of few
 ARRAYS = ("codes", "factors", "factor_names", "code_names")
@@ -75,7 +76,7 @@ def write_codes(codes: Codes, path: Path) -> None:
         for name, array in vars(codes).items():
             if array is not None and len(array):
                 file.create_dataset(name, data=array)
-    write_whole(path, content.getbuffer())
+    write_atomic(path, content.getbuffer())
 
 
 class NamedTable(NamedTuple):

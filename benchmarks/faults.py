@@ -7,7 +7,8 @@ from pathlib import Path
 
 import torch
 
-from disbench.reports.records import Failure, drop_partials
+from disbench.datasets.atomic import remove_temporary_files
+from disbench.reports.records import Failure
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # What a RuntimeError for want of memory says: of torch's CPU allocator, of CUDA and Metal, of cuBLAS and cuDNN.
@@ -55,7 +56,7 @@ def room_in(folder: Path) -> Iterator[None]:
     except Exception as error:
         if failure_of(error) != "disk full":
             raise
-        drop_partials(folder)
+        remove_temporary_files(folder)
         raise OSError(
             errno.ENOSPC,
             f"There is no room for the files of {folder.name}. Make room and run the same command again: it goes on from "

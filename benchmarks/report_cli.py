@@ -12,6 +12,7 @@ from rich.text import Text
 
 from disbench.benchmarks.choices import Format, Statistic
 from disbench.benchmarks.options import console, fail
+from disbench.datasets.atomic import write_atomic
 from disbench.reports.collect import collect, no_garbage_collection
 from disbench.reports.records import RECORD_FILE, Record
 
@@ -77,8 +78,7 @@ def export_(
         collection = collect(folder)
         content = export(tables(collection.found), form, statistic=statistic, seed=seed)
         if output is not None:
-            output.parent.mkdir(parents=True, exist_ok=True)
-            output.write_bytes(content)
+            write_atomic(output, content)
     except (ValueError, OSError, ImportError) as error:
         raise fail(error) from error
     typer.echo(content.decode() if output is None else output, nl=output is not None)

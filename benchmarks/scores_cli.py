@@ -14,6 +14,7 @@ from disbench.benchmarks.choices import DEFAULT_METRICS
 from disbench.benchmarks.encode import NamedTable
 from disbench.benchmarks.options import console, fail, metric_settings
 from disbench.benchmarks.score import Scores, named_entries
+from disbench.datasets.atomic import write_atomic
 from disbench.metrics import METRICS, PROTOCOLS
 from disbench.metrics.information import table_information
 from disbench.reports.figures import information_matrix, png
@@ -137,6 +138,6 @@ def draw_information(path: Path, table: NamedTable) -> None:
     title = f"I(code; factor) / H(factor), {PICTURE_BINS} bins"
     picture = png(information_matrix(np.minimum(shares, 1.0), factors, codes, title))
     try:
-        path.write_bytes(picture)
+        write_atomic(path, picture)
     except OSError as error:
         raise fail(f"--picture {path} cannot be written: {error.strerror}.") from error

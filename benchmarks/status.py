@@ -14,7 +14,8 @@ from pydantic import BaseModel, Field
 
 from disbench.benchmarks.locks import claimed
 from disbench.benchmarks.position import position
-from disbench.reports.records import RECORD_FILE, Trial, write_whole
+from disbench.datasets.atomic import write_atomic
+from disbench.reports.records import RECORD_FILE, Trial
 
 PLANS = "plans"
 State = Literal["finished", "failed", "running", "stopped", "waiting", "unreadable"]
@@ -57,7 +58,7 @@ def write_plan(name: str, trials: Sequence[Trial], out: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{re.sub(r'[^A-Za-z0-9_.-]+', '_', name)}.json"
     content = {"name": name, "trials": [trial.model_dump(mode="json") for trial in trials]}
-    write_whole(path, json.dumps(content).encode())
+    write_atomic(path, json.dumps(content).encode())
 
 
 def planned_trials(out: Path) -> dict[str, Trial]:

@@ -27,6 +27,7 @@ from disbench.benchmarks.train import ON_THIS_MACHINE, build, train
 from disbench.benchmarks.traverse import COLUMNS, group_traversals, latent_traversals, reconstructions
 from disbench.benchmarks.views import MEAN, read_group, views
 from disbench.datasets import FactorDataset
+from disbench.datasets.atomic import remove_temporary_files, write_atomic
 from disbench.reports.figures import capacity_bars, image_grid, information_matrix, png
 from disbench.reports.records import (
     RECORD_FILE,
@@ -34,10 +35,8 @@ from disbench.reports.records import (
     Partition,
     Record,
     Trial,
-    drop_partials,
     read_record,
     write_record,
-    write_whole,
 )
 
 log = logging.getLogger(__name__)
@@ -137,7 +136,7 @@ def draw(record: Record, method: VAE, dataset: FactorDataset, codes: Codes, fold
         drawn["assignment"] = information_matrix(shares[order].T, names, latents, "share of each latent in each group")
         drawn["capacity"] = capacity_bars(names, partition.nats, partition.target, partition.complexities)
     for name, figure in drawn.items():
-        write_whole(folder / f"{name}.png", png(figure))
+        write_atomic(folder / f"{name}.png", png(figure))
         record.artefacts[name] = f"{name}.png"
 
 
@@ -168,7 +167,7 @@ def run_trial(
             write_record(done, folder)
             return done
         folder.mkdir(parents=True, exist_ok=True)
-        drop_partials(folder)
+        remove_temporary_files(folder)
         record = Record(
             trial=trial,
             status="failed",

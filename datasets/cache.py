@@ -7,7 +7,6 @@ damaged one is noticed, and its name carries the version of what it holds, so an
 import io
 import logging
 import os
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -16,6 +15,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from disbench.datasets.atomic import write_atomic
 
 _log = logging.getLogger(__name__)
 
@@ -63,7 +64,7 @@ def _read(path: Path) -> NDArray[Any] | None:
 def _write(path: Path, array: NDArray[Any]) -> None:
     buffer = io.BytesIO()
     np.savez_compressed(buffer, array=array)
-    write_whole(path, buffer.getvalue())
+    write_atomic(path, buffer.getvalue())
 
 
 def umask() -> int:
@@ -71,17 +72,3 @@ def umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all: a process that reads meanwhile sees the old file or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as partial:
-        try:
-            partial.write(content)
-            partial.close()
-            Path(partial.name).chmod(0o666 & ~umask())  # a temporary file is the user's alone
-            Path(partial.name).replace(path)
-        except BaseException:
-            Path(partial.name).unlink(missing_ok=True)
-            raise

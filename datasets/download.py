@@ -25,7 +25,8 @@ import urllib3
 from filelock import FileLock, Timeout
 from tqdm import tqdm
 
-from disbench.datasets.cache import cache_folder, write_whole
+from disbench.datasets.atomic import write_atomic
+from disbench.datasets.cache import cache_folder
 from disbench.datasets.files import OfficialFile, Source, candidates, checksum, data_root, sha256_of
 
 _log = logging.getLogger(__name__)
@@ -144,7 +145,7 @@ def _matches(path: Path, algorithm: str, digits: str) -> bool:
     right = checksum(path, algorithm) == digits
     if right:
         try:
-            write_whole(note, b"")
+            write_atomic(note, b"")
         except OSError as error:
             _log.info("That %s was compared is not kept for the next process: %s.", path, error)
     return right

@@ -18,7 +18,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from disbench.datasets.cache import cache_folder, write_whole
+from disbench.datasets.atomic import write_atomic
+from disbench.datasets.cache import cache_folder
 
 _log = logging.getLogger(__name__)
 
@@ -112,7 +113,7 @@ def sha256_of(path: Path) -> str:
     else:
         found = checksum(path)
     try:
-        write_whole(memo, found.encode())
+        write_atomic(memo, found.encode())
     except OSError as error:
         _log.info("The checksum of %s is not kept for the next process: %s.", path, error)
     return found

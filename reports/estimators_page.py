@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
+from disbench.datasets.atomic import write_atomic
 from disbench.reports import estimators_figures as figures
 from disbench.reports import plots
 from disbench.reports.estimators_study import Study, read_study
 from disbench.reports.estimators_verdicts import LABELS, by_estimator, main_batch, tasks_of, times, verdicts
-from disbench.reports.records import write_whole
 from disbench.reports.templates import environment
 
 PAGE_FILE = "estimators.html"
@@ -22,7 +22,7 @@ def render_study(folder: Path, output: Path | None = None) -> Path:
     folder = Path(folder)
     output = Path(output) if output is not None else folder / PAGE_FILE
     page = page_of(read_study(folder))
-    write_whole(output, page.encode())
+    write_atomic(output, page.encode())
     return output
 
 

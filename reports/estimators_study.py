@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from disbench.reports.records import write_whole
+from disbench.datasets.atomic import write_atomic
 
 STUDY_FILE = "estimators.json"
 STUDY_SCHEMA = 1
@@ -60,7 +60,7 @@ class Study(BaseModel):
 def write_study(study: Study, folder: Path) -> Path:
     """Write the study whole or not at all."""
     path = folder / STUDY_FILE
-    write_whole(path, (study.model_dump_json(indent=1) + "\n").encode())
+    write_atomic(path, (study.model_dump_json(indent=1) + "\n").encode())
     return path
 
 

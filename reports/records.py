@@ -6,18 +6,17 @@ from such folders alone, so records can be merged, mailed and rendered again wit
 
 import hashlib
 import json
-import os
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from disbench.datasets.atomic import write_atomic
+
 SCHEMA_VERSION = 1
 RECORD_FILE = "record.json"
 GRID = "disbench grid"  # the text chunk in which the PNG of a grid of images says where its columns are
-PARTIAL = re.compile(r"\..+\.\d+")  # the name of a file that is being written, with the process that writes it
 
 # diverged: a loss or code that is not finite, or a loss past all bounds. A full disk is no trial's result and stops the run.
 Failure = Literal["diverged", "out of memory", "disk full", "dataset missing", "error"]
@@ -140,32 +139,10 @@ class Record(BaseModel):
         return next(iter(self.views.values()), {})
 
 
-def write_whole(path: Path, content: bytes | memoryview, *, synced: bool = True) -> None:
-    """Write a file whole or not at all: no reader finds half of it, and if it is `synced` nor does a power cut."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with partial.open("wb") as file:
-            file.write(content)
-            if synced:
-                file.flush()
-                os.fsync(file.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def drop_partials(folder: Path) -> None:
-    """Remove what a process that was killed was writing. For whoever has the folder to himself."""
-    for path in folder.glob(".*"):
-        if PARTIAL.fullmatch(path.name):
-            path.unlink(missing_ok=True)
-
-
 def write_record(record: Record, folder: Path) -> Path:
     """Write `folder/record.json` whole or not at all."""
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / RECORD_FILE
-    write_whole(path, (record.model_dump_json(indent=1) + "\n").encode())
+    write_atomic(path, (record.model_dump_json(indent=1) + "\n").encode())
     return path
 
 

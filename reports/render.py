@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from disbench.datasets.atomic import write_atomic
 from disbench.metrics import METRICS
 from disbench.reports import export, plots
 from disbench.reports.aggregate import Table, distinct, tables
@@ -15,7 +16,7 @@ from disbench.reports.collect import Collection, collect, no_garbage_collection
 from disbench.reports.columns import columns, protocol
 from disbench.reports.notices import short_runs
 from disbench.reports.ranking import boards, facets, overviews, what_was_run
-from disbench.reports.records import SCHEMA_VERSION, write_whole
+from disbench.reports.records import SCHEMA_VERSION
 from disbench.reports.sections import Layout, dataset_sections, layout_of, overall_sections, write_trial_pages
 from disbench.reports.templates import environment
 from disbench.reports.text import as_text
@@ -53,7 +54,7 @@ def write_page(
     layout = layout_of(grouped, output, every_trial)
     page = _page(collection, grouped, layout, date)
     output.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(output, page.encode())
+    write_atomic(output, page.encode())
     write_trial_pages(grouped, layout)
     return output
 

@@ -22,6 +22,7 @@ import pandas as pd
 from jinja2 import Environment
 from markupsafe import Markup
 
+from disbench.datasets.atomic import write_atomic
 from disbench.reports import charts, details, pictures, plots, statistics
 from disbench.reports.aggregate import Found, Table
 from disbench.reports.collect import Collection, whole
@@ -31,7 +32,7 @@ from disbench.reports.estimators_page import PAGE_FILE as ESTIMATORS_PAGE
 from disbench.reports.estimators_study import STUDY_FILE, read_study
 from disbench.reports.estimators_verdicts import verdicts
 from disbench.reports.notices import skipped, without_quality
-from disbench.reports.records import RECORD_FILE, Partition, Record, write_whole
+from disbench.reports.records import RECORD_FILE, Partition, Record
 from disbench.reports.templates import environment
 
 INLINE = 100  # trials whose details one page holds
@@ -116,7 +117,7 @@ def write_trial_pages(tables: Sequence[Table], layout: Layout) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     template = _environment().get_template("trial.html.j2")
     style = "".join(_environment().get_template(name).render() for name in ("leaderboard.css.j2", "sections.css.j2"))
-    (folder / STYLE_FILE).write_text(style, encoding="utf-8")
+    write_atomic(folder / STYLE_FILE, style.encode(), durable=False)
     newest = max(path.stat().st_mtime for path in Path(__file__).parent.iterdir())
     written = 0
     for table in tables:
@@ -132,7 +133,7 @@ def write_trial_pages(tables: Sequence[Table], layout: Layout) -> int:
             own = [pictures.linked(place, name, record.artefacts[name], folder) for name in named]
             view = _view(place, record, folder)
             page = template.render(record=record, view=view, pictures=own, style=STYLE_FILE, macros=_macros())
-            write_whole(path, page.encode(), synced=False)  # there may be thousands, and they are made again at will
+            write_atomic(path, page.encode(), durable=False)  # there may be thousands, and they are made again at will
             written += 1
     return written
 

@@ -11,7 +11,7 @@ ALLOWED = {
     "metrics": set(),
     "baselines": set(),
     "mine_vae": {"baselines"},
-    "reports": {"metrics"},
+    "reports": {"datasets", "metrics"},
     "benchmarks": {"datasets", "metrics", "baselines", "mine_vae", "reports"},
 }
 WITHOUT_TORCH = ("metrics", "reports")

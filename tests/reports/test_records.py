@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from disbench.datasets.atomic import remove_temporary_files, write_atomic
 from disbench.reports.collect import collect
 from disbench.reports.records import (
     RECORD_FILE,
@@ -15,11 +16,9 @@ from disbench.reports.records import (
     Partition,
     Record,
     Trial,
-    drop_partials,
     read_record,
     read_records,
     write_record,
-    write_whole,
 )
 
 BASE = {
@@ -166,17 +165,17 @@ def test_a_field_that_is_unknown_or_has_a_value_that_is_not_allowed_is_named(
 
 
 def test_a_file_that_cannot_be_written_leaves_the_old_one_and_nothing_else(tmp_path: Path) -> None:
-    write_whole(tmp_path / "file", b"old")
+    write_atomic(tmp_path / "file", b"old")
     with pytest.raises(TypeError):
-        write_whole(tmp_path / "file", "text")
+        write_atomic(tmp_path / "file", "text")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
     assert (tmp_path / "file").read_bytes() == b"old"
 
 
 def test_what_a_killed_process_was_writing_is_dropped_and_nothing_else(tmp_path: Path) -> None:
-    for name in (".record.json.12", ".codes.h5.7", ".lock", "record.json", ".hidden"):
+    for name in (".record.json.12", ".disbench-0123456789abcdef.tmp", ".lock", "record.json", ".hidden"):
         (tmp_path / name).touch()
-    drop_partials(tmp_path)
+    remove_temporary_files(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {".lock", "record.json", ".hidden"}
 
 

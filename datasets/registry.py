@@ -1,0 +1,82 @@
+"""Every dataset by its name. A new one is a line in `DATASETS`; an official one also needs a line in `SOURCES`."""
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from disbench.datasets import cars3d, celeba, dsprites, mpi3d, shapes3d, smallnorb
+from disbench.datasets.cars3d import Cars3D
+from disbench.datasets.celeba import CelebA
+from disbench.datasets.dsprites import DSprites
+from disbench.datasets.dsprites_like import DSpritesLike
+from disbench.datasets.faces_like import FacesLike
+from disbench.datasets.factors import FactorDataset, FactorSpace, restrict
+from disbench.datasets.files import Source
+from disbench.datasets.mpi3d import MPI3D
+from disbench.datasets.mpi3d_like import MPI3DLike
+from disbench.datasets.own import OwnDataset, imported_names
+from disbench.datasets.shapes3d import Shapes3D
+from disbench.datasets.shapes3d_like import Shapes3DLike
+from disbench.datasets.smallnorb import SmallNORB
+
+__all__ = ["DATASETS", "SOURCES", "FactorDataset", "FactorSpace", "check_name", "load", "names", "restrict"]
+
+DATASETS: dict[str, Callable[..., FactorDataset]] = {
+    "dsprites_like": DSpritesLike,
+    "shapes3d_like": Shapes3DLike,
+    "mpi3d_like": MPI3DLike,
+    "faces_like": FacesLike,
+    "dsprites": DSprites,
+    "shapes3d": Shapes3D,
+    **{source.name: functools.partial(MPI3D, variant=variant) for variant, source in mpi3d.SOURCES.items()},
+    "celeba": CelebA,
+    "cars3d": Cars3D,
+    "smallnorb": SmallNORB,
+}
+
+# Where the files of the official ones come from.
+SOURCES: dict[str, Source] = {
+    "dsprites": dsprites.SOURCE,
+    "shapes3d": shapes3d.SOURCE,
+    **{source.name: source for source in mpi3d.SOURCES.values()},
+    "celeba": celeba.SOURCE,
+    "cars3d": cars3d.SOURCE,
+    "smallnorb": smallnorb.SOURCE,
+}
+
+
+def names(root: str | Path | None = None) -> list[str]:
+    """Every dataset that `load` opens: those that come with disbench, then those that were imported into `root`."""
+    return [*DATASETS, *imported_names(root)]
+
+
+def check_name(name: str, root: str | Path | None = None) -> None:
+    """Raise ValueError where there is no such dataset."""
+    if name not in (known := names(root)):
+        raise ValueError(f"There is no dataset {name!r}; there are {', '.join(known)}.")
+
+
+def load(
+    name: str,
+    root: str | Path | None = None,
+    /,
+    *,
+    select: Mapping[str, str | int] | None = None,
+    **options: Any,
+) -> FactorDataset:
+    """The dataset `name`, from files under `root` where it needs any, restricted to `select` (see `restrict`).
+
+    `options` go to the dataset's constructor. Raises ValueError for an unknown name or option.
+    """
+    check_name(name, root)
+    make = DATASETS.get(name, functools.partial(OwnDataset, name=name))
+    decided = ("root", *getattr(make, "keywords", ()))  # what the name itself says, such as MPI3D's variant
+    known = [option for option in inspect.signature(make).parameters if option not in decided]
+    if unknown := [str(option) for option in options if option not in known]:
+        raise ValueError(
+            f"{name} takes the options {', '.join(known) or '(none)'} and select, got {', '.join(unknown)}."
+        )
+    dataset = make(root, **options)
+    return restrict(dataset, select) if select else dataset
