@@ -40,6 +40,8 @@ from disbench.metrics.z_diff import z_diff, z_diff_detail
 from disbench.metrics.z_max_var import z_max_var, z_max_var_detail
 from disbench.metrics.z_min_var import factor_vae_detail, factor_vae_score, z_min_var, z_min_var_detail
 
+DCI_VALUES = (("model", "lasso"), ("model", "random_forest"))  # regressions; boosted trees classify
+
 METRICS: dict[str, Metric] = {
     "z_diff": Metric(
         z_diff,
@@ -88,6 +90,7 @@ METRICS: dict[str, Metric] = {
         blind="A missing and a copied factor; unused codes that vary cost much, and one far outlier can hide noise.",
         source="Suter et al. 2019, arXiv:1811.00007",
         detail=irs_detail,
+        version=2,
     ),
     "mig": Metric(
         mig,
@@ -100,6 +103,7 @@ METRICS: dict[str, Metric] = {
         " values can reach 1.",
         source="Chen et al. 2018, arXiv:1802.04942v5, section 4",
         detail=mig_detail,
+        version=2,
     ),
     "jemmig": Metric(
         jemmig,
@@ -111,6 +115,7 @@ METRICS: dict[str, Metric] = {
         blind="Which defect it was, and it is flattered where there is nothing: constant codes score well above 0.",
         source="Do and Tran 2020, arXiv:1908.09961v3; normalised as in Zaidi et al. 2020, arXiv:2012.09276",
         detail=jemmig_detail,
+        version=2,
     ),
     "dci_disentanglement": Metric(
         dci_disentanglement,
@@ -123,6 +128,8 @@ METRICS: dict[str, Metric] = {
         source="Eastwood and Williams 2018, ICLR; protocol of Locatello et al. 2019, arXiv:1811.12359",
         detail=dci_disentanglement_detail,
         sampled=True,
+        version=2,
+        values_with=DCI_VALUES,
     ),
     "dci_completeness": Metric(
         dci_completeness,
@@ -134,6 +141,8 @@ METRICS: dict[str, Metric] = {
         source="Eastwood and Williams 2018, ICLR; protocol of Locatello et al. 2019, arXiv:1811.12359",
         detail=dci_completeness_detail,
         sampled=True,
+        version=2,
+        values_with=DCI_VALUES,
     ),
     "dci_informativeness": Metric(
         dci_informativeness,
@@ -145,6 +154,8 @@ METRICS: dict[str, Metric] = {
         source="Eastwood and Williams 2018, ICLR; protocol of Locatello et al. 2019, arXiv:1811.12359",
         detail=dci_informativeness_detail,
         sampled=True,
+        version=2,
+        values_with=DCI_VALUES,
     ),
     "sap": Metric(
         sap,
@@ -155,6 +166,8 @@ METRICS: dict[str, Metric] = {
         blind="Factors whose values are names, not numbers: a code in another order of values does not count.",
         source="Kumar et al. 2018, arXiv:1711.00848, section 3",
         detail=sap_detail,
+        version=2,
+        reads="values",
     ),
     "sap_svc": Metric(
         sap_svc,
@@ -167,6 +180,7 @@ METRICS: dict[str, Metric] = {
         source="Kumar et al. 2018, arXiv:1711.00848; protocol of Locatello et al. 2019, arXiv:1811.12359",
         detail=sap_svc_detail,
         sampled=True,
+        version=2,
     ),
     "sap_tree": Metric(
         sap_tree,
@@ -179,6 +193,7 @@ METRICS: dict[str, Metric] = {
         source="Kumar et al. 2018, arXiv:1711.00848; classifier of Zaidi et al. 2020, arXiv:2012.09276",
         detail=sap_tree_detail,
         sampled=True,
+        version=2,
     ),
     "explicitness": Metric(
         explicitness,
@@ -191,6 +206,7 @@ METRICS: dict[str, Metric] = {
         source="Ridgeway and Mozer 2018, arXiv:1802.05312; protocol of Locatello et al. 2019, arXiv:1811.12359",
         detail=explicitness_detail,
         sampled=True,
+        version=2,
     ),
     "z_max_var": Metric(
         z_max_var,
@@ -225,6 +241,8 @@ METRICS: dict[str, Metric] = {
         " thirds.",
         source="Hyvarinen and Morioka 2016, arXiv:1605.06336; Khemakhem et al. 2020, arXiv:1907.04809",
         detail=mcc_detail,
+        version=2,
+        reads="values",
     ),
     "modularity": Metric(
         modularity,
@@ -236,6 +254,7 @@ METRICS: dict[str, Metric] = {
         blind="How much a code knows, and a copied or missing factor; unused codes pull it to the floor.",
         source="Ridgeway and Mozer 2018, arXiv:1802.05312, section 3",
         detail=modularity_detail,
+        version=2,
     ),
     "dcimig": Metric(
         dcimig,
@@ -247,6 +266,7 @@ METRICS: dict[str, Metric] = {
         blind="A copied factor and useless codes; factors weigh by their entropy, so small ones hardly count.",
         source="Sepliarskaia et al. 2019, arXiv:1910.05587",
         detail=dcimig_detail,
+        version=2,
     ),
     "mig_sup": Metric(
         mig_sup,
@@ -258,6 +278,7 @@ METRICS: dict[str, Metric] = {
         blind="A copied or missing factor; unused codes lower it unless they are exactly constant.",
         source="Li et al. 2020, arXiv:2002.10549",
         detail=mig_sup_detail,
+        version=2,
     ),
     "rmig": Metric(
         rmig,
@@ -269,6 +290,8 @@ METRICS: dict[str, Metric] = {
         blind="A code that knows two factors; it charges a copied factor in full.",
         source="Do and Tran 2020, arXiv:1908.09961v3",
         detail=rmig_detail,
+        version=2,
+        uses_std=True,
     ),
     "infom": Metric(
         infom,
@@ -281,6 +304,7 @@ METRICS: dict[str, Metric] = {
         source="Hsu et al. 2023, arXiv:2305.18378",
         detail=infom_detail,
         not_resampled="nearest neighbours take a repeated row for knowledge.",
+        version=2,
     ),
     "infoe": Metric(
         infoe,
@@ -293,6 +317,7 @@ METRICS: dict[str, Metric] = {
         source="Hsu et al. 2023, arXiv:2305.18378",
         detail=infoe_detail,
         not_resampled="a regression for each resample takes minutes.",
+        version=2,
     ),
     "infoc": Metric(
         infoc,
@@ -305,6 +330,7 @@ METRICS: dict[str, Metric] = {
         source="Hsu et al. 2023, arXiv:2305.18378",
         detail=infoc_detail,
         not_resampled="nearest neighbours take a repeated row for knowledge.",
+        version=2,
     ),
     "gaussian_total_correlation": Metric(
         gaussian_total_correlation,
@@ -316,6 +342,7 @@ METRICS: dict[str, Metric] = {
         blind="The factors: noise scores as well as a perfect representation; and dependence that is not linear.",
         source="Locatello et al. 2019, arXiv:1811.12359",
         detail=gaussian_total_correlation_detail,
+        reads="codes",
     ),
     "wasserstein_correlation": Metric(
         wasserstein_correlation,
@@ -327,6 +354,7 @@ METRICS: dict[str, Metric] = {
         blind="The factors, dependence that is not linear, and copies of small variance.",
         source="Locatello et al. 2019, arXiv:1811.12359",
         detail=wasserstein_correlation_detail,
+        reads="codes",
     ),
     "mutual_info_score": Metric(
         mutual_info_score,
@@ -337,6 +365,7 @@ METRICS: dict[str, Metric] = {
         blind="The factors: whether codes mean anything; only whether they depend on each other.",
         source="Locatello et al. 2019, arXiv:1811.12359",
         detail=mutual_info_score_detail,
+        reads="codes",
     ),
 }
 

@@ -1,8 +1,10 @@
 """What a metric is to the rest of the suite: a function of two arrays, and what a reader must know about its number."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, TypeAlias
+
+Reads: TypeAlias = Literal["values", "labels", "codes"]
 
 
 class NotApplicable(ValueError):  # noqa: N818 - it is a verdict on the table, and its message a reason for the page
@@ -21,6 +23,11 @@ class Metric:
     `sampled` metrics draw by their seed, so their scores have a spread over seeds; for the others rows are resampled. That
     calls the metric hundreds of times and repeats rows: where it takes seconds, or takes a repeated row for knowledge,
     `not_resampled` is the reason why it is not done.
+
+    `version` is raised whenever the same table gives another number than before. `reads` is what the metric uses of the
+    factors: their "values" as numbers, their "labels" (which rows share a value, in which order), or nothing but the
+    "codes". `values_with` lists the options under which a metric of labels reads values. A metric that `uses_std` takes
+    the standard deviations of the posteriors as `stds (N, D)`.
     """
 
     fn: Callable[..., float]
@@ -33,3 +40,11 @@ class Metric:
     sampled: bool = False
     not_resampled: str = ""
     blind: str = ""
+    version: int = 1
+    reads: Reads = "labels"
+    values_with: tuple[tuple[str, Any], ...] = ()
+    uses_std: bool = False
+
+    def reads_with(self, options: Mapping[str, Any]) -> Reads:
+        """What the metric reads under these options."""
+        return "values" if any(options.get(name) == value for name, value in self.values_with) else self.reads

@@ -114,6 +114,18 @@ def test_what_draws_by_seed_is_known_to_the_confidence_of_scores():
     assert {name for name, metric in METRICS.items() if metric.sampled} == set(SAMPLED)
 
 
+def test_every_metric_says_what_it_reads_of_the_factors():
+    reads = {name: metric.reads for name, metric in METRICS.items()}
+    assert {name for name in reads if reads[name] == "values"} == {"sap", "mcc"}
+    assert {name for name in reads if reads[name] == "codes"} == set(UNSUPERVISED)
+    assert {METRICS[name].reads_with({"model": model}) for name in DCI for model in ("lasso", "random_forest")} == {
+        "values"
+    }
+    assert {METRICS[name].reads_with({}) for name in DCI} == {"labels"}
+    assert [name for name, metric in METRICS.items() if metric.uses_std] == ["rmig"]
+    assert min(metric.version for metric in METRICS.values()) >= 1
+
+
 @pytest.mark.parametrize("name", METRICS)
 def test_a_definition_is_one_sentence_and_a_source_is_named(name):
     metric = METRICS[name]
