@@ -273,16 +273,16 @@ def score(
 ) -> None:
     """Score a table, whoever made it. `factor_names` (K,) and `code_names` (D,) in it are used where it has them."""
     from disbench.benchmarks import scores_cli as shown_as
-    from disbench.benchmarks.encode import read_named_table
     from disbench.benchmarks.score import score as score_table
-    from disbench.benchmarks.views import MEAN, read_group
+    from disbench.benchmarks.tables import read_named_table
+    from disbench.benchmarks.views import MEAN
     from disbench.benchmarks.views import view as view_of
 
     wanted = shown_as.metric_options(metrics, settings, protocol)
     try:
         content = read_named_table(table)
         if view != MEAN:
-            shown = view_of(view, content.codes, read_group(table))
+            shown = view_of(view, content.codes, content.group)
             content = content._replace(codes=shown.codes, code_names=shown.names)
         names = content.factor_names, content.code_names
         if picture:

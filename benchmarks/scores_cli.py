@@ -11,9 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from disbench.benchmarks.choices import DEFAULT_METRICS
-from disbench.benchmarks.encode import NamedTable
 from disbench.benchmarks.options import console, fail, metric_settings
 from disbench.benchmarks.score import Scores, named_entries
+from disbench.benchmarks.tables import NamedTable
 from disbench.datasets.atomic import write_atomic
 from disbench.metrics import METRICS, PROTOCOLS
 from disbench.metrics.information import table_information

@@ -17,15 +17,16 @@ from disbench.baselines.gaussian import Posterior, kl_to_prior
 from disbench.baselines.networks import count_parameters
 from disbench.baselines.vae import VAE
 from disbench.benchmarks.checkpoint import forget
-from disbench.benchmarks.encode import Codes, encode, read_table, scored_rows, write_codes
+from disbench.benchmarks.encode import Codes, encode, scored_rows, write_codes
 from disbench.benchmarks.environment import environment, forget_peaks, peaks
 from disbench.benchmarks.faults import ADVICE, failure_of, room_in
 from disbench.benchmarks.machine import Machine, determinism
 from disbench.benchmarks.quality import IMAGES, fixed_rows, reconstruction_quality
 from disbench.benchmarks.score import score
+from disbench.benchmarks.tables import read_named_table
 from disbench.benchmarks.train import ON_THIS_MACHINE, build, train
 from disbench.benchmarks.traverse import COLUMNS, group_traversals, latent_traversals, reconstructions
-from disbench.benchmarks.views import MEAN, read_group, views
+from disbench.benchmarks.views import MEAN, views
 from disbench.datasets import FactorDataset
 from disbench.datasets.atomic import remove_temporary_files, write_atomic
 from disbench.reports.figures import capacity_bars, image_grid, information_matrix, png
@@ -86,9 +87,10 @@ def timed(record: Record, stage: str) -> Iterator[None]:
 
 def score_into(record: Record, folder: Path, metrics: MetricOptions) -> None:
     """Score every view of the trial's table and put the scores into its record."""
-    codes, factors = read_table(folder / CODES)
+    table = read_named_table(folder / CODES)
+    codes, factors = table.codes, table.factors
     with timed(record, "score"):
-        found, record.missing_views = views(codes, read_group(folder / CODES))
+        found, record.missing_views = views(codes, table.group)
         record.views, record.further_views = {}, {}
         for name, view in found.items():
             scored = score(view.codes, factors, metrics)

@@ -5,10 +5,8 @@ factor: VCT (Yang et al. 2022, arXiv:2205.10093) and DisDiff (Yang et al. 2023, 
 means, not standardised ones: in those a latent that carries nothing would weigh as much as one that carries everything.
 """
 
-from pathlib import Path
 from typing import Any, NamedTuple
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
@@ -89,12 +87,3 @@ def views(codes: NDArray[Any], group: NDArray[np.int64] | None) -> tuple[dict[st
     except ValueError as reason:
         return found, {GROUP: str(reason)}
     return found, {}
-
-
-def read_group(path: Path) -> NDArray[np.int64] | None:
-    """The 'group' (D,) of a table that could be read as one; None where it has none."""
-    if path.suffix.lower() == ".npz":
-        with np.load(path, allow_pickle=False) as arrays:
-            return np.asarray(arrays["group"]) if "group" in arrays else None
-    with h5py.File(path, "r") as file:
-        return np.asarray(file["group"][()]) if "group" in file else None

@@ -11,13 +11,13 @@ import math
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from disbench.datasets.factors import FactorDataset, FactorSpace
 from disbench.datasets.files import OfficialFile, Source, explained, find, sha256_of
+from disbench.datasets.hdf5 import open_hdf5, stored_array
 from disbench.datasets.store import Create, ImageStore, converted
 
 _log = logging.getLogger(__name__)
@@ -79,17 +79,6 @@ class Shapes3D(FactorDataset):
         return self._images.take(indices)
 
 
-def _array(file: h5py.File, key: str) -> h5py.Dataset:
-    """An array whose bytes lie in this very file: HDF5 can make those of any other file look like a part of it."""
-    names = list(file)
-    if key not in names:
-        raise ValueError(f"it lacks {key} and has {', '.join(names)}")
-    array = file[key] if isinstance(file.get(key, getlink=True), h5py.HardLink) else None
-    if not isinstance(array, h5py.Dataset) or array.external or array.is_virtual:
-        raise ValueError(f"{key} needs to be an array in the file itself, got a group or a reference to something else")
-    return array
-
-
 def _grid_of(labels: NDArray[np.float64]) -> FactorSpace:
     """The grid whose rows in C order are exactly `labels` (N, 6), without the factors of one value.
 
@@ -107,9 +96,8 @@ def _grid_of(labels: NDArray[np.float64]) -> FactorSpace:
 
 def _convert(path: Path, create: Create) -> dict[str, Any]:
     """`images` as (N, 3, 64, 64). Each chunk is decompressed once, because a slab is one channel of a whole row of chunks."""
-    # Without a lock, which some network file systems refuse: nobody writes to the file.
-    with h5py.File(path, "r", locking=False) as file:
-        labels, images = _array(file, "labels"), _array(file, "images")
+    with open_hdf5(path) as file:
+        labels, images = stored_array(file, "labels"), stored_array(file, "images")
         if labels.dtype != np.float64 or labels.ndim != 2 or labels.shape[1] != len(COLUMNS) or not len(labels):
             raise ValueError(f"labels needs to be float64 (N, {len(COLUMNS)}), got {labels.dtype} {labels.shape}")
         rows = len(labels)

@@ -31,7 +31,7 @@ def as_table(codes: ArrayLike, factors: ArrayLike) -> Table:
 
     Raises ValueError for a wrong shape, type or value, and NotApplicable when no factor varies.
     """
-    codes_array, factors_array = np.asarray(codes), np.asarray(factors)
+    codes_array, factors_array = to_array(codes), to_array(factors)
     for name, array, column in (("codes", codes_array, "code"), ("factors", factors_array, "factor")):
         if array.ndim != 2 or array.shape[1] == 0:
             raise ValueError(
@@ -90,3 +90,19 @@ def _relabel(column: NDArray[Any]) -> tuple[NDArray[np.intp], int]:
         return (np.cumsum(present) - 1)[shifted], int(present.sum())
     values, ranks = np.unique(column, return_inverse=True)
     return ranks.astype(np.intp), len(values)
+
+
+def to_array(data: Any) -> NDArray[Any]:
+    """A NumPy array of anything that holds one: a tensor of any device and type, with or without a gradient.
+
+    bfloat16 and float8 have no NumPy type and become float32. No framework is imported.
+    """
+    if not (hasattr(data, "detach") and hasattr(data, "cpu")):
+        return np.asarray(data)
+    tensor = data.detach().cpu()
+    if getattr(tensor, "is_sparse", False):
+        tensor = tensor.to_dense()
+    try:
+        return np.asarray(tensor.numpy())
+    except TypeError:
+        return np.asarray(tensor.float().numpy())

@@ -6,7 +6,8 @@ import h5py
 import numpy as np
 import pytest
 
-from disbench.benchmarks.views import GROUP, MEAN, first_components, read_group, view, views
+from disbench.benchmarks.tables import read_named_table
+from disbench.benchmarks.views import GROUP, MEAN, first_components, view, views
 
 SPREAD = np.random.default_rng(0).normal(size=400)
 OTHER = np.random.default_rng(1).normal(size=400)
@@ -96,11 +97,13 @@ def test_a_table_has_a_group_view_where_it_has_a_partition_and_else_a_reason() -
 
 
 def test_the_groups_of_a_table_are_read_from_either_kind_of_file(tmp_path: Path) -> None:
-    np.savez(tmp_path / "with.npz", group=[1, 0])
-    np.savez(tmp_path / "without.npz", codes=[1])
-    for name in ("with", "without"):
+    arrays = {"codes": np.eye(2), "factors": np.eye(2)}
+    np.savez(tmp_path / "with.npz", **arrays, group=[1, 0])
+    np.savez(tmp_path / "without.npz", **arrays)
+    for name, content in (("with", {**arrays, "group": [1, 0]}), ("without", arrays)):
         with h5py.File(tmp_path / f"{name}.h5", "w") as file:
-            file["group" if name == "with" else "codes"] = [1, 0]
+            for key, array in content.items():
+                file[key] = array
     for kind in ("npz", "h5"):
-        assert read_group(tmp_path / f"with.{kind}").tolist() == [1, 0]
-        assert read_group(tmp_path / f"without.{kind}") is None
+        assert read_named_table(tmp_path / f"with.{kind}").group.tolist() == [1, 0]
+        assert read_named_table(tmp_path / f"without.{kind}").group is None
