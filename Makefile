@@ -11,42 +11,48 @@ export MPLBACKEND = Agg
 # Networks this small gain little from a second thread, and lose tenfold to it when another process wants the core.
 ONE_THREAD = OMP_NUM_THREADS=1
 
-.PHONY: help install quickstart test lint types unit bench docs clean
+.PHONY: help install install-test quickstart test lint types unit bench docs clean
 
 help: ## what can be made
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/'
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/'
 
 install: $(VENV)/.installed ## the environment in .venv, with pinned versions
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || python3 -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip setuptools wheel
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	touch $@
+
+install-test: $(VENV)/.installed-test ## the same with what the tests, the documentation and all extras need
+
+$(VENV)/.installed-test: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test]'
 	touch $@
 
 quickstart: install ## train, score and show four methods on a small data set; a few minutes on two cores
 	$(ONE_THREAD) $(BIN)/disbench run quick --out $(OUT)
 
-test: install lint types unit ## everything that CI runs
+test: install-test lint types unit ## everything that CI runs
 
-lint: install
+lint: install-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
 # mypy cannot see an editable install that maps folders, so it gets the mapping as links.
-types: install
+types: install-test
 	mkdir -p build/types/disbench
 	for folder in datasets metrics reports; do ln -sfn ../../../$$folder build/types/disbench/$$folder; done
 	MYPYPATH=build/types $(BIN)/mypy -p disbench.metrics -p disbench.datasets -p disbench.reports
 
-unit: install
+unit: install-test
 	$(ONE_THREAD) $(BIN)/python -m pytest -n 2 -q tests
 
-bench: install ## timing benchmarks, saved and printed beside the last ones
+bench: install-test ## timing benchmarks, saved and printed beside the last ones
 	$(BIN)/python -m pytest -q -o python_files="bench_*.py" -o python_functions="bench_*" tests/perf \
 		--benchmark-autosave --benchmark-storage=file://.benchmarks $$(ls .benchmarks/*/*.json >/dev/null 2>&1 && echo --benchmark-compare)
 
-docs: install ## the documentation, in build/docs
+docs: install-test ## the documentation, in build/docs
 	$(BIN)/python -m sphinx -q -W --keep-going -b html docs build/docs
 
 clean: ## remove the environment and build folders; runs are kept
