@@ -11,10 +11,10 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from disbench.datasets.untrusted import path_inside
 from disbench.metrics.information import table_information
 from disbench.metrics.metric import NotApplicable
 from disbench.reports.aggregate import Found, Row
-from disbench.reports.pictures import inside
 from disbench.reports.records import Record
 
 BINS = 20  # of the information matrix, as in MIG
@@ -42,7 +42,7 @@ def information(folder: Path, record: Record) -> Information:
     name = record.artefacts.get("codes")
     if name is None:
         return Information(note="This trial recorded no table of codes.")
-    path = inside(folder, name)
+    path = path_inside(folder, name)
     if path is None:
         return Information(note=f"Not read: {name} lies outside its trial's folder.")
     try:

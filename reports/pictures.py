@@ -15,6 +15,7 @@ from urllib.parse import quote
 import numpy as np
 from PIL import Image
 
+from disbench.datasets.untrusted import path_inside
 from disbench.reports.aggregate import Found, Row
 from disbench.reports.records import GRID
 
@@ -82,21 +83,6 @@ def smaller(found: Picture) -> Picture:
     return replace(found, uri=uri) if len(uri) < len(found.uri) else found
 
 
-def inside(folder: Path, relative: str) -> Path | None:
-    """The file that the record of a trial in `folder` names; None where it lies elsewhere.
-
-    Records come from other people: one must not pull a file from elsewhere on this machine into a page.
-    """
-    path = folder / relative
-    try:
-        # The usual name, no path and no link, leads nowhere; to resolve a path asks for each of its parts.
-        if Path(relative).name == relative != ".." and not path.is_symlink():
-            return None if "\0" in relative else path
-        return path if path.resolve().is_relative_to(folder.resolve()) else None
-    except (OSError, ValueError, RuntimeError):  # a name too long, with a NUL in it, a link to itself
-        return None
-
-
 def linked(folder: Path, name: str, relative: str, page_folder: Path) -> Picture:
     """The picture as a page in `page_folder` shows it from where it is, without taking it in."""
     content = _content(folder, relative)
@@ -108,7 +94,7 @@ def linked(folder: Path, name: str, relative: str, page_folder: Path) -> Picture
 
 def _content(folder: Path, relative: str) -> bytes | str:
     """A PNG's bytes, or why there are none."""
-    path = inside(folder, relative)
+    path = path_inside(folder, relative)
     if path is None:
         return f"Not shown: {relative} lies outside its trial's folder."
     try:
@@ -166,7 +152,7 @@ def _searched(content: bytes) -> Strip | None:
 
 def address(folder: Path, relative: str, page_folder: Path) -> str | None:
     """A link from a page in `page_folder` to a file of a trial; None for one that is not there or lies elsewhere."""
-    path = inside(folder, relative)
+    path = path_inside(folder, relative)
     if path is None or not path.is_file():
         return None
     return quote(Path(os.path.relpath(path, page_folder)).as_posix())

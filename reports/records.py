@@ -10,12 +10,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from disbench.datasets.atomic import write_atomic
+from disbench.datasets.untrusted import check_path_name, read_regular
 
 SCHEMA_VERSION = 1
 RECORD_FILE = "record.json"
+LARGEST = 256 << 20  # bytes of a record that is read; 100,000 steps of training leave about 2 MB
+LARGEST_INTEGER = 2**63 - 1
 GRID = "disbench grid"  # the text chunk in which the PNG of a grid of images says where its columns are
 
 # diverged: a loss or code that is not finite, or a loss past all bounds. A full disk is no trial's result and stops the run.
@@ -36,12 +39,17 @@ class Trial(BaseModel):
     dataset: str
     dataset_options: dict[str, Any] = Field(default_factory=dict)
     dataset_version: str
-    seed: int = Field(ge=0)
-    steps: int = Field(ge=0)
-    batch_size: int = Field(ge=2)
+    seed: int = Field(ge=0, le=LARGEST_INTEGER)
+    steps: int = Field(ge=0, le=LARGEST_INTEGER)
+    batch_size: int = Field(ge=2, le=LARGEST_INTEGER)
     precision: str = "32-true"
-    rows: int = Field(default=100_000, ge=2)
+    rows: int = Field(default=100_000, ge=2, le=LARGEST_INTEGER)
     hparams: dict[str, Any] = Field(default_factory=dict)
+
+    @field_validator("method", "dataset")
+    @classmethod
+    def _safe_in_a_path(cls, name: str, info: ValidationInfo) -> str:
+        return check_path_name(name, str(info.field_name))
 
     @property
     def id(self) -> str:
@@ -148,7 +156,7 @@ def write_record(record: Record, folder: Path) -> Path:
 
 def read_record(path: Path) -> Record:
     """Read one `record.json`. Raises ValueError that names the file, and the field, when it is not a record of this schema."""
-    content = path.read_bytes()
+    content = read_regular(path, LARGEST)
     try:
         record = Record.model_validate_json(content)
     except ValueError as error:
@@ -169,7 +177,7 @@ def _refuse_newer(path: Path, found: Any, error: ValueError | None = None) -> No
 def _schema_version(content: bytes) -> Any:
     try:
         return json.loads(content)["schema_version"]
-    except (ValueError, TypeError, LookupError):
+    except (ValueError, TypeError, LookupError, RecursionError):
         return None
 
 

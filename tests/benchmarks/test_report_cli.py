@@ -187,10 +187,10 @@ def test_merge_refuses_a_folder_that_it_reads(tmp_path: Path) -> None:
 
 
 def test_a_hostile_label_is_shown_and_not_obeyed(tmp_path: Path) -> None:
-    name = "[red]<script>alert(1)</script>[/]"
+    words = "[red]<script>alert(1)</script>[/]"
     for seed in range(3):
-        put(tmp_path, {"mig": 0.1 + seed / 10}, name.replace("/", "|"), seed)
+        put(tmp_path, {"mig": 0.1 + seed / 10}, "vae", seed, hparams={"note": words})
         put(tmp_path, {"mig": 0.1}, "vae", seed)
-    status, told = disbench("compare", name.replace("/", "|"), "vae", tmp_path)
+    status, told = disbench("compare", f"vae (note={words})", "vae", tmp_path)
     assert status == 0
-    assert "[red]<script>alert(1)<|script>[|]" in told
+    assert "note=[red]<script>alert(1)</script>[/]" in told

@@ -305,7 +305,10 @@ def test_the_latex_table_compiles(
     tmp_path: Path, fill: Callable[[Path], Path], make_record: Make, records: list[Record], statistic: Any
 ) -> None:
     hostile = make_record(
-        {"mig": 0.1, HOSTILE: 0.2}, HOSTILE, dataset=HOSTILE, dataset_version=HOSTILE, hparams={HOSTILE: HOSTILE}
+        {"mig": 0.1, HOSTILE: 0.2},
+        dataset_version=HOSTILE,
+        dataset_options={HOSTILE: HOSTILE},
+        hparams={HOSTILE: HOSTILE},
     )
     found = [record for _, record in collect(fill(tmp_path / "runs")).found]
     content = export(tabulate([*found, *records, hostile]), "latex", statistic=statistic)

@@ -121,8 +121,8 @@ def test_no_curves_give_no_chart(make_record: Callable[..., Record]) -> None:
 
 
 def test_charts_escape_what_methods_call_themselves(make_record: Callable[..., Record]) -> None:
-    record = make_record({"mig": 0.1}, method="<script>&\"'", curves={"<b>": [(0, 1.0), (1, 2.0)]})
-    (table,) = tables([(Path("x"), record)])
+    record = make_record({"mig": 0.1}, hparams={"x": "<script>&\"'"}, curves={"<b>": [(0, 1.0), (1, 2.0)]})
+    (table,) = tables([(Path("x"), record), (Path("y"), make_record({"mig": 0.1}))])
     for drawn in (plots.scores(table), plots.curves(table.rows)[0]):
         ElementTree.fromstring(drawn)
         assert "<script>" not in drawn

@@ -217,3 +217,18 @@ def test_paths_are_in_order_of_their_parts(make_record: Callable[..., Record], t
     for name in ("a-b", "a", "a/c"):
         write_record(make_record({"mig": 0.1}), tmp_path / name)
     assert [folder.relative_to(tmp_path).as_posix() for folder, _ in collect(tmp_path).found] == ["a", "a/c", "a-b"]
+
+
+@pytest.mark.parametrize("field", ["method", "dataset"])
+@pytest.mark.parametrize("name", ["/elsewhere/x", "../x", "..", "a/b", "", ".x", "\x1b[31m"])
+def test_a_trial_whose_name_could_lead_elsewhere_is_refused_wherever_it_is_read(
+    tmp_path: Path, field: str, name: str
+) -> None:
+    with pytest.raises(ValueError, match=f"A {field} name needs"):
+        Trial.model_validate(BASE | {field: name})
+    content = {"trial": BASE | {field: name}, "status": "ok"}
+    (tmp_path / RECORD_FILE).write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=f"A {field} name needs"):
+        read_record(tmp_path / RECORD_FILE)
+    ((path, reason),) = collect(tmp_path).unreadable
+    assert path == RECORD_FILE and f"A {field} name needs" in reason

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from disbench.datasets.untrusted import path_inside
 from disbench.metrics import METRICS
-from disbench.reports import pictures
 from disbench.reports.records import RECORD_FILE, Record, write_record
 from disbench.reports.render import as_text, render
 
@@ -53,7 +53,6 @@ def page(runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Page:
 def test_a_hostile_record_stays_text(tmp_path: Path, make_record: Callable[..., Record]) -> None:
     fields = {
         "hparams": {HOSTILE: HOSTILE},
-        "dataset": HOSTILE,
         "dataset_version": HOSTILE,
         "dataset_options": {HOSTILE: HOSTILE},
         "factor_names": [HOSTILE],
@@ -76,7 +75,7 @@ def test_a_hostile_record_stays_text(tmp_path: Path, make_record: Callable[..., 
     }
     trials = [("ok", 0), ("ok", 1), ("failed", 2)]
     for status, seed in trials:
-        record = make_record({"mig": 0.1, HOSTILE: 0.2}, method=HOSTILE, seed=seed, status=status, **fields)
+        record = make_record({"mig": 0.1, HOSTILE: 0.2}, seed=seed, status=status, **fields)
         write_record(record, tmp_path / str(seed))
     found = Page(render(tmp_path).read_text(encoding="utf-8"))
     assert [tag for tag, _ in found.tags].count("script") == 2  # the page's own and its data
@@ -266,6 +265,6 @@ def test_a_link_out_of_a_trials_folder_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "trial" / "loop.png").symlink_to("loop.png")
     outside = ("link.png", "..", "../private.png", str(tmp_path / "private.png"), "../trial/../private.png")
     for name in (*outside, "loop.png", "n" * 300 + ".png", "with\0nul.png"):
-        assert pictures.inside(tmp_path / "trial", name) is None, name
+        assert path_inside(tmp_path / "trial", name) is None, name
     for name in ("own.png", "missing.png", "../trial/own.png"):
-        assert pictures.inside(tmp_path / "trial", name) is not None, name
+        assert path_inside(tmp_path / "trial", name) is not None, name
