@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from disbench.baselines.vae import VAE
+from disbench.baselines.method import Method, codes_of
 from disbench.benchmarks.seeds import generator_for
 from disbench.benchmarks.tables import NamedTable, read_named_table, read_table
 from disbench.datasets import FactorDataset
@@ -23,13 +23,14 @@ CHUNK = 100  # images a call; a thousand took 1.7 times as long on a CPU, whose 
 
 @dataclass(frozen=True)
 class Codes:
-    """codes, codes_std (N, D): posterior means and standard deviations; factors (N, K); rows (N,); group (D,) or None.
+    """codes (N, D), which are scored; codes_std (N, D), their standard deviations, or None where the method has none; factors
+    (N, K); rows (N,); group (D,) or None.
 
     `factor_names` (K,) and `code_names` (D,), or none, are for whoever reads the file without the data set.
     """
 
     codes: NDArray[np.float32]
-    codes_std: NDArray[np.float32]
+    codes_std: NDArray[np.float32] | None
     factors: NDArray[np.int64]
     rows: NDArray[np.int64]
     group: NDArray[np.int64] | None = None
@@ -47,24 +48,24 @@ def scored_rows(trial: Trial, size: int) -> torch.Tensor:
 
 
 @torch.no_grad()
-def encode(method: VAE, dataset: FactorDataset, rows: torch.Tensor, device: torch.device) -> Codes:
-    """Encode `rows` of a data set."""
+def encode(method: Method, dataset: FactorDataset, rows: torch.Tensor, device: torch.device) -> Codes:
+    """Encode `rows` of a dataset by `method.encode`. Raises TypeError or ValueError where that returns no codes."""
     method = method.to(device).eval()
-    means, deviations = [], []
+    values, deviations = [], []
     for chunk in rows.to(dataset.place(device)).split(CHUNK):
-        images = dataset.batch(chunk).to(device).float().div_(255)
-        posterior = method.posterior(images)  # its means are what `method.encode` gives, and the encoder runs once
-        means.append(posterior.mean.cpu())
-        deviations.append(torch.exp(0.5 * posterior.logvar).cpu())
+        found = codes_of(method, dataset.batch(chunk).to(device).float().div_(255))
+        values.append(found.values.float().cpu())
+        if found.std is not None:
+            deviations.append(found.std.float().cpu())
     groups = method.groups()
     return Codes(
-        torch.cat(means).numpy(),
-        torch.cat(deviations).numpy(),
+        torch.cat(values).numpy(),
+        torch.cat(deviations).numpy() if len(deviations) == len(values) else None,
         dataset.factors(rows).numpy(),
         rows.numpy(),
         None if groups is None else groups.cpu().numpy(),
         tuple(dataset.factor_names),
-        tuple(f"z{d}" for d in range(means[0].shape[1])),
+        tuple(f"z{d}" for d in range(values[0].shape[1])),
     )
 
 

@@ -106,9 +106,12 @@ def score_into(record: Record, folder: Path, metrics: MetricOptions) -> None:
 
 
 def partition_of(method: VAE, codes: Codes) -> Partition | None:
-    """What a method with a partition says of it, and how many nats of its codes each hard group holds; else None."""
+    """What a method with a partition says of it, and how many nats of its codes each hard group holds; else None.
+
+    Nats need the codes' standard deviations, so a method without them has no partition in its record.
+    """
     report = method.partition()
-    if report is None or codes.group is None:
+    if report is None or codes.group is None or codes.codes_std is None:
         return None
     deviations = torch.from_numpy(codes.codes_std)
     kl = kl_to_prior(Posterior(torch.from_numpy(codes.codes), 2 * deviations.log())).mean(0)  # (D,)

@@ -30,9 +30,10 @@ from disbench.baselines.alternating import AlternatingVAE, Outcome, Stage
 from disbench.baselines.bernoulli import bernoulli_loss
 from disbench.baselines.beta_tcvae import kl_terms
 from disbench.baselines.gaussian import Posterior, kl_to_prior
+from disbench.baselines.method import PartitionReport
 from disbench.baselines.networks import float32
 from disbench.baselines.optim import adam
-from disbench.baselines.vae import PartitionReport, ShellOptions
+from disbench.baselines.vae import ShellOptions
 from disbench.mine_vae.attention import split_by_factor
 from disbench.mine_vae.audit import Audit, audit_marginals, audit_pairs, verdict
 from disbench.mine_vae.factor_encoder import with_noise

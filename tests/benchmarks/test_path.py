@@ -153,7 +153,7 @@ def test_a_checkpoint_gives_back_the_codes(tmp_path: Path) -> None:
     assert loaded == trial
     images = load("dsprites_like", select=SELECT).batch(torch.arange(5)).float() / 255
     with h5py.File(tmp_path / trial.id / "codes.h5") as file, torch.no_grad():
-        np.testing.assert_allclose(method.encode(images).numpy(), file["codes"][:5], rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(method.encode(images).values.numpy(), file["codes"][:5], rtol=1e-4, atol=1e-5)
         deviations = method.posterior(images).logvar.exp().sqrt()
         np.testing.assert_allclose(deviations.numpy(), file["codes_std"][:5], rtol=1e-4, atol=1e-5)
 

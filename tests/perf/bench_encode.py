@@ -49,7 +49,7 @@ def bench_plain_loop(benchmark: BenchmarkFixture, dataset: FactorDataset, method
 
     @torch.no_grad()
     def loop() -> torch.Tensor:
-        return torch.cat([method.encode(x) for x in loader])
+        return torch.cat([method.encode(x).values for x in loader])
 
     found = benchmark.pedantic(loop, rounds=5, warmup_rounds=1)
     codes = encode(method, dataset, ROWS, torch.device("cpu")).codes

@@ -1,0 +1,117 @@
+"""What every method is to the rest of the package: it trains as a LightningModule, encodes images and may decode codes.
+
+`VAE` is the shell for autoencoders. A method that is none, such as a pretrained or a contrastive encoder, derives from `Method`.
+"""
+
+from typing import Any, NamedTuple
+
+import torch
+from pytorch_lightning import LightningModule
+from torch import Tensor
+
+
+class Codes(NamedTuple):
+    """The codes of B images: values (B, D), which are scored; std (B, D), their standard deviations, where a method has them."""
+
+    values: Tensor
+    std: Tensor | None = None
+
+
+class PartitionReport(NamedTuple):
+    """How a method spreads its D latents over K factors and nuisance (column 0), for records and pictures.
+
+    assignment (D, K+1): shares, rows sum to 1. complexities (K,): of each factor, in nats. target (K+1,): shares of the KL nats.
+    """
+
+    assignment: Tensor
+    complexities: Tensor
+    target: Tensor
+
+
+class Method(LightningModule):
+    """A method to train, encode with and score: `encode`, `training_step` and `configure_optimizers` are what it needs.
+
+    batches_per_step: minibatches that one call of `training_step` gets, concatenated. generates: False for an encoder without a
+    decoder, of which no pictures are drawn and no reconstruction is measured. mean_over_images: whether the loss is a mean over
+    images, as training on several devices needs; it is not inherited, so each class says so of itself.
+    """
+
+    batches_per_step = 1
+    generates = True
+    mean_over_images = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.remarks: list[str] = []  # what a reader of the results should know of this training, for its record
+
+    def encode(self, x: Tensor) -> Codes:
+        """Codes (B, D) of images (B, C, H, W) in [0, 1]. Deterministic; encoding a dataset calls nothing else."""
+        raise NotImplementedError(
+            f"{type(self).__name__} needs encode(x), which returns Codes(values) of shape (B, D)."
+        )
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Images (B, C, H, W) in [0, 1] of codes (B, D)."""
+        raise NotImplementedError(f"{type(self).__name__} has no decode(z). Set generates = False if it needs none.")
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Reconstruct images (B, C, H, W) from the values of their codes."""
+        return self.decode(codes_of(self, x).values)
+
+    def groups(self) -> Tensor | None:
+        """(D,) integers, the group of each latent, for a method that partitions them (0: nuisance); else None."""
+        return None
+
+    def partition(self) -> PartitionReport | None:
+        """The numbers behind `groups`, for a method that has them; else None."""
+        return None
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # Lightning keeps the name of the running hook there, 44 times a step, and torch looks each time whether it is a module.
+        if name == "_current_fx_name":
+            object.__setattr__(self, name, value)
+        else:
+            super().__setattr__(name, value)
+
+    def optimizer_zero_grad(self, epoch: int, batch_idx: int, optimizer: torch.optim.Optimizer) -> None:
+        # What `optimizer.zero_grad()` does, without its marks for profilers and compilers, which take ten times as long.
+        for group in optimizer.param_groups:
+            for parameter in group["params"]:
+                parameter.grad = None
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        # Lightning's checks the algorithm's name and looks for a scaler even where nothing is clipped.
+        if gradient_clip_val is not None:
+            super().configure_gradient_clipping(optimizer, gradient_clip_val, gradient_clip_algorithm)
+
+
+def codes_of(method: Method, x: Tensor) -> Codes:
+    """What `method.encode(x)` returns as Codes: a bare tensor becomes the values, without deviations.
+
+    Raises TypeError or ValueError that names the method's class for anything that is not one row of real numbers per image.
+    """
+    found, name = method.encode(x), type(method).__name__
+    if isinstance(found, Tensor):
+        found = Codes(found)
+    if not isinstance(found, Codes):
+        raise TypeError(
+            f"{name}.encode needs to return Codes(values, std) of disbench.baselines.method or a tensor of values (B, D), "
+            f"got {type(found).__name__}."
+        )
+    for field, tensor in found._asdict().items():
+        if tensor is None and field == "std":
+            continue
+        if not isinstance(tensor, Tensor) or not tensor.is_floating_point():
+            kind = tensor.dtype if isinstance(tensor, Tensor) else type(tensor).__name__
+            raise TypeError(f"{name}.encode needs {field} as a tensor of floats, got {kind}. Convert it with .float().")
+        if tensor.dim() != 2 or len(tensor) != len(x) or tensor.shape != found.values.shape:
+            raise ValueError(
+                f"{name}.encode needs {field} of shape (B, D), one row for each of B={len(x)} images"
+                f"{'' if field == 'values' else f' and as values, {tuple(found.values.shape)}'}, got {tuple(tensor.shape)}."
+            )
+    return found
