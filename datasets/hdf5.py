@@ -18,11 +18,11 @@ MOST_BYTES = 2**36  # an HDF5 array may declare any size without storing a byte 
 
 
 def check_regular_file(path: Path) -> None:
-    """Raise ValueError unless `path` is a regular file: reading a named pipe or a device may never end."""
-    try:
-        mode = path.stat().st_mode
-    except OSError as error:
-        raise ValueError(f"{path}: {'no such file' if not path.exists() else error.strerror}.") from error
+    """Raise ValueError unless `path` is a regular file, and OSError where it is not there.
+
+    Reading a named pipe or a device may never end.
+    """
+    mode = path.stat().st_mode
     if stat.S_ISDIR(mode):
         raise ValueError(f"{path} is a folder.")
     if not stat.S_ISREG(mode):

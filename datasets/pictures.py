@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 
 _log = logging.getLogger(__name__)
 
@@ -27,6 +27,7 @@ DAMAGE = (
     *(OSError, EOFError, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError),
     *(struct.error, zlib.error, Image.DecompressionBombError),
 )
+ORIENTATION = 0x0112  # the EXIF tag
 AHEAD = 4096  # results that may wait: 50 MB of small pictures
 
 T = TypeVar("T")
@@ -41,6 +42,16 @@ def opened(content: bytes, formats: tuple[str, ...] = FORMATS) -> Image.Image:
     if picture.mode.startswith(DEEP_MODES):
         raise ValueError(f"it has more than 8 bits a pixel (Pillow's mode {picture.mode}); save it with 8")
     return picture
+
+
+def turned_upright(picture: Image.Image) -> Image.Image:
+    """The picture as its EXIF orientation says that it was held; the same object where it says nothing."""
+    try:
+        if picture.getexif().get(ORIENTATION, 1) == 1:
+            return picture
+        return ImageOps.exif_transpose(picture)
+    except DAMAGE as error:
+        raise ValueError(f"it is damaged or cut short ({error})") from error
 
 
 def small_square(picture: Image.Image, crop: int, *, grey: bool = False) -> NDArray[np.uint8]:

@@ -7,6 +7,7 @@ uncompressed, and `meta.json`. It is made under another name and renamed when it
 import errno
 import json
 import logging
+import math
 import os
 import shutil
 import tempfile
@@ -20,6 +21,7 @@ import torch
 from filelock import FileLock
 from numpy.typing import NDArray
 
+from disbench.datasets.atomic import write_atomic
 from disbench.datasets.cache import cache_folder, umask
 from disbench.datasets.factors import check_indices
 from disbench.datasets.files import checksum
@@ -29,6 +31,8 @@ _log = logging.getLogger(__name__)
 FORMAT = 1  # of a conversion's folder; another number makes all of them anew
 HELD_BYTES = 2**30  # arrays up to this size are read into memory, larger ones stay mapped
 ACCELERATOR_SHARE = 0.5  # of an accelerator's free memory that images may take
+
+RESERVED_AT_ONCE = 2**24
 
 Create = Callable[[tuple[int, ...]], NDArray[np.uint8]]
 
@@ -92,18 +96,7 @@ def _make(folder: Path, source_sha256: str, make: Callable[[Create], dict[str, A
     created: list[NDArray[np.uint8]] = []
 
     def create(shape: tuple[int, ...]) -> NDArray[np.uint8]:
-        needed, free = int(np.prod(shape, dtype=np.int64)), shutil.disk_usage(folder).free
-        if needed > free:
-            raise OSError(
-                errno.ENOSPC,
-                f"The conversion needs {needed / 1e9:.1f} GB in {folder.parent} and {free / 1e9:.1f} GB are free. "
-                "Make room, or set DISBENCH_CACHE to a folder with more.",
-            )
-        created.append(np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape))
-        if hasattr(os, "posix_fallocate"):
-            # A disk or a quota that is used up later would end the process: a mapped page cannot report it.
-            with path.open("r+b") as file:
-                os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+        created.append(allocated_array(path, shape, "The conversion", "DISBENCH_CACHE"))
         return created[-1]
 
     facts = make(create)
@@ -111,7 +104,46 @@ def _make(folder: Path, source_sha256: str, make: Callable[[Create], dict[str, A
     shape = list(array.shape)
     array.flush()  # type: ignore[attr-defined]
     meta = {"format": FORMAT, "source_sha256": source_sha256, "images_sha256": checksum(path), "shape": shape}
-    (folder / "meta.json").write_text(json.dumps({**meta, "facts": facts}, indent=1) + "\n", encoding="utf-8")
+    write_atomic(folder / "meta.json", (json.dumps({**meta, "facts": facts}, indent=1) + "\n").encode())
+
+
+def allocated_array(path: Path, shape: tuple[int, ...], what: str, variable: str) -> NDArray[np.uint8]:
+    """A mapped, writable npy file whose bytes are all reserved on the disk.
+
+    Raises OSError that names `what` and the environment variable `variable` where the disk is too full. A mapped file that
+    outgrows a disk or a quota later would end the process instead, for a page of memory cannot report an error.
+    """
+    needed, free = math.prod(shape), shutil.disk_usage(path.parent).free
+    room = f"{what} needs {needed / 1e9:.1f} GB in {path.parent.parent}"
+    advice = f"Make room, or set {variable} to a folder with more."
+    if needed > free:
+        raise OSError(errno.ENOSPC, f"{room} and {free / 1e9:.1f} GB are free. {advice}")
+    array = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
+    try:
+        _reserve(path)
+    except OSError as error:
+        raise OSError(error.errno, f"{room}, which cannot be reserved ({error.strerror}). {advice}") from error
+    return array
+
+
+def _reserve(path: Path) -> None:
+    """Give every byte of a new file of zeros its place on the disk."""
+    with path.open("r+b") as file:
+        size = path.stat().st_size
+        if hasattr(os, "posix_fallocate"):
+            try:
+                os.posix_fallocate(file.fileno(), 0, size)
+                return
+            except OSError as error:
+                if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):
+                    raise
+        for start in range(0, size, RESERVED_AT_ONCE):  # a file system or a system without such a call
+            file.seek(start)
+            content = file.read(RESERVED_AT_ONCE)
+            file.seek(start)
+            file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _open(folder: Path, source_sha256: str) -> Conversion | None:

@@ -108,10 +108,10 @@ def values_of(tmp_path: Path, *texts: str) -> tuple[list[str], list[int]]:
 
 def test_values_are_sorted_as_numbers_where_all_are_numbers_and_else_as_text(tmp_path: Path) -> None:
     assert values_of(tmp_path, "10", "9", "-1.5", "1e1", "09.0") == (["-1.5", "9", "10"], [2, 1, 0, 2, 1])
-    assert values_of(tmp_path, "10", "9", "-1.5", "1e1", "x") == (["-1.5", "10", "1e1", "9", "x"], [1, 3, 0, 2, 4])
+    assert values_of(tmp_path, "v10", "v9", "-1.5v", "b") == (["-1.5v", "b", "v10", "v9"], [2, 3, 0, 1])
     assert values_of(tmp_path, "9007199254740993", "9007199254740992")[1] == [1, 0]
-    assert values_of(tmp_path, "inf", "1_0", "9") == (["1_0", "9", "inf"], [2, 0, 1])
-    assert values_of(tmp_path, "1e999999999", "2")[0] == ["1e999999999", "2"]
+    assert values_of(tmp_path, "TRUE", "false", "True") == (["false", "true"], [1, 0, 1])
+    assert values_of(tmp_path, "2024-01-31", "2023-12-01")[1] == [1, 0]
 
 
 def test_a_factor_of_one_value_is_dropped_with_a_note(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -156,12 +156,11 @@ def test_a_table_that_cannot_be_meant_is_refused_with_its_line(tmp_path: Path) -
         ((), "no rows"),
         (("image,size",), "no rows"),
         (("image", "0.png"), "no column beside"),
-        (("image;size", "0.png;2"), "no column beside"),
         (("image,size", "0.png,2", "1.png"), "line 3 has 1 cells where the header has 2"),
         (("image,size", "0.png,2", "1.png,3,4"), "line 3 has 3 cells where the header has 2"),
-        (("image,size", "0.png,2", "1.png,"), "line 3 has no value for size"),
-        (("image,size", "0.png,2", "1.png,NaN"), "line 3 has no value for size"),
-        (("image,size", "0.png,2", "1.png,NA"), "line 3 has no value for size"),
+        (("image,size", "0.png,2", "1.png,"), "factor size has no value in line 3"),
+        (("image,size", "0.png,2", "1.png,NaN"), "factor size has no value in line 3"),
+        (("image,size", "0.png,2", "1.png,NA"), "factor size has no value in line 3"),
         (("image,size", "0.png,2", ",3"), "line 3 has no value for image"),
         (("image,size", "0.png,2", "0.png,3"), "line 3 is of 0.png, which line 2 is of already"),
         (("image,size", "0.png,2", "./0.png,3"), r"line 3 is of \./0.png, which line 2 is of already"),
@@ -173,7 +172,7 @@ def test_a_table_that_cannot_be_meant_is_refused_with_its_line(tmp_path: Path) -
         (("image,size", "0.png,2", "..\\outside.png,3"), "line 3 needs a path inside"),
         (("image,size", "0.png,2", f"{tmp_path}/outside.png,3"), "line 3 needs a path inside"),
         (("image,size", "0.png,2", "C:\\outside.png,3"), "line 3 needs a path inside"),
-        (("image,size,size", "0.png,2,3", "1.png,3,4"), "one distinct name a size"),
+        (("image,size,size", "0.png,2,3", "1.png,3,4"), "not distinct: 'size' is there twice"),
         (("image,size,", "0.png,2,3", "1.png,3,4"), r"printable text, got \[''\]"),
         (("image,size", '0.png,"2', "1.png,3"), "line 3: unexpected end of data"),
         (("image,size", "0.png,2", "1.png,3\udcff"), "codec can't decode"),
@@ -188,8 +187,109 @@ def test_a_table_that_cannot_be_meant_is_refused_with_its_line(tmp_path: Path) -
 def test_a_table_of_too_many_combinations_is_refused(tmp_path: Path) -> None:
     header = ",".join(["image", "colour", "size", *(f"x{number}" for number in range(30))])
     rows = [(*row, *[str(number)] * 30) for number, row in enumerate(GRID)]
-    with pytest.raises(ValueError, match="product fits in int64"):
+    with pytest.raises(ValueError, match=r"2\*\*63 combinations.*bins"):
         import_dataset(write_folder(tmp_path / "source", rows, header), "mine", tmp_path / "root")
+
+
+def table_of(tmp_path: Path, content: str | bytes, **options: Any) -> OwnDataset:
+    """The import of two black pictures and one white one under the given table."""
+    source = tmp_path / "source"
+    for number, value in enumerate((10, 20, 30)):
+        save(source / f"{number}.png", np.full((4, 4), value, np.uint8))
+    (source / "t.csv").write_bytes(content.encode() if isinstance(content, str) else content)
+    return imported(source, tmp_path / "root", **options)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        ",file,size\n0,0.png,2\n1,1.png,5\n2,2.png,7\n",
+        "Unnamed: 0,size,file_name\n0,2,0.png\n1,5,1.png\n2,7,2.png\n",
+        "size,File Name\n2,0.png\n5,1.png\n7,2.png\n",
+        "size,image_id\n2,0.PNG\n5,1.png\n7,2.Png\n",
+        "size;file\r\n2,0;0.png\r\n5,0;1.png\r\n7,0;2.png\r\n",
+        "size\tfile\n2\t0.png\n5\t1.png\n7\t2.png\n",
+        "\ufefffile,size\r\n0.png,2\r\n1.png,5\r\n2.png,7\r\n",
+        '"file","size"\n"0.png","2"\n"1.png","5"\n"2.png","7"\n',
+        "size,what\n2,0.png\n5,1.png\n7,2.png\n",
+        "file,size\n0.png,2\n1.png,5\n2.png,7\n".encode("utf-16"),
+    ],
+)
+def test_a_table_as_pandas_r_or_a_spreadsheet_writes_it_is_read(tmp_path: Path, content: str | bytes) -> None:
+    dataset = table_of(tmp_path, content)
+    assert dataset.factor_names == ("size",)
+    assert dataset.factor_sizes == (3,)
+    assert all_of(dataset)[0][:, 0, 0, 0].tolist() == [10, 20, 30]
+
+
+def test_a_decimal_comma_is_a_number_where_semicolons_separate(tmp_path: Path) -> None:
+    dataset = table_of(tmp_path, "file;size\n0.png;10,5\n1.png;9,5\n2.png;1\n")
+    assert dataset.factors(torch.arange(3))[:, 0].tolist() == [0, 1, 2]  # a grid, so in the order of the values
+    assert all_of(dataset)[0][:, 0, 0, 0].tolist() == [30, 20, 10]
+
+
+@pytest.mark.parametrize("cell", ["None", "null", "N/A", "-", "", "nan"])
+def test_a_missing_value_never_becomes_a_category(tmp_path: Path, cell: str) -> None:
+    with pytest.raises(ValueError, match="factor size has no value in line 3"):
+        table_of(tmp_path, f"file,size\n0.png,1\n1.png,{cell}\n2.png,2\n")
+
+
+def test_a_picture_behind_a_link_out_of_the_folder_is_refused(tmp_path: Path) -> None:
+    save(tmp_path / "secret.png", np.full((4, 4), 99, np.uint8))
+    (tmp_path / "elsewhere").mkdir()
+    save(tmp_path / "elsewhere" / "3.png", np.full((4, 4), 99, np.uint8))
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "link.png").symlink_to(tmp_path / "secret.png")
+    (source / "deep").symlink_to(tmp_path / "elsewhere")
+    for name in ("link.png", "deep/3.png"):
+        with pytest.raises(ValueError, match=rf"line 2 is of '{name}', a link to .* outside"):
+            table_of(tmp_path, f"file,size\n{name},1\n1.png,2\n")
+    (source / "inner.png").symlink_to(source / "0.png")
+    assert len(table_of(tmp_path, "file,size\ninner.png,1\n1.png,2\n")) == 2
+
+
+def test_a_table_behind_a_link_out_of_the_folder_has_to_be_named(tmp_path: Path) -> None:
+    source = write_folder(tmp_path / "source", GRID)
+    (source / "factors.csv").rename(tmp_path / "secret.csv")
+    (source / "factors.csv").symlink_to(tmp_path / "secret.csv")
+    with pytest.raises(ValueError, match="link out of the folder"):
+        import_dataset(source, "mine", tmp_path / "root")
+    assert len(imported(source, tmp_path / "root", table=source / "factors.csv")) == 9
+
+
+def test_a_named_pipe_is_refused_and_never_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.npz")
+    with pytest.raises(ValueError, match="not a regular file"):
+        import_dataset(tmp_path / "pipe.npz", "mine", tmp_path / "root")
+    source = write_folder(tmp_path / "source", GRID)
+    (source / "0.png").unlink()
+    os.mkfifo(source / "0.png")
+    with pytest.raises(ValueError, match=r"line 2 is of '0\.png', and there is no regular file"):
+        import_dataset(source, "mine", tmp_path / "root")
+
+
+def test_a_huge_sparse_picture_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    source = write_folder(tmp_path / "source", GRID)
+    with (source / "0.png").open("r+b") as file:
+        file.truncate(2**34)
+    with pytest.raises(ValueError, match=r"0\.png cannot be imported: it has 17,179,869,184 bytes"):
+        import_dataset(source, "mine", tmp_path / "root")
+
+
+def test_a_picture_is_turned_upright_as_its_exif_says(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    source = tmp_path / "source"
+    array = np.zeros((64, 64), np.uint8)
+    array[:, :32] = 255  # the left half
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned clockwise, so that the left half is on top
+    save(source / "0.png", array, exif=exif)
+    save(source / "1.png", array)
+    with caplog.at_level(logging.INFO):
+        images, _ = all_of(imported(write_table(source, "file,size", "0.png,1", "1.png,2"), tmp_path / "root"))
+    assert (images[0, 0, 8, 8], images[0, 0, 8, 56], images[0, 0, 56, 8]) == (255, 255, 0)
+    assert np.array_equal(images[1, 0], array)
+    assert "1 pictures were turned upright" in caplog.text
 
 
 def test_two_tables_or_none_ask_which(tmp_path: Path) -> None:
@@ -399,13 +499,17 @@ def test_an_npz_of_another_layout_is_refused(tmp_path: Path) -> None:
         (arrays(images=whole["images"][:, :0]), r"images needs to be .*got \(6, 0, 64, 3\)"),
         (arrays(images=whole["images"][:0], factors=factors[:0]), r"images needs to be .*got \(0, 64, 64, 3\)"),
         (arrays(images=whole["images"] // 255), r"multiply black-and-white ones in \{0, 1\} by 255"),
-        (arrays(factors=factors[:5]), r"factors needs to be integers \(6, K\), got int16 \(5, 2\)"),
-        (arrays(factors=factors[:, 0]), r"factors needs to be integers \(6, K\)"),
-        (arrays(factors=factors.astype(float)), r"factors needs to be integers \(6, K\), got float64"),
+        (arrays(factors=factors[:5]), r"factors needs to be \(6, K\), got int16 \(5, 2\)"),
+        (arrays(factors=factors[:, 0]), r"factors needs to be \(6, K\).* factors\[:, None\]"),
+        (arrays(factors=factors * np.nan), r"factor_0 has a missing value \(NaN\) in row 0"),
+        (arrays(factors=np.where(factors < 0, np.inf, factors)), r"factor_0 has an infinite value in row 1"),
+        (arrays(factors=factors + 0j), r"factor_0 needs numbers or text, got complex128"),
+        (arrays(factors=factors.astype("M8[s]")), r"factor_0 holds dates"),
+        (arrays(images=whole["images"].transpose(0, 3, 1, 2).copy()), r"images.transpose\(0, 2, 3, 1\)"),
         (arrays(factors=factors[:, :0]), "no factor has two values"),
         (arrays(factors=factors * 0), "no factor has two values"),
         (arrays(factor_names=np.array(["a"])), r"factor_names needs to be text \(2,\)"),
-        (arrays(factor_names=np.array([b"a", b"b"])), r"factor_names needs to be text \(2,\)"),
+        (arrays(factor_names=np.array([1, 2])), r"factor_names needs to be text \(2,\)"),
         (arrays(factor_names=np.array(["a", "a"])), "one distinct name a size"),
         (arrays(factor_names=np.array(["a", "\n"])), "printable text"),
     ):
@@ -530,11 +634,51 @@ def test_a_source_that_is_not_there_or_has_a_table_of_its_own_says_so(tmp_path: 
 
 def test_a_disk_without_room_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = SimpleNamespace(free=6 * 3 * 64 * 64 - 1)
-    monkeypatch.setattr("disbench.datasets.own.shutil.disk_usage", lambda path: usage)
+    monkeypatch.setattr("shutil.disk_usage", lambda path: usage)
     with pytest.raises(OSError, match="GB are free") as caught:
         import_dataset(npz(tmp_path / "a.npz", arrays()), "mine", tmp_path / "root")
     assert caught.value.errno == errno.ENOSPC
     assert_nothing_is_left(tmp_path / "root")
+
+
+def test_a_disk_that_fills_after_the_check_is_an_error_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(OSError, match=r"which cannot be reserved .* DISBENCH_DATA") as caught:
+        import_dataset(npz(tmp_path / "a.npz", arrays()), "mine", tmp_path / "root")
+    assert caught.value.errno == errno.ENOSPC
+    assert_nothing_is_left(tmp_path / "root")
+
+
+def test_a_set_whose_replacement_was_killed_is_opened_and_unfinished_folders_go(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    version = imported(npz(tmp_path / "a.npz", arrays()), root).version
+    (root / "mine").rename(root / ".mine.0123abcd.old")
+    (root / ".mine.0123abcd").mkdir()
+    (root / ".mine.0123abcd" / "images.npy").write_bytes(bytes(1000))
+    assert OwnDataset(root, "mine").version == version
+    (root / ".other.89abcdef").mkdir()
+    assert imported_names(root) == ["mine"]
+    assert [path.name for path in root.iterdir()] == ["mine"]
+
+
+def test_an_npz_takes_whole_floats_fractions_words_and_booleans(tmp_path: Path) -> None:
+    values = np.array([0.5, 0.25, 7])
+    factors = {
+        "float": (arrays()["factors"].astype(float), [[2, 0], [0, 0]]),
+        "words": (np.array([["b", "x"], ["a", "x"], ["b", "y"], ["c", "x"], ["a", "y"], ["c", "y"]]), [[0, 0], [0, 1]]),
+        "fraction": (np.stack([np.repeat(values, 2), np.tile([1, 0], 3)], axis=1), [[0, 0], [0, 1]]),
+    }
+    for name, (array, first) in factors.items():
+        import_dataset(npz(tmp_path / "a.npz", arrays(factors=array)), f"set_{name}", tmp_path / "root")
+        dataset = OwnDataset(tmp_path / "root", f"set_{name}")
+        assert dataset.factor_sizes == (3, 2)
+        if name != "float":
+            assert dataset.factors(torch.arange(2)).tolist() == first
 
 
 def test_files_that_changed_since_the_import_are_noticed(tmp_path: Path) -> None:
