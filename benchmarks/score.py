@@ -1,6 +1,6 @@
 """From a table of codes and factors to scores, with what the same metrics say of nothing and of everything."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -38,26 +38,34 @@ def score(
     *,
     seed: int = 0,
     resamples: int | None = None,
+    on_metric: Callable[[str, int, int], object] | None = None,
 ) -> Scores:
     """Score codes (N, D) against factors (N, K) with each metric in `options`, under its own keywords.
 
-    With `resamples` each score has its confidence, from so many resamples of the rows or from five seeds. Raises
-    ValueError for a malformed table.
+    Each metric is computed three times: on the table (its detail holds the score), on the floor and on the ceiling.
+    With `resamples` each score has its confidence, from so many resamples of the rows or from five seeds.
+    `on_metric(name, index, total)` is called before each metric; `index` counts from 0. Raises ValueError for a
+    malformed table.
     """
+    codes, factors = np.asarray(codes), np.asarray(factors)
     with suppress(NotApplicable):  # each metric says so itself
         as_table(codes, factors)
     result = Scores()
-    tables = (codes, shuffled(np.asarray(codes), seed_for(seed, "floor")), as_codes(np.asarray(factors)))
-    for name, keywords in options.items():
+    shuffled_codes, factors_as_codes = shuffled(codes, seed_for(seed, "floor")), as_codes(factors)
+    for index, (name, keywords) in enumerate(options.items()):
+        if on_metric is not None:
+            on_metric(name, index, len(options))
         metric = METRICS[name]
-        asked = {"seed": seed, **keywords}
+        arguments = {"seed": seed, **keywords}
         try:
-            own, floor, ceiling = (float(metric.fn(table, factors, **asked)) for table in tables)
-            result.detail[name] = metric.detail(codes, factors, **asked)
+            detail = metric.detail(codes, factors, **arguments)  # holds the score, so `fn` is not called as well
+            floor = float(metric.fn(shuffled_codes, factors, **arguments))
+            ceiling = float(metric.fn(factors_as_codes, factors, **arguments))
         except NotApplicable as reason:
             result.skipped[name] = str(reason)
         else:
-            result.scores[name], result.floor[name], result.ceiling[name] = own, floor, ceiling
+            result.detail[name], result.scores[name] = detail, float(detail["score"])
+            result.floor[name], result.ceiling[name] = floor, ceiling
     if resamples is not None:
         scored = {name: (METRICS[name], options[name]) for name in result.scores}
         found, result.no_confidence = confidences(scored, codes, factors, resamples=resamples, seed=seed)

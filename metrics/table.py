@@ -1,5 +1,6 @@
 """The one input of every metric: a table of codes beside a table of factors, checked once and put in one form."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -73,11 +74,11 @@ def as_table(codes: ArrayLike, factors: ArrayLike) -> Table:
     )
 
 
-def require_two_factors(table: Table, metric: str) -> None:
-    """Raise NotApplicable when guessing which factor is fixed could not fail."""
-    if len(table.columns) < 2:
+def require_two_factors(columns: Sequence[int], metric: str) -> None:
+    """Raise NotApplicable unless two factors vary, since guessing which one is fixed could not fail."""
+    if len(columns) < 2:
         raise NotApplicable(
-            f"{metric} guesses which factor is fixed and needs two that vary, got one (column {table.columns[0]})."
+            f"{metric} guesses which factor is fixed and needs two that vary, got one (column {columns[0]})."
         )
 
 

@@ -5,16 +5,31 @@ whose standard deviation is nearly 0 are dropped first, since their ratio of var
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from disbench.metrics.groups import Groups, points_by_factor, require_counts
+from disbench.metrics.recent import recent
 from disbench.metrics.table import Table, as_table, require_two_factors
 from disbench.metrics.z_diff import recalls
 
 Extreme = Callable[..., Any]  # numpy.argmin or numpy.argmax
+
+
+class Vote(NamedTuple):
+    """The outcome of one vote: immutable, since Z-min Var and the FactorVAE score get the same one."""
+
+    columns: tuple[int, ...]  # (K,): the caller's column of each factor
+    constant_factors: tuple[int, ...]
+    accuracy: float
+    train_accuracy: float
+    recalls: tuple[float | None, ...]  # (K,)
+    kept_codes: tuple[int, ...]  # (kept,)
+    factor_of_code: tuple[int, ...]  # (kept,): a position in `columns`
+    votes_of_code: tuple[int, ...]  # (kept,)
+    dropped_codes: tuple[int, ...]
 
 
 def majority_vote(
@@ -41,33 +56,65 @@ def majority_vote(
         raise ValueError(f"a variance needs group >= 2 rows, got group={group}; the papers use 64 and 200.")
     if not threshold >= 0:
         raise ValueError(f"{metric} needs threshold >= 0, got threshold={threshold}; the papers use .05.")
+    vote = _vote(codes, factors, groups_of, extreme, group, train, test, threshold, relative, seed)
+    require_two_factors(vote.columns, metric)
+    chance = 1.0 / len(vote.columns)
+    return {
+        "score": (vote.accuracy - chance) / (1.0 - chance) if scaled else vote.accuracy,
+        "accuracy": vote.accuracy,
+        "train_accuracy": vote.train_accuracy,
+        "chance": chance,
+        "factors": [
+            {"factor": column, "recall": recall} for column, recall in zip(vote.columns, vote.recalls, strict=True)
+        ],
+        "codes": [
+            {"code": j, "factor": vote.columns[k], "votes": count}
+            for j, k, count in zip(vote.kept_codes, vote.factor_of_code, vote.votes_of_code, strict=True)
+        ],
+        "constant_factors": list(vote.constant_factors),
+        "dropped_codes": list(vote.dropped_codes),
+    }
+
+
+@recent
+def _vote(
+    codes: ArrayLike,
+    factors: ArrayLike,
+    groups_of: Callable[[Table], list[Groups]],
+    extreme: Extreme,
+    group: int,
+    train: int,
+    test: int,
+    threshold: float,
+    relative: bool,
+    seed: int,
+) -> Vote:
     table = as_table(codes, factors)
-    require_two_factors(table, metric)
+    columns, constant_factors = tuple(table.columns), tuple(table.constant_factors)
+    K = len(columns)
+    if K < 2:
+        return Vote(columns, constant_factors, 1.0, 1.0, (1.0,), (), (), (), ())
     spread = table.codes.std(axis=0)  # (D,)
     spread[table.dead_codes] = 0.0  # a mean's rounding would leave a dead code a spread
     kept = np.flatnonzero((spread > 0) & (spread >= threshold * (spread.max() if relative else 1.0)))
 
-    K = len(table.columns)
     rng = np.random.default_rng(seed)
     targets = rng.integers(K, size=train + test)
     standardised = table.codes[:, kept] / spread[kept]
     winners = extreme_codes(standardised, groups_of(table), targets, group, rng, extreme)
     votes = np.bincount(winners[:train] * K + targets[:train], minlength=max(1, len(kept)) * K).reshape(-1, K)
     correct = votes.argmax(axis=1)[winners] == targets
-    accuracy, chance = float(correct[train:].mean()), 1.0 / K
-    return {
-        "score": (accuracy - chance) / (1.0 - chance) if scaled else accuracy,
-        "accuracy": accuracy,
-        "train_accuracy": float(correct[:train].mean()),
-        "chance": chance,
-        "factors": recalls(correct[train:], targets[train:], table.columns),
-        "codes": [
-            {"code": int(j), "factor": table.columns[int(row.argmax())], "votes": int(row.sum())}
-            for j, row in zip(kept, votes, strict=False)
-        ],
-        "constant_factors": table.constant_factors,
-        "dropped_codes": [j for j in range(len(spread)) if j not in kept],
-    }
+    return Vote(
+        columns,
+        constant_factors,
+        accuracy=float(correct[train:].mean()),
+        train_accuracy=float(correct[:train].mean()),
+        recalls=tuple(entry["recall"] for entry in recalls(correct[train:], targets[train:], table.columns)),
+        kept_codes=tuple(kept.tolist()),
+        factor_of_code=tuple(votes[: len(kept)].argmax(axis=1).tolist()),
+        votes_of_code=tuple(votes[: len(kept)].sum(axis=1).tolist()),
+        dropped_codes=tuple(j for j in range(len(spread)) if j not in kept),
+    )
 
 
 def extreme_codes(

@@ -54,7 +54,7 @@ def z_diff_detail(
     """`z_diff` with the accuracy on both sets of points, chance, and each factor's recall on the test points."""
     require_counts(pairs=pairs, train=train, test=test)
     table = as_table(codes, factors)
-    require_two_factors(table, "z_diff")
+    require_two_factors(table.columns, "z_diff")
     rng = np.random.default_rng(seed)
     targets = rng.integers(len(table.columns), size=train + test)
     if len(np.unique(targets[:train])) < 2:

@@ -1,6 +1,7 @@
 """`disbench score`: a stranger's table in one command, all that is said of it, and a reason for any file it cannot use."""
 
 import csv
+import dataclasses
 import io
 import json
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from disbench.benchmarks.options import metric_keywords
 from disbench.benchmarks.score import named_entries, score
 from disbench.benchmarks.tables import NamedTable, read_named_table, read_table
 from disbench.benchmarks.trial import reproducing_command
-from disbench.metrics import METRICS, PROTOCOLS
+from disbench.metrics import METRICS, PROTOCOLS, Metric, votes
 from disbench.reports.records import Record, Trial, read_record
 
 FACTORS = np.stack(np.meshgrid(np.arange(4), np.arange(5), indexing="ij"), -1).reshape(-1, 2).repeat(20, 0)
@@ -472,3 +473,45 @@ def test_a_table_without_names_is_written_and_read_as_before(tmp_path: Path) -> 
     with h5py.File(tmp_path / "codes.h5") as file:
         assert sorted(file) == ["codes", "codes_std", "factors", "rows"]
     assert read_named_table(tmp_path / "codes.h5")[2:4] == ((), ())
+
+
+class Calls:
+    """Counts how often a metric's `detail` and `fn` are called."""
+
+    def __init__(self, metric: Metric) -> None:
+        self.metric, self.count = metric, 0
+
+    def counted(self) -> Metric:
+        def count(function: Callable[..., Any]) -> Callable[..., Any]:
+            def call(*args: Any, **keywords: Any) -> Any:
+                self.count += 1
+                return function(*args, **keywords)
+
+            return call
+
+        return dataclasses.replace(self.metric, fn=count(self.metric.fn), detail=count(self.metric.detail))
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_score_computes_each_metric_three_times(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = Calls(METRICS[name])
+    monkeypatch.setitem(METRICS, name, calls.counted())
+    found = score(CODES[::4], FACTORS[::4] % 2, {name: FEW[name]})
+    assert calls.count == 3 or name in found.skipped
+    if name in found.scores:
+        assert found.scores[name] == METRICS[name].fn(CODES[::4], FACTORS[::4] % 2, **FEW[name])
+
+
+def test_z_min_var_and_the_factor_vae_score_share_three_votes(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = []
+    extreme_codes = votes.extreme_codes
+    monkeypatch.setattr(votes, "extreme_codes", lambda *args: drawn.append(1) or extreme_codes(*args))
+    found = score(CODES + 0.125, FACTORS, {"z_min_var": {}, "factor_vae_score": {}})
+    assert len(drawn) == 3
+    assert found.scores["z_min_var"] == 1 - found.scores["factor_vae_score"]
+
+
+def test_a_listener_hears_of_each_metric_before_it_is_computed() -> None:
+    heard: list[tuple[str, int, int]] = []
+    score(CODES, FACTORS, {"mig": {}, "irs": {}}, on_metric=lambda *word: heard.append(word))
+    assert heard == [("mig", 0, 2), ("irs", 1, 2)]
