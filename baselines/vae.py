@@ -21,13 +21,18 @@ from disbench.baselines.method import Codes, Method
 from disbench.baselines.optim import adam
 
 
-class ShellOptions(TypedDict, total=False):
-    """The keywords that every method takes and hands on to `VAE`."""
+class NetworkOptions(TypedDict, total=False):
+    """The keywords of `VAE` without `latent_dim`, for a method that has a default of its own for that one."""
 
-    latent_dim: int
     lr: float
     network: str
     hidden_dim: int
+
+
+class ShellOptions(NetworkOptions, total=False):
+    """The keywords that every method takes and hands on to `VAE`."""
+
+    latent_dim: int
 
 
 class VAE(Method):

@@ -26,7 +26,7 @@ from disbench.benchmarks.environment import code_version
 from disbench.benchmarks.faults import failure_of
 from disbench.benchmarks.position import POSITION
 from disbench.datasets.atomic import write_atomic
-from disbench.reports.records import Trial
+from disbench.reports.records import Trial, trial_of
 
 log = logging.getLogger(__name__)
 RESUME = "resume.ckpt"
@@ -71,7 +71,7 @@ def resumable(path: Path, trial: Trial) -> dict[str, Any] | None:
     """The checkpoint at `path` where the trial can go on from it; None, with the reason in the log, where it cannot."""
     try:
         content = read_checkpoint(path, BUILDING + RESUMING)
-        found = Trial.model_validate(content[DESCRIPTION]["trial"])
+        found = trial_of(content[DESCRIPTION]["trial"])
     except FileNotFoundError:
         return None
     except ValueError as error:

@@ -23,7 +23,7 @@ from disbench.benchmarks.profile_cli import profile_app
 from disbench.benchmarks.report_cli import report_app
 from disbench.benchmarks.suite_cli import suite_app
 from disbench.datasets.atomic import write_atomic
-from disbench.reports.records import Record, Trial
+from disbench.reports.records import NewerRecordError, Record, Trial
 
 if TYPE_CHECKING:
     from disbench.baselines.vae import VAE
@@ -137,9 +137,11 @@ def train(
     out: Annotated[Path, typer.Option(help="The trial's own folder is made in it.")] = Path("runs/train"),
 ) -> None:
     """One trial: trained, encoded, scored, recorded."""
+    from disbench.benchmarks.defaults import resolved_trial
+    from disbench.benchmarks.existing import Earlier, finished
     from disbench.benchmarks.hyperparameters import check_method
     from disbench.benchmarks.scores_cli import metric_options
-    from disbench.benchmarks.trial import existing_record, run_trial
+    from disbench.benchmarks.trial import run_trial
     from disbench.datasets import load
 
     wanted = metric_options(metrics, settings)
@@ -162,15 +164,24 @@ def train(
                 f"in_channels is {channels}, {fields['dataset']} has images of {opened.image_shape[0]} channel(s)."
             )
         fields["hparams"] = check_method(fields["method"], fields["hparams"])
-        trial = Trial(**{"seed": 0, "batch_size": 64, **fields}, dataset_version=opened.version)
+        trial = resolved_trial(Trial(**{"seed": 0, "batch_size": 64, **fields}, dataset_version=opened.version))
     except (ValueError, OSError, yaml.YAMLError) as error:
         raise fail(error) from error
-    if existing_record(out / trial.id) is not None:
-        console.print("This trial was run already; it is kept.")
-    with claimed(out / trial.id) as ours:
-        if not ours:
-            raise fail(f"Another process is running {trial.id}.")
-        record = run_trial(trial, opened, out, wanted, root=data_dir)
+    earlier = Earlier(out)
+    try:
+        record = finished(trial, out, wanted, earlier=earlier)
+        if record is not None:
+            console.print("This trial was run already; it is kept.")
+            found = earlier.record(trial)
+            finish(record, out / trial.id if found is None else found[0])
+            return
+        with claimed(out / trial.id) as ours:
+            if not ours:
+                raise fail(f"Another process is running {trial.id}.")
+            earlier.reuse(trial)
+            record = run_trial(trial, opened, out, wanted, root=data_dir)
+    except NewerRecordError as error:
+        raise fail(error) from error
     finish(record, out / trial.id)
 
 

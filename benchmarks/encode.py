@@ -10,15 +10,27 @@ import torch
 from numpy.typing import NDArray
 
 from disbench.baselines.method import Method, codes_of
+from disbench.benchmarks.defaults import changed_options
 from disbench.benchmarks.seeds import generator_for
 from disbench.benchmarks.tables import NamedTable, read_named_table, read_table
 from disbench.datasets import FactorDataset
 from disbench.datasets.atomic import write_atomic
+from disbench.datasets.hdf5 import open_hdf5
 from disbench.reports.records import Trial
 
-__all__ = ["Codes", "NamedTable", "encode", "read_named_table", "read_table", "scored_rows", "write_codes"]
+__all__ = [
+    "Codes",
+    "NamedTable",
+    "encode",
+    "read_codes",
+    "read_named_table",
+    "read_table",
+    "scored_rows",
+    "write_codes",
+]
 
 CHUNK = 100  # images a call; a thousand took 1.7 times as long on a CPU, whose caches hold the activations of few
+TRIAL = "trial"  # the attribute of a trial's table that holds its id
 
 
 @dataclass(frozen=True)
@@ -39,10 +51,10 @@ class Codes:
 
 
 def scored_rows(trial: Trial, size: int) -> torch.Tensor:
-    """The rows that a trial is scored on, sorted: all, or a sample that depends on data set, options and size alone."""
+    """The rows that a trial is scored on, sorted: all, or a sample that depends on dataset, changed options and size alone."""
     if size <= trial.rows:
         return torch.arange(size)
-    options = sorted(trial.dataset_options.items())
+    options = sorted(changed_options(trial).items())
     generator = generator_for(trial.dataset, trial.dataset_version, options, "scored rows")
     return torch.randperm(size, generator=generator)[: trial.rows].sort().values
 
@@ -69,11 +81,23 @@ def encode(method: Method, dataset: FactorDataset, rows: torch.Tensor, device: t
     )
 
 
-def write_codes(codes: Codes, path: Path) -> None:
-    """Write an HDF5 table whole or not at all."""
+def write_codes(codes: Codes, path: Path, trial: Trial | None = None) -> None:
+    """Write an HDF5 table whole or not at all. It has the id of its trial, which `read_codes` compares."""
     content = io.BytesIO()  # after a failed write to a disk h5py crashes the process at its end
     with h5py.File(content, "w") as file:
+        if trial is not None:
+            file.attrs[TRIAL] = trial.id
         for name, array in vars(codes).items():
             if array is not None and len(array):
                 file.create_dataset(name, data=array)
     write_atomic(path, content.getbuffer())
+
+
+def read_codes(path: Path, trial: Trial) -> NamedTable:
+    """A trial's own table. Raises ValueError for a damaged file or another trial's."""
+    table = read_named_table(path)
+    with open_hdf5(path) as file:
+        found = file.attrs.get(TRIAL)
+    if found != trial.id:
+        raise ValueError(f"{path} holds the codes of {found or 'an unnamed trial'}, not of {trial.id}.")
+    return table

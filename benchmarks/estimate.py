@@ -10,11 +10,12 @@ from typing import NamedTuple
 
 from disbench.benchmarks import METHODS
 from disbench.benchmarks.engines import opened
+from disbench.benchmarks.existing import Earlier, finished
 from disbench.benchmarks.hyperparameters import hyperparameters
 from disbench.benchmarks.machine import Machine
-from disbench.benchmarks.run import Planned, finished
+from disbench.benchmarks.run import Planned
 from disbench.benchmarks.trial import run_trial
-from disbench.reports.records import RECORD_FILE, Record, Trial, read_record
+from disbench.reports.records import RECORD_FILE, NewerRecordError, Record, Trial, read_record
 
 PROBED_STEPS = (3, 53)  # two trials: what both have in common is no part of a step
 PROBED_ROWS = 500
@@ -100,15 +101,23 @@ def probe(trial: Trial, root: str | None, machine: Machine) -> Cost:
     return Cost(step, besides, size + codes * (rows / probed - 1), "a probe, without scoring")
 
 
+def _is_finished(entry: Planned, out: Path, earlier: Earlier) -> bool:
+    try:
+        return finished(entry.trial, out, entry.metrics, earlier=earlier) is not None
+    except NewerRecordError:  # nothing is run there
+        return True
+
+
 def estimates(plan: Sequence[Planned], out: Path, root: str | None, machine: Machine) -> list[Estimate]:
     """What is left of a plan and what it takes when run one trial at a time, by data set and method."""
     costs = measured(path.parent for path in out.glob(f"*/{RECORD_FILE}")) if out.is_dir() else {}
+    earlier = Earlier(out)
     groups: dict[tuple[str, str, int], list[Planned]] = {}
     for entry in plan:
         groups.setdefault((entry.trial.dataset, entry.trial.method, entry.trial.steps), []).append(entry)
     found = []
     for (dataset, method, steps), entries in groups.items():
-        left = [entry for entry in entries if finished(out / entry.trial.id, entry.metrics, keep_failed=False) is None]
+        left = [entry for entry in entries if not _is_finished(entry, out, earlier)]
         seconds, size, sources = 0.0, 0.0, []
         try:
             for entry in left:

@@ -9,9 +9,11 @@ from typing import Annotated, Any, get_origin
 import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic_core import to_jsonable_python
 
 from disbench.baselines.vae import VAE
 from disbench.benchmarks import METHODS
+from disbench.reports.migration import plain
 
 SIGNIFICANT_DIGITS = 6  # of the values of a range, so that they read well and hash alike on every machine
 
@@ -103,7 +105,7 @@ def check_value(method: str, name: str, parameter: inspect.Parameter, value: Any
     try:
         if isinstance(value, bool) and kind in (int, float):
             raise ValueError("a number is needed, not true or false")
-        found = TypeAdapter(allowed(name, parameter)).validate_python(value)
+        found = validator(method, name, METHODS[method]).validate_python(value)
     except ValueError as error:
         told = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
         word = inspect.formatannotation(kind)
@@ -141,6 +143,38 @@ def check_method(method: str, hparams: dict[str, Any]) -> dict[str, Any]:
     except (ValueError, TypeError) as error:
         raise ValueError(f"{method}: {error}") from error
     return checked
+
+
+def resolved(method: str, hparams: dict[str, Any]) -> dict[str, Any]:
+    """Every hyperparameter of the method with its value, defaults included, as plain JSON data.
+
+    4 and 4.0 become one value, and a default that was set equals one that was not. Names that the method does not take stay,
+    for `check_method` to refuse.
+    """
+    found = dict(hparams)
+    for name, parameter in hyperparameters(method).items():
+        if name in hparams:
+            value = check_value(method, name, parameter, hparams[name])
+            if parameter.annotation is not inspect.Parameter.empty:
+                value = validator(method, name, METHODS[method]).validate_python(value)
+        elif parameter.default is inspect.Parameter.empty:
+            continue
+        else:
+            value = parameter.default
+        found[name] = plain(to_jsonable_python(value))
+    return found
+
+
+@functools.cache
+def validator(method: str, name: str, _: type[VAE]) -> TypeAdapter[Any]:
+    """What a hyperparameter's value is validated with; making one takes a hundred times as long as using it."""
+    return TypeAdapter(allowed(name, hyperparameters(method)[name]))
+
+
+def changed(method: str, hparams: dict[str, Any]) -> list[str]:
+    """The hyperparameters whose values are not the method's defaults."""
+    defaults = resolved(method, {})
+    return [name for name, value in hparams.items() if name not in defaults or value != defaults[name]]
 
 
 def combinations(method: str, grid: dict[str, list[Any]], ranges: dict[str, Range]) -> list[dict[str, Any]]:

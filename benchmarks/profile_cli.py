@@ -28,6 +28,7 @@ def profile(
     data_dir: DataDir = None,
 ) -> None:
     """Where a trial's time goes, from a short training: a table; nothing is written."""
+    from disbench.benchmarks.defaults import resolved_trial
     from disbench.benchmarks.profile import profile_trial, shares
     from disbench.benchmarks.suite import check_method
     from disbench.datasets import load
@@ -53,6 +54,7 @@ def profile(
             rows=rows,
             hparams=hparams,
         )
+        trial = resolved_trial(trial)
         found = profile_trial(trial, opened, {name: {} for name in names}, timed_steps)
     except (ValueError, OSError) as error:
         raise fail(error) from error

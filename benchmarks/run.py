@@ -6,20 +6,20 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from disbench.benchmarks.defaults import MetricOptions
 from disbench.benchmarks.devices import check_shares
 from disbench.benchmarks.engines import Engine, Job, opened, run_here, unopened
-from disbench.benchmarks.engines.job import written_at
+from disbench.benchmarks.engines.job import refused, written_at
+from disbench.benchmarks.existing import NOT_OPENED, Earlier, clear_unopened, finished
 from disbench.benchmarks.locks import claimed
 from disbench.benchmarks.machine import Machine
 from disbench.benchmarks.status import write_plan
 from disbench.benchmarks.suite import Suite
 from disbench.benchmarks.train import ON_THIS_MACHINE
-from disbench.benchmarks.trial import MetricOptions
-from disbench.reports.records import RECORD_FILE, Record, Trial, read_record
+from disbench.reports.records import NewerRecordError, Record, Trial
 
 log = logging.getLogger(__name__)
 LOOK_AGAIN = 2.0  # seconds between two looks at a trial that another driver is running
-NOT_OPENED = "not opened"  # the version of a data set whose own is unknown
 
 Only = Mapping[str, Collection[str]]  # of 'method', 'dataset' and 'seed' the values that are wanted
 
@@ -55,17 +55,6 @@ def planned(suite: Suite, root: str | None = None, only: Only | None = None) -> 
     return list(found.values())
 
 
-def finished(folder: Path, metrics: MetricOptions, keep_failed: bool) -> Record | None:
-    """The record in a trial's folder where nothing is left to do; an unreadable one is made anew."""
-    try:
-        record = read_record(folder / RECORD_FILE)
-    except (FileNotFoundError, ValueError):
-        return None
-    if record.status == "failed":
-        return record if keep_failed else None
-    return record if record.metric_options == metrics else None
-
-
 def free(jobs: Sequence[Job]) -> list[Job]:
     """Wait until at least one of these trials is no longer run by another driver; return those."""
     log.info("%d trials are being run by another driver, such as %s: waiting.", len(jobs), jobs[0].trial.id)
@@ -91,14 +80,22 @@ def run_trials(
 ) -> Iterator[Record]:
     """Each trial's record: first of those that are finished already, then as they end. Progress goes to the log."""
     jobs: list[Job] = []
+    earlier = Earlier(out)
     for trial, metrics, error in plan:
-        folder = out / trial.id
-        if (record := finished(folder, metrics, keep_failed)) is not None:
+        try:
+            if error is None:
+                clear_unopened(trial, out)
+            record = finished(trial, out, metrics, keep_failed=keep_failed, earlier=earlier)
+            if record is None and error is not None:
+                record = unopened(trial, out, error)
+            if record is None:
+                earlier.reuse(trial)
+        except NewerRecordError as newer:
+            record = refused(trial, newer)
+        if record is not None:
             yield record
-        elif error is not None:
-            yield unopened(trial, out, error)
         else:
-            jobs.append(Job(trial, out, root, metrics, machine, written_at(folder)))
+            jobs.append(Job(trial, out, root, metrics, machine, written_at(out / trial.id)))
     if len(jobs) < len(plan):
         log.info("%d of %d trials need nothing more.", len(plan) - len(jobs), len(plan))
     started, number, total = time.monotonic(), 0, len(jobs)

@@ -16,6 +16,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
 
+from disbench.benchmarks.defaults import MetricOptions, resolved_trial
 from disbench.benchmarks.engines import Engine, opened, run_here
 from disbench.benchmarks.hyperparameters import Range, check_method, hyperparameters, plain_number
 from disbench.benchmarks.machine import Machine
@@ -24,7 +25,6 @@ from disbench.benchmarks.seeds import seed_for
 from disbench.benchmarks.status import held, write_plan
 from disbench.benchmarks.suite import check_metric
 from disbench.benchmarks.train import ON_THIS_MACHINE
-from disbench.benchmarks.trial import MetricOptions
 from disbench.metrics import METRICS
 from disbench.reports.records import Record, Trial
 
@@ -49,14 +49,20 @@ class Search(NamedTuple):
     def name(self) -> str:
         """Readable, then a hash of all that decides the search, so that the same command goes on with the same search."""
         ranges = {name: values.model_dump() for name, values in self.ranges.items()}
-        decides = [self.base.model_dump(mode="json"), list(self.seeds), self.metrics, dict(self.grid), ranges]
+        decides = [
+            resolved_trial(self.base).model_dump(mode="json"),
+            list(self.seeds),
+            self.metrics,
+            dict(self.grid),
+            ranges,
+        ]
         digest = hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:10]
         return f"search-{self.base.method}-{self.base.dataset}-{self.metric}-{digest}"
 
     def trials(self, hparams: Mapping[str, Any]) -> list[Trial]:
         """One setting's trials, a seed each."""
         found = check_method(self.base.method, {**self.base.hparams, **hparams})
-        return [self.base.model_copy(update={"seed": seed, "hparams": found}) for seed in self.seeds]
+        return [resolved_trial(self.base.model_copy(update={"seed": seed, "hparams": found})) for seed in self.seeds]
 
 
 class Evaluated(NamedTuple):

@@ -9,6 +9,7 @@ import yaml
 from pydantic import Field, TypeAdapter, ValidationError, ValidationInfo, field_validator, model_validator
 
 from disbench.benchmarks.choices import DEFAULT_METRICS
+from disbench.benchmarks.defaults import resolved_trial
 from disbench.benchmarks.hyperparameters import Range, Strict, check_method, combinations
 from disbench.benchmarks.options import metric_keywords
 from disbench.datasets import check_name
@@ -139,17 +140,19 @@ class Suite(Strict):
     def trials(self, entry: DatasetEntry, version: str) -> list[Trial]:
         """The trials on one data set, seeds outermost, so that an interrupted suite has whole rows."""
         return [
-            Trial(
-                method=method,
-                dataset=entry.name,
-                dataset_options=entry.options,
-                dataset_version=version,
-                seed=seed,
-                steps=steps,
-                batch_size=self.batch_size,
-                precision=entry.precision or self.precision,
-                rows=self.rows,
-                hparams=hparams,
+            resolved_trial(
+                Trial(
+                    method=method,
+                    dataset=entry.name,
+                    dataset_options=entry.options,
+                    dataset_version=version,
+                    seed=seed,
+                    steps=steps,
+                    batch_size=self.batch_size,
+                    precision=entry.precision or self.precision,
+                    rows=self.rows,
+                    hparams=hparams,
+                )
             )
             for seed, (method, steps, hparams) in product(self.seeds, self.plan(entry))
         ]

@@ -32,11 +32,12 @@ from disbench.benchmarks.checkpoint import (
     resumable,
 )
 from disbench.benchmarks.compiled import compiled
+from disbench.benchmarks.defaults import resolved_trial
 from disbench.benchmarks.devices import Share, check_shares, on_each_device
 from disbench.benchmarks.machine import Machine
 from disbench.benchmarks.seeds import generator_for, seed_for
 from disbench.datasets import FactorDataset
-from disbench.reports.records import Trial
+from disbench.reports.records import Trial, trial_of
 
 log = logging.getLogger(__name__)
 CURVE_POINTS = 100  # of each curve in a record, at most
@@ -180,6 +181,7 @@ def train(
     Beside `checkpoint` there is one of the unfinished training meanwhile, from which the next call goes on to the same result;
     where `checkpoint` is of this trial and finished, nothing is trained. Ctrl-C ends the step first.
     """
+    trial = resolved_trial(trial)
     if machine.devices == 1:
         return train_here(trial, machine, dataset, checkpoint)
     check_shares(trial, machine)
@@ -241,7 +243,7 @@ def load_checkpoint(path: str) -> tuple[VAE, Trial]:
     """The trained method in a checkpoint that `train` wrote, and its trial. Raises ValueError for any other file."""
     content = read_checkpoint(Path(path))
     description = content[DESCRIPTION]
-    trial = Trial.model_validate(description["trial"])
+    trial = trial_of(description["trial"])
     method = build(trial, tuple(description["image_shape"]), description["n_train"])
     try:
         method.load_state_dict(content["state_dict"])

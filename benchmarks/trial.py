@@ -8,7 +8,6 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,32 +16,30 @@ from disbench.baselines.gaussian import Posterior, kl_to_prior
 from disbench.baselines.networks import count_parameters
 from disbench.baselines.vae import VAE
 from disbench.benchmarks.checkpoint import forget
-from disbench.benchmarks.encode import Codes, encode, scored_rows, write_codes
+from disbench.benchmarks.defaults import (
+    MetricOptions,
+    changed_hparams,
+    changed_options,
+    metric_versions,
+    resolved_trial,
+    scored_by,
+)
+from disbench.benchmarks.encode import Codes, encode, read_codes, scored_rows, write_codes
 from disbench.benchmarks.environment import environment, forget_peaks, peaks
+from disbench.benchmarks.existing import CHECKPOINT, CODES, clear_unopened, existing_record
 from disbench.benchmarks.faults import ADVICE, failure_of, room_in
 from disbench.benchmarks.machine import Machine, determinism
 from disbench.benchmarks.quality import IMAGES, fixed_rows, reconstruction_quality
 from disbench.benchmarks.score import score
-from disbench.benchmarks.tables import read_named_table
 from disbench.benchmarks.train import ON_THIS_MACHINE, build, train
 from disbench.benchmarks.traverse import COLUMNS, group_traversals, latent_traversals, reconstructions
 from disbench.benchmarks.views import MEAN, views
 from disbench.datasets import FactorDataset
 from disbench.datasets.atomic import remove_temporary_files, write_atomic
 from disbench.reports.figures import capacity_bars, image_grid, information_matrix, png
-from disbench.reports.records import (
-    RECORD_FILE,
-    FurtherView,
-    Partition,
-    Record,
-    Trial,
-    read_record,
-    write_record,
-)
+from disbench.reports.records import FurtherView, Partition, Record, Trial, write_record
 
 log = logging.getLogger(__name__)
-CODES, CHECKPOINT = "codes.h5", "model.ckpt"
-MetricOptions = dict[str, dict[str, Any]]
 
 
 def reproducing_command(trial: Trial, metrics: MetricOptions, root: str | None = None) -> str:
@@ -53,9 +50,9 @@ def reproducing_command(trial: Trial, metrics: MetricOptions, root: str | None =
     for name, options in metrics.items():
         for key, value in options.items():
             words += ["--metric-option", f"{name}.{key}={value if isinstance(value, str) else json.dumps(value)}"]
-    for name, value in trial.hparams.items():
-        words += ["--set", f"{name}={value}"]
-    for name, value in trial.dataset_options.items():
+    for name in changed_hparams(trial):
+        words += ["--set", f"{name}={trial.hparams[name]}"]
+    for name, value in changed_options(trial).items():
         if name == "select":
             words += [word for factor, values in value.items() for word in ("--select", f"{factor}={values}")]
         else:
@@ -63,18 +60,6 @@ def reproducing_command(trial: Trial, metrics: MetricOptions, root: str | None =
     if root is not None:
         words += ["--data-dir", root]
     return shlex.join([*words, "--out", "runs"])
-
-
-def existing_record(folder: Path) -> Record | None:
-    """The finished record in a trial's folder; None where there is none, or a failed or unreadable one."""
-    if not (folder / RECORD_FILE).exists():
-        return None
-    try:
-        record = read_record(folder / RECORD_FILE)
-    except ValueError as error:
-        log.warning("%s; the trial is run again.", error)
-        return None
-    return record if record.status == "ok" else None
 
 
 @contextmanager
@@ -86,8 +71,8 @@ def timed(record: Record, stage: str) -> Iterator[None]:
 
 
 def score_into(record: Record, folder: Path, metrics: MetricOptions) -> None:
-    """Score every view of the trial's table and put the scores into its record."""
-    table = read_named_table(folder / CODES)
+    """Score every view of the trial's table and put the scores into its record. Raises ValueError for a table not its own."""
+    table = read_codes(folder / CODES, record.trial)
     codes, factors = table.codes, table.factors
     with timed(record, "score"):
         found, record.missing_views = views(codes, table.group)
@@ -102,7 +87,32 @@ def score_into(record: Record, folder: Path, metrics: MetricOptions) -> None:
                 record.further_views[name] = FurtherView(
                     codes=list(view.names), floor=scored.floor, skipped=scored.skipped, detail=scored.detail
                 )
-    record.metric_options = metrics
+    record.metric_options, record.metric_versions = metrics, metric_versions(metrics)
+
+
+def scored_again(done: Record, folder: Path, metrics: MetricOptions, root: str | None) -> Record | None:
+    """A finished record with the scores of other metrics, settings or versions; None where its codes have to be made again.
+
+    Where a metric raises an error the record in the folder stays, and a failed one is returned.
+    """
+    try:
+        read_codes(folder / CODES, done.trial)
+    except (ValueError, OSError) as error:
+        log.warning("%s cannot be scored again, its codes are made anew: %s", done.trial.id, error)
+        return None
+    record = done.model_copy(deep=True)
+    try:
+        score_into(record, folder, metrics)
+    except Exception as error:
+        log.exception("%s cannot be scored; its earlier record is kept", done.trial.id)
+        return done.model_copy(update={"status": "failed", "failure": failure_of(error), "error": told(error)})
+    record.command = reproducing_command(record.trial, metrics, root)
+    write_record(record, folder)
+    return record
+
+
+def told(error: BaseException) -> str:
+    return "".join(traceback.format_exception(error)) + ADVICE.get(failure_of(error), "")
 
 
 def partition_of(method: VAE, codes: Codes) -> Partition | None:
@@ -156,21 +166,22 @@ def run_trial(
 ) -> Record:
     """Train, encode, score, draw and record one trial in `out/trial.id`; what is already there and ok is kept.
 
-    A trial that was stopped or killed goes on from its last checkpoint, on a CPU to the very same result. An error becomes a
-    failed record, and the trial is run again by the next call. Neither Ctrl-C nor a full disk is the trial's error: they leave
-    no record, and OSError is raised for the disk. root: the folder that `dataset` was opened in, for the record's command.
-    One process at a time: hold `locks.claimed` on the folder where another may run the trial too.
+    Recorded is the trial with all its defaults (see `resolved_trial`). One that was stopped or killed goes on from its last
+    checkpoint, on a CPU to the very same result. An error becomes a failed record, and the trial is run again by the next call;
+    a failure never replaces a finished record. Neither Ctrl-C nor a full disk is the trial's error: they leave no record, and
+    OSError is raised for the disk. Raises NewerRecordError where the folder has the record of a later disbench. root: the
+    folder that `dataset` was opened in, for the record's command. One process at a time: hold `locks.claimed` on the folder
+    where another may run the trial too.
     """
-    folder = out / trial.id
+    folder, trial = out / trial.id, resolved_trial(trial)
     with room_in(folder):
-        done = existing_record(folder)
-        if done is not None and done.metric_options == metrics:
-            return done
-        if done is not None and (folder / CODES).exists():  # trained already, other metrics asked for
-            score_into(done, folder, metrics)
-            done.command = reproducing_command(trial, metrics, root)
-            write_record(done, folder)
-            return done
+        done = existing_record(trial, folder)
+        finished = done is not None and done.status == "ok"
+        if done is not None and finished:
+            if scored_by(done, metrics):
+                return done
+            if (again := scored_again(done, folder, metrics, root)) is not None:
+                return again
         folder.mkdir(parents=True, exist_ok=True)
         remove_temporary_files(folder)
         record = Record(
@@ -180,6 +191,7 @@ def run_trial(
             factor_names=list(dataset.factor_names),
             factor_sizes=list(dataset.factor_sizes),
             command=reproducing_command(trial, metrics, root),
+            changed_hparams=changed_hparams(trial),
         )
         try:
             with determinism(machine):
@@ -191,10 +203,14 @@ def run_trial(
             if record.failure == "disk full":
                 raise
             log.exception("%s failed", trial.id)
-            record.error = "".join(traceback.format_exception(error)) + ADVICE.get(record.failure, "")
+            record.error = told(error)
             if record.failure != "out of memory":
                 forget(folder)  # it would go on to the same end, or from what a method with an error had made
-        write_record(record, folder)
+        if finished and record.status == "failed":
+            log.warning("%s: the earlier record, of other metrics or versions, is kept.", trial.id)
+        else:
+            write_record(record, folder)
+            clear_unopened(trial, out)
     return record
 
 
@@ -222,7 +238,7 @@ def _run(record: Record, dataset: FactorDataset, folder: Path, metrics: MetricOp
         codes = encode(method, dataset, scored_rows(trial, len(dataset)), device)
         if not np.isfinite(codes.codes).all():
             raise FloatingPointError("The codes are not finite: the run diverged after its last loss was logged.")
-        write_codes(codes, folder / CODES)
+        write_codes(codes, folder / CODES, trial)
         record.artefacts["codes"] = CODES
 
     score_into(record, folder, metrics)

@@ -45,6 +45,14 @@ def write_atomic(path: Path, content: bytes | memoryview, *, durable: bool = Tru
         temporary.write_bytes(content)
 
 
+def set_aside(path: Path, why: str) -> Path:
+    """Rename a file that is in the way of a new one to `name.why-1`, or the next number that is free, and return that path."""
+    number = 1
+    while os.path.lexists(kept := path.with_name(f"{path.name}.{why}-{number}")):
+        number += 1
+    return path.rename(kept)
+
+
 def remove_temporary_files(folder: Path) -> None:
     """Remove what killed processes were writing directly in `folder`. Only safe while nobody else writes there."""
     for path in folder.glob(".*"):

@@ -222,6 +222,19 @@ def restrict(dataset: FactorDataset, select: Mapping[str, str | int]) -> FactorD
     return RestrictedDataset(dataset, tuple(first), tuple(sizes))
 
 
+def normal_select(select: Mapping[str, str | int]) -> dict[str, str | int]:
+    """Each range in one spelling: 3 for 3, "3" and "3-3", and "3-7" for " 3 - 7"; a malformed one as it is."""
+    found: dict[str, str | int] = {}
+    for name, text in select.items():
+        try:
+            low, high = _parse_range(name, text)
+        except ValueError:  # `restrict` refuses it
+            found[name] = text
+        else:
+            found[name] = low if low == high else f"{low}-{high}"
+    return found
+
+
 def _parse_range(name: str, text: str | int) -> tuple[int, int]:
     """3, "3" or "3-7" to its inclusive ends."""
     parsed = None if isinstance(text, bool) else re.fullmatch(r"\s*(\d+)\s*(?:-\s*(\d+)\s*)?", str(text))

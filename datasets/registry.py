@@ -12,7 +12,7 @@ from disbench.datasets.celeba import CelebA
 from disbench.datasets.dsprites import DSprites
 from disbench.datasets.dsprites_like import DSpritesLike
 from disbench.datasets.faces_like import FacesLike
-from disbench.datasets.factors import FactorDataset, FactorSpace, restrict
+from disbench.datasets.factors import FactorDataset, FactorSpace, normal_select, restrict
 from disbench.datasets.files import Source
 from disbench.datasets.mpi3d import MPI3D
 from disbench.datasets.mpi3d_like import MPI3DLike
@@ -72,11 +72,37 @@ def load(
     """
     check_name(name, root)
     make = DATASETS.get(name, functools.partial(OwnDataset, name=name))
-    decided = ("root", *getattr(make, "keywords", ()))  # what the name itself says, such as MPI3D's variant
-    known = [option for option in inspect.signature(make).parameters if option not in decided]
+    known = _options(make)
     if unknown := [str(option) for option in options if option not in known]:
         raise ValueError(
             f"{name} takes the options {', '.join(known) or '(none)'} and select, got {', '.join(unknown)}."
         )
     dataset = make(root, **options)
     return restrict(dataset, select) if select else dataset
+
+
+def _options(make: Callable[..., FactorDataset]) -> dict[str, inspect.Parameter]:
+    """The options of a dataset's constructor."""
+    decided = ("root", *getattr(make, "keywords", ()))  # what the name itself says, such as MPI3D's variant
+    return {name: option for name, option in inspect.signature(make).parameters.items() if name not in decided}
+
+
+def default_options(name: str) -> dict[str, Any]:
+    """The options of a dataset that have a default other than None, with that default; none of an unknown dataset's."""
+    if name not in DATASETS:
+        return {}
+    return {
+        option: parameter.default
+        for option, parameter in _options(DATASETS[name]).items()
+        if parameter.default not in (None, inspect.Parameter.empty)
+    }
+
+
+def normal_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """A dataset's options in one spelling: without those that are None, and with `select` as `normal_select` writes it."""
+    found = {name: value for name, value in options.items() if value is not None}
+    if isinstance(select := found.get("select"), Mapping):
+        found["select"] = normal_select(select)
+    if found.get("select") == {}:
+        del found["select"]
+    return found

@@ -33,7 +33,7 @@ from disbench.baselines.gaussian import Posterior, kl_to_prior
 from disbench.baselines.method import PartitionReport
 from disbench.baselines.networks import float32
 from disbench.baselines.optim import adam
-from disbench.baselines.vae import ShellOptions
+from disbench.baselines.vae import NetworkOptions
 from disbench.mine_vae.attention import split_by_factor
 from disbench.mine_vae.audit import Audit, audit_marginals, audit_pairs, verdict
 from disbench.mine_vae.factor_encoder import with_noise
@@ -66,6 +66,7 @@ class MINEDisentangleVAE(AlternatingVAE):
         image_shape: Sequence[int],
         n_train: int,
         *,
+        latent_dim: int = 128,
         num_factors: int = 10,
         factor_dim: int = 32,
         attention_dim: int = 128,
@@ -90,9 +91,9 @@ class MINEDisentangleVAE(AlternatingVAE):
         critic_lr: float = 3e-3,
         assignment_lr: float = 1e-2,
         recent_posteriors: int = 512,
-        **shell: Unpack[ShellOptions],
+        **shell: Unpack[NetworkOptions],
     ) -> None:
-        super().__init__(image_shape, n_train, **{"latent_dim": 128, **shell})
+        super().__init__(image_shape, n_train, latent_dim=latent_dim, **shell)
         self.disentanglement_weight, self.beta, self.tc_weight = disentanglement_weight, beta, tc_weight
         self.handover, self.mine, self.pair_weight, self.refine = handover, mine, pair_weight, refine
         self.critic_lr, self.assignment_lr = critic_lr, assignment_lr

@@ -17,7 +17,7 @@ from pydantic import Field, GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
 from disbench.reports.estimators_study import STUDY_FILE
-from disbench.reports.records import RECORD_FILE, SCHEMA_VERSION, FurtherView, Record, read_record
+from disbench.reports.records import RECORD_FILE, SCHEMA_VERSION, FurtherView, Record, migrated, read_record
 
 
 class _Unread:
@@ -123,7 +123,7 @@ def whole(folder: Path, record: Record) -> Record:
 def _summary(path: Path) -> Record:
     content = _without(_without(path.read_bytes(), b"detail"), b"curves")
     try:
-        return Summary.model_validate_json(content)
+        return migrated(Summary.model_validate_json(content))
     except ValueError:
         return read_record(path)  # raises the same error in the words meant for readers
 

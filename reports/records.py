@@ -6,16 +6,20 @@ from such folders alone, so records can be merged, mailed and rendered again wit
 
 import hashlib
 import json
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
-from disbench.datasets.atomic import write_atomic
+from disbench.datasets.atomic import set_aside, write_atomic
 from disbench.datasets.untrusted import check_path_name, read_regular
+from disbench.reports.migration import migrated_trial, set_in_version_1
 
-SCHEMA_VERSION = 1
+log = logging.getLogger(__name__)
+# 2: trials hold every hyperparameter and the version of their method, records the versions of metrics.
+SCHEMA_VERSION = 2
 RECORD_FILE = "record.json"
 LARGEST = 256 << 20  # bytes of a record that is read; 100,000 steps of training leave about 2 MB
 LARGEST_INTEGER = 2**63 - 1
@@ -30,12 +34,15 @@ class Trial(BaseModel):
 
     `steps` counts calls of the method's `training_step`; `steps=0` is an untrained encoder. `rows` is the largest number of
     dataset rows that are encoded and scored. `dataset_version` is the renderer's or file's version, so that a changed picture
-    is a changed trial.
+    is a changed trial. `hparams` and `dataset_options` hold every value, defaults included, and `method_version` changes when
+    the same hyperparameters train to another result: a changed default or method is a changed trial, too
+    (see `disbench.benchmarks.defaults.resolved_trial`).
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     method: str
+    method_version: int = Field(default=1, ge=1)
     dataset: str
     dataset_options: dict[str, Any] = Field(default_factory=dict)
     dataset_version: str
@@ -104,6 +111,9 @@ class Record(BaseModel):
     `seconds` of wall time and `cpu_seconds` of every thread are by stage: 'train' over all sittings, up to the last checkpoint of
     each that was broken off; `resumed_at` has the steps done when one was taken up. `images_per_second` is of training.
     `peak_memory` in bytes, of the last sitting: 'resident', and 'cuda' where there is one. `failure` is the kind of `error`.
+    `metric_versions` holds the version of each metric that was asked for. `changed_hparams` names the hyperparameters of the
+    trial whose values are not the method's defaults. `migrated_from` is the older schema of the file that a record was read
+    from; it is never written.
     """
 
     # A diverged run may leave a NaN in a curve; as null it could not be read back.
@@ -122,6 +132,7 @@ class Record(BaseModel):
     remarks: list[str] = Field(default_factory=list)
     reconstruction_skipped: dict[str, str] = Field(default_factory=dict)
     metric_options: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    metric_versions: dict[str, int] = Field(default_factory=dict)
     skipped: dict[str, str] = Field(default_factory=dict)
     provenance: Literal["official", "procedural", "own"] | None = None
     factor_names: list[str] = Field(default_factory=list)
@@ -139,7 +150,14 @@ class Record(BaseModel):
     artefacts: dict[str, str] = Field(default_factory=dict)
     error: str | None = None
     failure: Failure | None = None
-    schema_version: int = SCHEMA_VERSION
+    changed_hparams: list[str] = Field(default_factory=list)
+    schema_version: int = Field(default=SCHEMA_VERSION, ge=1)
+    migrated_from: int | None = Field(default=None, exclude=True)
+
+    @property
+    def changes(self) -> dict[str, Any]:
+        """The hyperparameters whose values are not the method's defaults."""
+        return {name: self.trial.hparams[name] for name in self.changed_hparams if name in self.trial.hparams}
 
     @property
     def scores(self) -> dict[str, float]:
@@ -147,28 +165,79 @@ class Record(BaseModel):
         return next(iter(self.views.values()), {})
 
 
+class NewerRecordError(ValueError):
+    """A record that a later disbench wrote. It cannot be read here and is never replaced."""
+
+
 def write_record(record: Record, folder: Path) -> Path:
-    """Write `folder/record.json` whole or not at all."""
+    """Write `folder/record.json` whole or not at all.
+
+    A record that is there and is of this trial is replaced. Any other file of that name is renamed and kept: one that cannot
+    be read, one of another trial, one of an older schema. Raises NewerRecordError, and leaves it, where it is a later disbench's.
+    """
     path = folder / RECORD_FILE
-    write_atomic(path, (record.model_dump_json(indent=1) + "\n").encode())
+    content = (record.model_dump_json(indent=1) + "\n").encode()
+    try:
+        earlier = read_record(path)
+    except FileNotFoundError:
+        pass
+    except NewerRecordError:
+        raise
+    except ValueError as error:
+        log.warning("%s The file is kept as %s.", str(error).splitlines()[0], set_aside(path, "unreadable").name)
+    else:
+        if earlier.trial.id != record.trial.id:
+            log.warning("%s is of %s. It is kept as %s.", path, earlier.trial.id, set_aside(path, "other").name)
+        elif earlier.migrated_from is not None:
+            set_aside(path, f"schema-{earlier.migrated_from}")
+    write_atomic(path, content)
     return path
 
 
 def read_record(path: Path) -> Record:
-    """Read one `record.json`. Raises ValueError that names the file, and the field, when it is not a record of this schema."""
+    """Read one `record.json`. Raises ValueError that names the file, and the field, when it is not a record of this schema.
+
+    A record of schema 1 is given as schema 2 has it (see `migration`); its file stays as it is.
+    """
     content = read_regular(path, LARGEST)
     try:
         record = Record.model_validate_json(content)
-    except ValueError as error:
+        _refuse_newer(path, record.schema_version)
+        return migrated(record)
+    except NewerRecordError:
+        raise
+    except (ValueError, RecursionError) as error:
         _refuse_newer(path, _schema_version(content), error)
         raise ValueError(f"{path} is not a disbench record of schema {SCHEMA_VERSION}: {error}") from error
-    _refuse_newer(path, record.schema_version)
-    return record
 
 
-def _refuse_newer(path: Path, found: Any, error: ValueError | None = None) -> None:
+def migrated(record: Record) -> Record:
+    """The record as this schema has it."""
+    if record.schema_version >= SCHEMA_VERSION:
+        return record
+    trial = record.trial.model_dump()
+    asked = dict.fromkeys((*record.metric_options, *record.scores, *record.skipped), 1)
+    return record.model_copy(
+        update={
+            "trial": Trial.model_validate(migrated_trial(trial)),
+            "metric_versions": asked,
+            "changed_hparams": set_in_version_1(trial),
+            "schema_version": SCHEMA_VERSION,
+            "migrated_from": record.schema_version,
+        }
+    )
+
+
+def trial_of(fields: Any) -> Trial:
+    """A trial as JSON wrote it, such as in a checkpoint; of schema 1 where it has no version of its method."""
+    if isinstance(fields, dict) and "method_version" not in fields:
+        fields = migrated_trial(Trial.model_validate(fields).model_dump())
+    return Trial.model_validate(fields)
+
+
+def _refuse_newer(path: Path, found: Any, error: Exception | None = None) -> None:
     if isinstance(found, int) and found > SCHEMA_VERSION:
-        raise ValueError(
+        raise NewerRecordError(
             f"{path} has schema_version {found}, this disbench reads up to {SCHEMA_VERSION}. "
             "Read it with the disbench that wrote it, or a later one."
         ) from error

@@ -3,15 +3,17 @@
 import functools
 import json
 import logging
+import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from disbench.benchmarks.allocator import keep_memory
-from disbench.benchmarks.faults import room_in
+from disbench.benchmarks.defaults import MetricOptions, changed_hparams
+from disbench.benchmarks.faults import failure_of, room_in
 from disbench.benchmarks.locks import claimed
 from disbench.benchmarks.machine import Machine
-from disbench.benchmarks.trial import MetricOptions, run_trial
+from disbench.benchmarks.trial import run_trial
 from disbench.datasets import FactorDataset, load
 from disbench.reports.records import RECORD_FILE, Record, Trial, read_record, write_record
 
@@ -68,9 +70,27 @@ def failed_meanwhile(job: Job) -> Record | None:
 
 def unopened(trial: Trial, out: Path, error: Exception) -> Record:
     """The record of a trial whose data set cannot be opened."""
-    record = Record(trial=trial, status="failed", failure="dataset missing", error=str(error))
+    record = Record(
+        trial=trial,
+        status="failed",
+        failure="dataset missing",
+        error=str(error),
+        changed_hparams=changed_hparams(trial),
+    )
     write_record(record, out / trial.id)
     return record
+
+
+def refused(trial: Trial, error: Exception) -> Record:
+    """The record, in no file, of a trial that could not even be begun, such as where a later disbench's record is."""
+    log.error("%s is left out: %s", trial.id, error)
+    return Record(
+        trial=trial,
+        status="failed",
+        failure=failure_of(error),
+        error=str(error),
+        changed_hparams=changed_hparams(trial),
+    )
 
 
 def lost(job: Job, why: str) -> Record:
@@ -84,8 +104,20 @@ def lost(job: Job, why: str) -> Record:
 
 
 def run_job(job: Job) -> Record | None:
-    """Run one trial, or go on with it from its checkpoint; None where another process is running it."""
+    """Run one trial, or go on with it from its checkpoint; None where another process is running it.
+
+    Whatever is wrong with one trial's files is that trial's failure, and the others are run.
+    """
     keep_memory()  # a worker's process may be another than the command's
+    try:
+        return _run_job(job)
+    except Exception as error:
+        if failure_of(error) == "disk full" or not os.access(job.out, os.W_OK):
+            raise  # no trial could be written
+        return refused(job.trial, error)
+
+
+def _run_job(job: Job) -> Record | None:
     with room_in(job.folder), claimed(job.folder) as ours:
         if not ours:
             return None

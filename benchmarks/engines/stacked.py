@@ -13,12 +13,12 @@ import torch
 from disbench.benchmarks.allocator import keep_memory
 from disbench.benchmarks.checkpoint import RESUME, forget, resumable
 from disbench.benchmarks.engines.job import Engine, Job, failed_meanwhile, opened, run_job
+from disbench.benchmarks.existing import CHECKPOINT, existing_record
 from disbench.benchmarks.faults import failure_of, room_in
 from disbench.benchmarks.locks import claimed
 from disbench.benchmarks.machine import determinism
 from disbench.benchmarks.stacked import train_stacked, write_finished
 from disbench.benchmarks.train import finished
-from disbench.benchmarks.trial import CHECKPOINT, existing_record
 from disbench.reports.records import Record
 
 log = logging.getLogger(__name__)
@@ -55,9 +55,10 @@ def rows(jobs: Sequence[Job]) -> list[list[Job]]:
 def from_the_beginning(job: Job) -> bool:
     """Whether all of the trial's training is still to do: whatever one was begun with goes on apart."""
     checkpoint = job.folder / CHECKPOINT
+    record = existing_record(job.trial, job.folder)
     return (
         job.trial.steps > 0
-        and existing_record(job.folder) is None
+        and (record is None or record.status == "failed")
         and failed_meanwhile(job) is None
         and finished(checkpoint, job.trial) is None
         and resumable(job.folder / RESUME, job.trial) is None

@@ -1,0 +1,103 @@
+"""Results that lie in a folder of trials already: what is finished, and what of an earlier version can be used again.
+
+A folder of version 0.1 has another name than the same trial's folder today. Its record and its checkpoint are read where they
+are, and nothing in it is changed.
+"""
+
+import logging
+import shutil
+from pathlib import Path
+
+from disbench.benchmarks.defaults import MetricOptions, resolved_trial, scored_by
+from disbench.benchmarks.locks import LOCK
+from disbench.datasets.atomic import replacing
+from disbench.reports.records import RECORD_FILE, NewerRecordError, Record, Trial, read_record
+
+log = logging.getLogger(__name__)
+CODES, CHECKPOINT = "codes.h5", "model.ckpt"
+NOT_OPENED = "not opened"  # the version of a dataset whose own is unknown
+
+
+def existing_record(trial: Trial, folder: Path) -> Record | None:
+    """The record of this trial in a folder; None where there is none, an unreadable one or another trial's.
+
+    Raises NewerRecordError for a record of a later disbench, which must stay.
+    """
+    try:
+        record = read_record(folder / RECORD_FILE)
+    except NewerRecordError:
+        raise
+    except (FileNotFoundError, ValueError):
+        return None
+    return record if record.trial.id == resolved_trial(trial).id else None
+
+
+class Earlier:
+    """The finished trials of version 0.1 in a folder of trials, by the ids that they have today; read when first needed."""
+
+    def __init__(self, out: Path) -> None:
+        self.out = out
+        self._folders: dict[str, Path] | None = None
+
+    def record(self, trial: Trial) -> tuple[Path, Record] | None:
+        if self._folders is None:
+            self._folders = {}
+            for path in sorted(self.out.glob(f"*/{RECORD_FILE}")):
+                try:
+                    record = read_record(path)
+                except (OSError, ValueError):
+                    continue
+                if record.migrated_from is not None and record.status == "ok":
+                    self._folders.setdefault(record.trial.id, path.parent)
+        if (folder := self._folders.get(trial.id)) is None:
+            return None
+        try:
+            return folder, read_record(folder / RECORD_FILE)
+        except (OSError, ValueError):  # it went away meanwhile
+            return None
+
+    def reuse(self, trial: Trial) -> None:
+        """Copy the checkpoint of a trial that version 0.1 finished to today's folder, where there is none."""
+        found = self.record(trial)
+        target = self.out / trial.id / CHECKPOINT
+        if found is None or target.exists():
+            return
+        source = found[0] / CHECKPOINT
+        if source.is_file():
+            log.info("%s was trained by an earlier disbench: the checkpoint in %s is scored.", trial.id, found[0])
+            with replacing(target) as partial:
+                shutil.copyfile(source, partial)
+        else:
+            log.warning(
+                "%s has scores of other settings or versions of its metrics, and neither codes nor a checkpoint to score. "
+                "The trial is trained again; that folder stays as it is.",
+                found[0],
+            )
+
+
+def finished(
+    trial: Trial, out: Path, metrics: MetricOptions, *, keep_failed: bool = False, earlier: Earlier | None = None
+) -> Record | None:
+    """The record of a trial of which nothing is left to do. Raises NewerRecordError as `existing_record` does."""
+    record = existing_record(trial, out / trial.id)
+    if record is None or (record.status == "failed" and not keep_failed):
+        found = (earlier or Earlier(out)).record(trial)
+        record = None if found is None else found[1]
+    if record is None or record.status == "failed":
+        return record
+    return record if scored_by(record, metrics) else None
+
+
+def clear_unopened(trial: Trial, out: Path) -> None:
+    """Remove the failure of this trial from when its dataset could not be opened, and its version was unknown."""
+    folder = out / trial.model_copy(update={"dataset_version": NOT_OPENED}).id
+    if not (folder / RECORD_FILE).is_file() or folder == out / trial.id:
+        return
+    try:
+        record = read_record(folder / RECORD_FILE)
+    except (OSError, ValueError):
+        return
+    if record.failure == "dataset missing":
+        (folder / RECORD_FILE).unlink(missing_ok=True)
+        if {path.name for path in folder.iterdir()} <= {LOCK}:
+            shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,85 @@
+"""Records of schema 1, which version 0.1 wrote, in the terms of schema 2.
+
+A trial of schema 1 holds only the hyperparameters and dataset options that the user set, and no version of its method. The
+tables below are the defaults of version 0.1. They are history and never change.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+LARGEST = 2**53  # above, a float has no digit after the point at all
+_SHELL: dict[str, Any] = {"latent_dim": 10, "lr": 1e-4, "network": "conv", "hidden_dim": 1200}
+HPARAMS: dict[str, dict[str, Any]] = {
+    "vae": _SHELL,
+    "beta_vae": {"beta": 4.0, **_SHELL},
+    "factor_vae": {
+        "gamma": 35.0,
+        "discriminator_layers": 6,
+        "discriminator_dim": 1000,
+        "discriminator_lr": 1e-4,
+        **_SHELL,
+    },
+    "beta_tcvae": {"beta": 6.0, "estimator": "mss", **_SHELL},
+    "mine_vae": {
+        "num_factors": 10,
+        "factor_dim": 32,
+        "attention_dim": 128,
+        "mine_hidden_dim": 128,
+        "disentanglement_weight": 1.0,
+        "attention_reg_weight": 0.1,
+        "entropy_reg_weight": 0.05,
+        "bi_level_outer_steps": 5,
+        "bi_level_inner_steps": 3,
+        "gaussian_fit_samples": 1000,
+        "beta": 1.0,
+        "tc_weight": 20.0,
+        "handover": 0.6,
+        "mine": True,
+        "pair_weight": 1.0,
+        "refine": True,
+        "attention": "learned",
+        "gaussian_fit": True,
+        "bi_level": True,
+        "critic": "mine",
+        "cross_weight": 10.0,
+        "critic_lr": 3e-3,
+        "assignment_lr": 1e-2,
+        "recent_posteriors": 512,
+        **_SHELL,
+        "latent_dim": 128,
+    },
+}
+DATASET_OPTIONS: dict[str, dict[str, Any]] = {"mpi3d_like": {"tier": "full"}, "celeba": {"split": "train"}}
+
+
+def migrated_trial(trial: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a trial of schema 1 as schema 2 has them.
+
+    A method that disbench does not come with keeps the hyperparameters that were set, for its defaults are unknown here.
+    """
+    hparams, options = dict(trial.get("hparams", {})), dict(trial.get("dataset_options", {}))
+    defaults = HPARAMS.get(trial["method"], {})
+    filled = {**defaults, **hparams}
+    return {
+        **trial,
+        "method_version": 1,
+        "hparams": plain(filled),
+        "dataset_options": {**DATASET_OPTIONS.get(trial["dataset"], {}), **options},
+    }
+
+
+def set_in_version_1(trial: Mapping[str, Any]) -> list[str]:
+    """The hyperparameters of a trial of schema 1 that differ from the defaults of version 0.1."""
+    defaults = HPARAMS.get(trial["method"], {})
+    return [name for name, value in trial.get("hparams", {}).items() if name not in defaults or value != defaults[name]]
+
+
+def plain(value: Any) -> Any:
+    """A value of a trial in one spelling: a whole number is an int, so that 4 and 4.0 are one trial."""
+    if isinstance(value, dict):
+        return {name: plain(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(each) for each in value]
+    if isinstance(value, float) and value.is_integer() and abs(value) < LARGEST:
+        return int(value)
+    return value
