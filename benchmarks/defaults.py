@@ -48,7 +48,7 @@ def changed_options(trial: Trial) -> dict[str, Any]:
 
 def metric_versions(metrics: MetricOptions) -> dict[str, int]:
     """The version of each metric: it changes when the same table and settings give another score."""
-    return {name: getattr(METRICS[name], "version", 1) for name in metrics}
+    return {name: METRICS[name].version for name in metrics}
 
 
 def scored_by(record: Record, metrics: MetricOptions) -> bool:
