@@ -8,7 +8,7 @@ import logging
 import shutil
 from pathlib import Path
 
-from disbench.benchmarks.defaults import MetricOptions, resolved_trial, scored_by
+from disbench.benchmarks.defaults import MetricOptions, scored_by
 from disbench.benchmarks.locks import LOCK
 from disbench.datasets.atomic import replacing
 from disbench.reports.records import RECORD_FILE, NewerRecordError, Record, Trial, read_record
@@ -29,7 +29,7 @@ def existing_record(trial: Trial, folder: Path) -> Record | None:
         raise
     except (FileNotFoundError, ValueError):
         return None
-    return record if record.trial.id == resolved_trial(trial).id else None
+    return record if record.trial.id == trial.id else None
 
 
 class Earlier:

@@ -32,7 +32,6 @@ from disbench.benchmarks.checkpoint import (
     resumable,
 )
 from disbench.benchmarks.compiled import compiled
-from disbench.benchmarks.defaults import resolved_trial
 from disbench.benchmarks.devices import Share, check_shares, on_each_device
 from disbench.benchmarks.machine import Machine
 from disbench.benchmarks.seeds import generator_for, seed_for
@@ -181,7 +180,6 @@ def train(
     Beside `checkpoint` there is one of the unfinished training meanwhile, from which the next call goes on to the same result;
     where `checkpoint` is of this trial and finished, nothing is trained. Ctrl-C ends the step first.
     """
-    trial = resolved_trial(trial)
     if machine.devices == 1:
         return train_here(trial, machine, dataset, checkpoint)
     check_shares(trial, machine)

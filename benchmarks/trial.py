@@ -21,7 +21,6 @@ from disbench.benchmarks.defaults import (
     changed_hparams,
     changed_options,
     metric_versions,
-    resolved_trial,
     scored_by,
 )
 from disbench.benchmarks.encode import Codes, encode, read_codes, scored_rows, write_codes
@@ -166,14 +165,14 @@ def run_trial(
 ) -> Record:
     """Train, encode, score, draw and record one trial in `out/trial.id`; what is already there and ok is kept.
 
-    Recorded is the trial with all its defaults (see `resolved_trial`). One that was stopped or killed goes on from its last
-    checkpoint, on a CPU to the very same result. An error becomes a failed record, and the trial is run again by the next call;
-    a failure never replaces a finished record. Neither Ctrl-C nor a full disk is the trial's error: they leave no record, and
-    OSError is raised for the disk. Raises NewerRecordError where the folder has the record of a later disbench. root: the
-    folder that `dataset` was opened in, for the record's command. One process at a time: hold `locks.claimed` on the folder
-    where another may run the trial too.
+    Make the trial with `resolved_trial`, so that a default that changes later makes another one. A trial that was stopped or
+    killed goes on from its last checkpoint, on a CPU to the very same result. An error becomes a failed record, and the trial is
+    run again by the next call; a failure never replaces a finished record. Neither Ctrl-C nor a full disk is the trial's error:
+    they leave no record, and OSError is raised for the disk. Raises NewerRecordError where the folder has the record of a later
+    disbench. root: the folder that `dataset` was opened in, for the record's command. One process at a time: hold
+    `locks.claimed` on the folder where another may run the trial too.
     """
-    folder, trial = out / trial.id, resolved_trial(trial)
+    folder = out / trial.id
     with room_in(folder):
         done = existing_record(trial, folder)
         finished = done is not None and done.status == "ok"
