@@ -265,7 +265,18 @@ def traverse(
 
 @app.command()
 def score(
-    table: Annotated[Path, typer.Argument(help="An .npz or .h5 with codes (N, D) and factors (N, K), of anybody's.")],
+    table: Annotated[
+        Path,
+        typer.Argument(
+            help="Codes (N, D) and factors (N, K) in an .npz, .h5, .mat, .pt, .csv, .tsv, .parquet or .npy file."
+        ),
+    ],
+    codes: Annotated[
+        str | None, typer.Option(help="The array of the codes in the file, or its columns: z, or z0,z1.")
+    ] = None,
+    factors: Annotated[
+        str | None, typer.Option(help="The array or columns of the factors; for codes in an .npy, the other .npy file.")
+    ] = None,
     metrics: MetricNames = None,
     settings: MetricSettings = None,
     protocol: ProtocolName = None,
@@ -291,7 +302,7 @@ def score(
 
     wanted = shown_as.metric_options(metrics, settings, protocol)
     try:
-        content = read_named_table(table)
+        content = read_named_table(table, codes=codes, factors=factors)
         if view != MEAN:
             shown = view_of(view, content.codes, content.group)
             content = content._replace(codes=shown.codes, code_names=shown.names)

@@ -1,16 +1,65 @@
-"""Read a table of codes and factors from anybody's file. No torch."""
+"""Read a table of codes and factors from anybody's file. No torch, except for files that torch wrote.
 
+Which arrays are the codes and which the factors is read off their names (`CODES`, `FACTORS`), or told by the caller. The
+formats themselves are in `table_files`.
+"""
+
+import logging
+import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.lib.npyio import NpzFile
+from numpy.lib.recfunctions import structured_to_unstructured
 from numpy.typing import NDArray
 
-from disbench.datasets.hdf5 import open_hdf5, read_array
+from disbench.benchmarks.table_files import (
+    CONVERSIONS,
+    Arrays,
+    Columns,
+    open_csv,
+    open_h5,
+    open_mat,
+    open_npy,
+    open_npz,
+    open_parquet,
+    open_torch,
+)
+from disbench.datasets.factor_columns import IDENTIFIER_ROWS, as_matrix, read_column, warn_of_identifiers
+from disbench.datasets.hdf5 import check_regular_file
 
-ARRAYS = ("codes", "factors", "codes_std", "group", "factor_names", "code_names")
-TABLE = "A table is an .npz or .h5 file with arrays 'codes' (N, D) and 'factors' (N, K)."
+_log = logging.getLogger(__name__)
+
+# Names of arrays, in small letters. The first of each is taken before any other.
+CODES = (
+    *("codes", "code", "z", "zs", "latents", "latent", "mu", "mus", "mean", "means", "z_mean", "posterior_mean"),
+    *("embedding", "embeddings", "representation", "representations"),
+)
+FACTORS = (
+    *("factors", "factor", "y", "ys", "v", "labels", "label", "targets", "target", "latents_values", "latents_classes"),
+    *("latent_values", "latent_classes", "factor_values", "ground_truth", "generative_factors"),
+)
+FURTHER = ("codes_std", "group", "factor_names", "code_names")
+# A column of a CSV or Parquet file is a code or a factor by what its name begins with: z0, code_a, v1, factor_shape.
+CODE_COLUMN = re.compile(r"(codes?|z|latents?|mu)([ _.-]?\d+|[ _.-].+)?", re.IGNORECASE)
+FACTOR_COLUMN = re.compile(r"(factors?|v|y|labels?|targets?)([ _.-]?\d+|[ _.-](?P<name>.+))?", re.IGNORECASE)
+RULE = (
+    "Columns named z*, code_*, latent_* or mu_* are codes, and v*, y*, factor_*, label_* or target_* are factors. Name others: "
+    "--codes z --factors shape,size takes the columns of these names, or else those that begin with them."
+)
+TABLE = "A table is an .npz, .h5, .mat, .pt, .csv, .tsv or .parquet file with 'codes' (N, D) and 'factors' (N, K)."
+
+ARRAY_FILES: dict[str, Callable[[Path], Arrays]] = {
+    ".npz": open_npz,
+    **dict.fromkeys((".h5", ".hdf5"), open_h5),
+    ".mat": open_mat,
+    **dict.fromkeys((".pt", ".pth"), open_torch),
+}
+COLUMN_FILES: dict[str, Callable[[Path], Columns]] = {
+    **dict.fromkeys((".csv", ".tsv", ".txt"), open_csv),
+    **dict.fromkeys((".parquet", ".pq"), open_parquet),
+}
 
 
 class NamedTable(NamedTuple):
@@ -33,65 +82,216 @@ def read_table(path: Path) -> tuple[NDArray[Any], NDArray[Any]]:
     return read_named_table(path)[:2]
 
 
-def read_named_table(path: Path) -> NamedTable:
-    """A table from an .npz or .h5 file of anybody's. Raises ValueError that says what is wrong with the file.
+def read_named_table(path: Path, *, codes: str | None = None, factors: str | None = None) -> NamedTable:
+    """A table from a file of anybody's. Raises ValueError that says what is wrong with the file, and what to do.
 
-    It holds arrays 'codes' (N, D) and 'factors' (N, K), and may hold 'factor_names' (K,) and 'code_names' (D,), text.
-    Whether the numbers can be scored is the metrics' to say.
+    It holds arrays 'codes' (N, D) and 'factors' (N, K), or others that `CODES` and `FACTORS` list, or columns as `RULE` has
+    them; `codes` and `factors` name them where that is not clear. It may hold 'factor_names' (K,) and 'code_names' (D,),
+    text, 'codes_std' (N, D) and 'group' (D,). Factors of text are numbered alphabetically. For codes in an .npy file
+    `factors` is the .npy file of the factors. Whether the numbers can be scored is the metrics' to say.
     """
     if not path.exists():
         raise ValueError(f"{path}: no such file. {TABLE}")
+    kind = path.suffix.lower()
     if path.is_dir():
         raise ValueError(f"{path} is a folder. {TABLE}")
-    kind = path.suffix.lower()
-    if kind not in (".npz", ".h5", ".hdf5"):
-        raise ValueError(f"{path} has {path.suffix or 'no extension'}. {TABLE}")
+    if kind not in (*ARRAY_FILES, *COLUMN_FILES, ".npy"):
+        advice = CONVERSIONS.get(kind, "").format(path=str(path), stem=f"{path.stem}.csv")
+        raise ValueError(f"{path} has {path.suffix or 'no extension'}. {f'{advice} ' if advice else ''}{TABLE}")
     try:
-        found, other = _read_npz(path) if kind == ".npz" else _read_hdf5(path)
-    except Exception as error:  # a damaged file makes numpy, zipfile and h5py raise a dozen types
+        check_regular_file(path)
+        if kind in COLUMN_FILES:
+            file: Arrays | Columns = COLUMN_FILES[kind](path)
+        elif kind == ".npy":
+            file, factors = open_npy(path, None if factors is None else Path(factors)), None
+        else:
+            file = ARRAY_FILES[kind](path)
+        table = _chosen(file, codes, factors)
+    except _ContentError as error:
+        raise ValueError(f"{path} {error}") from error
+    except Exception as error:  # a damaged file makes numpy, zipfile, h5py, scipy and pandas raise a dozen types
         raise ValueError(f"{path} cannot be read as {kind}: {str(error) or type(error).__name__}") from error
-    missing = [name for name in ARRAYS[:2] if name not in found]
-    if missing:
-        holds = ", ".join(map(repr, (*found, *other))) or "nothing"
-        raise ValueError(f"{path} lacks {' and '.join(missing)}; it holds {holds}. {TABLE}")
-    codes, factors = found["codes"], found["factors"]
-    names = {}
-    for key, array in (("factor_names", factors), ("code_names", codes)):
-        names[key] = _texts(found[key], f"{path}: {key}") if key in found else ()
-        if names[key] and array.ndim == 2 and len(names[key]) != array.shape[1]:
-            columns = f"{array.shape[1]} columns of {'factors' if array is factors else 'codes'}"
-            raise ValueError(f"{path}: {key} has {len(names[key])} names for {columns}.")
-    std, group = found.get("codes_std"), found.get("group")
-    if std is not None and std.shape != codes.shape:
-        raise ValueError(f"{path}: codes_std needs the shape of codes, {codes.shape}, got {std.shape}.")
-    return NamedTable(codes, factors, **names, codes_std=std, group=group)
+    try:
+        return _checked(table)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
 
 
-def _read_npz(path: Path) -> tuple[dict[str, NDArray[Any]], list[str]]:
-    """The arrays that a table has, and the names of any others."""
-    found = {}
-    with path.open("rb") as stream:
-        file = np.load(stream, allow_pickle=False)
-        if not isinstance(file, NpzFile):
-            raise ValueError(
-                "it is a single .npy array; save both with numpy.savez(path, codes=codes, factors=factors)."
+class _ContentError(ValueError):
+    """The file can be read, and lacks something."""
+
+
+def _chosen(file: Arrays | Columns, codes: str | None, factors: str | None) -> NamedTable:
+    return _from_columns(file, codes, factors) if isinstance(file, Columns) else _from_arrays(file, codes, factors)
+
+
+def _from_arrays(file: Arrays, codes: str | None, factors: str | None) -> NamedTable:
+    codes_name, factors_name = _choose(file.names, codes, factors)
+    if (codes_name, factors_name) != ("codes", "factors"):
+        _log.info("Codes are read from %r and factors from %r.", codes_name, factors_name)
+    further = {name: file.read(name) for name in FURTHER if name in file.names}
+    names = {name: _texts(further.pop(name), name) for name in ("factor_names", "code_names") if name in further}
+    return NamedTable(file.read(codes_name), file.read(factors_name), **names, **further)
+
+
+def _choose(names: Sequence[str], codes: str | None, factors: str | None) -> tuple[str, str]:
+    """The names of the two arrays. Raises _ContentError where one is not there, or several may be meant."""
+    holds = f"it holds {', '.join(map(repr, names)) or 'nothing'}"
+    chosen, missing = [], []
+    for option, given, known in (("codes", codes, CODES), ("factors", factors, FACTORS)):
+        if given is not None and given not in names:
+            raise _ContentError(f"lacks {given!r}; {holds}.")
+        possible = [name for name in names if name.lower() in known and name not in (codes, factors)]
+        if option in names and given is None:
+            possible = [option]
+        if given is None and len(possible) > 1:
+            raise _ContentError(
+                f"has several arrays that may be the {option}: {', '.join(possible)}. Name one: --{option} {possible[0]}"
             )
-        for name in ARRAYS:
-            if name in file:
-                try:
-                    found[name] = np.asarray(file[name])
-                except ValueError as error:
-                    if "allow_pickle" not in str(error):
-                        raise
-                    better = "str" if name.endswith("names") else "float"
-                    raise ValueError(f"{name} holds Python objects; save {name}.astype({better}).") from error
-        return found, [name for name in file.files if name not in found]
+        found = given if given is not None else next(iter(possible), None)
+        chosen.append(found or "")
+        missing += [option] if found is None else []
+    if missing:
+        options = " ".join(f"--{option} NAME" for option in missing)
+        raise _ContentError(f"lacks {' and '.join(missing)}; {holds}. Name them: {options}. {TABLE}")
+    return chosen[0], chosen[1]
 
 
-def _read_hdf5(path: Path) -> tuple[dict[str, NDArray[Any]], list[str]]:
-    with open_hdf5(path) as file:
-        found = {name: read_array(file, name) for name in ARRAYS if name in list(file)}
-        return found, [name for name in file if name not in found]
+def _from_columns(file: Columns, codes: str | None, factors: str | None) -> NamedTable:
+    header = list(file.columns)
+    lists = {name: column for name, column in file.columns.items() if _holds_lists(column)}
+    if lists:  # Parquet may hold a whole row of codes in one cell
+        return _from_arrays(
+            Arrays(list(lists), lambda name: np.stack(np.asarray(lists[name]).tolist())), codes, factors
+        )
+    factor_columns = _columns(header, factors, FACTOR_COLUMN)
+    code_columns = _columns(header, codes, CODE_COLUMN)
+    if factors is not None and codes is None:
+        code_columns = [name for name in code_columns if name not in factor_columns]
+    elif codes is not None and factors is None:
+        factor_columns = [name for name in factor_columns if name not in code_columns]
+    for what, found in (("codes", code_columns), ("factors", factor_columns)):
+        if not found:
+            raise _ContentError(f"has no columns of {what}; its columns are {', '.join(header)}. {RULE}")
+    if both := [name for name in code_columns if name in factor_columns]:
+        raise _ContentError(f"has columns that would be codes and factors: {', '.join(both)}. {RULE}")
+    if left_out := [name for name in header if name not in (*code_columns, *factor_columns)]:
+        _log.warning("Columns that are neither codes nor factors are left out: %s.", ", ".join(left_out))
+    matrix = np.stack([_numbers(file.columns[name], name, file.where) for name in code_columns], axis=1)
+    read = [read_column(file.columns[name], name, file.where) for name in factor_columns]
+    warn_of_identifiers(read)
+    matches = (FACTOR_COLUMN.fullmatch(name) for name in factor_columns)
+    short = [
+        match["name"] if match and match["name"] else name for match, name in zip(matches, factor_columns, strict=True)
+    ]
+    names = tuple(short if len(set(short)) == len(short) else factor_columns)
+    return NamedTable(matrix, as_matrix(read), names, tuple(code_columns))
+
+
+def _holds_lists(column: Any) -> bool:
+    return (
+        isinstance(column, np.ndarray)
+        and column.dtype.kind == "O"
+        and isinstance(column[:1].tolist(), list)
+        and (len(column) > 0 and isinstance(column[0], np.ndarray | list))
+    )
+
+
+def _columns(header: Sequence[str], given: str | None, usual: re.Pattern[str]) -> list[str]:
+    """The columns that were named, exactly or by their beginning, or else those of the usual names."""
+    if given is None:
+        return [name for name in header if usual.fullmatch(name)]
+    found: list[str] = []
+    for word in (part.strip() for part in given.split(",")):
+        matching = [word] if word in header else [name for name in header if word and name.startswith(word)]
+        if not matching:
+            raise _ContentError(f"has no column {word!r}; its columns are {', '.join(header)}. {RULE}")
+        found += [name for name in matching if name not in found]
+    return found
+
+
+def _numbers(column: Sequence[str] | NDArray[Any], name: str, where: Callable[[int], str]) -> NDArray[np.float64]:
+    """A column of codes. Raises ValueError that names the first cell that is no number."""
+    try:
+        return np.asarray(column).astype(np.float64)
+    except (ValueError, TypeError):
+        for row, cell in enumerate(column):
+            try:
+                float(cell)
+            except (ValueError, TypeError) as error:
+                raise ValueError(f"code {name} needs numbers, got {str(cell)!r} in {where(row)}") from error
+        raise
+
+
+def _checked(table: NamedTable) -> NamedTable:
+    """The table with two-dimensional arrays and numbers for factors. Raises ValueError where that cannot be."""
+    codes, code_names = _plain(table.codes, "codes", table.code_names)
+    factors, factor_names = _plain(table.factors, "factors", table.factor_names)
+    _check_rows(codes, factors)
+    for what, names, array in (("factor_names", factor_names, factors), ("code_names", code_names, codes)):
+        if names and array.ndim == 2 and len(names) != array.shape[1]:
+            raise ValueError(
+                f"{what} has {len(names)} names for {array.shape[1]} columns of {what.partition('_')[0]}s."
+            )
+    factors = _numbered(factors, factor_names)
+    std, group = table.codes_std, table.group
+    if std is not None:
+        std = _plain(std, "codes_std", ())[0]
+        if std.shape != codes.shape:
+            raise ValueError(f"codes_std needs the shape of codes, {codes.shape}, got {std.shape}.")
+    if group is not None and group.ndim == 2 and 1 in group.shape:  # MATLAB has no vectors
+        group = group.ravel()
+    return NamedTable(codes, factors, factor_names, code_names, std, group)
+
+
+def _plain(array: NDArray[Any], what: str, names: tuple[str, ...]) -> tuple[NDArray[Any], tuple[str, ...]]:
+    """A structured array as columns with their names, and an array without trailing axes of length 1."""
+    if array.dtype.names is not None:
+        names = names or tuple(array.dtype.names)
+        try:
+            array = structured_to_unstructured(array)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{what} is a structured array of {array.dtype}; save one type of number") from error
+    if array.ndim == 0 or array.size == 0:
+        raise ValueError(f"{what} is empty: it has shape {array.shape}.")
+    if array.ndim > 2 and set(array.shape[2:]) == {1}:
+        _log.info("%s has shape %s; its trailing axes of length 1 are dropped.", what, array.shape)
+        array = array.reshape(array.shape[:2])
+    if array.ndim > 2:
+        raise ValueError(
+            f"{what} needs shape (rows, {what}), got {array.shape}; flatten each row, {what}.reshape(len({what}), -1), or "
+            "average over the further axes."
+        )
+    return array, names
+
+
+def _check_rows(codes: NDArray[Any], factors: NDArray[Any]) -> None:
+    """Raise ValueError where an array lies on its side."""
+    if codes.ndim != 2 or factors.ndim != 2:
+        return
+    rows = f"codes {codes.shape} and factors {factors.shape}"
+    if codes.shape[1] == factors.shape[1] and (codes.shape[0] != factors.shape[0] or len(codes) < codes.shape[1]):
+        raise ValueError(f"{rows} are transposed: a row is an image. Save codes.T and factors.T.")
+    if codes.shape[0] != factors.shape[0]:
+        for what, turned, other in (("codes", codes, factors), ("factors", factors, codes)):
+            if turned.shape[1] == other.shape[0]:
+                raise ValueError(f"{what} is transposed: a row is an image, got {rows}. Save {what}.T.")
+
+
+def _numbered(factors: NDArray[Any], names: tuple[str, ...]) -> NDArray[Any]:
+    """Factors as numbers: text is numbered. Raises ValueError that names the factor with a missing value."""
+    if factors.ndim != 2:
+        return factors
+    named = [(column, names[k] if names else f"v{k}") for k, column in enumerate(factors.T)]
+    if factors.dtype.kind not in "biuf":
+        return as_matrix([read_column(column, name) for column, name in named])
+    for column, name in named:
+        if factors.dtype.kind == "f" and np.isnan(column).any():
+            read_column(column, name)  # raises
+    distinct = factors.dtype.kind in "iu" and len(factors) >= IDENTIFIER_ROWS
+    if distinct and any(len(np.unique(column)) == len(column) for column in factors.T):
+        warn_of_identifiers([read_column(column, name) for column, name in named])
+    return factors
 
 
 def _texts(array: NDArray[Any], what: str) -> tuple[str, ...]:

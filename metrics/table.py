@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from disbench.metrics.arrays import to_array
 from disbench.metrics.metric import NotApplicable
 
 LARGEST_CODE = 1e30  # well beyond it squares overflow and a classifier silently fails; no working encoder comes near
@@ -91,19 +92,3 @@ def _relabel(column: NDArray[Any]) -> tuple[NDArray[np.intp], int]:
         return (np.cumsum(present) - 1)[shifted], int(present.sum())
     values, ranks = np.unique(column, return_inverse=True)
     return ranks.astype(np.intp), len(values)
-
-
-def to_array(data: Any) -> NDArray[Any]:
-    """A NumPy array of anything that holds one: a tensor of any device and type, with or without a gradient.
-
-    bfloat16 and float8 have no NumPy type and become float32. No framework is imported.
-    """
-    if not (hasattr(data, "detach") and hasattr(data, "cpu")):
-        return np.asarray(data)
-    tensor = data.detach().cpu()
-    if getattr(tensor, "is_sparse", False):
-        tensor = tensor.to_dense()
-    try:
-        return np.asarray(tensor.numpy())
-    except TypeError:
-        return np.asarray(tensor.float().numpy())

@@ -207,8 +207,8 @@ def broken(**changes: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ({"z": CODES, "v": FACTORS}, "lacks codes and factors; it holds 'z', 'v'."),
-        ({"codes": CODES, "labels": FACTORS}, "lacks factors; it holds 'codes', 'labels'."),
+        ({"a": CODES, "b": FACTORS}, "lacks codes and factors; it holds 'a', 'b'. Name them: --codes NAME"),
+        ({"codes": CODES, "hues": FACTORS}, "lacks factors; it holds 'codes', 'hues'. Name them: --factors NAME"),
         ({}, "it holds nothing."),
         (broken(codes=CODES.astype(object)), "codes holds Python objects; save codes.astype(float)."),
         (broken(factor_names=np.array(["a", "b"], dtype=object)), "save factor_names.astype(str)."),
@@ -218,7 +218,6 @@ def broken(**changes: Any) -> dict[str, Any]:
         (broken(codes=CODES[:1], factors=FACTORS[:1]), "at least 2 rows"),
         (broken(codes=CODES.astype(str)), "codes needs real numbers, got dtype <U"),
         (broken(codes=CODES.astype(complex)), "codes needs real numbers, got dtype complex128"),
-        (broken(codes=np.zeros(400, [("a", "f8")])[:, None]), "codes needs real numbers"),
         (broken(factors=FACTORS + 0.5), "factors need whole numbers"),
         (broken(factor_names=["a"]), "factor_names has 1 names for 2 columns of factors."),
         (broken(code_names=["a", "b"]), "code_names has 2 names for 3 columns of codes."),
@@ -282,7 +281,8 @@ def save_half_hdf5(path: Path) -> None:
         ("t.h5", save_group, "codes needs to be an array in the file itself"),
         ("t.h5", save_dangling, "codes needs to be an array in the file itself"),
         ("t.hdf5", save_half_hdf5, "cannot be read as .hdf5"),
-        ("t.csv", Path.touch, "has .csv. A table is an .npz or .h5 file"),
+        ("t.csv", Path.touch, "cannot be read as .csv: it has no rows"),
+        ("t.docx", Path.touch, "has .docx. A table is an .npz, .h5,"),
         ("table", Path.touch, "has no extension."),
         ("t.npz", lambda path: None, "no such file."),
     ],

@@ -1,0 +1,73 @@
+"""Turn what a caller passes into a NumPy array, whatever library it comes from. No framework is imported."""
+
+from typing import Any
+
+import numpy as np
+from numpy.lib.recfunctions import structured_to_unstructured
+from numpy.typing import NDArray
+
+
+def to_array(data: Any) -> NDArray[Any]:
+    """A NumPy array of a tensor, a pandas DataFrame, a structured array, or anything that NumPy itself converts.
+
+    Tensors may be on any device and have a gradient; bfloat16 and float8 have no NumPy type and become float32. In a
+    DataFrame nullable numbers and booleans become plain ones, and categories their numbers or, for text, their codes in the
+    order of the categories. Raises ValueError for a column with a missing value or with text, and for Python objects.
+    """
+    if hasattr(data, "detach") and hasattr(data, "cpu"):
+        return _from_tensor(data)
+    if hasattr(data, "columns") and hasattr(data, "iloc"):
+        return _from_frame(data)
+    array = np.asarray(data)
+    if array.dtype.names is not None:
+        return _from_structured(array)
+    if array.dtype.kind == "O":
+        raise ValueError(
+            f"an array of numbers is needed, got dtype object with a {type(array.flat[0]).__name__}; convert it: "
+            "array.astype(float)."
+            if array.size
+            else "an array of numbers is needed, got an empty one of dtype object."
+        )
+    return array
+
+
+def _from_tensor(tensor: Any) -> NDArray[Any]:
+    tensor = tensor.detach().cpu()
+    if getattr(tensor, "is_sparse", False):
+        tensor = tensor.to_dense()
+    try:
+        return np.asarray(tensor.numpy())
+    except TypeError:
+        return np.asarray(tensor.float().numpy())
+
+
+def _from_structured(array: NDArray[Any]) -> NDArray[Any]:
+    try:
+        return np.asarray(structured_to_unstructured(array))
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"an array of numbers is needed, got fields of {array.dtype}; pass one type of number."
+        ) from error
+
+
+def _from_frame(frame: Any) -> NDArray[Any]:
+    columns = []
+    for number, name in enumerate(frame.columns):
+        column = frame.iloc[:, number]
+        missing = np.asarray(column.isna())
+        if missing.any():
+            raise ValueError(
+                f"column {name} has a missing value in row {int(missing.argmax())} (counted from 0); fill it in or drop the row."
+            )
+        if column.dtype.name == "category":
+            numeric = np.asarray(column.cat.categories).dtype.kind in "biuf"
+            column = column.astype(column.cat.categories.dtype) if numeric else column.cat.codes
+        values = np.asarray(column)
+        if values.dtype.kind == "O" and all(isinstance(value, bool | int | float | np.number) for value in values):
+            values = np.array(values.tolist())
+        if values.dtype.kind not in "biuf":
+            raise ValueError(
+                f"column {name} needs numbers, got {column.dtype}; number its values: frame[{name!r}].astype('category')."
+            )
+        columns.append(values)
+    return np.stack(columns, axis=1) if columns else np.empty((len(frame), 0))
