@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 import yaml
-from rich.console import Console
 from rich.logging import RichHandler
 
 from disbench.benchmarks.allocator import keep_memory
@@ -18,11 +17,11 @@ from disbench.benchmarks.choices import DEFAULT_METRICS, PROTOCOL_NAMES, VIEWS
 from disbench.benchmarks.data_cli import data_app
 from disbench.benchmarks.estimators_cli import estimators
 from disbench.benchmarks.locks import claimed
-from disbench.benchmarks.options import DataDir, DatasetOptions, MetricSettings, Select, assignments, console, fail
+from disbench.benchmarks.options import DataDir, DatasetOptions, MetricSettings, Select, assignments
 from disbench.benchmarks.profile_cli import profile_app
 from disbench.benchmarks.report_cli import report_app
 from disbench.benchmarks.suite_cli import suite_app
-from disbench.datasets.atomic import write_atomic
+from disbench.benchmarks.terminal import Commands, PlainFormatter, Terminal, console, fail, say, write_file
 from disbench.reports.records import NewerRecordError, Record, Trial
 
 if TYPE_CHECKING:
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from disbench.benchmarks.encode import Codes
 
 app = typer.Typer(
+    cls=Commands,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     help="Compare disentanglement methods: train, score, and show them. Start with: disbench run quick",
@@ -68,10 +68,12 @@ def main() -> None:
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     if sys.stderr.isatty():
-        handler: logging.Handler = RichHandler(console=Console(stderr=True), show_path=False, show_level=False)
-        logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[handler])
+        handler: logging.Handler = RichHandler(console=Terminal(stderr=True), show_path=False, show_level=False)
+        handler.setFormatter(PlainFormatter("%(message)s"))
     else:
-        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+        handler = logging.StreamHandler()
+        handler.setFormatter(PlainFormatter("%(asctime)s %(message)s", datefmt="%H:%M:%S"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
 
 
 @app.command("list")
@@ -190,9 +192,9 @@ def finish(record: Record, folder: Path) -> None:
     from disbench.benchmarks.score import Scores
     from disbench.benchmarks.scores_cli import print_scores
 
-    print(folder)
+    say(folder)
     if record.status != "ok":
-        print(record.error, file=sys.stderr)
+        say(record.error, err=True)
         raise typer.Exit(1)
     print_scores(Scores(record.scores, record.floor, record.ceiling, record.skipped))
 
@@ -239,7 +241,7 @@ def evaluate(
     _, _, codes = encode_checkpoint(checkpoint, data_dir)
     try:
         shown = view_of(view, codes.codes, codes.group)
-        with Console(stderr=True).status(scoring(wanted, shown.codes)):
+        with Terminal(stderr=True).status(scoring(wanted, shown.codes)):
             found = score_table(shown.codes, codes.factors, wanted, resamples=resamples if confidence else None)
     except ValueError as error:
         raise fail(error) from error
@@ -259,8 +261,8 @@ def traverse(
     method, trial, codes = encode_checkpoint(checkpoint, data_dir)
     images, labels = latent_traversals(method, codes.codes)
     path = out or checkpoint.with_name("traversal.png")
-    write_atomic(path, png(image_grid(images, labels, title=trial.id)))
-    print(path)
+    write_file(path, png(image_grid(images, labels, title=trial.id)))
+    say(path)
 
 
 @app.command()
@@ -309,7 +311,7 @@ def score(
         names = content.factor_names, content.code_names
         if picture:
             shown_as.draw_information(picture, content)
-        with Console(stderr=True).status(scoring(wanted, content.codes)):
+        with Terminal(stderr=True).status(scoring(wanted, content.codes)):
             found = score_table(
                 content.codes, content.factors, wanted, seed=seed, resamples=resamples if confidence else None
             )
@@ -327,4 +329,4 @@ def score(
         if detail:
             shown_as.print_detail(found, *names)
         if picture:
-            print(picture)
+            say(picture)

@@ -8,8 +8,8 @@ import typer
 from rich.markup import escape
 from rich.table import Column, Table
 
-from disbench.benchmarks.options import DataDir, DatasetOptions, Select, assignments, console, fail
-from disbench.datasets.atomic import write_atomic
+from disbench.benchmarks.options import DataDir, DatasetOptions, Select, assignments
+from disbench.benchmarks.terminal import console, fail, say, write_file
 
 data_app = typer.Typer(
     no_args_is_help=True,
@@ -60,10 +60,8 @@ def list_(data_dir: DataDir = None) -> None:
     except OSError as error:  # a folder that may not be looked into
         raise fail(error) from error
     console.print(table)
-    typer.echo(
-        "* asks something of you: read the terms at the homepage (`disbench data info NAME`), then --accept-license."
-    )
-    typer.echo(f"Official files are looked for in {data_root(data_dir).absolute()}.")
+    say("* asks something of you: read the terms at the homepage (`disbench data info NAME`), then --accept-license.")
+    say(f"Official files are looked for in {data_root(data_dir).absolute()}.")
 
 
 @data_app.command()
@@ -83,17 +81,17 @@ def info(name: Name, data_dir: DataDir = None) -> None:
         dataset, missing = None, error
     except (ValueError, OSError) as error:
         raise fail(error) from error
-    typer.echo(name)
+    say(name)
     described = DATASETS.get(name)
     if described is not None:
-        typer.echo((inspect.getdoc(getattr(described, "func", described)) or "").partition("\n\n")[0])
+        say((inspect.getdoc(getattr(described, "func", described)) or "").partition("\n\n")[0])
     facts = facts_of(dataset) if dataset is not None else [("pictures", "official")]
     if name in SOURCES:
         facts += facts_of_files(SOURCES[name], data_dir)
     for label, text in facts:
-        typer.echo(f"{label:10}{text}")
+        say(f"{label:10}{text}")
     if missing is not None:
-        typer.echo(f"\n{missing}")
+        say(f"\n{missing}")
 
 
 @data_app.command("download")
@@ -117,17 +115,17 @@ def download_(
     try:
         check_name(name, data_dir)
         if name not in SOURCES:
-            typer.echo(f"Nothing needs to be downloaded for {name}: its pictures are drawn here, or are here already.")
+            say(f"Nothing needs to be downloaded for {name}: its pictures are drawn here, or are here already.")
             return
         paths = download(SOURCES[name], data_dir, accept_license=accept_license, checksum=checksums_from(checksums))
     except (ValueError, OSError) as error:
         raise fail(error) from error
     except KeyboardInterrupt:
         kept = cache_folder() / "downloads"
-        typer.echo(f"\nStopped. What has come is kept in {kept}; run the same command again to go on.", err=True)
+        say(f"\nStopped. What has come is kept in {kept}; run the same command again to go on.", err=True)
         raise typer.Exit(130) from None
     for path in paths:
-        typer.echo(path)
+        say(path)
 
 
 @data_app.command()
@@ -146,12 +144,12 @@ def verify(name: Name, data_dir: DataDir = None, checksums: Checksums = None) ->
         check_name(name, data_dir)
         if name in SOURCES:
             for status, text in compared_files(SOURCES[name], data_dir, expected_checksums(SOURCES[name], given)):
-                typer.echo(f"{status}: {text}")
+                say(f"{status}: {text}")
                 found.append(status)
         elif given:
             raise fail(f"{name} has no files to compare, so --checksum says nothing about it.")
         for status, text in opened(name, data_dir):
-            typer.echo(f"{status}: {text}")
+            say(f"{status}: {text}")
             found.append(status)
     except (ValueError, OSError) as error:
         raise fail(error) from error
@@ -195,9 +193,9 @@ def import_(
         dataset = load(name, data_dir)
     except (ValueError, OSError) as error:
         raise fail(error) from error
-    typer.echo(folder)
+    say(folder)
     for label, text in facts_of(dataset):
-        typer.echo(f"{label:10}{text}")
+        say(f"{label:10}{text}")
 
 
 @data_app.command()
@@ -230,8 +228,5 @@ def preview(
     for kind, images, rows in (("samples", samples, [""] * len(samples)), ("sweeps", sweeps, labels)):
         path = out / f"{name}-{kind}.png"
         picture = png(image_grid(images, rows, title=f"{name} ({dataset.provenance}): {kind}"))
-        try:
-            write_atomic(path, picture)
-        except OSError as error:
-            raise fail(error) from error
-        typer.echo(path)
+        write_file(path, picture)
+        say(path)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from disbench.benchmarks.choices import PROFILE_NAMES
-from disbench.benchmarks.options import console, fail
+from disbench.benchmarks.terminal import console, fail
 
 if TYPE_CHECKING:
     from disbench.benchmarks.estimators.tasks import PosteriorTask

@@ -10,9 +10,9 @@ from typing import Annotated, Any
 import typer
 import yaml
 from pydantic import TypeAdapter, ValidationError
-from rich.console import Console
 
-console = Console()
+from disbench.benchmarks.terminal import console as console
+from disbench.benchmarks.terminal import fail as fail
 
 DataDir = Annotated[
     str | None, typer.Option("--data-dir", help="Folder of official files. Default: $DISBENCH_DATA, else ./Data.")
@@ -30,12 +30,6 @@ MetricSettings = Annotated[
     list[str] | None,
     typer.Option("--metric-option", help="A keyword of a metric: mig.bins=10 or irs.quantile=0.99. Repeatable."),
 ]
-
-
-def fail(message: object) -> typer.Exit:
-    """Say what was wrong and leave with status 2."""
-    Console(stderr=True, soft_wrap=True).print(f"[bold red]Error:[/] {str(message).replace('[', chr(92) + '[')}")
-    return typer.Exit(2)
 
 
 def assignments(words: list[str] | None) -> dict[str, Any]:

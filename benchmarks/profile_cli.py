@@ -6,7 +6,8 @@ import typer
 from rich.table import Table
 
 from disbench.benchmarks.choices import DEFAULT_METRICS, WARM_UP
-from disbench.benchmarks.options import DataDir, DatasetOptions, Select, assignments, console, fail
+from disbench.benchmarks.options import DataDir, DatasetOptions, Select, assignments
+from disbench.benchmarks.terminal import console, fail
 from disbench.reports.records import Trial
 
 profile_app = typer.Typer()

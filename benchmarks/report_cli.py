@@ -1,20 +1,16 @@
 """`disbench report`, `export`, `compare` and `merge`: what records say, as a page or table, of two methods, of several groups."""
 
-import shutil
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Column, Table
 from rich.text import Text
 
 from disbench.benchmarks.choices import Format, Statistic
-from disbench.benchmarks.options import console, fail
-from disbench.datasets.atomic import write_atomic
-from disbench.reports.collect import collect, no_garbage_collection
-from disbench.reports.records import RECORD_FILE, Record
+from disbench.benchmarks.terminal import console, fail, say, write_file
+from disbench.reports.collect import collect, no_garbage_collection, without_culprits
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,25 +30,26 @@ def report(
     every_trial: Annotated[
         bool, typer.Option("--every-trial", help="A page for each trial beside it, of more than a thousand too.")
     ] = False,
+    standalone: Annotated[
+        bool, typer.Option("--standalone", help="A page without links to other files, to publish it alone.")
+    ] = False,
 ) -> None:
     """Make the page from the records in a folder."""
     try:
-        show_page(folder, output, every_trial=every_trial)
+        show_page(folder, output, every_trial=every_trial, linked=not standalone)
     except (ValueError, OSError) as error:
         raise fail(error) from error
 
 
 @no_garbage_collection()
-def show_page(folder: Path, output: Path | None = None, *, every_trial: bool = False) -> None:
+def show_page(folder: Path, output: Path | None = None, *, every_trial: bool = False, linked: bool = True) -> None:
     """Print the tables of a folder's records, make its page and print where it is; the records are read once."""
-    from disbench.reports.aggregate import tables
-    from disbench.reports.render import write_page
+    from disbench.reports.render import tabulated, write_page
     from disbench.reports.text import text_of
 
-    collection = collect(folder)
-    grouped = tables(collection.found)
-    print(text_of(collection, grouped))
-    print(write_page(collection, grouped, output, every_trial=every_trial).resolve())
+    grouped, collection = tabulated(collect(folder))
+    say(text_of(collection, grouped))
+    say(write_page(collection, grouped, output, every_trial=every_trial, linked=linked).resolve())
 
 
 @report_app.command("export")
@@ -75,14 +72,17 @@ def export_(
     if form == "parquet" and output is None:
         raise fail("Parquet is no text for a terminal: name a file with -o.")
     try:
-        collection = collect(folder)
-        content = export(tables(collection.found), form, statistic=statistic, seed=seed)
-        if output is not None:
-            write_atomic(output, content)
+        content, collection = without_culprits(
+            collect(folder), lambda found: export(tables(found), form, statistic=statistic, seed=seed)
+        )
     except (ValueError, OSError, ImportError) as error:
         raise fail(error) from error
-    typer.echo(content.decode() if output is None else output, nl=output is not None)
-    tell_unreadable(collection.unreadable)
+    if output is not None:
+        write_file(output, content)
+        say(output)
+    else:
+        typer.echo(content, nl=False)  # bytes: a file that this is redirected to is UTF-8, whatever the terminal is
+    tell_left_out(collection.unreadable)
 
 
 @report_app.command("compare")
@@ -100,8 +100,7 @@ def compare_(
     from disbench.reports.compare import DATA, compare, score_frame
 
     try:
-        collection = collect(folder)
-        scores = score_frame(tables(collection.found))
+        scores, collection = without_culprits(collect(folder), lambda found: score_frame(tables(found)))
         found = compare(scores, one, other, seed=seed)
     except (ValueError, OSError) as error:
         raise fail(error) from error
@@ -124,7 +123,7 @@ def compare_(
     )
     if found["budgets_differ"].any():
         console.print("Unequal budgets: the two were trained for different numbers of steps.", markup=False)
-    tell_unreadable(collection.unreadable)
+    tell_left_out(collection.unreadable)
 
 
 def print_comparison(lines: "pd.DataFrame", one: str, other: str) -> None:
@@ -172,96 +171,20 @@ def merge(
     A trial that is there twice is copied once if its scores are the same. If they differ, nothing is copied at all: somebody
     has to say which are right.
     """
+    from disbench.benchmarks.merge import merge_folders
+
     try:
-        copied, kept, unreadable = merge_folders(out, folders)
+        merged = merge_folders(out, folders)
     except (ValueError, OSError) as error:
         raise fail(error) from error
-    typer.echo(f"{out}: {copied} trial{'s' * (copied != 1)} copied, {kept} there already or twice.")
-    tell_unreadable(unreadable)
-    if unreadable:
+    say(f"{out}: {merged.copied} trial{'s' * (merged.copied != 1)} copied, {merged.kept} there already or twice.")
+    for trial in merged.remade:
+        say(f"Another record with the same scores was not copied: {trial}")
+    tell_left_out(merged.left_out)
+    if merged.left_out:
         raise typer.Exit(1)
 
 
-def merge_folders(out: Path, folders: Sequence[Path]) -> tuple[int, int, list[tuple[str, str]]]:
-    """How many trials were copied to `out`, how many were not because they are known, and what could not be read.
-
-    Raises ValueError before anything is copied where two records of a trial disagree, FileNotFoundError for a folder without
-    records.
-    """
-    for folder in folders:
-        if out.resolve().is_relative_to(folder.resolve()) or folder.resolve().is_relative_to(out.resolve()):
-            raise ValueError(f"merge needs a folder apart from those it reads, got {out} for {folder}.")
-    there = collect(out).found if next(out.rglob(RECORD_FILE), None) else ()
-    known: dict[str, tuple[Path, Record]] = {record.trial.id: (path, record) for path, record in there}
-    wanted: dict[str, tuple[Path, Record]] = {}
-    unreadable: list[tuple[str, str]] = []
-    kept = 0
-    for folder in folders:
-        collection = collect(folder)
-        unreadable += [(str(folder / path), message) for path, message in collection.unreadable]
-        for path, record in collection.found:
-            trial = record.trial.id
-            earlier = known.get(trial) or wanted.get(trial)
-            if earlier is None or (trial in wanted and finished_at_last(earlier[1], record)):
-                kept += earlier is not None
-                wanted[trial] = (path, record)
-                continue
-            agree(earlier, (path, record))
-            kept += 1
-    for trial in wanted:
-        if (out / trial).exists():
-            raise ValueError(f"{out / trial} is there but holds no readable record. Move it away, then merge again.")
-    out.mkdir(parents=True, exist_ok=True)
-    for trial, (path, _) in wanted.items():
-        # A copy that is cut off must not look like a trial.
-        with tempfile.TemporaryDirectory(prefix=".merge-", dir=out) as partial:
-            shutil.copytree(path, Path(partial) / trial, ignore=not_its_own)
-            (Path(partial) / trial).rename(out / trial)
-    return len(wanted), kept, unreadable
-
-
-def finished_at_last(earlier: Record, later: Record) -> bool:
-    return earlier.status == "failed" and later.status == "ok"
-
-
-def agree(one: tuple[Path, Record], other: tuple[Path, Record]) -> None:
-    """Raise ValueError that names both where two records of a trial cannot stand for each other."""
-    (here, first), (there, second) = one, other
-    if finished_at_last(first, second):
-        raise ValueError(
-            f"{here} failed, and the same trial finished in {there}. Move the first away, then merge again."
-        )
-    if second.status == "failed":  # what is there finished, or failed as well
-        return
-    if as_compared(first) != as_compared(second):
-        raise ValueError(
-            f"{here} and {there} are the same trial with different scores{differences(first, second)}. Nothing was copied. "
-            "Find out which is right and leave the other out."
-        )
-
-
-def as_compared(record: Record) -> dict[str, Any]:
-    """A record's scores; a NaN equals a NaN."""
-    return {view: {key: str(score) for key, score in scores.items()} for view, scores in record.views.items()}
-
-
-def differences(first: Record, second: Record) -> str:
-    """Of the first score that differs: which, and both values."""
-    ours, theirs = as_compared(first), as_compared(second)
-    for view in (*ours, *theirs):
-        mine, others = ours.get(view, {}), theirs.get(view, {})
-        for key in (*mine, *others):
-            if mine.get(key) != others.get(key):
-                return f" ({key}, {view} view: {mine.get(key, 'none')} and {others.get(key, 'none')})"
-    return ""
-
-
-def not_its_own(folder: str, names: list[str]) -> list[str]:
-    """What of a trial's folder is not copied: links, which may lead anywhere, and other trials inside it."""
-    paths = [Path(folder) / name for name in names]
-    return [path.name for path in paths if path.is_symlink() or (path / RECORD_FILE).exists()]
-
-
-def tell_unreadable(unreadable: Sequence[tuple[str, str]]) -> None:
-    for path, message in unreadable:
-        typer.echo(f"Left out, unreadable: {path}: {message.splitlines()[0]}", err=True)
+def tell_left_out(left_out: Sequence[tuple[str, str]]) -> None:
+    for path, reason in left_out:
+        say(f"Left out: {path}: {reason}", err=True)

@@ -11,10 +11,11 @@ from rich.table import Table
 from rich.text import Text
 
 from disbench.benchmarks.choices import DEFAULT_METRICS
-from disbench.benchmarks.options import console, fail, metric_settings
+from disbench.benchmarks.options import metric_settings
 from disbench.benchmarks.score import Scores, named_entries
 from disbench.benchmarks.tables import NamedTable
-from disbench.datasets.atomic import write_atomic
+from disbench.benchmarks.terminal import console, fail, say, write_file
+from disbench.datasets.untrusted import spreadsheet_text
 from disbench.metrics import METRICS, PROTOCOLS
 from disbench.metrics.information import table_information
 from disbench.reports.figures import information_matrix, png
@@ -112,7 +113,7 @@ def write_csv(found: Scores) -> None:
         numbers = [scores.get(name) for scores in (found.scores, found.floor, found.ceiling)]
         writer.writerow([name, *numbers, *(around.get(column) for column in spread)])
     for name, reason in {**found.skipped, **found.no_confidence}.items():
-        print(f"{name}: {reason}", file=sys.stderr)
+        say(f"{name}: {reason}", err=True)
 
 
 def write_detail_csv(found: Scores, factor_names: Sequence[str], code_names: Sequence[str]) -> None:
@@ -122,7 +123,8 @@ def write_detail_csv(found: Scores, factor_names: Sequence[str], code_names: Seq
     for name, detail in found.detail.items():
         for entries in named_entries(detail, factor_names, code_names):
             for entry in entries:
-                about = [entry.get("factor"), entry.get("code")]
+                named = (entry.get("factor"), entry.get("code"))
+                about = [spreadsheet_text(name) if isinstance(name, str) else name for name in named]
                 numbers = {key: value for key, value in entry.items() if key not in ("factor", "code")}
                 writer.writerows([name, *about, key, value] for key, value in numbers.items())
 
@@ -137,7 +139,4 @@ def draw_information(path: Path, table: NamedTable) -> None:
     codes = table.code_names or [f"z{j}" for j in range(shares.shape[1])]
     title = f"I(code; factor) / H(factor), {PICTURE_BINS} bins"
     picture = png(information_matrix(np.minimum(shares, 1.0), factors, codes, title))
-    try:
-        write_atomic(path, picture)
-    except OSError as error:
-        raise fail(f"--picture {path} cannot be written: {error.strerror}.") from error
+    write_file(path, picture)

@@ -15,7 +15,10 @@ from pydantic import BaseModel, Field
 from disbench.benchmarks.locks import claimed
 from disbench.benchmarks.position import position
 from disbench.datasets.atomic import write_atomic
-from disbench.reports.records import RECORD_FILE, Trial
+from disbench.datasets.untrusted import read_regular
+from disbench.reports.leftout import FROM_VALUES
+from disbench.reports.reasons import reason_of
+from disbench.reports.records import LARGEST, RECORD_FILE, Trial
 
 PLANS = "plans"
 State = Literal["finished", "failed", "running", "stopped", "waiting", "unreadable"]
@@ -79,13 +82,11 @@ def held(folder: Path) -> bool:
 def ended(folder: Path) -> TrialState | None:
     """What the record in a folder says; None where there is none."""
     try:
-        content = (folder / RECORD_FILE).read_bytes()
+        found = Progress.model_validate_json(read_regular(folder / RECORD_FILE, LARGEST))
     except FileNotFoundError:
         return None
-    try:
-        found = Progress.model_validate_json(content)
-    except ValueError as error:
-        return TrialState(None, folder, "unreadable", reason=str(error).splitlines()[0])
+    except (OSError, *FROM_VALUES) as error:
+        return TrialState(None, folder, "unreadable", reason=reason_of(error))
     if found.status == "ok":
         return TrialState(found.trial, folder, "finished", found.trial.steps)
     reason = (found.error or "no error was recorded").strip().splitlines()[-1]
@@ -108,7 +109,7 @@ def state_of(trial: Trial, folder: Path) -> TrialState:
 def states(out: Path) -> list[TrialState]:
     """The state of every trial that is listed in `out` or has left a record there. Raises FileNotFoundError where none is."""
     listed = planned_trials(out)
-    records = {path.parent.name: ended(path.parent) for path in sorted(out.glob(f"*/{RECORD_FILE}"))}
+    records = {path.parent.name: ended(path.parent) for path in sorted(out.glob(f"[!.]*/{RECORD_FILE}"))}
     found = []
     for name, trial in listed.items():
         state = records.pop(name, None)

@@ -1,6 +1,5 @@
 """The commands about many trials: run a suite, see how far it is, search a method's hyperparameters."""
 
-import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -15,10 +14,11 @@ from rich.table import Table
 from rich.text import Text
 
 from disbench.benchmarks.machine import Machine
-from disbench.benchmarks.options import DataDir, DatasetOptions, MetricSettings, Select, assignments, console, fail
+from disbench.benchmarks.options import DataDir, DatasetOptions, MetricSettings, Select, assignments
 from disbench.benchmarks.options import metric_settings as settings_of_metrics
 from disbench.benchmarks.report_cli import show_page
 from disbench.benchmarks.status import Row, State, TrialState, rows, states
+from disbench.benchmarks.terminal import console, fail, say
 from disbench.reports.records import Trial
 
 if TYPE_CHECKING:
@@ -114,13 +114,13 @@ def print_estimates(found: "list[Estimate]") -> None:
         console.print(table)
     seconds, size = sum(row.seconds or 0.0 for row in found), sum(row.size or 0.0 for row in found)
     trials, left = sum(row.trials for row in found), sum(row.left for row in found)
-    print(
+    say(
         f"{trials} trials, {trials - left} finished. The other {left} take {hours(seconds)} one at a time on a machine such as "
         f"the one measured, and {megabytes(size)}. Nothing was run."
     )
     if unknown := [row for row in found if row.seconds is None]:
         names = ", ".join(f"{row.method} on {row.dataset}" for row in unknown)
-        print(f"Not counted, because it cannot be measured: {names}.")
+        say(f"Not counted, because it cannot be measured: {names}.")
 
 
 @suite_app.command()
@@ -205,12 +205,12 @@ def run(
     except (ValueError, OSError) as error:
         raise fail(error) from error
     except (KeyboardInterrupt, SystemExit):
-        print(f"\nStopped. What was finished is in {out}; run the same command again to go on.", file=sys.stderr)
+        say(f"\nStopped. What was finished is in {out}; run the same command again to go on.", err=True)
         raise typer.Exit(130) from None
     show_page(out)
     failed = [name for name, status in outcomes.items() if status == "failed"]
     if failed:
-        print(f"{len(failed)} of {len(outcomes)} trials failed: {', '.join(failed)}", file=sys.stderr)
+        say(f"{len(failed)} of {len(outcomes)} trials failed: {', '.join(failed)}", err=True)
         raise typer.Exit(1)
 
 
@@ -379,20 +379,20 @@ def search(
         ):
             found.append(setting)
             score = setting.reason if setting.value is None else f"{metric} {setting.value:.4f}"
-            print(f"{setting.number + 1:>3}  {inline(setting.hparams)}  {score}")
+            say(f"{setting.number + 1:>3}  {inline(setting.hparams)}  {score}")
     except ValidationError as error:
         raise fail(explained(error)) from error
     except (ValueError, OSError) as error:
         raise fail(error) from error
     except (KeyboardInterrupt, SystemExit):
-        print(f"\nStopped. What was tried is in {out}; run the same command again to go on.", file=sys.stderr)
+        say(f"\nStopped. What was tried is in {out}; run the same command again to go on.", err=True)
         raise typer.Exit(130) from None
     winner = best(found, metric)
     if winner is None:
-        print(f"None of {len(found)} settings has a score: disbench status {out} says why.", file=sys.stderr)
+        say(f"None of {len(found)} settings has a score: disbench status {out} says why.", err=True)
         raise typer.Exit(1)
-    print(f"Best of {len(found)} settings, mean {metric} {winner.value:.4f} on seeds {seeds}. In a suite's methods:")
-    print(f"- {{name: {method}, hparams: {inline({**wanted.base.hparams, **winner.hparams})}}}")
+    say(f"Best of {len(found)} settings, mean {metric} {winner.value:.4f} on seeds {seeds}. In a suite's methods:")
+    say(f"- {{name: {method}, hparams: {inline({**wanted.base.hparams, **winner.hparams})}}}")
 
 
 def inline(content: dict[str, Any]) -> str:

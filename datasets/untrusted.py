@@ -59,3 +59,24 @@ def read_regular(path: Path, limit: int, *, follow: bool = False) -> bytes:
     if len(content) > limit:
         raise ValueError(f"{path} has more than {limit:,} bytes.")
     return content
+
+
+# Controls but tab and line feed, lone surrogates, and characters that change the direction of the text around them.
+_UNPRINTABLE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
+)
+
+
+def printable(text: object) -> str:
+    """The words of `text` without control characters, each replaced by U+FFFD, so that they cannot steer a terminal.
+
+    Escape sequences, bidirectional overrides and bytes of a file name that are not UTF-8 become visible. Tabs and line
+    breaks stay.
+    """
+    return _UNPRINTABLE.sub("\ufffd", str(text).replace("\r\n", "\n"))
+
+
+def spreadsheet_text(text: str) -> str:
+    """A text cell of a CSV file that a spreadsheet shows and does not run as a formula: "'" goes in front of one."""
+    text = printable(text)
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t")) else text

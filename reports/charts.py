@@ -9,14 +9,13 @@ import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 from typing import Any
 
 from disbench.reports import plots
 from disbench.reports.aggregate import Row, Table
 from disbench.reports.columns import Column
 from disbench.reports.compare import Diagram
-from disbench.reports.plots import CHARACTER, MANY, WIDTH, Scale, colour, dots, legend, number, short, svg, text
+from disbench.reports.plots import CHARACTER, MANY, WIDTH, Scale, colour, dots, escape, legend, number, short, svg, text
 
 PANELS = 9  # of sensitivity
 _ACROSS = 3

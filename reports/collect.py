@@ -7,17 +7,24 @@ broken within them alone, which no writer of ours leaves behind, still gives its
 
 import gc
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from pydantic import Field, GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
+from disbench.datasets.untrusted import printable, read_regular
 from disbench.reports.estimators_study import STUDY_FILE
-from disbench.reports.records import RECORD_FILE, SCHEMA_VERSION, FurtherView, Record, migrated, read_record
+from disbench.reports.leftout import FROM_VALUES, problem
+from disbench.reports.reasons import reason_of
+from disbench.reports.records import LARGEST, RECORD_FILE, SCHEMA_VERSION, FurtherView, Record, migrated, read_record
+
+CULPRITS = 100  # records that are searched for before the search is given up
+Found = tuple[Path, Record]
+T = TypeVar("T")
 
 
 class _Unread:
@@ -47,7 +54,7 @@ class Collection:
     """
 
     folder: Path
-    found: tuple[tuple[Path, Record], ...]
+    found: tuple[Found, ...]
     unreadable: tuple[tuple[str, str], ...]
     newest: float  # modification time of the newest record file, in seconds since 1970
     studies: tuple[Path, ...] = ()
@@ -73,8 +80,10 @@ def collect(folder: Path) -> Collection:
     """
     folder = Path(folder)
     held: dict[str, list[Path]] = {RECORD_FILE: [], STUDY_FILE: []}
-    for where, _, files in os.walk(folder):
-        for name in held.keys() & files:
+    for where, folders, files in os.walk(folder):
+        # A hidden folder holds a copy that was cut off. A pipe or a link that is named as a record is among the files.
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in held.keys() & {*files, *folders}:
             held[name].append(Path(where))
     places, studies = (sorted(own, key=lambda place: place.parts) for own in held.values())
     if not places:
@@ -88,20 +97,55 @@ def collect(folder: Path) -> Collection:
     newest = 0.0
     for place in places:
         path = place / RECORD_FILE
-        newest = max(newest, path.stat().st_mtime)
+        name = _name(folder, place)
         try:
+            newest = max(newest, path.lstat().st_mtime)
             record = _summary(path)
-        except (OSError, ValueError) as error:
+            reason = problem(record)
+            if record.schema_version != SCHEMA_VERSION:
+                reason = f"schema version {record.schema_version}; this version of disbench reads {SCHEMA_VERSION}."
+        except (OSError, *FROM_VALUES) as error:
             # The message names the absolute path, which differs between machines: the page names the relative one.
-            message = str(error).replace(str(path), RECORD_FILE)
-            unreadable.append((path.relative_to(folder).as_posix(), message))
+            unreadable.append((name, reason_of(error).replace(printable(path), RECORD_FILE)))
             continue
-        if record.schema_version != SCHEMA_VERSION:
-            message = f"schema version {record.schema_version}; this version of disbench reads {SCHEMA_VERSION}."
-            unreadable.append((path.relative_to(folder).as_posix(), message))
+        if reason is not None:
+            unreadable.append((name, reason))
             continue
         found.append((place, record))
     return Collection(folder, tuple(found), tuple(unreadable), newest, tuple(studies))
+
+
+def without_culprits(collection: Collection, work: Callable[[Sequence[Found]], T]) -> tuple[T, Collection]:
+    """The result of `work` on all records that it can handle, and the collection without those that it cannot.
+
+    A record is left out where the records before it pass and those up to it do not; halving finds it. Raises the error
+    as ValueError where no record passes, or where more than CULPRITS do not.
+    """
+    left_out: list[tuple[str, str]] = []
+    found = list(collection.found)
+    while True:
+        try:
+            done = work(found)
+        except FROM_VALUES as error:
+            if not found or len(left_out) == CULPRITS:
+                raise ValueError(f"The records in {collection.folder} cannot be shown: {reason_of(error)}") from error
+            place, reason = _culprit(found, work, error)
+            left_out.append((_name(collection.folder, found.pop(place)[0]), reason))
+            continue
+        unreadable = tuple(sorted((*collection.unreadable, *left_out)))
+        return done, replace(collection, found=tuple(found), unreadable=unreadable) if left_out else collection
+
+
+def _culprit(found: Sequence[Found], work: Callable[[Sequence[Found]], Any], error: Exception) -> tuple[int, str]:
+    low, high, reason = 0, len(found), reason_of(error)  # the first `low` pass, or are none; the first `high` do not
+    while high - low > 1:
+        middle = (low + high) // 2
+        try:
+            work(found[:middle])
+            low = middle
+        except FROM_VALUES as nearer:
+            high, reason = middle, reason_of(nearer)
+    return low, reason
 
 
 def whole(folder: Path, record: Record) -> Record:
@@ -113,15 +157,19 @@ def whole(folder: Path, record: Record) -> Record:
         return record
     try:
         return read_record(folder / RECORD_FILE)
-    except (OSError, ValueError) as error:
-        reason = str(error).replace(str(folder / RECORD_FILE), RECORD_FILE)
+    except (OSError, *FROM_VALUES) as error:
+        reason = reason_of(error).replace(printable(folder / RECORD_FILE), RECORD_FILE)
         return record.model_copy(
             update={"remarks": [*record.remarks, f"Curves and details could not be read: {reason}"]}
         )
 
 
+def _name(folder: Path, place: Path) -> str:
+    return printable((place / RECORD_FILE).relative_to(folder).as_posix())
+
+
 def _summary(path: Path) -> Record:
-    content = _without(_without(path.read_bytes(), b"detail"), b"curves")
+    content = _without(_without(read_regular(path, LARGEST), b"detail"), b"curves")
     try:
         return migrated(Summary.model_validate_json(content))
     except ValueError:

@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from disbench.datasets.untrusted import path_inside
+from disbench.datasets.hdf5 import open_hdf5, stored_array
+from disbench.datasets.untrusted import path_inside, printable
 from disbench.metrics.information import table_information
-from disbench.metrics.metric import NotApplicable
 from disbench.reports.aggregate import Found, Row
+from disbench.reports.leftout import FROM_VALUES
+from disbench.reports.reasons import reason_of
 from disbench.reports.records import Record
 
 BINS = 20  # of the information matrix, as in MIG
@@ -48,8 +49,8 @@ def information(folder: Path, record: Record) -> Information:
     try:
         codes, factors = _read(path)
         found = table_information(codes, factors, BINS)
-    except (OSError, KeyError, TypeError, ValueError, NotApplicable) as error:
-        reason = str(error).replace(str(path), name) if path.exists() else "the file is not there"
+    except (OSError, RuntimeError, *FROM_VALUES) as error:  # what h5py raises on a damaged file
+        reason = reason_of(error).replace(printable(path), name) if path.exists() else "the file is not there"
         return Information(note=f"No matrix: {name}: {reason}")
     shares = np.minimum(found.info.mutual / found.info.factor_entropy[:, None], 1.0)  # (K, D)
     kept = np.sort(np.argsort(-shares.max(axis=0), kind="stable")[:CODES])
@@ -64,10 +65,12 @@ def information(folder: Path, record: Record) -> Information:
 
 def _read(path: Path) -> tuple[NDArray[Any], NDArray[Any]]:
     """codes (N, D) and factors (N, K) of an HDF5 table, its first rows where it is large."""
-    with h5py.File(path, "r") as file:
-        tables = [file[name] for name in ("codes", "factors")]
+    with open_hdf5(path) as file:
+        tables = [stored_array(file, name) for name in ("codes", "factors")]
         for table in tables:
-            if not isinstance(table, h5py.Dataset) or table.ndim != 2 or table.shape[1] * _ROWS > _CELLS:
+            chunk = math.prod(table.chunks or (0,))  # a compressed chunk is unpacked whole
+            numbers = table.ndim == 2 and table.dtype.kind in "fiub" and table.dtype.itemsize <= 8
+            if not numbers or max(table.shape[1] * _ROWS, chunk) > _CELLS:
                 raise ValueError("it holds no table of codes beside factors, of a size that a page reads.")
         codes, factors = (np.asarray(table[:_ROWS]) for table in tables)
         return codes, factors

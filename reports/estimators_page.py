@@ -5,8 +5,10 @@ from pathlib import Path
 from disbench.datasets.atomic import write_atomic
 from disbench.reports import estimators_figures as figures
 from disbench.reports import plots
-from disbench.reports.estimators_study import Study, read_study
+from disbench.reports.estimators_study import STUDY_FILE, Study, read_study
 from disbench.reports.estimators_verdicts import LABELS, by_estimator, main_batch, tasks_of, times, verdicts
+from disbench.reports.leftout import FROM_VALUES
+from disbench.reports.reasons import reason_of
 from disbench.reports.templates import environment
 
 PAGE_FILE = "estimators.html"
@@ -21,7 +23,14 @@ def render_study(folder: Path, output: Path | None = None) -> Path:
     """
     folder = Path(folder)
     output = Path(output) if output is not None else folder / PAGE_FILE
-    page = page_of(read_study(folder))
+    study = read_study(folder)
+    try:
+        page = page_of(study)
+    except FROM_VALUES as error:
+        raise ValueError(
+            f"{folder / STUDY_FILE} lacks a number that the page needs, or has a wrong one: {reason_of(error)}. Remove the "
+            "file, or name another folder."
+        ) from error
     write_atomic(output, page.encode())
     return output
 

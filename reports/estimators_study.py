@@ -7,9 +7,12 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from disbench.datasets.atomic import write_atomic
+from disbench.datasets.untrusted import read_regular
+from disbench.reports.reasons import reason_of
 
 STUDY_FILE = "estimators.json"
 STUDY_SCHEMA = 1
+LARGEST = 64 << 20  # bytes of a study that is read; the full profile writes about 1 MB
 
 
 class Cell(BaseModel):
@@ -68,9 +71,11 @@ def read_study(folder: Path) -> Study:
     """The study in a folder. Raises ValueError for a damaged file or one of another schema."""
     path = folder / STUDY_FILE
     try:
-        study = Study.model_validate_json(path.read_text(encoding="utf-8"))
-    except (ValidationError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is no study of estimators: {error}. Remove it, or name another folder.") from error
+        study = Study.model_validate_json(read_regular(path, LARGEST))
+    except ValidationError as error:
+        raise ValueError(
+            f"{path} is no study of estimators: {reason_of(error)}. Remove it, or name another folder."
+        ) from error
     if study.study_schema != STUDY_SCHEMA:
         raise ValueError(
             f"{path} has schema {study.study_schema}, this version reads {STUDY_SCHEMA}; name another folder."

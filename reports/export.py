@@ -16,6 +16,7 @@ from typing import Any, Literal, NamedTuple
 
 import pandas as pd
 
+from disbench.datasets.untrusted import printable, spreadsheet_text
 from disbench.reports.aggregate import Table
 from disbench.reports.columns import Column, columns
 from disbench.reports.compare import DATA, leaderboard, score_frame
@@ -98,7 +99,8 @@ def export(tables: Sequence[Table], form: Format, *, statistic: Statistic = "mea
         return _parquet(board)
     if form == "csv":
         board["tied_with"] = ["; ".join(names) for names in board["tied_with"]]
-        return board.to_csv(index=False, lineterminator="\n").encode()
+        words = board.map(lambda value: spreadsheet_text(value) if isinstance(value, str) else value)
+        return words.to_csv(index=False, lineterminator="\n").encode()
     if form == "json":
         return _json(board, scores, tables).encode()
     written = [(_latex if form == "latex" else _markdown)(page, statistic) for page in pages(board, tables)]
@@ -107,12 +109,12 @@ def export(tables: Sequence[Table], form: Format, *, statistic: Statistic = "mea
 
 def latex_text(words: str) -> str:
     """Words that LaTeX prints as they are. What its default fonts lack is named by its code point."""
-    return "".join(_latex_character(character) for character in " ".join(words.split()))
+    return "".join(_latex_character(character) for character in " ".join(printable(words).split()))
 
 
 def markdown_text(words: str) -> str:
     """Words that Markdown, also inside a table, shows as they are."""
-    escaped = html.escape(" ".join(words.split()), quote=False)
+    escaped = html.escape(" ".join(printable(words).split()), quote=False)
     return re.sub(r"([\\`*_\[\]|~#!])", r"\\\1", escaped)
 
 
@@ -324,7 +326,7 @@ def _json(board: pd.DataFrame, scores: pd.DataFrame, tables: Iterable[Table]) ->
     """The leaderboard with each cell's scores by seed, and the notices of each dataset."""
     told = [dict(zip(DATA, key_of(table), strict=True)) | {"notices": list(notices_of(table))} for table in tables]
     content = {"leaderboard": scored_lines(board, scores), "datasets": told}
-    return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    return printable(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)) + "\n"
 
 
 def scored_lines(board: pd.DataFrame, scores: pd.DataFrame) -> list[dict[str, Any]]:

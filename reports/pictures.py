@@ -7,6 +7,8 @@ columns, and the page shows one after the other.
 import base64
 import io
 import os
+import struct
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,8 +17,10 @@ from urllib.parse import quote
 import numpy as np
 from PIL import Image
 
-from disbench.datasets.untrusted import path_inside
+from disbench.datasets.untrusted import path_inside, printable, read_regular
 from disbench.reports.aggregate import Found, Row
+from disbench.reports.leftout import FROM_VALUES
+from disbench.reports.reasons import reason_of
 from disbench.reports.records import GRID
 
 TRAVERSAL = "traversal"
@@ -27,8 +31,12 @@ CAPTIONS = {
     "assignment": "Assignment of latents (columns, in the order of their groups) to groups",
     "capacity": "Capacity of each group beside its target, and the complexity of each factor",
 }
+# What Pillow raises on a damaged picture.
+_DAMAGED = (*FROM_VALUES, OSError, EOFError, SyntaxError, struct.error, zlib.error, Image.DecompressionBombError)
+REFUSED = "Not shown"
 _PNG = b"\x89PNG\r\n\x1a\n"
 _LARGEST = 2 << 20  # bytes of a picture that a page takes in
+_PIXELS = 50_000_000  # of a picture; 128 latents in 11 columns of 64x64 have 6 million
 _SMALL = 64 << 10  # characters of one that is not worth making smaller
 _QUALITY = 90  # of WebP: a traversal in colour takes a sixth of its PNG, and its labels stay sharp
 _GAP_ALPHA = 96  # of the half-transparent lines between the images of a grid
@@ -77,7 +85,7 @@ def smaller(found: Picture) -> Picture:
     try:
         with Image.open(io.BytesIO(base64.b64decode(found.uri.partition(",")[2]))) as file:
             file.save(drawn, "WEBP", quality=_QUALITY, method=1)
-    except (OSError, ValueError, SyntaxError, KeyError):  # a damaged PNG, or Pillow without WebP
+    except _DAMAGED:  # or Pillow without WebP
         return found
     uri = f"data:image/webp;base64,{base64.b64encode(drawn.getvalue()).decode('ascii')}"
     return replace(found, uri=uri) if len(uri) < len(found.uri) else found
@@ -88,7 +96,7 @@ def linked(folder: Path, name: str, relative: str, page_folder: Path) -> Picture
     content = _content(folder, relative)
     where = address(folder, relative, page_folder)
     if isinstance(content, str) or where is None:
-        return Picture(name, note=content if isinstance(content, str) else f"Not shown: {relative} is no file.")
+        return Picture(name, note=content if isinstance(content, str) else f"{REFUSED}: {relative} is no file.")
     return Picture(name, where, strip=strip(content, search=False) if TRAVERSAL in name else None)
 
 
@@ -96,15 +104,18 @@ def _content(folder: Path, relative: str) -> bytes | str:
     """A PNG's bytes, or why there are none."""
     path = path_inside(folder, relative)
     if path is None:
-        return f"Not shown: {relative} lies outside its trial's folder."
+        return f"{REFUSED}: {relative} lies outside its trial's folder."
     try:
-        content = path.read_bytes()
-    except OSError:
+        content = read_regular(path, _LARGEST, follow=True)
+    except FileNotFoundError:
         return f"Missing: the record names {relative}, and the file is not there."
+    except (OSError, ValueError) as error:
+        return f"{REFUSED}: {reason_of(error).replace(printable(path), relative)}"
     if not content.startswith(_PNG):
-        return f"Not shown: {relative} is not a PNG picture."
-    if len(content) > _LARGEST:
-        return f"Not shown: {relative} has {len(content):,} bytes, a page takes {_LARGEST:,}."
+        return f"{REFUSED}: {relative} is not a PNG picture."
+    width, height = (int.from_bytes(content[at : at + 4], "big") for at in (16, 20))  # a PNG's first chunk
+    if width * height > _PIXELS:
+        return f"{REFUSED}: {relative} has {width:,} x {height:,} pixels, a page takes {_PIXELS:,}."
     return content
 
 
@@ -118,7 +129,7 @@ def strip(content: bytes, search: bool = True) -> Strip | None:
             told = [int(word) for word in str(file.info.get(GRID, "")).split()]
             size = file.size
         found = Strip(*size, *told) if len(told) == 4 else _searched(content) if search else None
-    except (OSError, ValueError, SyntaxError):  # what a damaged PNG raises
+    except _DAMAGED:
         return None
     if found is None:
         return None

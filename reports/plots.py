@@ -8,12 +8,13 @@ stays text and a dot can say its value. Colours are Okabe and Ito's colour-blind
 light page needs it; the page may override `--series-0` ... `--series-7`.
 """
 
+import html
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from html import escape
 
+from disbench.datasets.untrusted import printable
 from disbench.reports.aggregate import Row, Table
 from disbench.reports.collect import whole
 from disbench.reports.columns import Column
@@ -278,6 +279,11 @@ def short(label: str, most: int) -> str:
 
 def text(x: float, y: float, words: str, anchor: str = "start", extra: str = "") -> str:
     return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"{extra}>{escape(words)}</text>'
+
+
+def escape(words: str) -> str:
+    """Words as the text or attribute of a drawing."""
+    return html.escape(printable(words))
 
 
 def svg(parts: Sequence[str], height: float, label: str, width: float = WIDTH) -> str:

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 from disbench.datasets.atomic import set_aside, write_atomic
 from disbench.datasets.untrusted import check_path_name, read_regular
 from disbench.reports.migration import migrated_trial, set_in_version_1
+from disbench.reports.reasons import reason_of
 
 log = logging.getLogger(__name__)
 # 2: trials hold every hyperparameter and the version of their method, records the versions of metrics.
@@ -42,7 +43,7 @@ class Trial(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     method: str
-    method_version: int = Field(default=1, ge=1)
+    method_version: int = Field(default=1, ge=1, le=LARGEST_INTEGER)
     dataset: str
     dataset_options: dict[str, Any] = Field(default_factory=dict)
     dataset_version: str
@@ -208,7 +209,7 @@ def read_record(path: Path) -> Record:
         raise
     except (ValueError, RecursionError) as error:
         _refuse_newer(path, _schema_version(content), error)
-        raise ValueError(f"{path} is not a disbench record of schema {SCHEMA_VERSION}: {error}") from error
+        raise ValueError(f"{path} is not a disbench record of schema {SCHEMA_VERSION}: {reason_of(error)}") from error
 
 
 def migrated(record: Record) -> Record:
@@ -253,4 +254,6 @@ def _schema_version(content: bytes) -> Any:
 def read_records(folder: Path) -> Iterator[tuple[Path, Record]]:
     """Every record below `folder` with the trial folder that holds it, in path order."""
     for path in sorted(folder.rglob(RECORD_FILE)):
+        if any(part.startswith(".") for part in path.relative_to(folder).parts):
+            continue  # a copy that was cut off
         yield path.parent, read_record(path)

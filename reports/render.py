@@ -5,6 +5,7 @@ The page makes no request of any kind, works without JavaScript, and is equal fo
 
 import datetime
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from disbench.datasets.atomic import write_atomic
 from disbench.metrics import METRICS
 from disbench.reports import export, plots
 from disbench.reports.aggregate import Table, distinct, tables
-from disbench.reports.collect import Collection, collect, no_garbage_collection
+from disbench.reports.collect import Collection, Found, collect, no_garbage_collection, without_culprits
 from disbench.reports.columns import columns, protocol
 from disbench.reports.notices import short_runs
 from disbench.reports.ranking import boards, facets, overviews, what_was_run
@@ -25,19 +26,31 @@ __all__ = ["as_text", "render"]
 
 PAGE_FILE = "leaderboard.html"
 TEMPLATE = "leaderboard.html.j2"
+LATEST = datetime.datetime(9999, 12, 31, tzinfo=datetime.UTC).timestamp()  # a file may bear any date
 
 
 def render(
-    folder: Path, output: Path | None = None, *, date: datetime.date | None = None, every_trial: bool = False
+    folder: Path,
+    output: Path | None = None,
+    *,
+    date: datetime.date | None = None,
+    every_trial: bool = False,
+    linked: bool = True,
 ) -> Path:
     """Write the leaderboard of every record below `folder` to `output` (`folder/leaderboard.html`), whole or not at all.
 
     `date` is printed at the page's end; left out, it is the day (UTC) on which the newest record was written. `every_trial`
-    makes a page for each trial of a study of thousands too. A record that cannot be read is listed on the page. Raises
-    FileNotFoundError where there is no record.
+    makes a page for each trial of a study of thousands too. Without `linked` the page has no link to any other file, so it
+    can be published alone. A record that cannot be read or shown is listed on the page. Raises FileNotFoundError where there
+    is no record, and ValueError where none can be shown.
     """
-    collection = collect(folder)
-    return write_page(collection, tables(collection.found), output, date=date, every_trial=every_trial)
+    grouped, collection = tabulated(collect(folder))
+    return write_page(collection, grouped, output, date=date, every_trial=every_trial, linked=linked)
+
+
+def tabulated(collection: Collection) -> tuple[tuple[Table, ...], Collection]:
+    """The tables of a collection, and the collection without the records that cannot be tabulated."""
+    return without_culprits(collection, tables)
 
 
 @no_garbage_collection()
@@ -48,21 +61,30 @@ def write_page(
     *,
     date: datetime.date | None = None,
     every_trial: bool = False,
+    linked: bool = True,
 ) -> Path:
     """`render` of what was read and grouped before."""
     output = Path(output) if output is not None else collection.folder / PAGE_FILE
-    layout = layout_of(grouped, output, every_trial)
-    page = _page(collection, grouped, layout, date)
-    output.parent.mkdir(parents=True, exist_ok=True)
+
+    def build(found: Sequence[Found]) -> tuple[Sequence[Table], Layout, str]:
+        own = grouped if len(found) == len(collection.found) else tables(found)
+        layout = layout_of(own, output, every_trial, linked)
+        write_trial_pages(own, layout)  # before the page, which links to them
+        return own, layout, _page(replace(collection, found=tuple(found)), own, layout, date)
+
+    (own, layout, page), shown = without_culprits(collection, build)
+    if shown is not collection:
+        page = _page(shown, own, replace(layout, left_out=[]), date)
     write_atomic(output, page.encode())
-    write_trial_pages(grouped, layout)
     return output
 
 
 def _page(collection: Collection, grouped: Sequence[Table], layout: Layout, date: datetime.date | None) -> str:
-    newest = datetime.datetime.fromtimestamp(collection.newest, tz=datetime.UTC).date()
+    newest = datetime.datetime.fromtimestamp(min(collection.newest, LATEST), tz=datetime.UTC).date()
     ranks = overviews(grouped) if len(grouped) > 1 else ()
     own = boards(grouped)
+    overall = overall_sections(collection, grouped, layout)
+    sections = [dataset_sections(table, layout) for table in grouped]
     frame = {
         "head": export.LATEX_HEAD,
         "before": export.LATEX_BEFORE,
@@ -77,13 +99,13 @@ def _page(collection: Collection, grouped: Sequence[Table], layout: Layout, date
         .render(
             boards=own,
             overviews=ranks,
-            overall=overall_sections(collection, grouped, layout),
-            sections=[dataset_sections(table, layout) for table in grouped],
+            overall=overall,
+            sections=sections,
             facets=facets(grouped),
             glossary=columns(head.key for table in grouped for head in table.columns),
             protocols=_protocols(grouped),
             short=short_runs(record for _, record in collection.found),
-            unreadable=collection.unreadable,
+            unreadable=(*collection.unreadable, *layout.left_out),
             frame=frame,
             schema=SCHEMA_VERSION,
             date=(date or newest).isoformat(),

@@ -11,7 +11,7 @@ import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from jinja2 import Environment
 from markupsafe import Markup
 
 from disbench.datasets.atomic import write_atomic
+from disbench.datasets.untrusted import printable
 from disbench.reports import charts, details, pictures, plots, statistics
 from disbench.reports.aggregate import Found, Table
 from disbench.reports.collect import Collection, whole
@@ -31,7 +32,9 @@ from disbench.reports.compare import Pairs, diagrams, pairs_over, pairs_within, 
 from disbench.reports.estimators_page import PAGE_FILE as ESTIMATORS_PAGE
 from disbench.reports.estimators_study import STUDY_FILE, read_study
 from disbench.reports.estimators_verdicts import verdicts
+from disbench.reports.leftout import FROM_VALUES
 from disbench.reports.notices import skipped, without_quality
+from disbench.reports.reasons import reason_of
 from disbench.reports.records import RECORD_FILE, Partition, Record
 from disbench.reports.templates import environment
 
@@ -58,22 +61,32 @@ class Layout:
     """`folder` is the one that the page is written to; `inline` whether every trial's details stand in the page itself.
 
     `embedded` is how many characters of pictures one data set may take, `paged` whether every trial has a page of its own where
-    they are not inside, or those that failed and each row's median alone.
+    they are not inside, or those that failed and each row's median alone. A page that is not `linked` has no link to a file
+    beside it. What cannot be shown is added to `left_out` (what, why), and the folder of a trial without a page to `unpaged`.
     """
 
     folder: Path
     inline: bool
     embedded: int = EMBEDDED
     paged: bool = True
+    linked: bool = True
+    left_out: list[tuple[str, str]] = field(default_factory=list, compare=False)
+    unpaged: set[Path] = field(default_factory=set, compare=False)
 
 
-def layout_of(tables: Sequence[Table], output: Path, every_trial: bool = False) -> Layout:
+def layout_of(tables: Sequence[Table], output: Path, every_trial: bool = False, linked: bool = True) -> Layout:
     """The layout of a page at `output`: details inside up to INLINE trials, beyond that in pages beside it.
 
     Beyond PAGED there is a page for every trial only where `every_trial` asks for it.
     """
     trials = sum(len(row.trials) + len(row.failed) for table in tables for row in (*table.rows, *table.untrained))
-    return Layout(output.parent, trials <= INLINE, EMBEDDED // max(1, len(tables)), every_trial or trials <= PAGED)
+    return Layout(
+        output.parent,
+        trials <= INLINE or not linked,
+        EMBEDDED // max(1, len(tables)),
+        every_trial or trials <= PAGED,
+        linked,
+    )
 
 
 def overall_sections(collection: Collection, tables: Sequence[Table], layout: Layout) -> list[Section]:
@@ -115,7 +128,6 @@ def write_trial_pages(tables: Sequence[Table], layout: Layout) -> int:
         return 0
     folder = layout.folder / TRIALS_FOLDER
     folder.mkdir(parents=True, exist_ok=True)
-    template = _environment().get_template("trial.html.j2")
     style = "".join(_environment().get_template(name).render() for name in ("leaderboard.css.j2", "sections.css.j2"))
     write_atomic(folder / STYLE_FILE, style.encode(), durable=False)
     newest = max(path.stat().st_mtime for path in Path(__file__).parent.iterdir())
@@ -125,17 +137,29 @@ def write_trial_pages(tables: Sequence[Table], layout: Layout) -> int:
         for _, (place, summary) in _every_trial(table):
             if place not in paged:
                 continue
-            path = folder / _page_name(summary)
-            if path.exists() and path.stat().st_mtime > max(newest, (place / RECORD_FILE).stat().st_mtime):
-                continue
-            record = whole(place, summary)
-            named = sorted(filter(partial(_is_picture, record), record.artefacts), key=_by_kind)
-            own = [pictures.linked(place, name, record.artefacts[name], folder) for name in named]
-            view = _view(place, record, folder)
-            page = template.render(record=record, view=view, pictures=own, style=STYLE_FILE, macros=_macros())
-            write_atomic(path, page.encode(), durable=False)  # there may be thousands, and they are made again at will
-            written += 1
+            try:
+                written += _write_trial_page(place, summary, folder / _page_name(summary), newest, layout)
+            except FROM_VALUES as error:
+                layout.unpaged.add(place)
+                layout.left_out.append((f"{printable(place.name)}/{RECORD_FILE}", f"No page: {reason_of(error)}"))
     return written
+
+
+def _write_trial_page(place: Path, summary: Record, path: Path, newest: float, layout: Layout) -> bool:
+    """Write a trial's page unless it is newer than the record and than `newest`; whether it was written."""
+    try:
+        if path.stat().st_mtime > max(newest, (place / RECORD_FILE).stat().st_mtime):
+            return False
+    except FileNotFoundError:  # there is no page yet, or the trial is gone meanwhile
+        pass
+    record = whole(place, summary)
+    named = sorted(filter(partial(_is_picture, record), record.artefacts), key=_by_kind)
+    own = [pictures.linked(place, name, record.artefacts[name], path.parent) for name in named]
+    view = _view(place, record, replace(layout, folder=path.parent))
+    template = _environment().get_template("trial.html.j2")
+    page = template.render(record=record, view=view, pictures=own, style=STYLE_FILE, macros=_macros())
+    write_atomic(path, page.encode(), durable=False)  # there may be thousands, and they are made again at will
+    return True
 
 
 def _critical(scores: pd.DataFrame, tables: Sequence[Table]) -> Markup:
@@ -311,12 +335,14 @@ def _pictures(table: Table, layout: Layout) -> Markup:
             note = f"Not in this page, which holds enough pictures: see {record.artefacts[name]}, a file of this trial."
             picture = pictures.Picture(name, note=note)
         left -= len(picture.uri)
+        if picture.note.startswith(pictures.REFUSED):
+            layout.left_out.append((f"{printable(chosen[line][1].name)}/{record.artefacts[name]}", picture.note))
         own[line].append((picture, f"picture-{_safe(record.trial.id)}-{_safe(name)}"))
     found = [
-        (label, record, given, _view(folder, record, layout.folder))
+        (label, record, given, _view(folder, record, layout))
         for (label, folder, record), given in zip(chosen, own, strict=True)
     ]
-    return _macro("pictures", found, lossy) if found else Markup()
+    return _macro("pictures", found, lossy, layout.linked) if found else Markup()
 
 
 def _is_picture(record: Record, name: str) -> bool:
@@ -360,22 +386,30 @@ def _trials(table: Table, layout: Layout) -> Markup:
     if not every:
         return Markup()
     if layout.inline:
-        records = [(label, folder, whole(folder, record)) for label, (folder, record) in every]
-        return _macro(
-            "trials", [(label, record, _view(folder, record, layout.folder)) for label, folder, record in records]
-        )
+        return Markup("").join(_trial(label, found, layout) for label, found in every)
     paged = _paged(table, layout)
     # The way to a study's folder is looked for once, and not for each of its thousands of trials.
     parents = {folder.parent for _, (folder, _) in every}
     ways = {parent: Path(os.path.relpath(parent, layout.folder)).as_posix() for parent in parents}
     links = [
         f"{TRIALS_FOLDER}/{_page_name(record)}"
-        if folder in paged
+        if folder in paged and folder not in layout.unpaged
         else quote(f"{ways[folder.parent]}/{folder.name}/{RECORD_FILE}")
         for _, (folder, record) in every
     ]
     lines = [(label, record, link) for (label, (_, record)), link in zip(every, links, strict=True)]
     return _macro("trial_list", lines, layout.paged)
+
+
+def _trial(label: str, found: Found, layout: Layout) -> Markup:
+    """The details of one trial; what is wrong with them leaves those of the others."""
+    folder, summary = found
+    try:
+        record = whole(folder, summary)
+        return _macro("trials", [(label, record, _view(folder, record, layout))])
+    except FROM_VALUES as error:
+        layout.left_out.append((f"{printable(folder.name)}/{RECORD_FILE}", f"No details: {reason_of(error)}"))
+        return Markup()
 
 
 def _paged(table: Table, layout: Layout) -> set[Path]:
@@ -401,8 +435,8 @@ class _View:
     curves: str
 
 
-def _view(folder: Path, record: Record, page_folder: Path) -> _View:
-    links = ((name, pictures.address(folder, path, page_folder)) for name, path in sorted(record.artefacts.items()))
+def _view(folder: Path, record: Record, layout: Layout) -> _View:
+    links = ((name, pictures.address(folder, path, layout.folder)) for name, path in sorted(record.artefacts.items()))
     order: tuple[int, ...] = ()
     groups: tuple[str, ...] = ()
     if (partition := record.partition) is not None and _fits(partition):
@@ -411,7 +445,7 @@ def _view(folder: Path, record: Record, page_folder: Path) -> _View:
         details.images_per_second(record),
         details.code_version(record),
         details.versions(record),
-        tuple((name, link) for name, link in links if link is not None),
+        tuple((name, link if layout.linked else "") for name, link in links if link is not None),
         details.information(folder, record) if record.status == "ok" else details.Information(),
         order,
         groups,
@@ -444,13 +478,14 @@ def _shares_of(partition: Partition, order: Sequence[int]) -> list[list[float]]:
 def _estimators(folders: Iterable[Path], layout: Layout) -> Markup:
     """The verdicts of the first study of estimators that can be read; its page is the link where there is one."""
     for folder in folders:
+        page = folder / ESTIMATORS_PAGE
+        target = page if page.exists() else folder / STUDY_FILE
         try:
             study = read_study(folder)
-        except (OSError, ValueError):
-            continue  # another program's file of that name, or a newer study
-        page = folder / ESTIMATORS_PAGE
-        link = quote(Path(os.path.relpath(page if page.exists() else folder / STUDY_FILE, layout.folder)).as_posix())
-        return _macro("estimators", link, study, verdicts(study))
+            link = quote(Path(os.path.relpath(target, layout.folder)).as_posix()) if layout.linked else ""
+            return _macro("estimators", link, study, verdicts(study))
+        except (OSError, *FROM_VALUES) as error:  # another program's file of that name, a newer or a damaged study
+            layout.left_out.append((printable(folder.name) + f"/{STUDY_FILE}", reason_of(error)))
     return Markup()
 
 

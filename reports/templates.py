@@ -7,6 +7,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from disbench.datasets.untrusted import printable
 from disbench.reports.aggregate import Cell
 
 
@@ -19,11 +20,17 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=StrictUndefined,
+        finalize=_without_controls,
     )
     found.filters.update(
         score=_score, by_seed=_by_seed, of_seed=_of_seed, dotted=_dotted, thousands=_thousands, settings=_settings
     )
     return found
+
+
+def _without_controls(value: Any) -> Any:
+    """Text of a record without control characters and overrides of its direction; markup was made from such text."""
+    return printable(value) if type(value) is str else value
 
 
 def _score(value: float) -> str:

@@ -4,6 +4,7 @@ import textwrap
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from disbench.datasets.untrusted import printable
 from disbench.reports.aggregate import Cell, Row, Table, tables
 from disbench.reports.collect import Collection, collect
 from disbench.reports.columns import Column
@@ -30,9 +31,9 @@ def text_of(collection: Collection, grouped: Iterable[Table]) -> str:
     if short:
         blocks.insert(0, _wrapped(short))
     if collection.unreadable:
-        lines = [_wrapped(f"Unreadable: {path}: {error.splitlines()[0]}") for path, error in collection.unreadable]
+        lines = [_wrapped(f"Unreadable: {path}: {error}") for path, error in collection.unreadable]
         blocks.append("\n".join(lines))
-    return "\n\n".join(blocks) + "\n"
+    return printable("\n\n".join(blocks)) + "\n"
 
 
 def _table(table: Table) -> str:

@@ -1,0 +1,109 @@
+"""What the commands print: every character fits the stream's encoding, and no file can steer the terminal.
+
+Two rules hold at one place each. A stream that is not UTF-8 gets a plain substitute for what it lacks, so scores are
+never lost to an encoding. Text that comes from a file loses its control characters before it is printed; only this
+program's own colors and tables send escape sequences.
+"""
+
+import codecs
+import logging
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, TextIO
+
+import typer
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
+from rich.text import Text
+
+from disbench.datasets.atomic import write_atomic
+from disbench.datasets.untrusted import printable
+
+SUBSTITUTES = {
+    "↑": "^",
+    "↓": "v",
+    "→": "->",
+    "←": "<-",
+    "–": "-",
+    "—": "-",
+    "−": "-",
+    "±": "+-",
+    "×": "x",
+    "≈": "~",
+    "≥": ">=",
+    "≤": "<=",
+    "…": "...",
+    "²": "2",
+    "χ": "chi",
+    "’": "'",
+    "‘": "'",
+    "“": '"',
+    "”": '"',
+    "•": "*",
+    **dict.fromkeys("│┃║╎╷╵", "|"),
+    **dict.fromkeys("─━═╌╴╶", "-"),
+    **dict.fromkeys("┌┐└┘├┤┬┴┼╭╮╯╰┏┓┗┛┡┩┢┪╇╈╪╞╡┠┨", "+"),
+}
+
+
+def _substitute(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    lacking = error.object[error.start : error.end]
+    return "".join(SUBSTITUTES.get(character, "?") for character in lacking), error.end
+
+
+codecs.register_error("disbench", _substitute)
+
+
+def prepare_streams() -> None:
+    """Let standard output and error print any text, whatever their encoding."""
+    for stream in (sys.stdout, sys.stderr):
+        if reconfigure := getattr(stream, "reconfigure", None):
+            reconfigure(errors="disbench")
+
+
+class Terminal(Console):
+    """A rich console that prints no control character of the text it is given."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else segment._replace(text=printable(segment.text))
+
+
+class PlainFormatter(logging.Formatter):
+    """Log lines without the control characters of what they report."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))
+
+
+console = Terminal()
+
+
+def say(words: object, *, err: bool = False, file: TextIO | None = None) -> None:
+    """Print a line of text that may come from a file."""
+    typer.echo(printable(words), err=err, file=file)
+
+
+def fail(message: object) -> typer.Exit:
+    """Say what was wrong and leave with status 2."""
+    Terminal(stderr=True, soft_wrap=True).print(Text.assemble(("Error:", "bold red"), " ", printable(message)))
+    return typer.Exit(2)
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Write a file that the user named completely or not at all, or leave with the reason and the old file as it was."""
+    try:
+        write_atomic(path, content)
+    except OSError as error:
+        raise fail(f"{path} cannot be written: {error.strerror or error}.") from error
+
+
+class Commands(typer.core.TyperGroup):
+    """The group of all commands: streams are prepared before anything is printed, help included."""
+
+    def main(self, *arguments: Any, **options: Any) -> Any:
+        prepare_streams()
+        return super().main(*arguments, **options)
