@@ -38,7 +38,10 @@ class Stage(NamedTuple):
 
 
 class AlternatingVAE(VAE):
-    """The shell of a method whose parties move in turn. A method is its `stages` and `configure_optimizers`, a list."""
+    """The shell of a method whose parties move in turn. A method is its `stages` and `configure_optimizers`.
+
+    The latter returns a list of optimizers, one or more, or that list and a list of schedulers, stepped once per training step.
+    """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -49,7 +52,8 @@ class AlternatingVAE(VAE):
         raise NotImplementedError
 
     def training_step(self, batch: Tensor, batch_idx: int) -> dict[str, Tensor]:
-        optimizers = self.optimizers()
+        found = self.optimizers()
+        optimizers = found if isinstance(found, list) else [found]  # Lightning returns a single one bare
         terms: dict[str, Tensor] = {}
         carried: Any = ()
         for stage in self.stages(batch_idx, self.trainer.num_training_batches):
@@ -59,6 +63,9 @@ class AlternatingVAE(VAE):
                 self.descend(movers, loss, stage.clip)
             terms |= outcome.terms
             carried = outcome.carried
+        for settings in self.trainer.lr_scheduler_configs:  # with several optimizers Lightning steps none
+            if (batch_idx + 1) % settings.frequency == 0:
+                settings.scheduler.step()
         return {name: value.detach() for name, value in terms.items()}
 
     def descend(self, optimizers: list[Any], loss: Tensor, clip: float | None = None) -> None:

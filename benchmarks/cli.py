@@ -25,7 +25,7 @@ from disbench.benchmarks.terminal import Commands, PlainFormatter, Terminal, con
 from disbench.reports.records import NewerRecordError, Record, Trial
 
 if TYPE_CHECKING:
-    from disbench.baselines.vae import VAE
+    from disbench.baselines.method import Method
     from disbench.benchmarks.encode import Codes
 
 app = typer.Typer(
@@ -199,7 +199,7 @@ def finish(record: Record, folder: Path) -> None:
     print_scores(Scores(record.scores, record.floor, record.ceiling, record.skipped))
 
 
-def encode_checkpoint(checkpoint: Path, data_dir: str | None) -> "tuple[VAE, Trial, Codes]":
+def encode_checkpoint(checkpoint: Path, data_dir: str | None) -> "tuple[Method, Trial, Codes]":
     """The trained method, its trial, and its data set's scored rows encoded anew, on an accelerator where there is one."""
     import torch
 
@@ -255,10 +255,13 @@ def traverse(
     data_dir: DataDir = None,
 ) -> None:
     """Draw what each latent of a trained method does."""
+    from disbench.benchmarks.contracts import no_pictures
     from disbench.benchmarks.traverse import latent_traversals
     from disbench.reports.figures import image_grid, png
 
     method, trial, codes = encode_checkpoint(checkpoint, data_dir)
+    if (reason := no_pictures(method)) is not None:
+        raise fail(f"{checkpoint}: {reason} There is nothing to draw.")
     images, labels = latent_traversals(method, codes.codes)
     path = out or checkpoint.with_name("traversal.png")
     write_file(path, png(image_grid(images, labels, title=trial.id)))

@@ -11,11 +11,11 @@ from contextlib import contextmanager
 import torch
 from torch._functorch import config
 
-from disbench.baselines.vae import VAE
+from disbench.baselines.method import Method
 
 
 @contextmanager
-def compiled(method: VAE, backend: str = "inductor") -> Iterator[None]:
+def compiled(method: Method, backend: str = "inductor") -> Iterator[None]:
     """Encoder and decoder run compiled within, and as they were afterwards, so that whoever encodes and decodes compiles nothing.
 
     The first step waits for the compiler. backend: one of torch.compile's; 'inductor' needs a C++ compiler, on a GPU Triton too.
@@ -24,7 +24,7 @@ def compiled(method: VAE, backend: str = "inductor") -> Iterator[None]:
     No backward pass is under autocast, as in an eager training. Left alone, torch compiles one under its forward pass's, and
     layers that are in float32 on purpose get rounded gradients (pytorch issue 179804); an older torch knows no other way.
     """
-    networks = method.encoder, method.decoder
+    networks = [getattr(method, name) for name in ("encoder", "decoder") if getattr(method, name, None) is not None]
     for network in networks:
         # Of the instance, and deleted in the end. Minibatches have one size, so no kernel has to take another.
         network.forward = torch.compile(network.forward, backend=backend, fullgraph=True, dynamic=False)

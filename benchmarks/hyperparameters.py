@@ -11,10 +11,12 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 from pydantic_core import to_jsonable_python
 
-from disbench.baselines.vae import VAE
+from disbench.baselines.method import Method
 from disbench.benchmarks import METHODS
 from disbench.reports.migration import plain
 
+POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 SIGNIFICANT_DIGITS = 6  # of the values of a range, so that they read well and hash alike on every machine
 
 
@@ -63,16 +65,24 @@ def plain_number(value: float) -> float:
 
 
 def hyperparameters(method: str) -> dict[str, inspect.Parameter]:
-    """The keywords that a method's constructor takes, its own first, then the shell's."""
+    """The keywords that a method's constructor takes, its own first, then those of the classes that it passes others on to.
+
+    A class passes keywords on by a parameter such as `**shell`. The first two arguments, image shape and number of images, are
+    no hyperparameters. Where a class repeats a keyword with another default, its own counts.
+    """
     found: dict[str, inspect.Parameter] = {}
     for owner in METHODS[method].__mro__:
-        if not issubclass(owner, VAE) or "__init__" not in vars(owner):
-            continue
-        for name, parameter in inspect.signature(owner.__init__).parameters.items():
-            if parameter.kind is inspect.Parameter.KEYWORD_ONLY:
-                found.setdefault(name, parameter)
-        if owner is VAE:
+        if owner is Method:
             break
+        if "__init__" not in vars(owner):
+            continue
+        parameters = list(inspect.signature(owner.__init__).parameters.values())[1:]  # without self
+        positional = [each for each in parameters if each.kind in POSITIONAL]
+        for parameter in parameters:
+            if parameter.kind in NAMED and parameter not in positional[:2]:
+                found.setdefault(parameter.name, parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
+        if all(each.kind is not inspect.Parameter.VAR_KEYWORD for each in parameters):
+            break  # it takes no others
     return found
 
 
@@ -118,7 +128,7 @@ def check_value(method: str, name: str, parameter: inspect.Parameter, value: Any
 
 
 @functools.cache
-def check_constructor(method: type[VAE], hparams: str) -> None:
+def check_constructor(method: type[Method], hparams: str) -> None:
     """Raise what the constructor raises for these hyperparameters (JSON), such as an unknown network. It allocates nothing."""
     try:
         with torch.device("meta"):

@@ -18,8 +18,9 @@ import pytorch_lightning as lightning
 import torch
 from torch import Tensor, nn
 
-from disbench.baselines.vae import VAE
+from disbench.baselines.method import Method
 from disbench.benchmarks.choices import WARM_UP
+from disbench.benchmarks.contracts import checked_optimizers, no_pictures
 from disbench.benchmarks.encode import encode, scored_rows
 from disbench.benchmarks.quality import IMAGES, fixed_rows, reconstruction_quality
 from disbench.benchmarks.score import score
@@ -103,21 +104,26 @@ class Timed(lightning.Callback):
             self.steps.append(seconds)
 
 
-def watch(method: VAE, clock: Clock) -> None:
+def watch(method: Method, clock: Clock) -> None:
     """Put the clock around what a method's step consists of."""
     method.training_step = clock.timed(FORWARD.format(REST), method.training_step)  # type: ignore[method-assign]
     method.backward = clock.timed(BACKWARD.format(REST), method.backward)  # type: ignore[method-assign]
     configure = method.configure_optimizers
 
     def configured() -> Any:
-        optimizers = configure()
-        for optimizer in optimizers if isinstance(optimizers, list) else [optimizers]:
+        found = configure()
+        for optimizer in checked_optimizers(method, found)[0]:
             watch_optimizer(optimizer, clock)
-        return optimizers
+        return found
 
     method.configure_optimizers = configured  # type: ignore[method-assign]
-    for name in PARTS:
+    for name in parts_of(method):
         watch_network(getattr(method, name), name, clock)
+
+
+def parts_of(method: Method) -> list[str]:
+    """The networks of PARTS that a method has."""
+    return [name for name in PARTS if isinstance(getattr(method, name, None), nn.Module)]
 
 
 def watch_optimizer(optimizer: torch.optim.Optimizer, clock: Clock) -> None:
@@ -147,7 +153,7 @@ def watch_network(network: nn.Module, name: str, clock: Clock) -> None:
     network.forward = timed_forward
 
 
-def profile_steps(trial: Trial, dataset: FactorDataset, steps: int) -> tuple[VAE, dict[str, float]]:
+def profile_steps(trial: Trial, dataset: FactorDataset, steps: int) -> tuple[Method, dict[str, float]]:
     """Train for WARM_UP and `steps` more; the method and, of each part, its median seconds a step.
 
     A median, because on a shared machine a step now and then waits for others. What a method does only rarely is not in it.
@@ -176,7 +182,7 @@ def profile_steps(trial: Trial, dataset: FactorDataset, steps: int) -> tuple[VAE
         trainer.fit(method, datamodule=images)
     for name in own:
         delattr(method, name)
-    for name in PARTS:
+    for name in parts_of(method):
         del getattr(method, name).forward
     parts = {part for seconds in timed.steps for part in seconds}
     return method, {part: median(seconds.get(part, 0.0) for seconds in timed.steps) for part in parts}
@@ -202,7 +208,8 @@ def profile_trial(
     for name, options in metrics.items():
         timed(f"score: {name}", lambda name=name, options=options: score(codes.codes, codes.factors, {name: options}))
     fixed = fixed_rows(torch.from_numpy(codes.rows), IMAGES)
-    timed("reconstruction quality", lambda: reconstruction_quality(method, dataset, fixed, device))
+    if no_pictures(method) is None:
+        timed("reconstruction quality", lambda: reconstruction_quality(method, dataset, fixed, device))
     record = Record(trial=trial, status="failed")
     with TemporaryDirectory() as folder:
         timed("pictures", lambda: draw(record, method, dataset, codes, Path(folder)))

@@ -19,10 +19,11 @@ from torchmetrics.functional.image import peak_signal_noise_ratio, structural_si
 from torchmetrics.image.fid import FrechetInceptionDistance
 from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
 
-from disbench.baselines.vae import VAE
+from disbench.baselines.method import Method
 from disbench.benchmarks.seeds import generator_for
 from disbench.datasets import FactorDataset
 
+RECONSTRUCTION = ("psnr", "ssim", "lpips", "fid")
 IMAGES = 1000  # reconstructed at most
 CHUNK = 20  # images a call: on a CPU SSIM of 100 at once took twice as long an image
 FID_FEATURES = 2048  # of Inception's last pooling, as published
@@ -72,7 +73,7 @@ def network_metrics(device: torch.device) -> tuple[dict[str, Metric], dict[str, 
 
 @torch.no_grad()
 def reconstruction_quality(
-    method: VAE, dataset: FactorDataset, rows: Tensor, device: torch.device
+    method: Method, dataset: FactorDataset, rows: Tensor, device: torch.device
 ) -> tuple[dict[str, float], dict[str, str]]:
     """Quality of the rows (N,) decoded from their posterior means, with the number of 'images'; a reason for what is missing."""
     method = method.to(device).eval()

@@ -19,7 +19,7 @@ from pytorch_lightning.plugins.environments import LightningEnvironment
 from pytorch_lightning.profilers import PassThroughProfiler
 from torch import Tensor
 
-from disbench.baselines.vae import VAE
+from disbench.baselines.method import Method
 from disbench.benchmarks import METHODS
 from disbench.benchmarks.checkpoint import (
     DESCRIPTION,
@@ -32,6 +32,7 @@ from disbench.benchmarks.checkpoint import (
     resumable,
 )
 from disbench.benchmarks.compiled import compiled
+from disbench.benchmarks.contracts import check_contract, checked_terms, schedulers_by_step
 from disbench.benchmarks.devices import Share, check_shares, on_each_device
 from disbench.benchmarks.machine import Machine
 from disbench.benchmarks.seeds import generator_for, seed_for
@@ -123,21 +124,23 @@ class Curves(lightning.Callback):
 
     def on_train_batch_end(self, trainer: Any, module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         step = batch_idx + 1
-        if step % self.every and step != self.steps:
+        kept = step % self.every == 0 or step == self.steps
+        if not kept and step != self.first + 1:  # the first of a sitting is checked in any case
             return
-        for name, value in outputs.items():
+        for name, value in checked_terms(module, outputs).items():
             value = trainer.strategy.reduce(value.detach(), reduce_op="mean")  # over the shares of several devices
             if not math.isfinite(number := float(value)) or (name == "loss" and abs(number) > EXPLODED):
                 raise FloatingPointError(f"{name} is {number} at step {step}: the run diverged. Try a smaller lr.")
-            self.points.setdefault(name, []).append((step, number))
+            if kept:
+                self.points.setdefault(name, []).append((step, number))
         now = time.monotonic()
-        if self.plain_log and trainer.is_global_zero and now - self.last_line > LOG_SECONDS:
+        if self.plain_log and kept and trainer.is_global_zero and now - self.last_line > LOG_SECONDS:
             self.last_line = now
             left = (now - self.started) / (step - self.first) * (self.steps - step)
             log.info("step %d/%d, loss %.1f, %.0f s left", step, self.steps, self.points["loss"][-1][1], left)
 
 
-def build(trial: Trial, image_shape: tuple[int, ...], n_train: int) -> VAE:
+def build(trial: Trial, image_shape: tuple[int, ...], n_train: int) -> Method:
     """The trial's method with its initial weights, which depend on method, data set and seed alone."""
     lightning.seed_everything(seed_for(trial.method, trial.dataset, trial.seed, "training"), verbose=False)
     return METHODS[trial.method](image_shape, n_train, **trial.hparams)
@@ -174,7 +177,7 @@ def finished(checkpoint: Path, trial: Trial) -> dict[str, Any] | None:
 
 def train(
     trial: Trial, dataset: FactorDataset, checkpoint: str, machine: Machine = ON_THIS_MACHINE
-) -> tuple[VAE, Curves, torch.device]:
+) -> tuple[Method, Curves, torch.device]:
     """Train for `trial.steps` steps and save `checkpoint`. Returns the method, its curves and the device it was on.
 
     Beside `checkpoint` there is one of the unfinished training meanwhile, from which the next call goes on to the same result;
@@ -192,7 +195,7 @@ def train(
 
 def train_here(
     trial: Trial, machine: Machine, dataset: FactorDataset, checkpoint: str
-) -> tuple[VAE, Curves, torch.device]:
+) -> tuple[Method, Curves, torch.device]:
     """`train` in this process: with the whole of each minibatch, or with the share of one of several devices."""
     method = build(trial, dataset.image_shape, len(dataset))
     images = Images(dataset, trial, method.batches_per_step)
@@ -231,13 +234,14 @@ def train_here(
     # With several devices the parent counts: a terminal sends Ctrl-C to all, and the parent hands it on to all.
     ending = finishing_steps(sitting, signal.default_int_handler if machine.devices == 1 else signal.SIG_IGN)
     networks = compiled(method, machine.compiler) if machine.compiler else nullcontext()
-    with ending, networks, warnings.catch_warnings():
+    check_contract(method, dataset.image_shape, images.size, trial.steps)
+    with ending, networks, schedulers_by_step(method), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "You're resuming from a checkpoint that ended")  # `Images` resumes by itself
         trainer.fit(method, datamodule=images, ckpt_path=unfinished if begun else None, weights_only=True)
     return method, curves, device
 
 
-def load_checkpoint(path: str) -> tuple[VAE, Trial]:
+def load_checkpoint(path: str) -> tuple[Method, Trial]:
     """The trained method in a checkpoint that `train` wrote, and its trial. Raises ValueError for any other file."""
     content = read_checkpoint(Path(path))
     description = content[DESCRIPTION]

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from disbench.baselines.vae import VAE
+from disbench.baselines.method import Method
 from disbench.benchmarks.views import NUISANCE, first_components
 from disbench.datasets import FactorDataset
 
@@ -13,7 +13,7 @@ REACH = 2.0  # a latent is swept over its mean plus and minus this many standard
 NAMED = 4  # latents of a group that its label names
 
 
-def latent_traversals(method: VAE, codes: NDArray[np.float32]) -> tuple[NDArray[np.uint8], list[str]]:
+def latent_traversals(method: Method, codes: NDArray[np.float32]) -> tuple[NDArray[np.uint8], list[str]]:
     """Decode one code with each latent swept in turn: images (D, COLUMNS, C, H, W), and a label for each row.
 
     codes (N, D) are the scored table; the code nearest its mean is swept, over each latent's own spread.
@@ -26,7 +26,7 @@ def latent_traversals(method: VAE, codes: NDArray[np.float32]) -> tuple[NDArray[
 
 
 def group_traversals(
-    method: VAE, codes: NDArray[np.float32], group: NDArray[np.int64]
+    method: Method, codes: NDArray[np.float32], group: NDArray[np.int64]
 ) -> tuple[NDArray[np.uint8], list[str]]:
     """Decode one code with each group swept in turn along its first principal component, all its latents moving together.
 
@@ -47,7 +47,7 @@ def group_traversals(
 
 
 @torch.no_grad()
-def reconstructions(method: VAE, dataset: FactorDataset, rows: torch.Tensor) -> NDArray[np.uint8]:
+def reconstructions(method: Method, dataset: FactorDataset, rows: torch.Tensor) -> NDArray[np.uint8]:
     """(2, N, C, H, W): the images of rows (N,), and what the method makes of each through its posterior mean."""
     originals = dataset.batch(rows.to(dataset.place(_device(method))))
     copies = method(originals.to(_device(method)).float().div_(255))
@@ -66,12 +66,12 @@ def _sweep() -> NDArray[np.float32]:
     return np.linspace(-REACH, REACH, COLUMNS, dtype=np.float32)
 
 
-def _device(method: VAE) -> torch.device:
+def _device(method: Method) -> torch.device:
     return next(method.parameters()).device
 
 
 @torch.no_grad()
-def _decoded(method: VAE, z: NDArray[np.float32]) -> NDArray[np.uint8]:
+def _decoded(method: Method, z: NDArray[np.float32]) -> NDArray[np.uint8]:
     """Codes (rows, columns, D) as images (rows, columns, C, H, W)."""
     images = method.decode(torch.from_numpy(z).flatten(0, 1).to(_device(method)))
     return _bytes(images).reshape(*z.shape[:2], *images.shape[1:])

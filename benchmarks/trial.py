@@ -11,11 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from matplotlib.figure import Figure
 
 from disbench.baselines.gaussian import Posterior, kl_to_prior
+from disbench.baselines.method import Method
 from disbench.baselines.networks import count_parameters
-from disbench.baselines.vae import VAE
 from disbench.benchmarks.checkpoint import forget
+from disbench.benchmarks.contracts import no_pictures
 from disbench.benchmarks.defaults import (
     MetricOptions,
     changed_hparams,
@@ -28,7 +30,7 @@ from disbench.benchmarks.environment import environment, forget_peaks, peaks
 from disbench.benchmarks.existing import CHECKPOINT, CODES, clear_unopened, existing_record
 from disbench.benchmarks.faults import ADVICE, failure_of, room_in
 from disbench.benchmarks.machine import Machine, determinism
-from disbench.benchmarks.quality import IMAGES, fixed_rows, reconstruction_quality
+from disbench.benchmarks.quality import IMAGES, RECONSTRUCTION, fixed_rows, reconstruction_quality
 from disbench.benchmarks.score import score
 from disbench.benchmarks.train import ON_THIS_MACHINE, build, train
 from disbench.benchmarks.traverse import COLUMNS, group_traversals, latent_traversals, reconstructions
@@ -114,7 +116,7 @@ def told(error: BaseException) -> str:
     return "".join(traceback.format_exception(error)) + ADVICE.get(failure_of(error), "")
 
 
-def partition_of(method: VAE, codes: Codes) -> Partition | None:
+def partition_of(method: Method, codes: Codes) -> Partition | None:
     """What a method with a partition says of it, and how many nats of its codes each hard group holds; else None.
 
     Nats need the codes' standard deviations, so a method without them has no partition in its record.
@@ -133,25 +135,64 @@ def partition_of(method: VAE, codes: Codes) -> Partition | None:
     )
 
 
-def draw(record: Record, method: VAE, dataset: FactorDataset, codes: Codes, folder: Path) -> None:
-    """Draw what the trained method does, each picture a file in the trial's folder that its record names."""
-    drawn = {"traversal": image_grid(*latent_traversals(method, codes.codes))}
-    shown = fixed_rows(torch.from_numpy(codes.rows), COLUMNS)
-    drawn["reconstructions"] = image_grid(reconstructions(method, dataset, shown), ["original", "reconstruction"])
-    if codes.group is not None:
-        pictures, labels = group_traversals(method, codes.codes, codes.group)
-        if labels:
-            drawn["group_traversal"] = image_grid(pictures, labels)
-    if (partition := record.partition) is not None:
-        shares = np.clip(np.array(partition.assignment), 0.0, 1.0)  # (D, K+1); a softmax may round above 1
-        order = np.lexsort((-shares.max(1), partition.group))  # by group, the surest latent first
-        names = ["nuisance", *(f"group {k}" for k in range(1, shares.shape[1]))]
-        latents = [f"z{d}" for d in order]
-        drawn["assignment"] = information_matrix(shares[order].T, names, latents, "share of each latent in each group")
-        drawn["capacity"] = capacity_bars(names, partition.nats, partition.target, partition.complexities)
-    for name, figure in drawn.items():
+@contextmanager
+def optional(record: Record, what: str) -> Iterator[None]:
+    """An error within becomes a remark in the record, whose scores are finished and kept. A full disk remains an error."""
+    try:
+        yield
+    except Exception as error:
+        if failure_of(error) == "disk full":
+            raise
+        log.exception("%s: %s failed", record.trial.id, what)
+        record.remarks.append(f"{what} failed and is left out: {type(error).__name__}: {error}")
+
+
+def draw(record: Record, method: Method, dataset: FactorDataset, codes: Codes, folder: Path) -> None:
+    """Draw what the trained method does, each picture a file in the trial's folder that its record names.
+
+    A picture that fails is left out, with a remark; of a method that decodes nothing only those of its partition are drawn.
+    """
+
+    def keep(name: str, figure: Figure) -> None:
         write_atomic(folder / f"{name}.png", png(figure))
         record.artefacts[name] = f"{name}.png"
+
+    if no_pictures(method) is None:
+        with optional(record, "The picture of the latents"):
+            keep("traversal", image_grid(*latent_traversals(method, codes.codes)))
+        with optional(record, "The picture of reconstructions"):
+            shown = reconstructions(method, dataset, fixed_rows(torch.from_numpy(codes.rows), COLUMNS))
+            keep("reconstructions", image_grid(shown, ["original", "reconstruction"]))
+        with optional(record, "The picture of the groups of latents"):
+            if codes.group is not None:
+                pictures, labels = group_traversals(method, codes.codes, codes.group)
+                if labels:
+                    keep("group_traversal", image_grid(pictures, labels))
+    with optional(record, "The picture of the partition"):
+        if (partition := record.partition) is not None:
+            shares = np.clip(np.array(partition.assignment), 0.0, 1.0)  # (D, K+1); a softmax may round above 1
+            order = np.lexsort((-shares.max(1), partition.group))  # by group, the surest latent first
+            names = ["nuisance", *(f"group {k}" for k in range(1, shares.shape[1]))]
+            latents = [f"z{d}" for d in order]
+            title = "share of each latent in each group"
+            keep("assignment", information_matrix(shares[order].T, names, latents, title))
+            keep("capacity", capacity_bars(names, partition.nats, partition.target, partition.complexities))
+
+
+def measure_reconstruction(
+    record: Record, method: Method, dataset: FactorDataset, codes: Codes, device: torch.device
+) -> None:
+    """Put the quality of reconstructions into the record, or the reason why there is none."""
+    if (reason := no_pictures(method)) is not None:
+        record.reconstruction_skipped = dict.fromkeys(RECONSTRUCTION, reason)
+        record.remarks.append(f"{reason} So no picture of it is drawn and no reconstruction is measured.")
+        return
+    failed = "The quality of reconstructions"
+    record.reconstruction_skipped = dict.fromkeys(RECONSTRUCTION, f"{failed} could not be measured; see the remarks.")
+    with optional(record, failed):
+        rows = fixed_rows(torch.from_numpy(codes.rows), IMAGES)
+        found, missing = reconstruction_quality(method, dataset, rows, device)
+        record.reconstruction, record.reconstruction_skipped = found, missing
 
 
 def run_trial(
@@ -228,7 +269,7 @@ def _run(record: Record, dataset: FactorDataset, folder: Path, metrics: MetricOp
         record.images_per_second = record.images_seen / record.seconds["train"]
         record.resumed_at = sitting.resumed_at
         record.curves = curves.points
-        record.remarks = method.remarks
+        record.remarks = list(method.remarks)
         record.artefacts["checkpoint"] = CHECKPOINT
     record.environment = environment(device) | {"compiler": machine.compiler or "none"}
     record.parameters = count_parameters(method)
@@ -242,9 +283,8 @@ def _run(record: Record, dataset: FactorDataset, folder: Path, metrics: MetricOp
 
     score_into(record, folder, metrics)
     with timed(record, "decode"):
-        record.partition = partition_of(method, codes)
-        rows = fixed_rows(torch.from_numpy(codes.rows), IMAGES)
-        found, missing = reconstruction_quality(method, dataset, rows, device)
-        record.reconstruction, record.reconstruction_skipped = found, missing
+        with optional(record, "The partition"):
+            record.partition = partition_of(method, codes)
+        measure_reconstruction(record, method, dataset, codes, device)
         draw(record, method, dataset, codes, folder)
     record.peak_memory = peaks(device)
