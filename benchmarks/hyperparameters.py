@@ -176,7 +176,7 @@ def resolved(method: str, hparams: dict[str, Any]) -> dict[str, Any]:
 
 
 @functools.cache
-def validator(method: str, name: str, _: type[VAE]) -> TypeAdapter[Any]:
+def validator(method: str, name: str, _: type[Method]) -> TypeAdapter[Any]:
     """What a hyperparameter's value is validated with; making one takes a hundred times as long as using it."""
     return TypeAdapter(allowed(name, hyperparameters(method)[name]))
 
