@@ -9,27 +9,29 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-import yaml
 from rich.logging import RichHandler
 
 from disbench.benchmarks.allocator import keep_memory
 from disbench.benchmarks.choices import DEFAULT_METRICS, PROTOCOL_NAMES, VIEWS
 from disbench.benchmarks.data_cli import data_app
 from disbench.benchmarks.estimators_cli import estimators
+from disbench.benchmarks.guard import GuardedGroup
 from disbench.benchmarks.locks import claimed
-from disbench.benchmarks.options import DataDir, DatasetOptions, MetricSettings, Select, assignments
+from disbench.benchmarks.options import DataDir, DatasetOptions, MetricSettings, Select, assignments, dataset_options
 from disbench.benchmarks.profile_cli import profile_app
 from disbench.benchmarks.report_cli import report_app
 from disbench.benchmarks.suite_cli import suite_app
-from disbench.benchmarks.terminal import Commands, PlainFormatter, Terminal, console, fail, say, write_file
+from disbench.benchmarks.terminal import PlainFormatter, Terminal, console, fail, say, write_file
+from disbench.datasets.wording import did_you_mean, shown
 from disbench.reports.records import NewerRecordError, Record, Trial
 
 if TYPE_CHECKING:
     from disbench.baselines.method import Method
     from disbench.benchmarks.encode import Codes
+    from disbench.benchmarks.training_file import TrainingFile
 
 app = typer.Typer(
-    cls=Commands,
+    cls=GuardedGroup,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     help="Compare disentanglement methods: train, score, and show them. Start with: disbench run quick",
@@ -87,7 +89,7 @@ def list_(what: Annotated[str, typer.Argument(help="methods, metrics, datasets, 
 
     kinds = ("methods", "metrics", "datasets", "suites")
     if what != "all" and what not in kinds:
-        raise fail(f"{what!r} is not one of {', '.join(kinds)}.")
+        raise fail(f"{shown(what)} is not one of {', '.join(kinds)}.{did_you_mean(what, kinds)}")
     for kind in kinds if what == "all" else (what,):
         console.print(f"[bold]{kind}[/]")
         if kind == "methods":
@@ -102,20 +104,6 @@ def list_(what: Annotated[str, typer.Argument(help="methods, metrics, datasets, 
         else:
             for name in dataset_names() if kind == "datasets" else suite_names():
                 console.print(f"  {name}", highlight=False)
-
-
-def trial_from(content: dict[str, Any]) -> dict[str, Any]:
-    """The fields of a trial in a training YAML: the trial's own names, or `model_params` with the method under `name`."""
-    from disbench.benchmarks import METHODS
-
-    content = dict(content)
-    model = dict(content.pop("model_params", {}))
-    if "name" in model:
-        named = model.pop("name")
-        classes = {method.__name__: key for key, method in METHODS.items()}
-        content["method"] = classes.get(named, named)
-    content["hparams"] = {**content.get("hparams", {}), **model}
-    return content
 
 
 @app.command()
@@ -141,34 +129,20 @@ def train(
     """One trial: trained, encoded, scored, recorded."""
     from disbench.benchmarks.defaults import resolved_trial
     from disbench.benchmarks.existing import Earlier, finished
-    from disbench.benchmarks.hyperparameters import check_method
     from disbench.benchmarks.scores_cli import metric_options
+    from disbench.benchmarks.training_file import TrainingFile, read_training_file
     from disbench.benchmarks.trial import run_trial
-    from disbench.datasets import load
+    from disbench.benchmarks.trial_settings import check_precision_here, checked_trial
 
     wanted = metric_options(metrics, settings)
-    try:
-        fields = trial_from(yaml.safe_load(config.read_text(encoding="utf-8")) or {} if config else {})
-        given = {"method": method, "dataset": dataset, "steps": steps, "seed": seed, "batch_size": batch_size}
-        given |= {"precision": precision, "rows": rows}
-        fields |= {key: value for key, value in given.items() if value is not None}
-        fields["hparams"] = {**fields["hparams"], **assignments(sets)}
-        fields["dataset_options"] = {**fields.get("dataset_options", {}), **assignments(options)}
-        if select:
-            fields["dataset_options"]["select"] = assignments(select)
-        missing = [f"--{key}" for key in ("method", "dataset", "steps") if key not in fields]
-        if missing:
-            raise fail(f"{', '.join(missing)} must be given, here or in the YAML.")
-        opened = load(fields["dataset"], data_dir, **fields.get("dataset_options", {}))
-        channels = fields["hparams"].pop("in_channels", opened.image_shape[0])
-        if channels != opened.image_shape[0]:
-            raise fail(
-                f"in_channels is {channels}, {fields['dataset']} has images of {opened.image_shape[0]} channel(s)."
-            )
-        fields["hparams"] = check_method(fields["method"], fields["hparams"])
-        trial = resolved_trial(Trial(**{"seed": 0, "batch_size": 64, **fields}, dataset_version=opened.version))
-    except (ValueError, OSError, yaml.YAMLError) as error:
-        raise fail(error) from error
+    file = read_training_file(config) if config else TrainingFile()
+    given = {"method": method, "dataset": dataset, "steps": steps, "seed": seed, "batch_size": batch_size}
+    given |= {"precision": precision, "rows": rows, "hparams": assignments(sets, "--set")}
+    given["dataset_options"] = dataset_options(options, select)
+    trial, opened = checked_trial(file.complete(given, data_dir), data_dir)
+    check_precision_here(trial.precision)
+    print_training_file(file)
+    trial = resolved_trial(trial)
     earlier = Earlier(out)
     try:
         record = finished(trial, out, wanted, earlier=earlier)
@@ -185,6 +159,15 @@ def train(
     except NewerRecordError as error:
         raise fail(error) from error
     finish(record, out / trial.id)
+
+
+def print_training_file(file: "TrainingFile") -> None:
+    """What became of each name in the blocks of a training file."""
+    for title, names, arrow in (("Read from the training file:", file.mapped, "->"), ("Ignored:", file.ignored, "-")):
+        if names:
+            console.print(title)
+        for name, what in names.items():
+            console.print(f"  {name} {arrow} {what}", markup=False, highlight=False, soft_wrap=True)
 
 
 def finish(record: Record, folder: Path) -> None:

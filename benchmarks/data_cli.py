@@ -8,7 +8,7 @@ import typer
 from rich.markup import escape
 from rich.table import Column, Table
 
-from disbench.benchmarks.options import DataDir, DatasetOptions, Select, assignments
+from disbench.benchmarks.options import DataDir, DatasetOptions, Select, dataset_options
 from disbench.benchmarks.terminal import console, fail, say, write_file
 
 data_app = typer.Typer(
@@ -214,10 +214,7 @@ def preview(
     from disbench.reports.figures import image_grid, png
 
     try:
-        wanted = assignments(options)
-        if select:
-            wanted["select"] = assignments(select)
-        dataset = load(name, data_dir, **wanted)
+        dataset = load(name, data_dir, **dataset_options(options, select))
         out.mkdir(parents=True, exist_ok=True)
     except (ValueError, OSError) as error:
         raise fail(error) from error

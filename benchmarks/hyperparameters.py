@@ -3,33 +3,45 @@
 import functools
 import inspect
 import json
+import math
+import sys
+from collections.abc import Mapping, Sequence
 from itertools import product
-from typing import Annotated, Any, get_origin
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, field_validator, model_validator
 from pydantic_core import to_jsonable_python
 
 from disbench.baselines.method import Method
 from disbench.benchmarks import METHODS
+from disbench.benchmarks.validation import no_such, reason
+from disbench.datasets.wording import did_you_mean, listed, shown, unknown
 from disbench.reports.migration import plain
 
 POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+POINTS = 1_000  # of one method's grids and ranges, so that a mistake does not make millions of trials
+PARAMETERS = 2 * 10**9  # of one method's networks
 SIGNIFICANT_DIGITS = 6  # of the values of a range, so that they read well and hash alike on every machine
 
 
 class Strict(BaseModel):
-    """A mapping whose every key is known; an unknown one is told together with those that are."""
+    """A mapping whose every key is known; an unknown one is refused together with those that are allowed."""
 
     model_config = ConfigDict(extra="forbid")
 
     @model_validator(mode="before")
     @classmethod
     def known_keys(cls, content: Any) -> Any:
-        if isinstance(content, dict) and (unknown := [str(key) for key in content if key not in cls.model_fields]):
-            raise ValueError(f"unknown key {', '.join(unknown)}; allowed are {', '.join(cls.model_fields)}.")
+        if isinstance(content, cls):
+            return content
+        if not isinstance(content, dict):
+            raise ValueError(f"needs a mapping with {listed(cls.model_fields)}; got {shown(content)}.")
+        if names := [str(key) for key in content if key not in cls.model_fields]:
+            meant = did_you_mean(names[0], cls.model_fields)
+            raise ValueError(f"unknown key {listed(names)}; allowed are {listed(cls.model_fields)}.{meant}")
         return content
 
 
@@ -38,8 +50,15 @@ class Range(Strict):
 
     low: float = Field(allow_inf_nan=False)
     high: float = Field(allow_inf_nan=False)
-    n: int | None = Field(default=None, ge=2)
+    n: int | None = Field(default=None, ge=2, le=POINTS)
     log: bool = False
+
+    @field_validator("low", "high", "n", mode="before")
+    @classmethod
+    def number(cls, value: Any) -> Any:
+        if isinstance(value, bool):
+            raise ValueError(f"a number is needed, got {value}")
+        return value
 
     @model_validator(mode="after")
     def ordered(self) -> "Range":
@@ -80,10 +99,28 @@ def hyperparameters(method: str) -> dict[str, inspect.Parameter]:
         positional = [each for each in parameters if each.kind in POSITIONAL]
         for parameter in parameters:
             if parameter.kind in NAMED and parameter not in positional[:2]:
-                found.setdefault(parameter.name, parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
+                kind, annotation = inspect.Parameter.KEYWORD_ONLY, annotation_of(owner, parameter)
+                found.setdefault(parameter.name, parameter.replace(kind=kind, annotation=annotation))
         if all(each.kind is not inspect.Parameter.VAR_KEYWORD for each in parameters):
             break  # it takes no others
     return found
+
+
+def annotation_of(owner: type, parameter: inspect.Parameter) -> Any:
+    """The type that a parameter is annotated with, also where `from __future__ import annotations` made it a text.
+
+    Without an annotation, or with one that cannot be evaluated, the default's type decides.
+    """
+    kind = parameter.annotation
+    if isinstance(kind, str):
+        holder = type("holder", (), {"__annotations__": {"value": kind}})
+        try:
+            return get_type_hints(holder, vars(sys.modules[owner.__module__]), dict(vars(owner)), True)["value"]
+        except (NameError, AttributeError, SyntaxError, TypeError, KeyError):
+            kind = parameter.empty
+    if kind is parameter.empty and type(parameter.default) in (bool, int, float, str):
+        return type(parameter.default)
+    return kind
 
 
 def allowed(name: str, parameter: inspect.Parameter) -> Any:
@@ -104,24 +141,25 @@ def allowed(name: str, parameter: inspect.Parameter) -> Any:
     return Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
-def check_value(method: str, name: str, parameter: inspect.Parameter, value: Any) -> Any:
-    """The value as the constructor gets it. Raises ValueError that says what the hyperparameter takes.
+def takes_bool(kind: Any) -> bool:
+    return kind in (bool, Any) or any(takes_bool(part) for part in get_args(kind))
 
-    YAML reads 1e-4 as a word, so a word that is a number is one where a number is needed.
-    """
+
+def check_value(method: str, name: str, parameter: inspect.Parameter, value: Any) -> Any:
+    """The value as the constructor gets it. Raises ValueError that says what the hyperparameter takes."""
     kind = parameter.annotation
     if kind is inspect.Parameter.empty:
         return value
     try:
-        if isinstance(value, bool) and kind in (int, float):
-            raise ValueError("a number is needed, not true or false")
+        if isinstance(value, bool) and not takes_bool(kind):
+            raise ValueError("a value other than true or false is needed")
         found = validator(method, name, METHODS[method]).validate_python(value)
+        if isinstance(found, float) and not math.isfinite(found):
+            raise ValueError("a finite number is needed")
     except ValueError as error:
-        told = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
-        word = inspect.formatannotation(kind)
         raise ValueError(
-            f"{method}: {name} needs a value of type {word}, such as its default {parameter.default!r}; "
-            f"got {value!r} ({told[0].lower()}{told[1:]})."
+            f"{method}: {name} needs a value of type {inspect.formatannotation(kind)}, such as its default "
+            f"{shown(parameter.default)}; got {shown(value)} ({reason(error)})."
         ) from error
     # 4 and 4.0 are different in a trial's id: a number that was given as one stays as it was written.
     return value if kind is float and not isinstance(value, str) else found
@@ -129,12 +167,20 @@ def check_value(method: str, name: str, parameter: inspect.Parameter, value: Any
 
 @functools.cache
 def check_constructor(method: type[Method], hparams: str) -> None:
-    """Raise what the constructor raises for these hyperparameters (JSON), such as an unknown network. It allocates nothing."""
+    """Raise what the constructor raises for these hyperparameters (JSON), such as an unknown network. It allocates nothing.
+
+    Raises ValueError for networks that are too large for any machine.
+    """
     try:
         with torch.device("meta"):
-            method((3, 64, 64), 10**6, **json.loads(hparams))
+            built = method((3, 64, 64), 10**6, **json.loads(hparams))
+        count = sum(parameter.numel() for parameter in built.parameters())
     except NotImplementedError:  # an operation that needs data: the trial itself will show
         return
+    except (RuntimeError, OverflowError, MemoryError) as error:  # of sizes that torch cannot multiply
+        raise ValueError(f"these hyperparameters make no network: {str(error).splitlines()[0][:200]}") from error
+    if count > PARAMETERS:
+        raise ValueError(f"these hyperparameters make networks of {count:,} weights; {PARAMETERS:,} are allowed.")
 
 
 def check_method(method: str, hparams: dict[str, Any]) -> dict[str, Any]:
@@ -142,16 +188,16 @@ def check_method(method: str, hparams: dict[str, Any]) -> dict[str, Any]:
 
     Raises ValueError where the method or one of its hyperparameters does not exist, or a value is none that it takes.
     """
-    if method not in METHODS:
-        raise ValueError(f"Unknown method {method!r}. Known: {', '.join(METHODS)}.")
-    unknown = set(hparams) - set(known := hyperparameters(method))
-    if unknown:
-        raise ValueError(f"{method} has no hyperparameter {', '.join(sorted(unknown))}. It takes: {', '.join(known)}.")
+    if not isinstance(method, str) or method not in METHODS:
+        raise ValueError(unknown("method", method, METHODS))
+    known = hyperparameters(method)
+    if names := sorted(str(name) for name in hparams if name not in known):
+        raise ValueError(no_such(f"{method} has no hyperparameter", names, known))
     checked = {name: check_value(method, name, known[name], value) for name, value in hparams.items()}
     try:
         check_constructor(METHODS[method], json.dumps(checked, sort_keys=True))
     except (ValueError, TypeError) as error:
-        raise ValueError(f"{method}: {error}") from error
+        raise ValueError(f"{method}: {str(error)[:300]}") from error
     return checked
 
 
@@ -197,4 +243,14 @@ def combinations(method: str, grid: dict[str, list[Any]], ranges: dict[str, Rang
         axes[name] = values.values(whole=name in known and known[name].annotation is int)
     if empty := [name for name, values in axes.items() if not values]:
         raise ValueError(f"{method}: the grid of {', '.join(empty)} has no value.")
+    check_count(method, axes)
     return [dict(zip(axes, point, strict=True)) for point in product(*axes.values())]
+
+
+def check_count(method: str, axes: Mapping[str, Sequence[Any]]) -> None:
+    """Raise ValueError where grids and ranges have more than POINTS combinations."""
+    if (count := math.prod(len(values) for values in axes.values())) > POINTS:
+        sizes = " x ".join(str(len(values)) for values in axes.values())
+        raise ValueError(
+            f"{method}: its grids and ranges have {sizes} = {count:,} combinations; {POINTS:,} are allowed."
+        )

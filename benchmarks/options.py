@@ -8,11 +8,11 @@ import inspect
 from typing import Annotated, Any
 
 import typer
-import yaml
-from pydantic import TypeAdapter, ValidationError
 
 from disbench.benchmarks.terminal import console as console
 from disbench.benchmarks.terminal import fail as fail
+from disbench.benchmarks.yaml_file import parse_yaml
+from disbench.datasets.wording import shown
 
 DataDir = Annotated[
     str | None, typer.Option("--data-dir", help="Folder of official files. Default: $DISBENCH_DATA, else ./Data.")
@@ -32,22 +32,32 @@ MetricSettings = Annotated[
 ]
 
 
-def assignments(words: list[str] | None) -> dict[str, Any]:
-    """key=value words as a dict, values read as YAML reads them."""
-    found = {}
+def assignments(words: list[str] | None, option: str = "") -> dict[str, Any]:
+    """key=value words as a dict, values read as YAML; `option` is the flag, for messages. Raises ValueError."""
+    found: dict[str, Any] = {}
     for word in words or []:
         key, equals, value = word.partition("=")
-        if not equals:
-            raise fail(f"expected key=value, got {word!r}.")
-        try:
-            found[key.strip()] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise fail(f"{word!r} cannot be read: its value is no YAML ({error}).") from error
+        key = key.strip()
+        if not equals or not key:
+            raise ValueError(f"{option} needs key=value, got {shown(word)}.".strip())
+        if key in found:
+            raise ValueError(f"{option} sets {shown(key)} twice.".strip())
+        found[key] = parse_yaml(value, f"{option} {key}".strip())
+    return found
+
+
+def dataset_options(options: list[str] | None, select: list[str] | None) -> dict[str, Any]:
+    """A dataset's options from the words of --option and --select."""
+    found = assignments(options, "--option")
+    if select:
+        if "select" in found:
+            raise ValueError("--select and --option select=... are both given; use one.")
+        found["select"] = assignments(select, "--select")
     return found
 
 
 def metric_keywords(metric: str) -> dict[str, inspect.Parameter]:
-    """The keywords of a metric that a word can set: all but its seed and, where there are any, arrays."""
+    """The keywords of a metric that a user can set: all but its seed and, where there are any, arrays."""
     from disbench.metrics import METRICS
 
     parameters = inspect.signature(METRICS[metric].fn).parameters.values()
@@ -55,28 +65,17 @@ def metric_keywords(metric: str) -> dict[str, inspect.Parameter]:
 
 
 def metric_settings(words: list[str] | None) -> dict[str, dict[str, Any]]:
-    """metric.keyword=value words by metric, each value of its keyword's type."""
-    from disbench.metrics import METRICS
+    """metric.keyword=value words by metric, each value of its keyword's type. Raises ValueError."""
+    from disbench.benchmarks.validation import check_metric
 
     found: dict[str, dict[str, Any]] = {}
     for word in words or []:
         name, equals, text = word.partition("=")
         metric, dot, keyword = name.strip().partition(".")
         if not (equals and dot):
-            raise fail(f"--metric-option needs metric.keyword=value, such as mig.bins=10, got {word!r}.")
-        if metric not in METRICS:
-            raise fail(f"Unknown metric {metric!r} in {word!r}. Known: {', '.join(METRICS)}.")
-        known = metric_keywords(metric)
-        if keyword not in known:
-            takes = ", ".join(f"{key}={parameter.default}" for key, parameter in known.items()) or "no options"
-            raise fail(f"{metric} has no option {keyword!r}. It takes: {takes}.")
-        kind = known[keyword].annotation
-        try:
-            value = TypeAdapter(kind).validate_python(text.strip())
-        except ValidationError as error:
-            needed = inspect.formatannotation(kind).replace("Literal", "one of ")
-            raise fail(
-                f"{metric}.{keyword} needs {needed}, got {text!r}; its default is {known[keyword].default}."
-            ) from error
-        found.setdefault(metric, {})[keyword] = value
+            raise ValueError(f"--metric-option needs metric.keyword=value, such as mig.bins=10, got {shown(word)}.")
+        if keyword in found.get(metric, {}):
+            raise ValueError(f"--metric-option sets {metric}.{keyword} twice.")
+        checked = check_metric(metric, {keyword: text.strip()}, f" in {shown(word)}")
+        found.setdefault(metric, {}).update(checked)
     return found

@@ -6,9 +6,8 @@ import typer
 from rich.table import Table
 
 from disbench.benchmarks.choices import DEFAULT_METRICS, WARM_UP
-from disbench.benchmarks.options import DataDir, DatasetOptions, Select, assignments
+from disbench.benchmarks.options import DataDir, DatasetOptions, Select, assignments, dataset_options
 from disbench.benchmarks.terminal import console, fail
-from disbench.reports.records import Trial
 
 profile_app = typer.Typer()
 
@@ -31,32 +30,25 @@ def profile(
     """Where a trial's time goes, from a short training: a table; nothing is written."""
     from disbench.benchmarks.defaults import resolved_trial
     from disbench.benchmarks.profile import profile_trial, shares
-    from disbench.benchmarks.suite import check_method
-    from disbench.datasets import load
-    from disbench.metrics import METRICS
+    from disbench.benchmarks.trial_settings import check_precision_here, checked_trial
+    from disbench.benchmarks.validation import check_metrics
 
     names = [name.strip() for name in metrics.split(",") if name.strip()]
-    if unknown := [name for name in names if name not in METRICS]:
-        raise fail(f"Unknown metric {', '.join(unknown)}. Known: {', '.join(METRICS)}.")
-    dataset_options = assignments(options) | ({"select": assignments(select)} if select else {})
     try:
-        hparams = assignments(sets)
-        check_method(method, hparams)
-        opened = load(dataset, data_dir, **dataset_options)
-        trial = Trial(
-            method=method,
-            dataset=dataset,
-            dataset_options=dataset_options,
-            dataset_version=opened.version,
-            seed=0,
-            steps=steps,
-            batch_size=batch_size,
-            precision=precision,
-            rows=rows,
-            hparams=hparams,
-        )
-        trial = resolved_trial(trial)
-        found = profile_trial(trial, opened, {name: {} for name in names}, timed_steps)
+        wanted = check_metrics({name: {} for name in names})
+        settings = {
+            "method": method,
+            "dataset": dataset,
+            "dataset_options": dataset_options(options, select),
+            "steps": steps,
+            "batch_size": batch_size,
+            "precision": precision,
+            "rows": rows,
+            "hparams": assignments(sets, "--set"),
+        }
+        trial, opened = checked_trial(settings, data_dir)
+        check_precision_here(trial.precision)
+        found = profile_trial(resolved_trial(trial), opened, wanted, timed_steps)
     except (ValueError, OSError) as error:
         raise fail(error) from error
     table = Table("part", "ms a step", "of a step", "s a trial", "of the trial")

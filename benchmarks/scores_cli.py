@@ -16,6 +16,7 @@ from disbench.benchmarks.score import Scores, named_entries
 from disbench.benchmarks.tables import NamedTable
 from disbench.benchmarks.terminal import console, fail, say, write_file
 from disbench.datasets.untrusted import spreadsheet_text
+from disbench.datasets.wording import did_you_mean, listed, shown
 from disbench.metrics import METRICS, PROTOCOLS
 from disbench.metrics.information import table_information
 from disbench.reports.figures import information_matrix, png
@@ -34,14 +35,16 @@ def metric_options(
     Single settings win over the publication's.
     """
     if protocol is not None and protocol not in PROTOCOLS:
-        raise fail(f"There is no protocol {protocol!r}; there are {', '.join(PROTOCOLS)}.")
+        meant = did_you_mean(protocol, PROTOCOLS)
+        raise fail(f"There is no protocol {shown(protocol)}; there are {', '.join(PROTOCOLS)}.{meant}")
     known: Collection[str] = PROTOCOLS[protocol] if protocol else METRICS
     usual = [name for name in DEFAULT_METRICS if name in known]
     wanted = usual if names is None else [name.strip() for name in names.split(",") if name.strip()]
-    unknown = [name for name in wanted if name not in known]
-    if unknown or not wanted:
+    strange = [name for name in wanted if name not in known]
+    if strange or not wanted:
         whose = f"Of {protocol} there are settings for" if protocol else "Known:"
-        raise fail(f"Unknown metric {', '.join(unknown) or '(none given)'}. {whose} {', '.join(known)}.")
+        meant = did_you_mean(strange[0], known) if strange else ""
+        raise fail(f"Unknown metric {listed(strange) if strange else '(none given)'}. {whose} {listed(known)}.{meant}")
     own = metric_settings(settings)
     if idle := [name for name in own if name not in wanted]:
         raise fail(

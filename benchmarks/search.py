@@ -16,20 +16,24 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
 
+from pydantic import TypeAdapter, ValidationError
+
 from disbench.benchmarks.defaults import MetricOptions, resolved_trial
 from disbench.benchmarks.engines import Engine, opened, run_here
-from disbench.benchmarks.hyperparameters import Range, check_method, hyperparameters, plain_number
+from disbench.benchmarks.hyperparameters import Range, check_count, check_method, hyperparameters, plain_number
 from disbench.benchmarks.machine import Machine
 from disbench.benchmarks.run import Planned, run_trials
 from disbench.benchmarks.seeds import seed_for
 from disbench.benchmarks.status import held, write_plan
-from disbench.benchmarks.suite import check_metric
 from disbench.benchmarks.train import ON_THIS_MACHINE
+from disbench.benchmarks.validation import Seed, check_metric, explained
+from disbench.datasets.wording import listed, shown
 from disbench.metrics import METRICS
 from disbench.reports.records import Record, Trial
 
 log = logging.getLogger(__name__)
 STORAGE = "search.db"
+SEEDS = 1_000
 
 
 class Search(NamedTuple):
@@ -65,6 +69,17 @@ class Search(NamedTuple):
         return [resolved_trial(self.base.model_copy(update={"seed": seed, "hparams": found})) for seed in self.seeds]
 
 
+def seeds_of(text: str) -> list[int]:
+    """The seeds of --seeds, each once. Raises ValueError for anything that is no list of seeds."""
+    try:
+        seeds = TypeAdapter(list[Seed]).validate_python([word.strip() for word in text.split(",") if word.strip()])
+    except ValidationError as error:
+        raise ValueError(f"--seeds needs whole numbers such as 10,11. {explained(error)}") from error
+    if not seeds or len(seeds) > SEEDS:
+        raise ValueError(f"--seeds needs 1 to {SEEDS} seeds, got {len(seeds)}.")
+    return list(dict.fromkeys(seeds))
+
+
 class Evaluated(NamedTuple):
     """A setting and its mean score, or the reason why it has none."""
 
@@ -88,12 +103,15 @@ def check_search(search: Search) -> None:
     if twice := [name for name in space if name in search.base.hparams] or [
         n for n in search.grid if n in search.ranges
     ]:
-        raise ValueError(f"{', '.join(twice)} is both fixed and searched, or has both a grid and a range; one decides.")
+        raise ValueError(f"{listed(twice)} is both fixed and searched, or has both a grid and a range; one decides.")
     for name, values in search.grid.items():
         if not isinstance(values, list) or not values or any(isinstance(value, list | dict) for value in values):
-            raise ValueError(f"The grid of {name} needs a list of values, such as [1, 4, 16], got {values!r}.")
+            raise ValueError(f"The grid of {name} needs a list of values, such as [1, 4, 16], got {shown(values)}.")
+        check_count(method, {name: values})
         for value in values:
             search.trials({name: value})
+    if not search.ranges:
+        check_count(method, search.grid)
     for name, limits in search.ranges.items():
         if limits.n is not None:
             raise ValueError(

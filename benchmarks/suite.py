@@ -1,24 +1,34 @@
 """What to run: a suite is a YAML file, validated before anything is trained."""
 
-import inspect
 from itertools import product
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
-import yaml
-from pydantic import Field, TypeAdapter, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import Field, ValidationError, ValidationInfo, model_validator
 
 from disbench.benchmarks.choices import DEFAULT_METRICS
-from disbench.benchmarks.defaults import resolved_trial
+from disbench.benchmarks.defaults import MetricOptions, resolved_trial
 from disbench.benchmarks.hyperparameters import Range, Strict, check_method, combinations
-from disbench.benchmarks.options import metric_keywords
-from disbench.datasets import check_name
-from disbench.metrics import METRICS
+from disbench.benchmarks.validation import (
+    BatchSize,
+    Name,
+    Options,
+    OptionsOf,
+    Precision,
+    Rows,
+    Seed,
+    Steps,
+    check_dataset,
+    check_metric,
+    check_metrics,
+    explained,
+)
+from disbench.benchmarks.yaml_file import read_yaml
+from disbench.datasets.wording import did_you_mean, listed, shown
 from disbench.reports.records import Trial
 
 SUITES = Path(__file__).parent / "suites"
-# Lightning's names, without the 'true' ones of other widths: posteriors are float32 at any precision.
-Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
+TRIALS = 100_000  # of one suite
 
 
 class DatasetEntry(Strict):
@@ -30,18 +40,17 @@ class DatasetEntry(Strict):
     """
 
     name: str
-    options: dict[str, Any] = Field(default_factory=dict)
-    metrics: dict[str, dict[str, Any]] = Field(default_factory=dict)
-    hparams: dict[str, Any] = Field(default_factory=dict)
-    methods: dict[str, dict[str, Any]] = Field(default_factory=dict)
-    steps: int | None = Field(default=None, ge=1)
+    options: Options = Field(default_factory=dict)
+    metrics: OptionsOf = Field(default_factory=dict)
+    hparams: Options = Field(default_factory=dict)
+    methods: OptionsOf = Field(default_factory=dict)
+    steps: Steps | None = None
     precision: Precision | None = None
 
-    @field_validator("name")
-    @classmethod
-    def known(cls, name: str, info: ValidationInfo) -> str:
-        check_name(name, (info.context or {}).get("root"))
-        return name
+    @model_validator(mode="after")
+    def known(self, info: ValidationInfo) -> "DatasetEntry":
+        check_dataset(self.name, self.options, (info.context or {}).get("root"))
+        return self
 
 
 class MethodEntry(Strict):
@@ -51,7 +60,7 @@ class MethodEntry(Strict):
     """
 
     name: str
-    hparams: dict[str, Any] = Field(default_factory=dict)
+    hparams: Options = Field(default_factory=dict)
     grid: dict[str, list[Any]] = Field(default_factory=dict)
     range: dict[str, Range] = Field(default_factory=dict)
 
@@ -67,22 +76,8 @@ class MethodEntry(Strict):
         """The hyperparameters of each of its rows."""
         return [{**self.hparams, **point} for point in combinations(self.name, self.grid, self.range)]
 
-
-def check_metric(metric: str, options: dict[str, Any]) -> None:
-    """Raise ValueError where the metric or one of its settings does not exist, or has a value of another type."""
-    if metric not in METRICS:
-        raise ValueError(f"Unknown metric {metric!r}. Known: {', '.join(METRICS)}.")
-    known = metric_keywords(metric)
-    for name, value in options.items():
-        if name not in known:
-            raise ValueError(f"{metric} has no setting {name!r}. It takes: {', '.join(known) or 'none'}.")
-        try:
-            TypeAdapter(known[name].annotation).validate_python(value)
-        except ValidationError as error:
-            needed = inspect.formatannotation(known[name].annotation).replace("Literal", "one of ")
-            raise ValueError(
-                f"{metric}: {name} needs {needed}, such as its default {known[name].default!r}; got {value!r}."
-            ) from error
+    def count(self) -> int:
+        return len(self.settings())
 
 
 class Suite(Strict):
@@ -92,35 +87,39 @@ class Suite(Strict):
     the suite's `hparams`.
     """
 
-    name: str
+    name: Name
     description: str = ""
     datasets: list[DatasetEntry] = Field(min_length=1)
     methods: list[MethodEntry] = Field(min_length=1)
-    seeds: list[Annotated[int, Field(ge=0)]] = Field(min_length=1)
-    steps: int = Field(ge=1)
-    batch_size: int = Field(default=64, ge=2)
+    seeds: list[Seed] = Field(min_length=1)
+    steps: Steps
+    batch_size: BatchSize = 64
     precision: Precision = "32-true"
-    rows: int = Field(default=100_000, ge=2)
-    hparams: dict[str, Any] = Field(default_factory=dict)
-    metrics: dict[str, dict[str, Any]] = Field(default_factory=lambda: {name: {} for name in DEFAULT_METRICS})
+    rows: Rows = 100_000
+    hparams: Options = Field(default_factory=dict)
+    metrics: OptionsOf = Field(default_factory=lambda: {name: {} for name in DEFAULT_METRICS})
     untrained: bool = True
 
     @model_validator(mode="after")
     def check(self) -> "Suite":
+        self.metrics = check_metrics(self.metrics)
         for dataset in self.datasets:
-            if unknown := set(dataset.methods) - {entry.name for entry in self.methods}:
-                raise ValueError(f"{dataset.name} has hyperparameters of {', '.join(unknown)}, no method of the suite.")
+            methods = dict.fromkeys(entry.name for entry in self.methods)
+            for kind, given, known in (("method", dataset.methods, methods), ("metric", dataset.metrics, self.metrics)):
+                if strange := [name for name in given if name not in known]:
+                    raise ValueError(
+                        f"{dataset.name} has settings of {listed(strange)}, no {kind} of the suite."
+                        f"{did_you_mean(strange[0], known)}"
+                    )
+            dataset.metrics = {name: check_metric(name, options) for name, options in dataset.metrics.items()}
+        rows = self.untrained + sum(entry.count() for entry in self.methods)
+        if (count := rows * len(self.datasets) * len(self.seeds)) > TRIALS:
+            raise ValueError(f"the suite has {count:,} trials (datasets x methods x seeds); {TRIALS:,} are allowed.")
+        for dataset in self.datasets:
             self.plan(dataset)
-            if strange := set(dataset.metrics) - set(self.metrics):
-                raise ValueError(
-                    f"{dataset.name} has settings of {', '.join(sorted(strange))}, no metric of the suite."
-                )
-        for metrics in (self.metrics, *(dataset.metrics for dataset in self.datasets)):
-            for name, options in metrics.items():
-                check_metric(name, options)
         return self
 
-    def metrics_of(self, entry: DatasetEntry) -> dict[str, dict[str, Any]]:
+    def metrics_of(self, entry: DatasetEntry) -> MetricOptions:
         """Every metric with the settings it has on one data set."""
         return {name: {**options, **entry.metrics.get(name, {})} for name, options in self.metrics.items()}
 
@@ -160,32 +159,17 @@ class Suite(Strict):
 
 def load_suite(name_or_path: str, root: str | None = None) -> Suite:
     """A suite that comes with disbench, by name, or a YAML file of yours, by path; `root` holds imported data sets."""
-    path = SUITES / f"{name_or_path}.yaml"
+    path = SUITES / f"{name_or_path}.yaml" if name_or_path in suite_names() else Path(name_or_path)
     if not path.exists():
-        path = Path(name_or_path)
-    if not path.is_file():
-        raise ValueError(f"No suite or file {name_or_path!r}. Suites: {', '.join(suite_names())}; or give a YAML file.")
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path} is no YAML: {error}") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"{path} must hold a mapping with name, datasets, methods, seeds and steps.")
+        raise ValueError(
+            f"No suite or file {shown(name_or_path)}. Suites: {listed(suite_names())}; or give a YAML file."
+            f"{did_you_mean(name_or_path, suite_names())}"
+        )
+    content = read_yaml(path)
     try:
         return Suite.model_validate(content, context={"root": root})
     except ValidationError as error:
         raise ValueError(f"{path}: {explained(error)}") from error
-
-
-def explained(error: ValidationError) -> str:
-    """Each mistake in a line: the field's path, what it needs, what it got."""
-    lines = []
-    for mistake in error.errors():
-        place = ".".join(map(str, mistake["loc"]))
-        told = mistake["msg"].removeprefix("Value error, ")
-        got = "" if mistake["type"] in ("value_error", "missing") else f", got {mistake['input']!r}"
-        lines.append(f"{place}: {told}{got}" if place else told)
-    return "\n".join(lines)
 
 
 def suite_names() -> list[str]:

@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 import yaml
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
 from disbench.benchmarks.machine import Machine
-from disbench.benchmarks.options import DataDir, DatasetOptions, MetricSettings, Select, assignments
+from disbench.benchmarks.options import DataDir, DatasetOptions, MetricSettings, Select, assignments, dataset_options
 from disbench.benchmarks.options import metric_settings as settings_of_metrics
 from disbench.benchmarks.report_cli import show_page
 from disbench.benchmarks.status import Row, State, TrialState, rows, states
 from disbench.benchmarks.terminal import console, fail, say
-from disbench.reports.records import Trial
+from disbench.datasets.wording import did_you_mean, listed, shown, unknown
 
 if TYPE_CHECKING:
     from disbench.benchmarks.engines import Engine
@@ -78,14 +78,18 @@ def only_of(words: list[str] | None, suite: "Suite") -> "Only":
             continue
         field, equals, value = (part.strip() for part in word.partition("="))
         if not equals or field not in FILTERS:
-            raise ValueError(f"--only needs {', '.join(f'{name}=...' for name in FILTERS)}, got {word!r}.")
+            needed = ", ".join(f"{name}=..." for name in FILTERS)
+            raise ValueError(f"--only needs {needed}, got {shown(word)}.{did_you_mean(field, FILTERS)}")
         known = {
             "method": {entry.name for entry in suite.methods} | ({"vae"} if suite.untrained else set()),
             "dataset": {entry.name for entry in suite.datasets},
             "seed": {str(seed) for seed in suite.seeds},
         }[field]
         if value not in known:
-            raise ValueError(f"--only {word.strip()}: the suite has the {field}s {', '.join(sorted(known))}.")
+            names = sorted(known)
+            raise ValueError(
+                f"--only {shown(word.strip())}: the suite has the {field}s {listed(names)}.{did_you_mean(value, names)}"
+            )
         found.setdefault(field, set()).add(value)
     return found
 
@@ -220,10 +224,12 @@ def engine_of(
     from disbench.benchmarks.engines import ENGINES, make_engine
 
     if name not in ENGINES:
-        raise ValueError(f"--engine takes {', '.join(ENGINES)}, got {name!r}.")
+        raise ValueError(f"--engine takes {', '.join(ENGINES)}, got {shown(name)}.{did_you_mean(name, ENGINES)}")
     if any(word.startswith("time=") and ":" in word for word in slurm or []):
         raise ValueError("--slurm time=... is in minutes, such as time=600.")
-    return make_engine(name, workers=workers, gpus_per_trial=gpus, cpus_per_trial=cpus, slurm=assignments(slurm))
+    return make_engine(
+        name, workers=workers, gpus_per_trial=gpus, cpus_per_trial=cpus, slurm=assignments(slurm, "--slurm")
+    )
 
 
 def status_lines(found: list[TrialState]) -> RenderableType:
@@ -284,10 +290,10 @@ def status(
 
 def ranges_of(words: list[str] | None) -> "dict[str, Range]":
     from disbench.benchmarks.hyperparameters import Range
-    from disbench.benchmarks.suite import explained
+    from disbench.benchmarks.validation import explained
 
     found = {}
-    for name, content in assignments(words).items():
+    for name, content in assignments(words, "--range").items():
         try:
             found[name] = Range.model_validate(content)
         except ValidationError as error:
@@ -338,33 +344,36 @@ def search(
     checkpoint_seconds: CheckpointSeconds = Machine.checkpoint_seconds,
 ) -> None:
     """Search a method's hyperparameters for the best mean of one metric, with Optuna. The same command again goes on."""
-    from disbench.benchmarks.search import Search, best, run_search
-    from disbench.benchmarks.suite import Precision, explained
+    from disbench.benchmarks.search import Search, best, run_search, seeds_of
+    from disbench.benchmarks.trial_settings import check_precision_here, checked_trial
     from disbench.metrics import METRICS
 
     try:
         if metric not in METRICS:
-            raise ValueError(f"Unknown metric {metric!r}. Known: {', '.join(METRICS)}.")
+            raise ValueError(unknown("metric", metric, METRICS))
         own = settings_of_metrics(settings)
         if strange := set(own) - {metric}:
             raise ValueError(f"--metric-option sets {', '.join(strange)}, the metric is {metric}.")
-        chosen = assignments(options) | ({"select": assignments(select)} if select else {})
+        base, _ = checked_trial(
+            {
+                "method": method,
+                "dataset": dataset,
+                "dataset_options": dataset_options(options, select),
+                "steps": steps,
+                "batch_size": batch_size,
+                "precision": precision,
+                "rows": rows,
+                "hparams": assignments(sets, "--set"),
+            },
+            data_dir,
+        )
+        if engine == "local":
+            check_precision_here(base.precision)
         wanted = Search(
-            base=Trial(
-                method=method,
-                dataset=dataset,
-                dataset_options=chosen,
-                dataset_version="",
-                seed=0,
-                steps=steps,
-                batch_size=batch_size,
-                precision=TypeAdapter(Precision).validate_python(precision),
-                rows=rows,
-                hparams=assignments(sets),
-            ),
-            seeds=TypeAdapter(list[int]).validate_python(seeds.split(",")),
+            base=base.model_copy(update={"dataset_version": ""}),
+            seeds=seeds_of(seeds),
             metrics={metric: own.get(metric, {})},
-            grid=assignments(grid),
+            grid=assignments(grid, "--grid"),
             ranges=ranges_of(ranges),
         )
         found = []
@@ -380,8 +389,6 @@ def search(
             found.append(setting)
             score = setting.reason if setting.value is None else f"{metric} {setting.value:.4f}"
             say(f"{setting.number + 1:>3}  {inline(setting.hparams)}  {score}")
-    except ValidationError as error:
-        raise fail(explained(error)) from error
     except (ValueError, OSError) as error:
         raise fail(error) from error
     except (KeyboardInterrupt, SystemExit):

@@ -24,6 +24,7 @@ from disbench.datasets.files import OfficialFile, Source, explained, find, sha25
 from disbench.datasets.npz import check_zip
 from disbench.datasets.pictures import SIDE, in_order, opened, small_square
 from disbench.datasets.store import Create, ImageStore, converted
+from disbench.datasets.wording import listed, shown
 
 FOLDER = "img_align_celeba"
 ARCHIVE, ATTRIBUTES, PARTITION = f"{FOLDER}.zip", "list_attr_celeba.txt", "list_eval_partition.txt"
@@ -90,7 +91,7 @@ class CelebA(FactorDataset):
         number of pictures and attributes is read.
         """
         if split not in (*SPLITS, "all"):
-            raise ValueError(f"split needs to be one of {', '.join(SPLITS)}, all, got {split!r}.")
+            raise ValueError(f"split needs to be one of {', '.join(SPLITS)}, all, got {shown(split)}.")
         images = find(root, SOURCE, f"{FOLDER}/{FOLDER}", FOLDER, ARCHIVE)
         attribute_file, partition_file = find(root, SOURCE, ATTRIBUTES), find(root, SOURCE, PARTITION)
         with explained(partition_file, "CelebA", ADVICE):
@@ -183,10 +184,10 @@ def _columns(names: list[str], values: NDArray[np.uint8], wanted: str | Sequence
         if not kept:
             raise ValueError(f"No attribute is as frequent as {low:.0%} to {high:.0%}. Name some: attributes=[...].")
         return kept
-    listed = isinstance(wanted, Sequence) and not isinstance(wanted, str)
-    if not listed or not wanted or any(name not in names for name in wanted) or len(set(wanted)) != len(wanted):
+    is_list = isinstance(wanted, Sequence) and not isinstance(wanted, str)
+    if not is_list or not wanted or any(name not in names for name in wanted) or len(set(wanted)) != len(wanted):
         raise ValueError(
-            f"attributes needs to be 'all' or distinct names in a list, got {wanted!r}. CelebA has {', '.join(names)}."
+            f"attributes needs to be 'all' or distinct names in a list, got {shown(wanted)}. CelebA has {listed(names)}."
         )
     return [names.index(name) for name in wanted]
 

@@ -28,6 +28,7 @@ from disbench.datasets.face_attributes import (
     nuisances_of,
 )
 from disbench.datasets.factors import FactorDataset, FactorSpace, check_indices
+from disbench.datasets.wording import listed, shown
 
 RENDERER_VERSION = "1"
 
@@ -558,9 +559,9 @@ def _chosen(wanted: str | Sequence[str] | None) -> tuple[str, ...]:
         return USUAL_ATTRIBUTES
     if wanted == "all":
         return ATTRIBUTES
-    listed = isinstance(wanted, Sequence) and not isinstance(wanted, str)
-    if not listed or not wanted or any(name not in ATTRIBUTES for name in wanted) or len(set(wanted)) != len(wanted):
+    is_list = isinstance(wanted, Sequence) and not isinstance(wanted, str)
+    if not is_list or not wanted or any(name not in ATTRIBUTES for name in wanted) or len(set(wanted)) != len(wanted):
         raise ValueError(
-            f"attributes needs to be 'all' or distinct names in a list, got {wanted!r}. There are {', '.join(ATTRIBUTES)}."
+            f"attributes needs to be 'all' or distinct names in a list, got {shown(wanted)}. Known: {listed(ATTRIBUTES)}."
         )
     return tuple(wanted)

@@ -14,6 +14,8 @@ from typing import Literal
 
 import torch
 
+from disbench.datasets.wording import did_you_mean, listed, shown
+
 KEPT_BYTES = 2**26  # of drawn images, at most
 DRAWN_AT_ONCE = 256  # of them, so that what drawing needs stays small
 
@@ -202,19 +204,22 @@ def restrict(dataset: FactorDataset, select: Mapping[str, str | int]) -> FactorD
     leaves the grid, or a selection that leaves no factor with two values.
     """
     if not isinstance(select, Mapping):
-        raise ValueError(f"select needs factors with their ranges, like {{'scale': '0-5'}}, got {select!r}.")
+        raise ValueError(f"select needs factors with their ranges, like {{'scale': '0-5'}}, got {shown(select)}.")
     if not dataset.is_grid:
         raise ValueError(f"select needs a full grid of factors, and {dataset.name} is not one.")
-    unknown = sorted(set(select) - set(dataset.factor_names))
+    unknown = sorted(str(name) for name in select if name not in dataset.factor_names)
     if unknown:
         raise ValueError(
-            f"{dataset.name} has no factor {', '.join(unknown)}; it has {', '.join(dataset.factor_names)}."
+            f"{dataset.name} has no factor {listed(unknown)}; it has {listed(dataset.factor_names)}."
+            f"{did_you_mean(unknown[0], dataset.factor_names)}"
         )
     first, sizes = [], []
     for name, size in zip(dataset.factor_names, dataset.factor_sizes, strict=True):
         low, high = _parse_range(name, select[name]) if name in select else (0, size - 1)
         if high >= size:
-            raise ValueError(f"{name} of {dataset.name} needs value indices in 0..{size - 1}, got {select[name]!r}.")
+            raise ValueError(
+                f"{name} of {dataset.name} needs value indices in 0..{size - 1}, got {shown(select[name])}."
+            )
         first.append(low)
         sizes.append(high - low + 1)
     if max(sizes) == 1:
@@ -237,11 +242,13 @@ def normal_select(select: Mapping[str, str | int]) -> dict[str, str | int]:
 
 def _parse_range(name: str, text: str | int) -> tuple[int, int]:
     """3, "3" or "3-7" to its inclusive ends."""
-    parsed = None if isinstance(text, bool) else re.fullmatch(r"\s*(\d+)\s*(?:-\s*(\d+)\s*)?", str(text))
+    parsed = None
+    if isinstance(text, str | int) and not isinstance(text, bool):
+        parsed = re.fullmatch(r"\s*(\d{1,9})\s*(?:-\s*(\d{1,9})\s*)?", shown(text) if isinstance(text, int) else text)
     if parsed is None:
-        raise ValueError(f"{name} needs a value index like 3 or an inclusive range like '0-5', got {text!r}.")
+        raise ValueError(f"{name} needs a value index like 3 or an inclusive range like '0-5', got {shown(text)}.")
     low = int(parsed[1])
     high = low if parsed[2] is None else int(parsed[2])
     if low > high:
-        raise ValueError(f"{name} needs a range with its lower end first, got {text!r}.")
+        raise ValueError(f"{name} needs a range with its lower end first, got {shown(text)}.")
     return low, high

@@ -24,6 +24,7 @@ import torch
 from numpy.typing import NDArray
 
 from disbench.datasets.factors import FactorDataset, FactorSpace
+from disbench.datasets.wording import shown
 
 RENDERER_VERSION = "1"
 
@@ -513,7 +514,7 @@ class MPI3DLike(FactorDataset):
         Raises ValueError for another tier.
         """
         if tier not in list(TIERS):  # a list, as a tier from the command line need not be hashable
-            raise ValueError(f"tier needs to be one of {', '.join(TIERS)}, got {tier!r}.")
+            raise ValueError(f"tier needs to be one of {', '.join(TIERS)}, got {shown(tier)}.")
         joint_step = TIERS[tier]
         self.space = FactorSpace(SPACE.names, (*SPACE.sizes[:5], *(size // joint_step for size in SPACE.sizes[5:])))
         self._joint_step = joint_step

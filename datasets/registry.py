@@ -20,6 +20,7 @@ from disbench.datasets.own import OwnDataset, imported_names
 from disbench.datasets.shapes3d import Shapes3D
 from disbench.datasets.shapes3d_like import Shapes3DLike
 from disbench.datasets.smallnorb import SmallNORB
+from disbench.datasets.wording import did_you_mean, listed, shown
 
 __all__ = ["DATASETS", "SOURCES", "FactorDataset", "FactorSpace", "check_name", "load", "names", "restrict"]
 
@@ -55,7 +56,18 @@ def names(root: str | Path | None = None) -> list[str]:
 def check_name(name: str, root: str | Path | None = None) -> None:
     """Raise ValueError where there is no such dataset."""
     if name not in (known := names(root)):
-        raise ValueError(f"There is no dataset {name!r}; there are {', '.join(known)}.")
+        raise ValueError(f"There is no dataset {shown(name)}; there are {listed(known)}.{did_you_mean(name, known)}")
+
+
+def check_options(name: str, options: Mapping[str, Any]) -> None:
+    """Raise ValueError where the dataset `name` has no such option, `select` aside."""
+    make = DATASETS.get(name, functools.partial(OwnDataset, name=name))
+    known = list(_options(make))
+    if unknown := [str(option) for option in options if option not in (*known, "select")]:
+        raise ValueError(
+            f"{name} takes the options {listed(known) if known else '(none)'} and select, got {listed(unknown)}."
+            f"{did_you_mean(unknown[0], [*known, 'select'])}"
+        )
 
 
 def load(
@@ -71,14 +83,10 @@ def load(
     `options` go to the dataset's constructor. Raises ValueError for an unknown name or option.
     """
     check_name(name, root)
+    check_options(name, options)
     make = DATASETS.get(name, functools.partial(OwnDataset, name=name))
-    known = _options(make)
-    if unknown := [str(option) for option in options if option not in known]:
-        raise ValueError(
-            f"{name} takes the options {', '.join(known) or '(none)'} and select, got {', '.join(unknown)}."
-        )
     dataset = make(root, **options)
-    return restrict(dataset, select) if select else dataset
+    return dataset if select is None or select == {} else restrict(dataset, select)
 
 
 def _options(make: Callable[..., FactorDataset]) -> dict[str, inspect.Parameter]:

@@ -24,11 +24,12 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from disbench.benchmarks import METHODS
-from disbench.benchmarks.cli import app, trial_from
+from disbench.benchmarks.cli import app
 from disbench.benchmarks.options import assignments
 from disbench.benchmarks.scores_cli import metric_options
 from disbench.benchmarks.seeds import seed_for
 from disbench.benchmarks.suite import Suite, check_method, load_suite, suite_names
+from disbench.benchmarks.training_file import training_file
 from disbench.datasets import DATASETS, SOURCES, load
 from disbench.metrics import METRICS, NotApplicable, as_codes, shuffled, udr
 from disbench.reports.aggregate import tables as tables_of
@@ -333,7 +334,7 @@ def test_every_yaml_on_a_page_is_a_suite_or_a_training_file(page):
         if "methods" in content:
             Suite.model_validate(content)
         else:
-            fields = trial_from(content)
+            fields = training_file(content).settings
             fields["hparams"].pop("in_channels", None)
             check_method(fields["method"], fields["hparams"])
             assert fields["dataset"] in DATASETS

@@ -455,7 +455,7 @@ def test_a_checkpoint_is_evaluated_with_an_option(trained: tuple[Path, Record]) 
     assert f"{expected:.3f}" in result.output
     result = CliRunner().invoke(app, [*words, "mig.bins=0"])
     assert result.exit_code == 2
-    assert "bins=0" in result.stderr
+    assert "mig.bins needs int, got '0'" in result.stderr
 
 
 def test_the_table_of_a_trial_names_its_factors_and_codes(trained: tuple[Path, Record]) -> None:
