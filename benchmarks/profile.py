@@ -23,6 +23,7 @@ from disbench.benchmarks.choices import WARM_UP
 from disbench.benchmarks.contracts import checked_optimizers, no_pictures
 from disbench.benchmarks.encode import encode, scored_rows
 from disbench.benchmarks.quality import IMAGES, fixed_rows, reconstruction_quality
+from disbench.benchmarks.quiet import quiet_lightning
 from disbench.benchmarks.score import score
 from disbench.benchmarks.train import Curves, Images, build, make_trainer
 from disbench.benchmarks.trial import draw
@@ -164,7 +165,7 @@ def profile_steps(trial: Trial, dataset: FactorDataset, steps: int) -> tuple[Met
     method = build(short, dataset.image_shape, len(dataset))
     images = Images(dataset, trial, method.batches_per_step)
     timed = Timed(clock)
-    trainer = make_trainer(short, [Curves(trial.steps, plain_log=False), timed])
+    trainer = make_trainer(short, [Curves(trial.steps), timed])
     own = {name: getattr(method, name) for name in ("training_step", "backward", "configure_optimizers")}
     watch(method, clock)
     images.on_after_batch_transfer = clock.timed(DATA, images.on_after_batch_transfer)  # type: ignore[method-assign]
@@ -178,7 +179,7 @@ def profile_steps(trial: Trial, dataset: FactorDataset, steps: int) -> tuple[Met
             yield batch
 
     images.train_dataloader = timed_batches  # type: ignore[method-assign]
-    with clock.part(LIGHTNING):
+    with clock.part(LIGHTNING), quiet_lightning():
         trainer.fit(method, datamodule=images)
     for name in own:
         delattr(method, name)

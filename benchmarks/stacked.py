@@ -33,7 +33,8 @@ from disbench.baselines.networks import float32
 from disbench.baselines.vae import VAE
 from disbench.benchmarks.checkpoint import DESCRIPTION, WholeFiles, random_state
 from disbench.benchmarks.environment import code_version
-from disbench.benchmarks.train import CURVE_POINTS, EXPLODED, LOG_SECONDS, Images, build
+from disbench.benchmarks.progress import Progress
+from disbench.benchmarks.train import CURVE_POINTS, EXPLODED, Images, build
 from disbench.datasets import FactorDataset
 from disbench.mine_vae.model import MINEDisentangleVAE
 from disbench.reports.records import Trial
@@ -365,17 +366,18 @@ def train_stacked(trials: Sequence[Trial], dataset: FactorDataset, device: torch
     stack = Stack(methods, generators, steps)
     every = max(1, steps // CURVE_POINTS)
     curves: list[Points] = [{} for _ in trials]
-    last_line = started
-    for step in range(1, steps + 1):
-        batches = torch.stack([next(stream) for stream in streams]).to(device).float().div_(255)
-        with computing(trials[0].precision, device):
-            terms = stack.step(step - 1, batches)
-        if step % every == 0 or step == steps:
-            keep(curves, trials, step, terms, stack.lacking)
-            if (now := time.monotonic()) - last_line > LOG_SECONDS:
-                last_line = now
-                left = (now - started) / step * (steps - step)
-                log.info("%d seeds, step %d/%d, %.0f s left", len(trials), step, steps, left)
+    first = trials[0]
+    what = f"{first.method} on {first.dataset}, seeds {', '.join(str(trial.seed) for trial in trials)}: training"
+    with Progress(what, steps, "step", early=True) as progress:
+        for step in range(1, steps + 1):
+            batches = torch.stack([next(stream) for stream in streams]).to(device).float().div_(255)
+            with computing(trials[0].precision, device):
+                terms = stack.step(step - 1, batches)
+            if step % every == 0 or step == steps:
+                keep(curves, trials, step, terms, stack.lacking)
+            progress.done = step
+            if progress.due:  # reading the loss waits for the device
+                progress.update(step, f"mean loss {float(terms['loss'].mean()):.1f}")
     stack.unstack()
     methods[0].trainer = None
     seconds = (time.monotonic() - started) / len(trials), (time.process_time() - cpu_started) / len(trials)

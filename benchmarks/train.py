@@ -3,8 +3,6 @@
 import logging
 import math
 import signal
-import sys
-import time
 import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -14,7 +12,6 @@ from typing import Any
 
 import pytorch_lightning as lightning
 import torch
-from pytorch_lightning.callbacks import TQDMProgressBar
 from pytorch_lightning.plugins.environments import LightningEnvironment
 from pytorch_lightning.profilers import PassThroughProfiler
 from torch import Tensor
@@ -35,13 +32,14 @@ from disbench.benchmarks.compiled import compiled
 from disbench.benchmarks.contracts import check_contract, checked_terms, schedulers_by_step
 from disbench.benchmarks.devices import Share, check_shares, on_each_device
 from disbench.benchmarks.machine import Machine
+from disbench.benchmarks.progress import Progress, title
+from disbench.benchmarks.quiet import quiet_lightning
 from disbench.benchmarks.seeds import generator_for, seed_for
 from disbench.datasets import FactorDataset
 from disbench.reports.records import Trial, trial_of
 
 log = logging.getLogger(__name__)
 CURVE_POINTS = 100  # of each curve in a record, at most
-LOG_SECONDS = 15.0
 EXPLODED = 1e9  # nats an image that no method comes near while it learns anything
 ON_THIS_MACHINE = Machine()
 
@@ -108,19 +106,13 @@ class Images(lightning.LightningDataModule):
 
 
 class Curves(lightning.Callback):
-    """Keeps each term at about CURVE_POINTS steps, stops a diverged run, and tells a log file how long it will take."""
+    """Keeps each term at about CURVE_POINTS steps and stops a diverged run."""
 
-    def __init__(self, steps: int, *, plain_log: bool) -> None:
+    def __init__(self, steps: int) -> None:
         self.every = max(1, steps // CURVE_POINTS)
         self.steps = steps
-        self.plain_log = plain_log
         self.points: dict[str, list[tuple[int, float]]] = {}
         self.sitting: Sitting  # whose checkpoints hold these points
-        self.started = self.last_line = time.monotonic()
-        self.first = 0  # steps that an earlier sitting did
-
-    def on_train_start(self, trainer: Any, module: Any) -> None:
-        self.first = trainer.fit_loop.batch_idx + 1
 
     def on_train_batch_end(self, trainer: Any, module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         step = batch_idx + 1
@@ -133,11 +125,21 @@ class Curves(lightning.Callback):
                 raise FloatingPointError(f"{name} is {number} at step {step}: the run diverged. Try a smaller lr.")
             if kept:
                 self.points.setdefault(name, []).append((step, number))
-        now = time.monotonic()
-        if self.plain_log and kept and trainer.is_global_zero and now - self.last_line > LOG_SECONDS:
-            self.last_line = now
-            left = (now - self.started) / (step - self.first) * (self.steps - step)
-            log.info("step %d/%d, loss %.1f, %.0f s left", step, self.steps, self.points["loss"][-1][1], left)
+
+
+class ShowProgress(lightning.Callback):
+    """Hands a `Progress` the steps and the loss of a training."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.progress = progress
+
+    def on_train_start(self, trainer: Any, module: Any) -> None:
+        self.progress.begin(trainer.fit_loop.batch_idx + 1)
+
+    def on_train_batch_end(self, trainer: Any, module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        self.progress.done = batch_idx + 1
+        if self.progress.due:  # reading the loss waits for the device
+            self.progress.update(batch_idx + 1, f"loss {float(outputs['loss']):.1f}")
 
 
 def build(trial: Trial, image_shape: tuple[int, ...], n_train: int) -> Method:
@@ -155,18 +157,19 @@ class _NoProfiler(PassThroughProfiler):
 
 def make_trainer(trial: Trial, callbacks: list[lightning.Callback], **options: Any) -> lightning.Trainer:
     """A Lightning trainer whose one epoch is `trial.steps` calls of training_step, whatever the optimisers count."""
-    return lightning.Trainer(
-        max_epochs=1,
-        limit_train_batches=trial.steps,
-        precision=trial.precision,
-        callbacks=callbacks,
-        logger=False,
-        profiler=_NoProfiler(),
-        enable_checkpointing=False,
-        enable_model_summary=False,
-        enable_progress_bar=any(isinstance(callback, TQDMProgressBar) for callback in callbacks),
-        **{"accelerator": "auto", "devices": 1, **options},
-    )
+    with quiet_lightning():
+        return lightning.Trainer(
+            max_epochs=1,
+            limit_train_batches=trial.steps,
+            precision=trial.precision,
+            callbacks=callbacks,
+            logger=False,
+            profiler=_NoProfiler(),
+            enable_checkpointing=False,
+            enable_model_summary=False,
+            enable_progress_bar=False,  # its bar has no total, because the loader of images is endless: see `ShowProgress`
+            **{"accelerator": "auto", "devices": 1, **options},
+        )
 
 
 def finished(checkpoint: Path, trial: Trial) -> dict[str, Any] | None:
@@ -199,17 +202,15 @@ def train_here(
     """`train` in this process: with the whole of each minibatch, or with the share of one of several devices."""
     method = build(trial, dataset.image_shape, len(dataset))
     images = Images(dataset, trial, method.batches_per_step)
-    on_terminal = sys.stderr.isatty()
-    curves = Curves(trial.steps, plain_log=not on_terminal)
+    curves = Curves(trial.steps)
     folder = Path(checkpoint).parent
     described = trial, dataset.image_shape, len(dataset), curves.points
     sitting = Sitting(*described, Path(checkpoint), machine.checkpoint_seconds)
     curves.sitting = sitting
-    callbacks: list[lightning.Callback] = [curves, sitting]
+    progress = Progress(f"{title(trial)}: training", trial.steps, "step", early=True)
+    callbacks: list[lightning.Callback] = [curves, ShowProgress(progress), sitting]
     if machine.devices > 1:
         callbacks.append(Share(trial, sitting))
-    if on_terminal:
-        callbacks.append(TQDMProgressBar(refresh_rate=50, leave=False))
     trainer = make_trainer(
         trial,
         callbacks,
@@ -230,12 +231,13 @@ def train_here(
     unfinished = folder / RESUME
     begun = resumable(unfinished, trial) is not None
     if begun and trainer.is_global_zero:
-        log.info("%s goes on from its checkpoint.", trial.id)
+        log.info("%s: training goes on from its checkpoint.", title(trial))
+    progress.shown = trainer.is_global_zero
     # With several devices the parent counts: a terminal sends Ctrl-C to all, and the parent hands it on to all.
     ending = finishing_steps(sitting, signal.default_int_handler if machine.devices == 1 else signal.SIG_IGN)
     networks = compiled(method, machine.compiler) if machine.compiler else nullcontext()
     check_contract(method, dataset.image_shape, images.size, trial.steps)
-    with ending, networks, schedulers_by_step(method), warnings.catch_warnings():
+    with ending, networks, schedulers_by_step(method), progress, quiet_lightning():
         warnings.filterwarnings("ignore", "You're resuming from a checkpoint that ended")  # `Images` resumes by itself
         trainer.fit(method, datamodule=images, ckpt_path=unfinished if begun else None, weights_only=True)
     return method, curves, device

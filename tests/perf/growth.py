@@ -53,7 +53,7 @@ def memory_over(steps: int) -> list[float]:
             if (batch_idx + 1) % (steps // 10) == 0:
                 readings.append(resident())
 
-    make_trainer(one, [Read(steps, plain_log=False)]).fit(method, datamodule=Images(dataset, one, 1))
+    make_trainer(one, [Read(steps)]).fit(method, datamodule=Images(dataset, one, 1))
     return readings
 
 

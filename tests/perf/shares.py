@@ -41,7 +41,7 @@ def measure(name: str, precision: str, rounds: int) -> tuple[float, float, float
     steps = (WARM_UP + rounds + 1) * STEPS  # of which the last round is cut short: Lightning fetches a minibatch ahead
     fields = {"dataset": "none", "dataset_version": "1", "seed": 0, "batch_size": BATCH}
     trial = Trial(method=name, steps=steps, precision=precision, **fields)
-    trainer = make_trainer(trial, [Curves(steps, plain_log=False)], accelerator="cpu")
+    trainer = make_trainer(trial, [Curves(steps)], accelerator="cpu")
     with_it: list[float] = []
     without: list[float] = []
     data: list[float] = []
