@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from disbench.baselines.method import Method, codes_of
 from disbench.benchmarks.defaults import changed_options
+from disbench.benchmarks.progress import Progress
 from disbench.benchmarks.seeds import generator_for
 from disbench.benchmarks.tables import NamedTable, read_named_table, read_table
 from disbench.datasets import FactorDataset
@@ -60,15 +61,22 @@ def scored_rows(trial: Trial, size: int) -> torch.Tensor:
 
 
 @torch.no_grad()
-def encode(method: Method, dataset: FactorDataset, rows: torch.Tensor, device: torch.device) -> Codes:
-    """Encode `rows` of a dataset by `method.encode`. Raises TypeError or ValueError where that returns no codes."""
+def encode(
+    method: Method, dataset: FactorDataset, rows: torch.Tensor, device: torch.device, *, name: str = ""
+) -> Codes:
+    """Encode `rows` of a dataset by `method.encode`. Raises TypeError or ValueError where that returns no codes.
+
+    name: whose progress is shown; by default none is.
+    """
     method = method.to(device).eval()
     values, deviations = [], []
-    for chunk in rows.to(dataset.place(device)).split(CHUNK):
-        found = codes_of(method, dataset.batch(chunk).to(device).float().div_(255))
-        values.append(found.values.float().cpu())
-        if found.std is not None:
-            deviations.append(found.std.float().cpu())
+    with Progress(f"{name}: encoding", len(rows), "image", shown=bool(name)) as progress:
+        for number, chunk in enumerate(rows.to(dataset.place(device)).split(CHUNK)):
+            progress.update(number * CHUNK)
+            found = codes_of(method, dataset.batch(chunk).to(device).float().div_(255))
+            values.append(found.values.float().cpu())
+            if found.std is not None:
+                deviations.append(found.std.float().cpu())
     groups = method.groups()
     return Codes(
         torch.cat(values).numpy(),

@@ -13,7 +13,8 @@ from disbench.benchmarks.engines.job import refused, written_at
 from disbench.benchmarks.existing import NOT_OPENED, Earlier, clear_unopened, finished
 from disbench.benchmarks.locks import claimed
 from disbench.benchmarks.machine import Machine
-from disbench.benchmarks.status import write_plan
+from disbench.benchmarks.progress import duration
+from disbench.benchmarks.status import labelled, write_plan
 from disbench.benchmarks.suite import Suite
 from disbench.benchmarks.train import ON_THIS_MACHINE
 from disbench.reports.records import NewerRecordError, Record, Trial
@@ -69,6 +70,25 @@ def free(jobs: Sequence[Job]) -> list[Job]:
         time.sleep(LOOK_AGAIN)
 
 
+def named(jobs: Sequence[Job]) -> list[Job]:
+    """The jobs with a number and a name for the log: the method with what tells it from others, the dataset and the seed."""
+    labels = labelled([job.trial for job in jobs])
+    return [
+        job._replace(name=f"[{number}/{len(jobs)}] {label} on {job.trial.dataset}, seed {job.trial.seed}")
+        for number, (job, label) in enumerate(zip(jobs, labels, strict=True), 1)
+    ]
+
+
+def outcome(record: Record) -> str:
+    """How a trial ended, with its first score or the last line of its error."""
+    if record.status != "ok":
+        return f"failed: {(record.error or 'no error was recorded').strip().splitlines()[-1]}"
+    scores = record.scores
+    name = "mig" if "mig" in scores else next(iter(scores), None)
+    found = "" if name is None else f", {name} {scores[name]:.3f}"
+    return f"finished in {duration(sum(record.seconds.values()))}{found}"
+
+
 def run_trials(
     plan: Sequence[Planned],
     out: Path,
@@ -96,6 +116,7 @@ def run_trials(
             yield record
         else:
             jobs.append(Job(trial, out, root, metrics, machine, written_at(out / trial.id)))
+    jobs = named(jobs)
     if len(jobs) < len(plan):
         log.info("%d of %d trials need nothing more.", len(plan) - len(jobs), len(plan))
     started, number, total = time.monotonic(), 0, len(jobs)
@@ -111,9 +132,10 @@ def run_trials(
                 continue
             number += 1
             steps_run, steps_left = steps_run + job.trial.steps, steps_left - job.trial.steps
-            minutes = (time.monotonic() - started) / max(1, steps_run) * steps_left / 60
-            left = f", about {minutes:.0f} min left" if steps_run and steps_left else ""
-            log.info("[%d/%d] %s: %s%s", number, total, job.trial.id, record.status, left)
+            spent = time.monotonic() - started
+            left = f"; about {duration(spent / steps_run * steps_left)} left" if steps_run and steps_left else ""
+            name = job.name.partition("] ")[2]
+            log.info("[%d/%d] %s: %s%s", number, total, name, outcome(record), left)
             yield record
         jobs = []
 

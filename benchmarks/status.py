@@ -21,6 +21,7 @@ from disbench.reports.reasons import reason_of
 from disbench.reports.records import LARGEST, RECORD_FILE, Trial
 
 PLANS = "plans"
+STARTED = "trial.json"  # of a trial that has begun and has no record yet
 State = Literal["finished", "failed", "running", "stopped", "waiting", "unreadable"]
 
 
@@ -64,6 +65,28 @@ def write_plan(name: str, trials: Sequence[Trial], out: Path) -> None:
     write_atomic(path, json.dumps(content).encode())
 
 
+def note_started(trial: Trial, folder: Path) -> None:
+    """Leave in a trial's folder which trial it is, so that `states` can name it before it has a record."""
+    write_atomic(folder / STARTED, trial.model_dump_json().encode())
+
+
+def note_ended(folder: Path) -> None:
+    (folder / STARTED).unlink(missing_ok=True)
+
+
+def started_trials(out: Path) -> dict[str, Trial]:
+    """Every trial in `out` that has begun and has no record yet, by its id."""
+    found: dict[str, Trial] = {}
+    for path in sorted(out.glob(f"[!.]*/{STARTED}")):
+        try:
+            trial = Trial.model_validate_json(read_regular(path, LARGEST))
+        except (OSError, ValueError):
+            continue  # its training replaces it
+        if trial.id == path.parent.name:
+            found[trial.id] = trial
+    return found
+
+
 def planned_trials(out: Path) -> dict[str, Trial]:
     """Every trial that a driver has listed in `out`, by its id."""
     found: dict[str, Trial] = {}
@@ -103,12 +126,17 @@ def state_of(trial: Trial, folder: Path) -> TrialState:
             return TrialState(trial, folder, "running")
         left = last.seconds / last.step * (last.steps - last.step)
         return TrialState(trial, folder, "running", last.step, left)
-    return TrialState(trial, folder, "waiting") if last is None else TrialState(trial, folder, "stopped", last.step)
+    if last is None and not (folder / STARTED).exists():
+        return TrialState(trial, folder, "waiting")
+    return TrialState(trial, folder, "stopped", 0 if last is None else last.step)
 
 
 def states(out: Path) -> list[TrialState]:
-    """The state of every trial that is listed in `out` or has left a record there. Raises FileNotFoundError where none is."""
-    listed = planned_trials(out)
+    """The state of every trial that is listed in `out`, or was begun or recorded there.
+
+    Raises FileNotFoundError where there is none.
+    """
+    listed = {**started_trials(out), **planned_trials(out)}
     records = {path.parent.name: ended(path.parent) for path in sorted(out.glob(f"[!.]*/{RECORD_FILE}"))}
     found = []
     for name, trial in listed.items():
@@ -118,6 +146,9 @@ def states(out: Path) -> list[TrialState]:
         found.append(state)
     found += [state for state in records.values() if state is not None]
     if not found:
+        inner = sorted({path.parent.parent for name in (RECORD_FILE, STARTED) for path in out.glob(f"[!.]*/[!.]*/{name}")})
+        if inner:
+            raise FileNotFoundError(f"{out} holds no trial, {inner[0]} does: disbench status {inner[0]}")
         raise FileNotFoundError(f"{out} holds no trial. Start some with: disbench run quick --out {out}")
     return found
 

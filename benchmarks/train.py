@@ -113,6 +113,10 @@ class Curves(lightning.Callback):
         self.steps = steps
         self.points: dict[str, list[tuple[int, float]]] = {}
         self.sitting: Sitting  # whose checkpoints hold these points
+        self.first = 0  # steps that an earlier sitting did
+
+    def on_train_start(self, trainer: Any, module: Any) -> None:
+        self.first = trainer.fit_loop.batch_idx + 1
 
     def on_train_batch_end(self, trainer: Any, module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         step = batch_idx + 1

@@ -30,8 +30,9 @@ from disbench.benchmarks.environment import environment, forget_peaks, peaks
 from disbench.benchmarks.existing import CHECKPOINT, CODES, clear_unopened, existing_record
 from disbench.benchmarks.faults import ADVICE, failure_of, room_in
 from disbench.benchmarks.machine import Machine, determinism
+from disbench.benchmarks.progress import score_shown, title
 from disbench.benchmarks.quality import IMAGES, RECONSTRUCTION, fixed_rows, reconstruction_quality
-from disbench.benchmarks.score import score
+from disbench.benchmarks.status import note_ended, note_started
 from disbench.benchmarks.train import ON_THIS_MACHINE, build, train
 from disbench.benchmarks.traverse import COLUMNS, group_traversals, latent_traversals, reconstructions
 from disbench.benchmarks.views import MEAN, views
@@ -71,27 +72,28 @@ def timed(record: Record, stage: str) -> Iterator[None]:
     record.seconds[stage], record.cpu_seconds[stage] = time.perf_counter() - wall, time.process_time() - cpu
 
 
-def score_into(record: Record, folder: Path, metrics: MetricOptions) -> None:
+def score_into(record: Record, folder: Path, metrics: MetricOptions, name: str = "") -> None:
     """Score every view of the trial's table and put the scores into its record. Raises ValueError for a table not its own."""
     table = read_codes(folder / CODES, record.trial)
     codes, factors = table.codes, table.factors
     with timed(record, "score"):
         found, record.missing_views = views(codes, table.group)
         record.views, record.further_views = {}, {}
-        for name, view in found.items():
-            scored = score(view.codes, factors, metrics)
-            record.views[name] = scored.scores
-            if name == MEAN:
+        for view_name, view in found.items():
+            what = f"{name or title(record.trial)}: scoring" + f" {view_name} view" * (view_name != MEAN)
+            scored = score_shown(what, view.codes, factors, metrics)
+            record.views[view_name] = scored.scores
+            if view_name == MEAN:
                 record.floor, record.ceiling = scored.floor, scored.ceiling
                 record.skipped, record.detail = scored.skipped, scored.detail
             else:
-                record.further_views[name] = FurtherView(
+                record.further_views[view_name] = FurtherView(
                     codes=list(view.names), floor=scored.floor, skipped=scored.skipped, detail=scored.detail
                 )
     record.metric_options, record.metric_versions = metrics, metric_versions(metrics)
 
 
-def scored_again(done: Record, folder: Path, metrics: MetricOptions, root: str | None) -> Record | None:
+def scored_again(done: Record, folder: Path, metrics: MetricOptions, root: str | None, name: str = "") -> Record | None:
     """A finished record with the scores of other metrics, settings or versions; None where its codes have to be made again.
 
     Where a metric raises an error the record in the folder stays, and a failed one is returned.
@@ -103,7 +105,8 @@ def scored_again(done: Record, folder: Path, metrics: MetricOptions, root: str |
         return None
     record = done.model_copy(deep=True)
     try:
-        score_into(record, folder, metrics)
+        log.info("%s: scoring again", name or title(done.trial))
+        score_into(record, folder, metrics, name)
     except Exception as error:
         log.exception("%s cannot be scored; its earlier record is kept", done.trial.id)
         return done.model_copy(update={"status": "failed", "failure": failure_of(error), "error": told(error)})
@@ -203,6 +206,7 @@ def run_trial(
     *,
     machine: Machine = ON_THIS_MACHINE,
     root: str | None = None,
+    name: str = "",
 ) -> Record:
     """Train, encode, score, draw and record one trial in `out/trial.id`; what is already there and ok is kept.
 
@@ -211,7 +215,7 @@ def run_trial(
     run again by the next call; a failure never replaces a finished record. Neither Ctrl-C nor a full disk is the trial's error:
     they leave no record, and OSError is raised for the disk. Raises NewerRecordError where the folder has the record of a later
     disbench. root: the folder that `dataset` was opened in, for the record's command. One process at a time: hold
-    `locks.claimed` on the folder where another may run the trial too.
+    `locks.claimed` on the folder where another may run the trial too. name: of the trial in the log; by default its `title`.
     """
     folder = out / trial.id
     with room_in(folder):
@@ -220,10 +224,11 @@ def run_trial(
         if done is not None and finished:
             if scored_by(done, metrics):
                 return done
-            if (again := scored_again(done, folder, metrics, root)) is not None:
+            if (again := scored_again(done, folder, metrics, root, name)) is not None:
                 return again
         folder.mkdir(parents=True, exist_ok=True)
         remove_temporary_files(folder)
+        note_started(trial, folder)
         record = Record(
             trial=trial,
             status="failed",
@@ -236,7 +241,7 @@ def run_trial(
         try:
             with determinism(machine):
                 record.environment = environment(torch.device("cpu"))
-                _run(record, dataset, folder, metrics, machine)
+                _run(record, dataset, folder, metrics, machine, name or title(trial))
             record.status = "ok"
         except Exception as error:  # whatever went wrong is this trial's result
             record.failure = failure_of(error)
@@ -251,11 +256,15 @@ def run_trial(
         else:
             write_record(record, folder)
             clear_unopened(trial, out)
+        note_ended(folder)
     return record
 
 
-def _run(record: Record, dataset: FactorDataset, folder: Path, metrics: MetricOptions, machine: Machine) -> None:
+def _run(
+    record: Record, dataset: FactorDataset, folder: Path, metrics: MetricOptions, machine: Machine, name: str
+) -> None:
     trial = record.trial
+    log.info("%s: %s", name, f"training {trial.steps:,} steps" if trial.steps else "encoding and scoring, no training")
     forget_peaks()
     with timed(record, "train"):
         if trial.steps:
@@ -275,13 +284,13 @@ def _run(record: Record, dataset: FactorDataset, folder: Path, metrics: MetricOp
     record.parameters = count_parameters(method)
 
     with timed(record, "encode"):
-        codes = encode(method, dataset, scored_rows(trial, len(dataset)), device)
+        codes = encode(method, dataset, scored_rows(trial, len(dataset)), device, name=name)
         if not np.isfinite(codes.codes).all():
             raise FloatingPointError("The codes are not finite: the run diverged after its last loss was logged.")
         write_codes(codes, folder / CODES, trial)
         record.artefacts["codes"] = CODES
 
-    score_into(record, folder, metrics)
+    score_into(record, folder, metrics, name)
     with timed(record, "decode"):
         with optional(record, "The partition"):
             record.partition = partition_of(method, codes)

@@ -21,7 +21,11 @@ log = logging.getLogger(__name__)
 
 
 class Job(NamedTuple):
-    """`failed_at`: when, in ns since 1970, the failed record that is to be replaced was written; None where there was none."""
+    """One trial of a driver's.
+
+    `failed_at`: when, in ns since 1970, the failed record that is to be replaced was written; None where there was none.
+    `name`: of the trial in the log, such as "[3/20] vae on dsprites, seed 0".
+    """
 
     trial: Trial
     out: Path
@@ -29,6 +33,7 @@ class Job(NamedTuple):
     metrics: MetricOptions
     machine: Machine
     failed_at: int | None = None
+    name: str = ""
 
     @property
     def folder(self) -> Path:
@@ -128,4 +133,4 @@ def _run_job(job: Job) -> Record | None:
         except (OSError, ValueError, TypeError) as error:
             log.error("%s cannot be opened: %s", job.trial.dataset, error)
             return unopened(job.trial, job.out, error)
-        return run_trial(job.trial, dataset, job.out, job.metrics, machine=job.machine, root=job.root)
+        return run_trial(job.trial, dataset, job.out, job.metrics, machine=job.machine, root=job.root, name=job.name)
