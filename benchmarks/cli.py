@@ -3,7 +3,6 @@
 import json
 import logging
 import sys
-import warnings
 from collections.abc import Sized
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -66,9 +65,6 @@ ViewName = Annotated[
 def main() -> None:
     """Set up logging: rich on a terminal, plain lines with the time in a log file."""
     keep_memory()
-    warnings.filterwarnings("ignore", module="pytorch_lightning|lightning_fabric|lightning_utilities")
-    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
-    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     if sys.stderr.isatty():
         handler: logging.Handler = RichHandler(console=Terminal(stderr=True), show_path=False, show_level=False)
         handler.setFormatter(PlainFormatter("%(message)s"))
@@ -158,6 +154,9 @@ def train(
             record = run_trial(trial, opened, out, wanted, root=data_dir)
     except NewerRecordError as error:
         raise fail(error) from error
+    except (KeyboardInterrupt, SystemExit):
+        print(f"\nStopped. Run the same command again to go on. How far it is: disbench status {out}", file=sys.stderr)
+        raise typer.Exit(130) from None
     finish(record, out / trial.id)
 
 

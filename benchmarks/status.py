@@ -146,7 +146,9 @@ def states(out: Path) -> list[TrialState]:
         found.append(state)
     found += [state for state in records.values() if state is not None]
     if not found:
-        inner = sorted({path.parent.parent for name in (RECORD_FILE, STARTED) for path in out.glob(f"[!.]*/[!.]*/{name}")})
+        inner = sorted(
+            {path.parent.parent for name in (RECORD_FILE, STARTED) for path in out.glob(f"[!.]*/[!.]*/{name}")}
+        )
         if inner:
             raise FileNotFoundError(f"{out} holds no trial, {inner[0]} does: disbench status {inner[0]}")
         raise FileNotFoundError(f"{out} holds no trial. Start some with: disbench run quick --out {out}")

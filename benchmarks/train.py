@@ -183,25 +183,26 @@ def finished(checkpoint: Path, trial: Trial) -> dict[str, Any] | None:
 
 
 def train(
-    trial: Trial, dataset: FactorDataset, checkpoint: str, machine: Machine = ON_THIS_MACHINE
+    trial: Trial, dataset: FactorDataset, checkpoint: str, machine: Machine = ON_THIS_MACHINE, name: str = ""
 ) -> tuple[Method, Curves, torch.device]:
     """Train for `trial.steps` steps and save `checkpoint`. Returns the method, its curves and the device it was on.
 
     Beside `checkpoint` there is one of the unfinished training meanwhile, from which the next call goes on to the same result;
-    where `checkpoint` is of this trial and finished, nothing is trained. Ctrl-C ends the step first.
+    where `checkpoint` is of this trial and finished, nothing is trained. Ctrl-C ends the step first. name: of the trial in the
+    log and on the terminal; by default its `title`.
     """
     if machine.devices == 1:
-        return train_here(trial, machine, dataset, checkpoint)
+        return train_here(trial, machine, dataset, checkpoint, name)
     check_shares(trial, machine)
     if finished(Path(checkpoint), trial) is None:
-        on_each_device(train_here, trial, machine, dataset, checkpoint)
+        on_each_device(train_here, trial, machine, dataset, checkpoint, name)
         if finished(Path(checkpoint), trial) is None:
             raise RuntimeError(f"The processes on {machine.devices} devices left no finished {checkpoint}.")
-    return train_here(trial, replace(machine, devices=1, strategy="auto"), dataset, checkpoint)  # which reads it
+    return train_here(trial, replace(machine, devices=1, strategy="auto"), dataset, checkpoint, name)  # which reads it
 
 
 def train_here(
-    trial: Trial, machine: Machine, dataset: FactorDataset, checkpoint: str
+    trial: Trial, machine: Machine, dataset: FactorDataset, checkpoint: str, name: str = ""
 ) -> tuple[Method, Curves, torch.device]:
     """`train` in this process: with the whole of each minibatch, or with the share of one of several devices."""
     method = build(trial, dataset.image_shape, len(dataset))
@@ -211,7 +212,7 @@ def train_here(
     described = trial, dataset.image_shape, len(dataset), curves.points
     sitting = Sitting(*described, Path(checkpoint), machine.checkpoint_seconds)
     curves.sitting = sitting
-    progress = Progress(f"{title(trial)}: training", trial.steps, "step", early=True)
+    progress = Progress(f"{name or title(trial)}: training", trial.steps, "step", early=True)
     callbacks: list[lightning.Callback] = [curves, ShowProgress(progress), sitting]
     if machine.devices > 1:
         callbacks.append(Share(trial, sitting))
@@ -235,7 +236,7 @@ def train_here(
     unfinished = folder / RESUME
     begun = resumable(unfinished, trial) is not None
     if begun and trainer.is_global_zero:
-        log.info("%s: training goes on from its checkpoint.", title(trial))
+        log.info("%s: training goes on from its checkpoint.", name or title(trial))
     progress.shown = trainer.is_global_zero
     # With several devices the parent counts: a terminal sends Ctrl-C to all, and the parent hands it on to all.
     ending = finishing_steps(sitting, signal.default_int_handler if machine.devices == 1 else signal.SIG_IGN)

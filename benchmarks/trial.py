@@ -268,7 +268,7 @@ def _run(
     forget_peaks()
     with timed(record, "train"):
         if trial.steps:
-            method, curves, device = train(trial, dataset, str(folder / CHECKPOINT), machine)
+            method, curves, device = train(trial, dataset, str(folder / CHECKPOINT), machine, name)
         else:
             method, device = build(trial, dataset.image_shape, len(dataset)), torch.device("cpu")
     record.images_seen = trial.steps * trial.batch_size * method.batches_per_step

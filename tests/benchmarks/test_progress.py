@@ -4,6 +4,7 @@ import logging
 import os
 import pty
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -15,6 +16,9 @@ import pytest
 from disbench.benchmarks import progress
 from disbench.benchmarks.progress import Progress, duration, title
 from disbench.benchmarks.quiet import quiet_lightning
+from disbench.benchmarks.run import run_suite
+from disbench.benchmarks.status import STARTED, note_started, states
+from disbench.benchmarks.suite import Suite
 from disbench.benchmarks.trial import run_trial
 from disbench.datasets import load
 from disbench.reports.records import Trial
@@ -137,3 +141,64 @@ def test_an_untrained_encoder_is_named_as_one() -> None:
 @pytest.mark.parametrize(("seconds", "words"), [(12.2, "12 s"), (99.0, "99 s"), (150.0, "2 min"), (9000.0, "2.5 h")])
 def test_durations_read_well(seconds: float, words: str) -> None:
     assert duration(seconds) == words
+
+
+def test_a_log_names_each_trial_as_it_starts_and_how_it_ended(tmp_path: Path, caplog) -> None:
+    content = {
+        "name": "two",
+        "datasets": [{"name": "dsprites_like", "options": trial(6).dataset_options}],
+        "methods": [{"name": "beta_vae", "grid": {"beta": [1, 4]}}],
+        "untrained": True,
+        "hparams": {"network": "mlp", "hidden_dim": 8},
+        "seeds": [0],
+        "steps": 6,
+        "rows": 100,
+        "metrics": {"mig": {}},
+    }
+    with caplog.at_level(logging.INFO):
+        list(run_suite(Suite.model_validate(content), tmp_path))
+    for line in (
+        r"\[1/3\] untrained vae on dsprites_like, seed 0: encoding and scoring, no training",
+        r"\[1/3\] untrained vae on dsprites_like, seed 0: finished in \d+ s, mig [\d.]+",
+        r"\[2/3\] beta_vae \(beta=1\) on dsprites_like, seed 0: training 6 steps",
+        r"\[2/3\] beta_vae \(beta=1\) on dsprites_like, seed 0: training: step 2 of 6 \(33%\), loss [\d.]+, \d s left",
+        r"\[2/3\] beta_vae \(beta=1\) on dsprites_like, seed 0: finished in \d+ s, mig [\d.]+; about \d+ s left",
+        r"\[3/3\] beta_vae \(beta=4\) on dsprites_like, seed 0: finished in \d+ s, mig [\d.]+",
+    ):
+        assert any(re.fullmatch(line, said) for said in caplog.messages), (line, caplog.messages)
+
+
+def test_status_sees_a_train_that_runs_and_one_that_was_stopped(tmp_path: Path) -> None:
+    words = [sys.executable, "-c", PROGRAM, "train", *TRIAL, *SMALL, "--out", str(tmp_path)]
+    words[words.index("40")] = "100000"
+    log = tmp_path / "log"
+    with log.open("w") as file:
+        process = subprocess.Popen(words, stdout=file, stderr=file)
+    try:
+        deadline = time.monotonic() + 120
+        while "loss" not in log.read_text() and time.monotonic() < deadline:
+            time.sleep(0.2)
+        (state,) = states(tmp_path)
+        assert (state.state, state.trial.method) == ("running", "vae")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 130
+    finally:
+        process.kill()
+    (state,) = states(tmp_path)
+    assert state.state == "stopped"
+    assert state.step
+    assert "Run the same command again" in log.read_text()
+    assert "Traceback" not in log.read_text()
+
+
+def test_status_sees_a_train_that_was_killed_before_its_first_checkpoint(tmp_path: Path) -> None:
+    note_started(trial(5), tmp_path / "train" / trial(5).id)
+    assert [(state.state, state.step) for state in states(tmp_path / "train")] == [("stopped", 0)]
+    with pytest.raises(FileNotFoundError, match=f"disbench status {tmp_path / 'train'}"):
+        states(tmp_path)
+
+
+def test_a_finished_trial_is_not_taken_for_a_stopped_one(tmp_path: Path) -> None:
+    run(trial(3), tmp_path)
+    assert [state.state for state in states(tmp_path)] == ["finished"]
+    assert not (tmp_path / trial(3).id / STARTED).exists()
