@@ -10,7 +10,7 @@ import logging
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import typer
 from rich.console import Console, ConsoleOptions, RenderableType
@@ -82,9 +82,9 @@ class PlainFormatter(logging.Formatter):
 console = Terminal()
 
 
-def say(words: object, *, err: bool = False, file: TextIO | None = None) -> None:
+def say(words: object, *, err: bool = False) -> None:
     """Print a line of text that may come from a file."""
-    typer.echo(printable(words), err=err, file=file)
+    print(printable(words), file=sys.stderr if err else sys.stdout)
 
 
 def fail(message: object) -> typer.Exit:

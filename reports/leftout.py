@@ -44,9 +44,7 @@ def problem(record: Record) -> str | None:
     for name, values in numbers.items():
         for value in _leaves(values):
             if _too_large(value):
-                return (
-                    f"{name} has the number {float(value) if abs(value) < 1e308 else math.inf:g}, above {MAGNITUDE:g}."
-                )
+                return f"{name} has {value if isinstance(value, float) else 'a number'}, and {MAGNITUDE:g} is the most."
     length = sum(len(str(part)) for name, part in record if name not in ("curves", "detail", "trial"))
     if length > MOST_TEXT:
         return f"it has {length:,} characters beside its curves and details, and at most {MOST_TEXT:,} are shown."

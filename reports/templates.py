@@ -29,8 +29,10 @@ def environment() -> Environment:
 
 
 def _without_controls(value: Any) -> Any:
-    """Text of a record without control characters and overrides of its direction; markup was made from such text."""
-    return printable(value) if type(value) is str else value
+    """Text of a record without control characters and overrides of its direction, and markup made from such text."""
+    if not isinstance(value, str):
+        return value
+    return Markup(printable(value)) if isinstance(value, Markup) else printable(value)
 
 
 def _score(value: float) -> str:
