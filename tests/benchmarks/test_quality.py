@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
 from torchvision.models import alexnet
 
 from disbench.baselines.vae import VAE
@@ -104,6 +105,25 @@ def test_with_weights_on_this_machine_lpips_is_measured(hub: Path) -> None:
     found["lpips"].update(images, 1 - images)
     assert found["lpips"].compute() > 0
     assert "lpips" not in reasons
+
+
+def test_lpips_reads_images_from_zero_to_one(hub: Path) -> None:
+    """The published networks want them from -1 to 1; given as they are, they would be grey and half as far apart."""
+    torch.manual_seed(0)
+    weights = {
+        name: value if name.startswith("features") else torch.zeros(()).expand(value.shape)
+        for name, value in alexnet(weights=None).state_dict().items()
+    }
+    torch.save(weights, hub / ALEXNET)
+    lpips = network_metrics(CPU)[0]["lpips"]
+    one, other = torch.rand(2, 2, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+    lpips.update(one, other)
+    published = LearnedPerceptualImagePatchSimilarity("alex", normalize=False)
+    published.update(2 * one - 1, 2 * other - 1)
+    assert lpips.compute().item() == pytest.approx(published.compute().item(), rel=1e-4)
+    published.reset()
+    published.update(one, other)
+    assert lpips.compute().item() != pytest.approx(published.compute().item(), rel=0.05)
 
 
 class UntrainedInception(FeatureExtractorInceptionV3):
