@@ -52,7 +52,9 @@ def list_(data_dir: DataDir = None) -> None:
     from disbench.benchmarks.data_facts import row_of
     from disbench.datasets import names
     from disbench.datasets.files import data_root
+    from disbench.datasets.store import remove_unfinished_conversions
 
+    remove_unfinished_conversions()
     table = Table(Column("name", no_wrap=True), "pictures", "images", "download", "licence", "here")
     try:
         for name in names(data_dir):
@@ -180,8 +182,8 @@ def import_(
         one.png,cube,3
         two.png,ball,7
 
-    Values are numbers or words. An npz has `images` uint8 (N, H, W) or (N, H, W, 3), integers `factors` (N, K) and, if you like,
-    `factor_names` (K).
+    Values are numbers or words; a missing value is an error. An npz has `images` uint8 (N, H, W) or (N, H, W, 3), `factors`
+    (N, K) and, if you like, `factor_names` (K).
     """
     from disbench.benchmarks.data_facts import facts_of
     from disbench.datasets import DATASETS, SOURCES, load

@@ -10,7 +10,7 @@ import hashlib
 import re
 import threading
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 
 from disbench.datasets.factors import FactorDataset, FactorSpace
-from disbench.datasets.files import OfficialFile, Source, explained, find, sha256_of
+from disbench.datasets.files import OfficialFile, Source, WrongContentError, explained, find, sha256_of
 from disbench.datasets.npz import check_zip
 from disbench.datasets.pictures import SIDE, in_order, opened, small_square
 from disbench.datasets.store import Create, ImageStore, converted
@@ -125,7 +125,7 @@ class CelebA(FactorDataset):
 def read_partition(path: Path) -> tuple[list[str], NDArray[np.uint8]]:
     """Files and the number of each one's split, (N,). Raises ValueError that names the line."""
     numbers = {str(number): number for number in range(len(SPLITS))}
-    files, parts = _read_rows(path.read_text(encoding="utf-8").splitlines(), 0, 1, numbers)
+    files, parts = _read_rows(path.read_text(encoding="utf-8-sig").splitlines(), 0, 1, numbers)
     if empty := [split for number, split in enumerate(SPLITS) if number not in parts]:
         raise ValueError(f"it has no file of the split {', '.join(empty)}")
     return files, parts[:, 0]
@@ -133,7 +133,7 @@ def read_partition(path: Path) -> tuple[list[str], NDArray[np.uint8]]:
 
 def read_attributes(path: Path, files: list[str]) -> tuple[list[str], NDArray[np.uint8]]:
     """Names (K) and values (N, K) in {0, 1} of `files`. Raises ValueError that names the line, also for another order."""
-    lines = path.read_text(encoding="utf-8").splitlines()
+    lines = path.read_text(encoding="utf-8-sig").splitlines()
     if len(lines) < 2 or not re.fullmatch(r"\d+", lines[0].strip(), re.ASCII):
         raise ValueError("line 1 needs to be the number of files and line 2 the names of the attributes")
     names = lines[1].split()
@@ -195,12 +195,7 @@ def _columns(names: list[str], values: NDArray[np.uint8], wanted: str | Sequence
 def _convert(path: Path, files: list[str], create: Create) -> dict[str, Any]:
     """All pictures (N, 3, 64, 64) in the order of `files`, and the sha256 of the sha256s of these files."""
     with _content(path) as (there, read):
-        missing, extra = sorted(set(files) - there), sorted(there - set(files))
-        if missing or extra:
-            raise ValueError(
-                f"{PARTITION} lists {len(files)} files, of which {len(missing)} are missing {missing[:3]}, and "
-                f"{len(extra)} are here that it does not list {extra[:3]}"
-            )
+        _check_complete(files, there)
 
         def work(row: int) -> tuple[bytes, NDArray[np.uint8]]:
             content = read(files[row])
@@ -220,11 +215,31 @@ def _convert(path: Path, files: list[str], create: Create) -> dict[str, Any]:
     return {"sha256": digest.hexdigest()}
 
 
+def _check_complete(files: list[str], there: set[str]) -> None:
+    """Raise WrongContentError where the pictures are not exactly those of the partition file."""
+    missing, unlisted = sorted(set(files) - there), sorted(there - set(files))
+    extra = [name for name in unlisted if name.endswith(".jpg")]
+    if not missing and not extra:
+        return
+    import_it = "disbench data import FOLDER --name celeba_part --factors FILE.csv"
+    if len(extra) < len(unlisted):
+        raise WrongContentError(
+            f"it holds png pictures, and this dataset is the published jpg ones ({FOLDER}.zip), whose bytes its version names. "
+            f"Use those, or import yours under a name of its own: {import_it}"
+        )
+    raise WrongContentError(
+        f"{PARTITION} lists {len(files)} files, of which {len(missing)} are missing {missing[:3]}, and {len(extra)} are here "
+        f"that it does not list {extra[:3]}. For the whole dataset, complete the folder from {ARCHIVE}. A part of it is another "
+        f"dataset: import it under a name of its own, {import_it}"
+    )
+
+
 @contextmanager
 def _content(path: Path) -> Iterator[tuple[set[str], Callable[[str], bytes]]]:
-    """The names of the jpgs in a folder or zip, and a function of a name that reads one; hidden files are left out."""
+    """The names of the pictures in a folder or zip, and a function of a name that reads one; hidden files are left out."""
     if path.is_dir():
-        yield {file.name for file in path.iterdir() if _is_picture(file)}, lambda name: (path / name).read_bytes()
+        found = _by_published_name(file for file in path.iterdir() if _is_picture(file) and file.is_file())
+        yield set(found), lambda name: found[name].read_bytes()
         return
     check_zip(path)
     with zipfile.ZipFile(path) as archive:
@@ -233,11 +248,12 @@ def _content(path: Path) -> Iterator[tuple[set[str], Callable[[str], bytes]]]:
             inside = PurePosixPath(member.filename)
             if not _is_picture(inside):
                 continue
-            if inside.name in members or member.file_size > MEMBER_BYTES:
+            name = _published_name(inside)
+            if name in members or member.file_size > MEMBER_BYTES:
                 raise ValueError(
                     f"{member.filename} is there twice, or of {member.file_size} bytes, which no file of it has"
                 )
-            members[inside.name] = member
+            members[name] = member
         lock = threading.Lock()  # a ZipFile counts its readers, which threads must not do at once
 
         def read(name: str) -> bytes:
@@ -248,7 +264,22 @@ def _content(path: Path) -> Iterator[tuple[set[str], Callable[[str], bytes]]]:
 
 
 def _is_picture(path: Path | PurePosixPath) -> bool:
-    return path.suffix == ".jpg" and not path.name.startswith(".")
+    return path.suffix.lower() in (".jpg", ".png") and not path.name.startswith(".")
+
+
+def _published_name(path: Path | PurePosixPath) -> str:
+    """The name with its extension in small letters, which some programs write in capitals."""
+    return path.stem + path.suffix.lower()
+
+
+def _by_published_name(files: Iterable[Path]) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    for file in files:
+        name = _published_name(file)
+        if name in found:
+            raise ValueError(f"{file.name} is there twice, with its extension in small letters and in capitals")
+        found[name] = file
+    return found
 
 
 def _sha256(*parts: str) -> str:

@@ -1,52 +1,31 @@
 """Official files fetched: each compared with its published checksum before it is seen in the data folder.
 
-pooch (https://www.fatiando.org/pooch, BSD-3-Clause) compares the checksums. The bytes are brought by a downloader of our own,
-because these files have up to 12.7 GB and their servers are slow or cut long connections: what has come stays in the cache
-folder, and the next attempt, the next mirror or the next process goes on from there.
+The bytes are brought by `transfer`: what has come stays in the cache folder, and the next attempt, the next mirror or the next
+process goes on from there.
 """
 
 import errno
-import itertools
 import logging
 import os
 import re
 import shutil
-import sys
-import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-import pooch
-import requests
-import urllib3
 from filelock import FileLock, Timeout
-from tqdm import tqdm
 
 from disbench.datasets.atomic import write_atomic
 from disbench.datasets.cache import cache_folder
 from disbench.datasets.files import OfficialFile, Source, candidates, checksum, data_root, sha256_of
+from disbench.datasets.transfer import TIMEOUT, WAITS, Transfer, UnusableError, amount
+
+__all__ = ["amount", "download", "expected_checksums", "present"]
 
 _log = logging.getLogger(__name__)
 
-# Seconds before each further attempt at a mirror; after one that brought something they begin again.
-WAITS = (1.0, 2.0, 5.0, 10.0)
-TIMEOUT = (10.0, 60.0)  # seconds to connect, and to wait for the next bytes
-LOG_EVERY = 15.0  # seconds, where there is no terminal for a bar
-CHUNK = 2**16
 DIGITS = {"md5": 32, "sha256": 64}
-WEB_PAGE = "a web page came instead of the file (often a quota or login page)"
-TEMPORARY = (408, 425, 429)  # and all from 500 on
-
-
-class _CutError(Exception):
-    """This attempt ended early; another one may go on from where it ended."""
-
-
-class _UnusableError(Exception):
-    """This mirror does not give the file; another one may."""
 
 
 def download(
@@ -184,12 +163,12 @@ def _fetch(
             return path
         # A replaced checksum means another edition, of which the size is not known.
         size = file.size if expected == file.checksum.lower() else None
-        transfer = _Transfer(file.name, expected, size, store, path.parent, waits, timeout)
+        transfer = Transfer(file.name, expected, size, store, path.parent, waits, timeout, file.size)
         failures = []
         for url in file.urls:
             try:
                 whole = transfer.from_mirror(url)
-            except _UnusableError as error:
+            except UnusableError as error:
                 _log.warning("%s did not give the file: %s", url, error)
                 failures.append(f"  {url}\n    {error}")
                 continue
@@ -224,170 +203,6 @@ def _locked(path: Path, name: str) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-@dataclass
-class _Transfer:
-    """The bytes of one file on their way, and what pooch calls to bring them.
-
-    `store` is the folder in the cache for this file alone, `destination` the folder that it goes to in the end. `other_edition`
-    becomes the checksum of a file that came whole and is another one.
-    """
-
-    name: str
-    expected: str
-    size: int | None
-    store: Path
-    destination: Path
-    waits: Sequence[float]
-    timeout: tuple[float, float]
-    other_edition: str = ""
-    _mixed: bool = False  # bytes of another mirror or process are among those that came
-
-    @property
-    def part(self) -> Path:
-        return self.store / f"{self.name}.part"
-
-    def have(self) -> int:
-        """The bytes that are here so far."""
-        return self.part.stat().st_size if self.part.exists() else 0
-
-    def from_mirror(self, url: str) -> Path:
-        """The right file, in the store. Raises _UnusableError where the mirror does not give it."""
-        pooch.get_logger().setLevel(logging.WARNING)  # it would tell of its temporary places
-        while True:
-            self._mixed = self.have() > 0
-            try:
-                return Path(
-                    pooch.retrieve(url, known_hash=self.expected, fname=self.name, path=self.store, downloader=self)
-                )
-            except ValueError as error:  # what pooch raises for another checksum
-                if not self.part.exists():
-                    raise
-                got, count = f"sha256:{checksum(self.part)}", self.have()
-                self.part.unlink()
-                if self._mixed:
-                    _log.warning(
-                        "%s, put together from several attempts, is not right; fetching all of it anew.", self.name
-                    )
-                    continue
-                self.other_edition = got
-                raise _UnusableError(f"gave another file: {count} bytes, {got}, not {self.expected}") from error
-
-    def __call__(self, url: str, output_file: str, _pooch: object) -> None:
-        """Bring `url` into `output_file`, going on from the bytes that are here."""
-        furthest, waits = self.have(), iter(self.waits)
-        while self.size is None or self.have() != self.size:
-            try:
-                self._attempt(url)
-                break
-            except _CutError as error:
-                # A server that always begins anew and never gets further than before makes no progress.
-                if self.have() > furthest:
-                    furthest, waits = self.have(), iter(self.waits)
-                wait = next(waits, None)
-                if wait is None:
-                    raise _UnusableError(f"{error} ({len(self.waits)} further attempts brought nothing new)") from error
-                _log.info("%s: %s. Going on from %s in %g s.", self.name, error, amount(self.have()), wait)
-                time.sleep(wait)
-        # A second name for the same bytes: whatever happens while pooch reads them, what has come stays.
-        output = Path(output_file)
-        output.unlink()
-        try:
-            output.hardlink_to(self.part)
-        except OSError:  # a file system without such names
-            shutil.copyfile(self.part, output)
-
-    def _attempt(self, url: str) -> None:
-        have = self.have()
-        headers = {"Accept-Encoding": "identity", **({"Range": f"bytes={have}-"} if have else {})}
-        try:
-            with requests.get(url, headers=headers, stream=True, timeout=self.timeout) as response:
-                self._receive(response, have)
-        except (requests.RequestException, urllib3.exceptions.HTTPError, ConnectionError, TimeoutError) as error:
-            raise _CutError(str(error)) from error
-
-    def _receive(self, response: requests.Response, have: int) -> None:
-        """Append the answer to the bytes that are here, or replace them where the server sends all of the file."""
-        status = response.status_code
-        if status == 416 and have:
-            if response.headers.get("Content-Range") == f"bytes */{have}":
-                return  # there is nothing more
-            self.part.unlink()
-            raise _CutError(f"the server has no byte after the {have} that were here, which were dropped")
-        if status in TEMPORARY or status >= 500:
-            raise _CutError(f"HTTP status {status} {response.reason}")
-        if status not in (200, 206):
-            raise _UnusableError(f"HTTP status {status} {response.reason}")
-        if response.headers.get("Content-Type", "").lower().startswith("text/html"):
-            raise _UnusableError(WEB_PAGE)
-        start, total = _extent(response)
-        if start not in (0, have):
-            raise _UnusableError(f"sent the file from byte {start} on where it was asked for byte {have}")
-        if self.size is not None and total not in (None, self.size):
-            raise _UnusableError(f"offers another file: {total} bytes, not {self.size}")
-        total = self.size if total is None else total
-        if total is not None:
-            self._check_room(total, have)
-        # Not decoded: some servers call a .gz file an encoding of what is packed in it.
-        chunks = response.raw.stream(CHUNK, decode_content=False)
-        first = next(chunks, b"")
-        if start == 0:
-            if first.lstrip(b"\xef\xbb\xbf \t\r\n")[:9].lower().startswith((b"<!doctype", b"<html")):
-                raise _UnusableError(WEB_PAGE)
-            self._mixed = False
-        with self.part.open("ab" if start else "wb") as file:
-            for chunk in _shown(itertools.chain([first], chunks), self.name, start, total):
-                file.write(chunk)
-        if total is not None and self.have() < total:
-            raise _CutError("the connection ended early")
-
-    def _check_room(self, total: int, have: int) -> None:
-        """Raise OSError where the rest does not fit beside what is here, or the whole on the destination's own disk."""
-        rooms = [(self.store, total - have, "DISBENCH_CACHE")]
-        if self.store.stat().st_dev != self.destination.stat().st_dev:
-            rooms.append((self.destination, total, "DISBENCH_DATA"))
-        for folder, needed, variable in rooms:
-            free = shutil.disk_usage(folder).free
-            if needed > free:
-                raise OSError(
-                    errno.ENOSPC,
-                    f"{self.name} needs {amount(needed)} in {folder} and {amount(free)} are free. "
-                    f"Make room, or set {variable} to a folder with more.",
-                )
-
-
-def _extent(response: requests.Response) -> tuple[int, int | None]:
-    """Where in the file an answer starts, and the bytes of the whole file where the server says so."""
-    if response.status_code == 200:
-        length = response.headers.get("Content-Length", "")
-        return 0, int(length) if length.isdecimal() else None
-    match = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
-    if match is None:
-        raise _UnusableError("sent a part of the file and did not say which")
-    return int(match[1]), None if match[2] == "*" else int(match[2])
-
-
-def _shown(chunks: Iterable[bytes], name: str, done: int, total: int | None) -> Iterator[bytes]:
-    """The chunks as they come, with a bar on a terminal and a line in the log now and then elsewhere."""
-    due = time.monotonic() + LOG_EVERY
-    silent = not sys.stderr.isatty()
-    with tqdm(total=total, initial=done, desc=name, unit="B", unit_scale=True, disable=silent) as bar:
-        for chunk in chunks:
-            yield chunk
-            done += len(chunk)
-            bar.update(len(chunk))
-            if silent and time.monotonic() >= due:
-                _log.info("%s: %s%s", name, amount(done), f" of {amount(total)}" if total else "")
-                due = time.monotonic() + LOG_EVERY
-
-
-def amount(count: int) -> str:
-    """A number of bytes for people."""
-    for size, unit in ((10**9, "GB"), (10**6, "MB"), (10**3, "kB")):
-        if count >= size:
-            return f"{count / size:,.1f} {unit}"
-    return f"{count} bytes"
 
 
 def _place(whole: Path, path: Path) -> None:

@@ -4,17 +4,22 @@ A full grid of factors is one mixed-radix number: row i holds the i-th combinati
 dSprites, 3DShapes and MPI3D are all stored this way, so an index is the label.
 """
 
+import functools
 import math
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, TypeAlias
 
+import numpy as np
 import torch
 
 from disbench.datasets.wording import did_you_mean, listed, shown
+
+# A tensor, an array, a list, a slice or a single row. `Any`, so that a subclass may declare the tensor that it gets.
+Rows: TypeAlias = Any
 
 KEPT_BYTES = 2**26  # of drawn images, at most
 DRAWN_AT_ONCE = 256  # of them, so that what drawing needs stays small
@@ -35,6 +40,46 @@ def check_indices(indices: torch.Tensor, length: int) -> None:
     low, high = int(indices.min()), int(indices.max())
     if low < 0 or high >= length:
         raise IndexError(f"Indices need to lie in 0..{length - 1}, got {low}..{high}.")
+
+
+def as_indices(rows: Rows, length: int) -> torch.Tensor:
+    """Rows of a dataset of `length` rows as a 1-d int64 tensor: a tensor, an array, a list, a slice or a single row.
+
+    Raises TypeError for anything but whole numbers, and IndexError outside 0..length-1.
+    """
+    if isinstance(rows, slice):
+        return torch.tensor(range(length)[rows], dtype=torch.int64)
+    if isinstance(rows, torch.Tensor):
+        whole = not (rows.is_floating_point() or rows.is_complex() or rows.dtype == torch.bool)
+        indices = rows.reshape(1) if rows.ndim == 0 else rows
+        indices = indices.to(torch.int64) if whole else indices
+    else:
+        try:
+            array = np.atleast_1d(np.asarray(rows))
+        except ValueError:  # lists of several lengths
+            array = np.array([None])
+        if array.dtype.kind not in "iu" and array.shape != (0,):
+            raise TypeError(
+                f"Rows need to be whole numbers: a tensor, an array, a list, a slice or a single row, got {_shown(rows)}."
+            )
+        indices = torch.from_numpy(array.astype(np.int64))
+    check_indices(indices, length)
+    return indices
+
+
+def _shown(rows: object) -> str:
+    text = repr(rows)
+    return f"{type(rows).__name__} {text if len(text) < 60 else f'{text[:57]}...'}"
+
+
+def takes_rows(method: Callable[[Any, torch.Tensor], torch.Tensor]) -> Callable[[Any, Rows], torch.Tensor]:
+    """A method of a dataset that takes rows in every form of `as_indices`."""
+
+    @functools.wraps(method)
+    def taking(self: Any, indices: Rows) -> torch.Tensor:
+        return method(self, as_indices(indices, len(self)))
+
+    return taking
 
 
 @dataclass(frozen=True)
@@ -61,9 +106,9 @@ class FactorSpace:
         """Rows between two neighbouring values of each factor."""
         return tuple(math.prod(self.sizes[position + 1 :]) for position in range(len(self.sizes)))
 
-    def factors(self, indices: torch.Tensor) -> torch.Tensor:
+    def factors(self, indices: Rows) -> torch.Tensor:
         """Indices (B,) to factor values (B, K), both int64. Raises IndexError outside the grid."""
-        check_indices(indices, len(self))
+        indices = as_indices(indices, len(self))
         # Column by column, for a tensor of the sizes would have to be copied to an accelerator, which waits for it.
         columns = [indices // stride % size for stride, size in zip(self.strides, self.sizes, strict=True)]
         return torch.stack(columns, dim=1)
@@ -103,6 +148,13 @@ class FactorDataset(ABC):
     labels: torch.Tensor | None = None
     conversion: Path | None = None  # the folder in the cache that its images were converted into, if they were
 
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        """Let every dataset's methods take rows in every form, without a word in the dataset."""
+        super().__init_subclass__(**keywords)
+        for name in ("batch", "factors"):
+            if name in cls.__dict__:
+                setattr(cls, name, takes_rows(cls.__dict__[name]))
+
     @property
     def is_grid(self) -> bool:
         return self.labels is None
@@ -118,11 +170,11 @@ class FactorDataset(ABC):
     def __len__(self) -> int:
         return len(self.space) if self.labels is None else len(self.labels)
 
-    def factors(self, indices: torch.Tensor) -> torch.Tensor:
-        """Value indices (B, K), int64, of the rows `indices` (B,), int64. Raises IndexError outside 0..len-1."""
+    def factors(self, indices: Rows) -> torch.Tensor:
+        """Value indices (B, K), int64, of the rows `indices`, in the forms that `batch` takes."""
+        indices = as_indices(indices, len(self))
         if self.labels is None:
             return self.space.factors(indices)
-        check_indices(indices, len(self.labels))
         return self.labels[indices.to(self.labels.device)].to(indices.device, torch.int64)
 
     def place(self, device: torch.device) -> torch.device:
@@ -137,8 +189,11 @@ class FactorDataset(ABC):
         return
 
     @abstractmethod
-    def batch(self, indices: torch.Tensor) -> torch.Tensor:
-        """Images (B, C, H, W), uint8, of the rows `indices` (B,), int64. Raises IndexError outside 0..len-1.
+    def batch(self, indices: Rows) -> torch.Tensor:
+        """Images (B, C, H, W), uint8, of the rows `indices`: a tensor (B,), an array, a list, a slice or a single row.
+
+        Raises TypeError for anything but whole numbers, and IndexError outside 0..len-1. A subclass always gets a tensor (B,),
+        int64.
 
         Always 0..255: black-and-white sets give {0, 255}, never {0, 1}, so that x / 255 is right for every set.
         The images come on the device of `indices`, and the same row is the same picture in every batch.

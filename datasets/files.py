@@ -77,8 +77,10 @@ def find(root: str | Path | None, source: Source, *names: str) -> Path:
     """
     tried = [path for name in names for path in candidates(root, source, name)]
     for path in tried:
-        if path.exists():
+        if path.is_file() or path.is_dir():
             return path
+        if path.exists():
+            raise ValueError(f"{path.absolute()} is neither a regular file nor a folder.")
     looked_at = "\n".join(f"  {path.absolute()}" for path in tried)
     where = f" --data-dir {shlex.quote(str(root))}" if root else ""
     advice = [f"Fetch it with\n  disbench data download {source.name}{where}"]
@@ -143,6 +145,10 @@ DAMAGE = (
 )
 
 
+class WrongContentError(ValueError):
+    """Sound files that are not what a dataset needs: the message says what to do, and fetching them again would not help."""
+
+
 @contextmanager
 def explained(path: Path, what: str, advice: str) -> Iterator[None]:
     """Turn what zip, zlib, HDF5 and numpy say about a damaged file into one ValueError that names it and what to do.
@@ -151,6 +157,8 @@ def explained(path: Path, what: str, advice: str) -> Iterator[None]:
     """
     try:
         yield
+    except WrongContentError as error:
+        raise WrongContentError(f"{path}: {error}") from error
     except DAMAGE as error:
         if isinstance(error, OSError) and error.errno is not None:  # HDF5 raises OSErrors of its own, without a number
             raise

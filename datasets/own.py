@@ -36,6 +36,7 @@ _log = logging.getLogger(__name__)
 FORMAT = "disbench dataset 1"
 DESCRIPTION = "dataset.json"
 PROTOCOL = f"square-bilinear{SIDE}"
+MANY_VALUES = 100
 CHUNK_BYTES = 2**24  # of an npz's images
 
 
@@ -49,7 +50,10 @@ class Table:
 
 
 class OwnDataset(FactorDataset):
-    """An imported set; images (1, 64, 64) or (3, 64, 64). A grid where its rows were all the combinations, once each."""
+    """An imported set; images (1, 64, 64) or (3, 64, 64). A grid where its rows were all the combinations, once each.
+
+    `factor_values` holds the values of each factor as text, in the order of their indices.
+    """
 
     provenance = "own"
 
@@ -83,6 +87,7 @@ class OwnDataset(FactorDataset):
                 tuple(factor["name"] for factor in description["factors"]),
                 tuple(len(factor["values"]) for factor in description["factors"]),
             )
+            self.factor_values = tuple(tuple(factor["values"]) for factor in description["factors"])
             self.image_shape = (images.shape[1], SIDE, SIDE)
             self.labels = None if description["is_grid"] else torch.from_numpy(factors)
         self._images = ImageStore(images)
@@ -252,6 +257,14 @@ def _table(columns: Sequence[FactorColumn]) -> Table:
     if not kept:
         raise ValueError("no factor has two values or more")
     warn_of_identifiers(kept)
+    for column in kept:
+        rows, values = len(column.indices), len(column.labels)
+        if column.numbers is not None and column.numbers.dtype.kind == "f" and values > max(MANY_VALUES, rows / 2):
+            _log.warning(
+                "Factor %s has %d values in %d rows and looks continuous. Each value is kept; round it or put it into bins for "
+                "metrics that count values, such as MIG.",
+                *(column.name, values, rows),
+            )
     if math.prod(len(column.labels) for column in kept) >= 2**63:
         most = max(kept, key=lambda column: len(column.labels))
         raise ValueError(

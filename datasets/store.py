@@ -9,16 +9,18 @@ import json
 import logging
 import math
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from disbench.datasets.atomic import write_atomic
@@ -33,6 +35,7 @@ HELD_BYTES = 2**30  # arrays up to this size are read into memory, larger ones s
 ACCELERATOR_SHARE = 0.5  # of an accelerator's free memory that images may take
 
 RESERVED_AT_ONCE = 2**24
+UNFINISHED = re.compile(r"\.(?P<name>.+-[0-9a-f]{16})\.[a-z0-9_]{8}", re.ASCII)  # as mkdtemp names them
 
 Create = Callable[[tuple[int, ...]], NDArray[np.uint8]]
 
@@ -76,6 +79,7 @@ def converted(name: str, source_sha256: str, make: Callable[[Create], dict[str, 
         _log.info("Converting %s once, into %s", name, folder)
         for stale in cache.glob(f".{folder.name}.*/"):  # of a process that was killed: nobody else is at work here
             shutil.rmtree(stale, ignore_errors=True)
+        remove_unfinished_conversions()
         partial = Path(tempfile.mkdtemp(dir=cache, prefix=f".{folder.name}."))
         try:
             _make(partial, source_sha256, make)
@@ -89,6 +93,17 @@ def converted(name: str, source_sha256: str, make: Callable[[Create], dict[str, 
     if found is None:
         raise OSError(f"{folder} was written and cannot be read back.")
     return found
+
+
+def remove_unfinished_conversions() -> None:
+    """Remove what killed processes left of conversions of other files or versions. What is in use is left alone."""
+    with suppress(OSError):  # no cache folder, or one that may only be read
+        for path in cache_folder().glob(".*/"):
+            match = UNFINISHED.fullmatch(path.name)
+            if match is None:
+                continue
+            with suppress(Timeout), FileLock(cache_folder() / f".{match['name']}.lock", timeout=0):
+                shutil.rmtree(path, ignore_errors=True)
 
 
 def _make(folder: Path, source_sha256: str, make: Callable[[Create], dict[str, Any]]) -> None:

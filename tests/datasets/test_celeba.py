@@ -211,8 +211,43 @@ def test_pictures_that_are_missing_or_unlisted_are_named(tmp_path: Path, zipped:
         )
     ):
         layout_celeba.write(tmp_path / str(number), pictures=pictures, zipped=zipped)
-        with pytest.raises(ValueError, match=message):
+        with pytest.raises(ValueError, match=message) as caught:
             CelebA(tmp_path / str(number))
+        assert "fetch it again" not in str(caught.value)
+
+
+def test_a_part_of_the_pictures_is_told_how_it_can_be_used(tmp_path: Path) -> None:
+    layout_celeba.write(tmp_path, pictures=dict.fromkeys(FILES[10:]))
+    with pytest.raises(ValueError, match=r"110 are missing .*disbench data import FOLDER --name") as caught:
+        CelebA(tmp_path)
+    assert "fetch it again" not in str(caught.value)
+
+
+def test_a_folder_of_png_is_told_that_the_published_pictures_are_jpg(tmp_path: Path) -> None:
+    layout_celeba.write(tmp_path / "beside", pictures={"contact_sheet.png": png()})
+    assert len(CelebA(tmp_path / "beside")) == 80
+    layout_celeba.write(tmp_path, pictures={FILES[0]: None, FILES[0].replace(".jpg", ".png"): png()})
+    with pytest.raises(ValueError, match=r"holds png pictures.*disbench data import FOLDER --name") as caught:
+        CelebA(tmp_path)
+    assert "fetch it again" not in str(caught.value)
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_an_extension_in_capitals_is_the_same_picture(root: Path, tmp_path: Path, zipped: bool) -> None:
+    rows = torch.arange(80)
+    capitals = {FILES[3]: None, FILES[3].replace(".jpg", ".JPG"): jpg(3)}
+    layout_celeba.write(tmp_path, pictures=capitals, zipped=zipped)
+    faces = CelebA(tmp_path)
+    assert torch.equal(faces.factors(rows), CelebA(root).factors(rows))
+    assert torch.equal(faces.batch(rows), CelebA(root).batch(rows))
+
+
+def test_a_byte_order_mark_in_the_lists_is_ignored(root: Path, tmp_path: Path) -> None:
+    for file in (ATTRIBUTES, PARTITION):
+        folder = tmp_path / file
+        path = layout_celeba.write(folder).parent / file
+        path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+        assert torch.equal(CelebA(folder).factors(torch.arange(80)), CelebA(root).factors(torch.arange(80)))
 
 
 def png() -> bytes:

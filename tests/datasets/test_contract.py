@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import layouts
+import numpy as np
 import pytest
 import torch
 from accelerator import NoWaiting, on_an_accelerator
@@ -57,11 +58,50 @@ def test_an_empty_batch_is_empty(dataset: FactorDataset) -> None:
     assert dataset.factors(nothing).shape == (0, len(dataset.factor_names))
 
 
+def test_rows_come_as_a_tensor_an_array_a_list_a_slice_or_a_number(dataset: FactorDataset) -> None:
+    rows = torch.tensor([0, 1, 2])
+    images, factors = dataset.batch(rows), dataset.factors(rows)
+    for form in ([0, 1, 2], (0, 1, 2), range(3), slice(3), rows.int(), rows.numpy(), rows.numpy().astype("uint8")):
+        assert torch.equal(dataset.batch(form), images)
+        assert torch.equal(dataset.factors(form), factors)
+    for form in (1, np.int64(1), torch.tensor(1), [1], slice(1, 2)):
+        assert torch.equal(dataset.batch(form), images[1:2])
+        assert torch.equal(dataset.factors(form), factors[1:2])
+    assert torch.equal(dataset.factors(slice(2, None, -1)), factors.flip(0))
+    assert len(dataset.batch([])) == 0
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        0.5,
+        [0.5],
+        True,
+        [True, False],
+        "1",
+        None,
+        [None],
+        [[0, 1], [2]],
+        [[0, 1]],
+        torch.tensor([0.0]),
+        np.array([True]),
+    ],
+)
+def test_rows_that_are_no_whole_numbers_are_a_type_error_in_one_line(rows: object) -> None:
+    dataset = load("dsprites_like")
+    for method in (dataset.batch, dataset.factors):
+        with pytest.raises(TypeError) as caught:
+            method(rows)
+        assert "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize("offset", [0, 5])
 def test_rows_outside_are_an_index_error(dataset: FactorDataset, offset: int) -> None:
     for row in (-1 - offset, len(dataset) + offset):
         with pytest.raises(IndexError):
             dataset.batch(torch.tensor([0, row]))
+        with pytest.raises(IndexError):
+            dataset.batch([0, row])
         with pytest.raises(IndexError):
             dataset.factors(torch.tensor([0, row]))
 

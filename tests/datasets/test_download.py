@@ -1,3 +1,5 @@
+import contextlib
+import errno
 import gzip
 import hashlib
 import itertools
@@ -12,11 +14,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from disbench.datasets import transfer
 from disbench.datasets.download import download
 from disbench.datasets.files import OfficialFile, Source
 
@@ -547,12 +551,15 @@ def test_one_checksum_for_several_files_is_refused(root: Path) -> None:
         download(source(files=files), root, checksum=SHA256)
 
 
-def test_a_disk_without_room_is_noticed_before_a_byte_is_written(mirror: Mirror, root: Path, cache: Path) -> None:
+def test_a_disk_without_room_is_noticed_before_a_byte_is_written(
+    mirror: Mirror, root: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def huge(request: Request) -> None:
-        request.head(200, Content_Length=10**18)
+        request.head(200, Content_Length=10**9)
         request.wfile.write(CONTENT)
 
-    with pytest.raises(OSError, match=r"needs 1,000,000,000.0 GB .* are free. Make room, or set DISBENCH_CACHE"):
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=10**8))
+    with pytest.raises(OSError, match=r"needs 1.0 GB .* are free. Make room, or set DISBENCH_CACHE"):
         download(source(mirror.url("/a", huge), mirror.url("/b", whole())), root, **QUICK)
     assert [path for path, _ in mirror.seen] == ["/a"]
     assert not list(cache.rglob("*.part"))
@@ -628,7 +635,135 @@ def test_where_there_is_no_terminal_progress_is_lines_in_the_log(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     caplog.set_level(logging.INFO)
-    monkeypatch.setattr("disbench.datasets.download.LOG_EVERY", 0.0)
+    monkeypatch.setattr("disbench.datasets.transfer.LOG_EVERY", 0.0)
     download(source(mirror.url("/a", whole())), root, **QUICK)
     assert "pictures.npz: 400.0 kB of 400.0 kB" in caplog.text
     assert capfd.readouterr() == ("", "")
+
+
+# Servers that are broken or hostile
+
+
+def endless(request: Request) -> None:
+    """The file, and then zeros for as long as anybody reads them."""
+    request.head(200)
+    with contextlib.suppress(OSError):
+        request.wfile.write(CONTENT)
+        for _ in range(10_000):
+            request.wfile.write(bytes(2**16))
+        request.server.answers["/ended"] = whole()  # type: ignore[attr-defined]
+
+
+def test_an_endless_body_is_read_up_to_the_known_size(mirror: Mirror, root: Path, cache: Path) -> None:
+    (path,) = download(source(mirror.url("/a", endless), size=len(CONTENT)), root, **QUICK)
+    assert path.read_bytes() == CONTENT
+    assert "/ended" not in mirror.answers
+
+
+def test_an_endless_body_of_unknown_size_is_given_up_and_the_next_mirror_is_asked(
+    mirror: Mirror, root: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("disbench.datasets.transfer.UNKNOWN_SIZE", 10**6)
+    (path,) = download(source(mirror.url("/a", endless), mirror.url("/b", whole())), root, **QUICK)
+    assert path.read_bytes() == CONTENT
+    assert "sent 1.0 MB and did not end" in caplog.text
+
+
+def test_a_length_beyond_any_file_is_no_reason_to_ask_for_room(mirror: Mirror, root: Path, cache: Path) -> None:
+    lengths = {"/a": "9" * 18, "/b": "9" * 5000}
+    urls = [
+        mirror.url(path, lambda request: request.head(200, Content_Length=lengths[request.path])) for path in lengths
+    ]
+    (path,) = download(source(*urls, mirror.url("/c", whole())), root, **QUICK)
+    assert path.read_bytes() == CONTENT
+
+
+def trickle(request: Request) -> None:
+    """A byte every tenth of a second, as one a minute would be for a patient client."""
+    request.head(200, Content_Length=len(CONTENT))
+    with contextlib.suppress(OSError):
+        for byte in CONTENT[:300]:
+            request.wfile.write(bytes([byte]))
+            time.sleep(0.1)
+
+
+def trickled_head(request: Request) -> None:
+    with contextlib.suppress(OSError):
+        for byte in b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 50:
+            request.wfile.write(bytes([byte]))
+            time.sleep(0.1)
+
+
+def one_byte(request: Request) -> None:
+    """A byte an attempt, which alone looks like progress."""
+    start = request.asked_from()
+    extent = {"Content_Range": f"bytes {start}-{len(CONTENT) - 1}/{len(CONTENT)}"} if start else {}
+    request.head(206 if start else 200, Content_Length=len(CONTENT) - start, **extent)
+    request.wfile.write(CONTENT[start : start + 1])
+    time.sleep(0.1)
+
+
+@pytest.mark.parametrize(
+    ("slow", "reason"), [(trickle, "too slow"), (trickled_head, "did not answer in 0.5 s"), (one_byte, "too slow")]
+)
+def test_a_server_that_hardly_sends_is_left_for_the_next_mirror(
+    mirror: Mirror,
+    root: Path,
+    cache: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    slow: Answer,
+    reason: str,
+) -> None:
+    monkeypatch.setattr("disbench.datasets.transfer.PATIENCE", 0.5)
+    begun = time.monotonic()
+    (path,) = download(source(mirror.url("/a", slow), mirror.url("/b", whole()), size=len(CONTENT)), root, **QUICK)
+    assert path.read_bytes() == CONTENT
+    assert time.monotonic() - begun < 10
+    assert reason in caplog.text
+
+
+@pytest.mark.parametrize("target", ["file:///etc/passwd", "ftp://127.0.0.1/x", "gopher://127.0.0.1/x"])
+def test_a_redirect_to_another_scheme_is_not_followed_nor_tried_again(
+    mirror: Mirror, root: Path, cache: Path, target: str
+) -> None:
+    def elsewhere(request: Request) -> None:
+        request.head(302, Location=target, Content_Length=0)
+
+    with pytest.raises(ValueError, match="leads to an address that is not fetched"):
+        download(source(mirror.url("/a", elsewhere)), root, **QUICK)
+    assert len(mirror.seen) == 1
+
+
+def test_a_redirect_without_end_is_given_up(mirror: Mirror, root: Path, cache: Path) -> None:
+    def again(request: Request) -> None:
+        request.head(302, Location="/a", Content_Length=0)
+
+    with pytest.raises(ValueError, match=r"leads to an address that is not fetched.*30 redirects"):
+        download(source(mirror.url("/a", again)), root, **QUICK)
+
+
+def test_a_disk_that_fills_meanwhile_keeps_what_has_come(
+    mirror: Mirror, root: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = transfer._read
+    left = [3]
+
+    def full(response: Any) -> bytes:
+        left[0] -= 1
+        if left[0] < 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return read(response)
+
+    monkeypatch.setattr(transfer, "_read", full)
+    with pytest.raises(OSError, match=r"The disk became full; .* of pictures\.npz are kept\. Make room") as caught:
+        download(source(mirror.url("/a", whole()), size=len(CONTENT)), root, **QUICK)
+    assert caught.value.errno == errno.ENOSPC
+    (part,) = cache.rglob("*.part")
+    assert 0 < part.stat().st_size < len(CONTENT)
+    monkeypatch.undo()
+    monkeypatch.setenv("DISBENCH_CACHE", str(cache))
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    (path,) = download(source(mirror.url("/a", whole()), size=len(CONTENT)), root, **QUICK)
+    assert path.read_bytes() == CONTENT
+    assert mirror.seen[-1][1] is not None

@@ -52,9 +52,7 @@ def test_factors_outside_the_grid_are_an_index_error_that_names_the_factor() -> 
         space_of([2, 3]).indices(torch.tensor([[1, 2], [1, 3]]))
 
 
-@pytest.mark.parametrize(
-    "indices", [torch.tensor([0.0]), torch.tensor(0), torch.tensor([True]), torch.zeros(1, 1).long()]
-)
+@pytest.mark.parametrize("indices", [torch.tensor([0.0]), torch.tensor([True]), torch.zeros(1, 1).long()])
 def test_indices_of_another_type_or_shape_are_a_type_error(indices: torch.Tensor) -> None:
     with pytest.raises(TypeError, match="1-d int64"):
         space_of([2, 3]).factors(indices)
@@ -157,7 +155,7 @@ def test_a_small_box_that_is_kept_is_drawn_once_and_shows_the_same_pictures(monk
     for outside in (len(part), -1):
         with pytest.raises(IndexError, match=r"0\.\.119"):
             part.batch(torch.tensor([outside]))
-    for wrong in (torch.tensor([1], dtype=torch.int32), torch.tensor(1)):
+    for wrong in (torch.tensor([1.0]), torch.tensor([[1]])):
         with pytest.raises(TypeError, match="1-d int64"):
             part.batch(wrong)
     assert len(pickle.dumps(part)) < 10_000

@@ -681,6 +681,19 @@ def test_an_npz_takes_whole_floats_fractions_words_and_booleans(tmp_path: Path) 
             assert dataset.factors(torch.arange(2)).tolist() == first
 
 
+def test_a_continuous_factor_keeps_its_values_and_is_named_in_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    scale = np.random.default_rng(0).normal(size=120)
+    images = np.full((120, 4, 4), 9, np.uint8)
+    factors = np.stack([scale, np.arange(120) % 2], axis=1)
+    dataset = imported(npz(tmp_path / "a.npz", {"images": images, "factors": factors}), tmp_path / "root")
+    rows = dataset.factors(slice(None))[:, 0].tolist()
+    assert [float(dataset.factor_values[0][row]) for row in rows] == scale.tolist()
+    assert "Factor factor_0 has 120 values in 120 rows and looks continuous" in caplog.text
+    assert "factor_1" not in caplog.text
+
+
 def test_files_that_changed_since_the_import_are_noticed(tmp_path: Path) -> None:
     for number, change in enumerate(("images.npy", "factors.npy", "names", "format", "nothing")):
         name = f"set_{number}"

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from disbench.datasets import npz, store
@@ -630,3 +631,36 @@ def test_names_that_lead_out_of_the_folder_are_only_names(tmp_path: Path, monkey
         assert mapped is not None
         assert np.array_equal(mapped, PICTURES)
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_what_killed_conversions_left_is_removed_and_what_is_in_use_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DISBENCH_CACHE", str(tmp_path))
+    dead, alive, other = (tmp_path / name for name in (f".a-{'0' * 16}.abcd_123", f".b-{'1' * 16}.abcd1234", ".git"))
+    for folder in (dead, alive, other):
+        folder.mkdir()
+        (folder / "images.npy").write_bytes(bytes(100))
+    with FileLock(tmp_path / f".b-{'1' * 16}.lock"):
+        store.remove_unfinished_conversions()
+    assert not dead.exists()
+    assert alive.exists()
+    assert other.exists()
+    store.remove_unfinished_conversions()
+    assert not alive.exists()
+
+
+def test_a_file_system_that_cannot_reserve_is_filled_with_zeros(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> None:
+        raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+
+    monkeypatch.setattr(os, "posix_fallocate", refused)
+    monkeypatch.setattr(store, "RESERVED_AT_ONCE", 1000)
+    (tmp_path / "folder").mkdir()
+    path = tmp_path / "folder" / "images.npy"
+    array = store.allocated_array(path, (5, 1000), "The test", "DISBENCH_DATA")
+    assert path.stat().st_blocks * 512 >= 5000
+    array[:] = 7
+    assert (np.load(path) == 7).all()
