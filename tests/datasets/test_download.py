@@ -682,16 +682,16 @@ def trickle(request: Request) -> None:
     """A byte every tenth of a second, as one a minute would be for a patient client."""
     request.head(200, Content_Length=len(CONTENT))
     with contextlib.suppress(OSError):
-        for byte in CONTENT[:300]:
+        for byte in CONTENT[:30]:
             request.wfile.write(bytes([byte]))
-            time.sleep(0.1)
+            threading.Event().wait(0.1)
 
 
 def trickled_head(request: Request) -> None:
     with contextlib.suppress(OSError):
-        for byte in b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 50:
+        for byte in b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 3:
             request.wfile.write(bytes([byte]))
-            time.sleep(0.1)
+            threading.Event().wait(0.1)
 
 
 def one_byte(request: Request) -> None:
@@ -700,7 +700,7 @@ def one_byte(request: Request) -> None:
     extent = {"Content_Range": f"bytes {start}-{len(CONTENT) - 1}/{len(CONTENT)}"} if start else {}
     request.head(206 if start else 200, Content_Length=len(CONTENT) - start, **extent)
     request.wfile.write(CONTENT[start : start + 1])
-    time.sleep(0.1)
+    threading.Event().wait(0.1)
 
 
 @pytest.mark.parametrize(
