@@ -60,16 +60,11 @@ def as_indices(rows: Rows, length: int) -> torch.Tensor:
             array = np.array([None])
         if array.dtype.kind not in "iu" and array.shape != (0,):
             raise TypeError(
-                f"Rows need to be whole numbers: a tensor, an array, a list, a slice or a single row, got {_shown(rows)}."
+                f"Rows need to be whole numbers: a tensor, an array, a list, a slice or a single row, got {shown(rows)}."
             )
         indices = torch.from_numpy(array.astype(np.int64))
     check_indices(indices, length)
     return indices
-
-
-def _shown(rows: object) -> str:
-    text = repr(rows)
-    return f"{type(rows).__name__} {text if len(text) < 60 else f'{text[:57]}...'}"
 
 
 def takes_rows(method: Callable[[Any, torch.Tensor], torch.Tensor]) -> Callable[[Any, Rows], torch.Tensor]:
