@@ -31,5 +31,5 @@ def keep_memory() -> bool:
     """Set it for this process, and say whether it is set now: not without glibc, nor over settings that the user made."""
     if platform.libc_ver()[0] != "glibc" or any(name in os.environ for name in VARIABLES):
         return False
-    mallopt = ctypes.CDLL(None).mallopt
-    return all(mallopt(setting, value) == 1 for setting, value in SETTINGS.items())
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    return mallopt is not None and all(mallopt(setting, value) == 1 for setting, value in SETTINGS.items())

@@ -24,13 +24,14 @@ from lightning_fabric.plugins import CheckpointIO
 
 from disbench.benchmarks.environment import code_version
 from disbench.benchmarks.faults import failure_of
+from disbench.benchmarks.optional import signals
 from disbench.benchmarks.position import POSITION
 from disbench.datasets.atomic import write_atomic
 from disbench.reports.records import Trial, trial_of
 
 log = logging.getLogger(__name__)
 RESUME = "resume.ckpt"
-HANDED_ON = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)  # signals that wait for a step's end and its checkpoint
+HANDED_ON = signals("SIGTERM", "SIGUSR1", "SIGUSR2")  # signals that wait for a step's end and its checkpoint
 DESCRIPTION = "disbench"  # the key of a checkpoint's part that is ours
 BUILDING = ("trial", "image_shape", "n_train")  # what it takes to build the method again
 RESUMING = ("step", "points", "remarks", "seconds", "cpu_seconds", "resumed_at", "random", "code")

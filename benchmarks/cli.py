@@ -16,6 +16,7 @@ from disbench.benchmarks.data_cli import data_app
 from disbench.benchmarks.estimators_cli import estimators
 from disbench.benchmarks.guard import GuardedGroup
 from disbench.benchmarks.locks import claimed
+from disbench.benchmarks.optional import unsupported_system
 from disbench.benchmarks.options import DataDir, DatasetOptions, MetricSettings, Select, assignments, dataset_options
 from disbench.benchmarks.profile_cli import profile_app
 from disbench.benchmarks.report_cli import report_app
@@ -64,6 +65,8 @@ ViewName = Annotated[
 @app.callback()
 def main() -> None:
     """Set up logging: rich on a terminal, plain lines with the time in a log file."""
+    if (reason := unsupported_system()) is not None:
+        raise fail(reason)
     keep_memory()
     if sys.stderr.isatty():
         handler: logging.Handler = RichHandler(console=Terminal(stderr=True), show_path=False, show_level=False)

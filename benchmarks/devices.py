@@ -30,6 +30,7 @@ from disbench.benchmarks import METHODS
 from disbench.benchmarks.checkpoint import Sitting
 from disbench.benchmarks.faults import failure_of
 from disbench.benchmarks.machine import Machine, determinism
+from disbench.benchmarks.optional import signals
 from disbench.benchmarks.seeds import seed_for
 from disbench.reports.records import Trial
 
@@ -156,10 +157,8 @@ def forwarding_signals(found: dict[Connection, BaseProcess]) -> Iterator[None]:
 def _work(rank: int, port: int, settings: tuple[list[int], int, str], work: bytes, connection: Connection) -> None:
     """What the process of one device does: it sends None, or the error that it ended with."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    for number in (
-        signal.SIGUSR1,
-        signal.SIGUSR2,
-    ):  # a scheduler may send them to all processes of a job; the parent answers
+    # A scheduler may send them to all processes of a job; the parent answers.
+    for number in signals("SIGUSR1", "SIGUSR2"):
         signal.signal(number, signal.SIG_IGN)
     os.environ.update(LOCAL_RANK=str(rank), NODE_RANK="0", MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
     levels, threads, precision = settings

@@ -2,15 +2,14 @@
 
 import functools
 import platform
-import resource
-import subprocess
 import sys
 from contextlib import suppress
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
+
+from disbench.benchmarks.optional import module, output_of, package_version, system_lines
 
 PACKAGES = (
     "disbench",
@@ -27,21 +26,27 @@ KIBIBYTE = 1024
 
 @functools.cache
 def code_version() -> str:
-    """The checkout's commit, with '+changes' where files differ from it; 'installed' outside a checkout. Asked once a process."""
-    here = Path(__file__).resolve().parent
-    described = subprocess.run(
-        ["git", "describe", "--always", "--dirty=+changes", "--abbrev=12"],
-        cwd=here,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return described.stdout.strip() or "installed"
+    """The commit of this code, with '+changes' where files differ from it; asked once a process.
+
+    'installed' for an installed package, also where somebody else's repository surrounds it, and 'unknown' for a checkout of
+    which git is absent or says nothing.
+    """
+    return version_in(Path(__file__).resolve())
+
+
+def version_in(file: Path) -> str:
+    """`code_version` of the disbench that `file`, two folders below its root, is a part of."""
+    root = file.parents[1]
+    if not (root / ".git").exists():  # of a worktree it is a file
+        return "installed"
+    if output_of(["git", "ls-files", "--error-unmatch", "--", str(file)], root) is None:
+        return "unknown"
+    return output_of(["git", "describe", "--always", "--dirty=+changes", "--abbrev=12"], root) or "unknown"
 
 
 @functools.cache
 def packages() -> dict[str, str]:
-    return {name: version(name) for name in PACKAGES}
+    return {name: package_version(name) for name in PACKAGES}
 
 
 def environment(device: torch.device) -> dict[str, Any]:
@@ -71,18 +76,20 @@ def forget_peaks() -> None:
 def peaks(device: torch.device) -> dict[str, int]:
     """Bytes: 'resident', the largest resident set of this process, and 'cuda', the most that tensors took of `device`.
 
-    Since `forget_peaks` on Linux, elsewhere since the process began.
+    Since `forget_peaks` on Linux, elsewhere since the process began. A system that does not tell has no 'resident'.
     """
-    found = {"resident": _resident()}
+    resident = _resident()
+    found = {} if resident is None else {"resident": resident}
     if device.type == "cuda":
         found["cuda"] = torch.cuda.max_memory_allocated(device)
     return found
 
 
-def _resident() -> int:
-    try:
-        lines = Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines()
-        return next(int(line.split()[1]) * KIBIBYTE for line in lines if line.startswith("VmHWM"))
-    except (OSError, StopIteration):
-        unit = 1 if sys.platform == "darwin" else KIBIBYTE
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+def _resident() -> int | None:
+    for line in system_lines("/proc/self/status"):
+        if line.startswith("VmHWM"):
+            return int(line.split()[1]) * KIBIBYTE
+    if (resource := module("resource")) is None:
+        return None
+    unit = 1 if sys.platform == "darwin" else KIBIBYTE
+    return int(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) * unit

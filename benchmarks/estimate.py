@@ -110,7 +110,7 @@ def _is_finished(entry: Planned, out: Path, earlier: Earlier) -> bool:
 
 def estimates(plan: Sequence[Planned], out: Path, root: str | None, machine: Machine) -> list[Estimate]:
     """What is left of a plan and what it takes when run one trial at a time, by data set and method."""
-    costs = measured(path.parent for path in out.glob(f"*/{RECORD_FILE}")) if out.is_dir() else {}
+    costs = measured(path.parent for path in out.glob(f"[!.]*/{RECORD_FILE}")) if out.is_dir() else {}
     earlier = Earlier(out)
     groups: dict[tuple[str, str, int], list[Planned]] = {}
     for entry in plan:

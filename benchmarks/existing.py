@@ -42,7 +42,7 @@ class Earlier:
     def record(self, trial: Trial) -> tuple[Path, Record] | None:
         if self._folders is None:
             self._folders = {}
-            for path in sorted(self.out.glob(f"*/{RECORD_FILE}")):
+            for path in sorted(self.out.glob(f"[!.]*/{RECORD_FILE}")):
                 try:
                     record = read_record(path)
                 except (OSError, ValueError):

@@ -207,7 +207,7 @@ def resolved(method: str, hparams: dict[str, Any]) -> dict[str, Any]:
     4 and 4.0 become one value, and a default that was set equals one that was not. Names that the method does not take stay,
     for `check_method` to refuse.
     """
-    found = dict(hparams)
+    found: dict[str, Any] = {}
     for name, parameter in hyperparameters(method).items():
         if name in hparams:
             value = check_value(method, name, parameter, hparams[name])
@@ -218,7 +218,7 @@ def resolved(method: str, hparams: dict[str, Any]) -> dict[str, Any]:
         else:
             value = parameter.default
         found[name] = plain(to_jsonable_python(value))
-    return found
+    return {**found, **{name: value for name, value in hparams.items() if name not in found}}
 
 
 @functools.cache

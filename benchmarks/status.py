@@ -18,7 +18,15 @@ from disbench.datasets.atomic import write_atomic
 from disbench.datasets.untrusted import read_regular
 from disbench.reports.leftout import FROM_VALUES
 from disbench.reports.reasons import reason_of
-from disbench.reports.records import LARGEST, RECORD_FILE, Trial
+from disbench.reports.records import (
+    LARGEST,
+    RECORD_FILE,
+    SCHEMA_VERSION,
+    Trial,
+    migrated_to_today,
+    read_record,
+    trial_of,
+)
 
 PLANS = "plans"
 STARTED = "trial.json"  # of a trial that has begun and has no record yet
@@ -32,10 +40,14 @@ class Progress(BaseModel):
     status: Literal["ok", "failed"]
     error: str | None = None
     seconds: dict[str, float] = Field(default_factory=dict)
+    schema_version: int = SCHEMA_VERSION
 
 
 class TrialState(NamedTuple):
-    """`step`, at its last checkpoint, and `seconds_left` from there where there is one; `reason` of a failure."""
+    """`step`, at its last checkpoint, and `seconds_left` from there where there is one; `reason` of a failure.
+
+    `earlier`: an earlier disbench left its record.
+    """
 
     trial: Trial | None
     folder: Path
@@ -43,6 +55,7 @@ class TrialState(NamedTuple):
     step: int | None = None
     seconds_left: float | None = None
     reason: str = ""
+    earlier: bool = False
 
 
 class Row(NamedTuple):
@@ -88,32 +101,56 @@ def started_trials(out: Path) -> dict[str, Trial]:
 
 
 def planned_trials(out: Path) -> dict[str, Trial]:
-    """Every trial that a driver has listed in `out`, by its id."""
+    """Every trial that a driver has listed in `out`, by its id. A plan of version 0.1 is read as one of today."""
     found: dict[str, Trial] = {}
     for path in sorted((out / PLANS).glob("*.json")):
-        listed = json.loads(path.read_text(encoding="utf-8"))["trials"]
-        found |= {trial.id: trial for trial in map(Trial.model_validate, listed)}
+        try:
+            listed = json.loads(read_regular(path, LARGEST))["trials"]
+            trials = [trial_of(fields) for fields in listed]
+        except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise ValueError(
+                f"{path} is not a plan of disbench ({reason}). Remove it, or run its suite again."
+            ) from error
+        found |= {trial.id: trial for trial in trials}
     return found
 
 
 def held(folder: Path) -> bool:
     """Whether a process is running the trial of this folder now."""
-    with claimed(folder) as ours:
-        return not ours
+    try:
+        with claimed(folder) as ours:
+            return not ours
+    except PermissionError:  # in a folder of somebody else's, whose lock cannot be tried
+        return False
 
 
 def ended(folder: Path) -> TrialState | None:
     """What the record in a folder says; None where there is none."""
     try:
-        found = Progress.model_validate_json(read_regular(folder / RECORD_FILE, LARGEST))
+        content = read_regular(folder / RECORD_FILE, LARGEST)
+        found = Progress.model_validate_json(content)
+        if found.schema_version > SCHEMA_VERSION:
+            raise ValueError("newer")
     except FileNotFoundError:
         return None
-    except (OSError, *FROM_VALUES) as error:
-        return TrialState(None, folder, "unreadable", reason=reason_of(error))
+    except (OSError, *FROM_VALUES):
+        return TrialState(None, folder, "unreadable", reason=why_unreadable(folder))
+    earlier = found.schema_version < SCHEMA_VERSION
+    trial = migrated_to_today(found.trial) if earlier else found.trial
     if found.status == "ok":
-        return TrialState(found.trial, folder, "finished", found.trial.steps)
+        return TrialState(trial, folder, "finished", trial.steps, earlier=earlier)
     reason = (found.error or "no error was recorded").strip().splitlines()[-1]
-    return TrialState(found.trial, folder, "failed", reason=reason)
+    return TrialState(trial, folder, "failed", reason=reason, earlier=earlier)
+
+
+def why_unreadable(folder: Path) -> str:
+    """What reading a folder's record raises, in a line."""
+    try:
+        read_record(folder / RECORD_FILE)
+    except (OSError, *FROM_VALUES) as error:
+        return reason_of(error)
+    return "it was replaced meanwhile"
 
 
 def state_of(trial: Trial, folder: Path) -> TrialState:
@@ -134,14 +171,20 @@ def state_of(trial: Trial, folder: Path) -> TrialState:
 def states(out: Path) -> list[TrialState]:
     """The state of every trial that is listed in `out`, or was begun or recorded there.
 
-    Raises FileNotFoundError where there is none.
+    A trial that version 0.1 finished counts once, whatever its folder's name. Raises FileNotFoundError where there is none.
     """
     listed = {**started_trials(out), **planned_trials(out)}
     records = {path.parent.name: ended(path.parent) for path in sorted(out.glob(f"[!.]*/{RECORD_FILE}"))}
+    for name, state in list(records.items()):
+        if state is not None and state.earlier and state.trial is not None and (today := state.trial.id) != name:
+            own = records.get(today)
+            if own is None or (own.state != "finished" and state.state == "finished"):
+                records[today] = state
+            del records[name]
     found = []
     for name, trial in listed.items():
         state = records.pop(name, None)
-        if state is None or (state.state != "finished" and held(state.folder)):
+        if state is None or (state.state != "finished" and (out / name).is_dir() and held(out / name)):
             state = state_of(trial, out / name)
         found.append(state)
     found += [state for state in records.values() if state is not None]

@@ -31,11 +31,13 @@ from disbench.benchmarks.checkpoint import (
 from disbench.benchmarks.compiled import compiled
 from disbench.benchmarks.contracts import check_contract, checked_terms, schedulers_by_step
 from disbench.benchmarks.devices import Share, check_shares, on_each_device
+from disbench.benchmarks.faults import failure_of
 from disbench.benchmarks.machine import Machine
 from disbench.benchmarks.progress import Progress, title
 from disbench.benchmarks.quiet import quiet_lightning
 from disbench.benchmarks.seeds import generator_for, seed_for
 from disbench.datasets import FactorDataset
+from disbench.datasets.atomic import set_aside
 from disbench.reports.records import Trial, trial_of
 
 log = logging.getLogger(__name__)
@@ -227,14 +229,25 @@ def train_here(
         strategy=machine.strategy,
     )
     device = trainer.strategy.root_device
-    if (done := finished(Path(checkpoint), trial)) is not None:
-        method = trainer.strategy.precision_plugin.convert_module(method)
-        method.load_state_dict(done["state_dict"])
-        sitting.take_up(done[DESCRIPTION], method, device)
+    path = Path(checkpoint)
+    if (done := finished(path, trial)) is not None:
+        try:
+            method = trainer.strategy.precision_plugin.convert_module(method)
+            method.load_state_dict(done["state_dict"])
+            sitting.take_up(done[DESCRIPTION], method, device)
+        except Exception as error:
+            if failure_of(error) == "out of memory":
+                raise
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            kept = set_aside(path, "unreadable")
+            log.warning("%s does not fit, is kept as %s, and the trial is trained again: %s", path, kept.name, reason)
+            return train_here(trial, machine, dataset, checkpoint)
         forget(folder)  # in case it was killed before its last checkpoint's forerunner was
         return method, curves, device
+    if trainer.is_global_zero and path.exists():
+        log.warning("%s is kept as %s.", path, set_aside(path, "unreadable").name)
     unfinished = folder / RESUME
-    begun = resumable(unfinished, trial) is not None
+    begun = fits(resumable(unfinished, trial), method, unfinished)
     if begun and trainer.is_global_zero:
         log.info("%s: training goes on from its checkpoint.", name or title(trial))
     progress.shown = trainer.is_global_zero
@@ -246,6 +259,18 @@ def train_here(
         warnings.filterwarnings("ignore", "You're resuming from a checkpoint that ended")  # `Images` resumes by itself
         trainer.fit(method, datamodule=images, ckpt_path=unfinished if begun else None, weights_only=True)
     return method, curves, device
+
+
+def fits(content: dict[str, Any] | None, method: Method, path: Path) -> bool:
+    """Whether there is a checkpoint and its weights have the names and shapes of the method's."""
+    if content is None:
+        return False
+    weights = content.get("state_dict")
+    own = {name: tensor.shape for name, tensor in method.state_dict().items()}
+    if isinstance(weights, dict) and {name: getattr(value, "shape", None) for name, value in weights.items()} == own:
+        return True
+    log.warning("%s has not the weights of today's method. The trial is trained from its beginning.", path)
+    return False
 
 
 def load_checkpoint(path: str) -> tuple[Method, Trial]:

@@ -216,13 +216,12 @@ def migrated(record: Record) -> Record:
     """The record as this schema has it."""
     if record.schema_version >= SCHEMA_VERSION:
         return record
-    trial = record.trial.model_dump()
     asked = dict.fromkeys((*record.metric_options, *record.scores, *record.skipped), 1)
     return record.model_copy(
         update={
-            "trial": Trial.model_validate(migrated_trial(trial)),
+            "trial": migrated_to_today(record.trial),
             "metric_versions": asked,
-            "changed_hparams": set_in_version_1(trial),
+            "changed_hparams": set_in_version_1(record.trial.model_dump()),
             "schema_version": SCHEMA_VERSION,
             "migrated_from": record.schema_version,
         }
@@ -231,9 +230,13 @@ def migrated(record: Record) -> Record:
 
 def trial_of(fields: Any) -> Trial:
     """A trial as JSON wrote it, such as in a checkpoint; of schema 1 where it has no version of its method."""
-    if isinstance(fields, dict) and "method_version" not in fields:
-        fields = migrated_trial(Trial.model_validate(fields).model_dump())
-    return Trial.model_validate(fields)
+    trial = Trial.model_validate(fields)
+    return trial if "method_version" in fields else migrated_to_today(trial)
+
+
+def migrated_to_today(trial: Trial) -> Trial:
+    """A trial of schema 1 as this schema has it."""
+    return Trial.model_validate(migrated_trial(trial.model_dump()))
 
 
 def _refuse_newer(path: Path, found: Any, error: Exception | None = None) -> None:

@@ -33,6 +33,7 @@ from disbench.benchmarks.estimators.cells import (
 from disbench.benchmarks.estimators.profiles import PROFILES, Profile
 from disbench.benchmarks.estimators.tasks import PosteriorTask, pair_tasks, posterior_tasks
 from disbench.benchmarks.estimators.trained import TRAINED
+from disbench.benchmarks.optional import system_lines
 from disbench.benchmarks.seeds import seed_for
 from disbench.reports.estimators_study import STUDY_FILE, Cell, Study, read_study, write_study
 
@@ -141,10 +142,7 @@ class Run:
 
 def processor() -> str:
     """The CPU's model, where Linux tells it; else what `platform` knows."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
+    lines = system_lines("/proc/cpuinfo")
     models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return models[0] if models else platform.processor() or platform.machine()
 
