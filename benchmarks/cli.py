@@ -23,7 +23,7 @@ from disbench.benchmarks.report_cli import report_app
 from disbench.benchmarks.suite_cli import suite_app
 from disbench.benchmarks.terminal import PlainFormatter, Terminal, console, fail, say, write_file
 from disbench.datasets.wording import did_you_mean, shown
-from disbench.reports.records import NewerRecordError, Record, Trial
+from disbench.reports.records import RECORD_FILE, NewerRecordError, Record, Trial
 
 if TYPE_CHECKING:
     from disbench.baselines.method import Method
@@ -147,7 +147,7 @@ def train(
         record = finished(trial, out, wanted, earlier=earlier)
         if record is not None:
             console.print("This trial was run already; it is kept.")
-            found = earlier.record(trial)
+            found = None if (out / trial.id / RECORD_FILE).exists() else earlier.record(trial)
             finish(record, out / trial.id if found is None else found[0])
             return
         with claimed(out / trial.id) as ours:
