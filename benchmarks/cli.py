@@ -219,15 +219,22 @@ def evaluate(
 ) -> None:
     """Encode a checkpoint's data set again and score it; writes nothing."""
     from disbench.benchmarks.score import score as score_table
-    from disbench.benchmarks.scores_cli import metric_options, print_scores
+    from disbench.benchmarks.scores_cli import metric_options, metrics_without_settings, print_scores
     from disbench.benchmarks.views import view as view_of
 
     wanted = metric_options(metrics, settings, protocol)
     _, _, codes = encode_checkpoint(checkpoint, data_dir)
     try:
-        shown = view_of(view, codes.codes, codes.group)
+        shown = view_of(view, codes.codes, codes.group, codes.codes_std)
         with Terminal(stderr=True).status(scoring(wanted, shown.codes)):
-            found = score_table(shown.codes, codes.factors, wanted, resamples=resamples if confidence else None)
+            found = score_table(
+                shown.codes,
+                codes.factors,
+                wanted,
+                codes_std=shown.codes_std,
+                resamples=resamples if confidence else None,
+            )
+            found.skipped |= metrics_without_settings(metrics, protocol)
     except ValueError as error:
         raise fail(error) from error
     print_scores(found)
@@ -294,15 +301,21 @@ def score(
     try:
         content = read_named_table(table, codes=codes, factors=factors)
         if view != MEAN:
-            shown = view_of(view, content.codes, content.group)
-            content = content._replace(codes=shown.codes, code_names=shown.names)
+            shown = view_of(view, content.codes, content.group, content.codes_std)
+            content = content._replace(codes=shown.codes, code_names=shown.names, codes_std=shown.codes_std)
         names = content.factor_names, content.code_names
         if picture:
             shown_as.draw_information(picture, content)
         with Terminal(stderr=True).status(scoring(wanted, content.codes)):
             found = score_table(
-                content.codes, content.factors, wanted, seed=seed, resamples=resamples if confidence else None
+                content.codes,
+                content.factors,
+                wanted,
+                seed=seed,
+                codes_std=content.codes_std,
+                resamples=resamples if confidence else None,
             )
+            found.skipped |= shown_as.metrics_without_settings(metrics, protocol)
     except ValueError as error:
         raise fail(error) from error
     if as_json:

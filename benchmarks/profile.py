@@ -207,7 +207,12 @@ def profile_trial(
 
     codes = timed("encode", lambda: encode(method, dataset, scored_rows(trial, len(dataset)), device))
     for name, options in metrics.items():
-        timed(f"score: {name}", lambda name=name, options=options: score(codes.codes, codes.factors, {name: options}))
+        timed(
+            f"score: {name}",
+            lambda name=name, options=options: score(
+                codes.codes, codes.factors, {name: options}, codes_std=codes.codes_std
+            ),
+        )
     fixed = fixed_rows(torch.from_numpy(codes.rows), IMAGES)
     if no_pictures(method) is None:
         timed("reconstruction quality", lambda: reconstruction_quality(method, dataset, fixed, device))

@@ -37,12 +37,16 @@ def score(
     options: dict[str, dict[str, Any]],
     *,
     seed: int = 0,
+    codes_std: NDArray[Any] | None = None,
     resamples: int | None = None,
     on_metric: Callable[[str, int, int], object] | None = None,
 ) -> Scores:
     """Score codes (N, D) against factors (N, K) with each metric in `options`, under its own keywords.
 
     Each metric is computed three times: on the table (its detail holds the score), on the floor and on the ceiling.
+    `codes_std` (N, D), the standard deviations of posteriors with the means `codes`, goes to the metrics that use it; the
+    floor shuffles its rows with those of the codes. The ceiling of a metric is made of the values or the labels of the
+    factors, whichever the metric reads.
     With `resamples` each score has its confidence, from so many resamples of the rows or from five seeds.
     `on_metric(name, index, total)` is called before each metric; `index` counts from 0. Raises ValueError for a
     malformed table.
@@ -51,26 +55,41 @@ def score(
     with suppress(NotApplicable):  # each metric says so itself
         as_table(codes, factors)
     result = Scores()
-    shuffled_codes, factors_as_codes = shuffled(codes, seed_for(seed, "floor")), as_codes(factors)
+    floor_seed = seed_for(seed, "floor")
+    shuffled_codes = shuffled(codes, floor_seed)
+    perfect_codes = {reads: as_codes(factors, reads) for reads in ("values", "labels", "codes")}
+    deviations, shuffled_deviations = _as_option(codes_std), _as_option(codes_std, floor_seed)
     for index, (name, keywords) in enumerate(options.items()):
         if on_metric is not None:
             on_metric(name, index, len(options))
         metric = METRICS[name]
         arguments = {"seed": seed, **keywords}
         try:
-            detail = metric.detail(codes, factors, **arguments)  # holds the score, so `fn` is not called as well
-            floor = float(metric.fn(shuffled_codes, factors, **arguments))
-            ceiling = float(metric.fn(factors_as_codes, factors, **arguments))
+            own, moved = (deviations, shuffled_deviations) if metric.uses_std else ({}, {})
+            detail = metric.detail(codes, factors, **own, **arguments)  # holds the score, so `fn` is not called as well
+            floor = float(metric.fn(shuffled_codes, factors, **moved, **arguments))
+            ceiling = float(metric.fn(perfect_codes[metric.reads_with(keywords)], factors, **arguments))
         except NotApplicable as reason:
             result.skipped[name] = str(reason)
         else:
             result.detail[name], result.scores[name] = detail, float(detail["score"])
             result.floor[name], result.ceiling[name] = floor, ceiling
     if resamples is not None:
-        scored = {name: (METRICS[name], options[name]) for name in result.scores}
+        scored = {
+            name: (METRICS[name], (deviations if METRICS[name].uses_std else {}) | options[name])
+            for name in result.scores
+        }
         found, result.no_confidence = confidences(scored, codes, factors, resamples=resamples, seed=seed)
         result.confidence = {name: asdict(spread) for name, spread in found.items()}
     return result
+
+
+def _as_option(codes_std: NDArray[Any] | None, seed: int | None = None) -> dict[str, NDArray[np.float64]]:
+    """The deviations as a metric takes them, with their rows in the order of `shuffled` if a seed is given."""
+    if codes_std is None:
+        return {}
+    stds = np.asarray(codes_std, dtype=np.float64)
+    return {"stds": stds if seed is None else shuffled(stds, seed)}
 
 
 def named_entries(

@@ -53,6 +53,14 @@ def metric_options(
     return {name: {**(PROTOCOLS[protocol][name] if protocol else {}), **own.get(name, {})} for name in wanted}
 
 
+def metrics_without_settings(names: str | None, protocol: str | None) -> dict[str, str]:
+    """The usual metrics that a publication has no settings for, with the reason why they have no score."""
+    if protocol is None or names is not None:
+        return {}
+    reason = f"{protocol} has no settings for it; it has settings for {', '.join(PROTOCOLS[protocol])}."
+    return {name: reason for name in DEFAULT_METRICS if name not in PROTOCOLS[protocol]}
+
+
 def print_scores(found: Scores) -> None:
     def number(value: float | None) -> str:
         return "–" if value is None else f"{value:.3f}"

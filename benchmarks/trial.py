@@ -77,11 +77,11 @@ def score_into(record: Record, folder: Path, metrics: MetricOptions, name: str =
     table = read_codes(folder / CODES, record.trial)
     codes, factors = table.codes, table.factors
     with timed(record, "score"):
-        found, record.missing_views = views(codes, table.group)
+        found, record.missing_views = views(codes, table.group, table.codes_std)
         record.views, record.further_views = {}, {}
         for view_name, view in found.items():
             what = f"{name or title(record.trial)}: scoring" + f" {view_name} view" * (view_name != MEAN)
-            scored = score_shown(what, view.codes, factors, metrics)
+            scored = score_shown(what, view.codes, factors, metrics, codes_std=view.codes_std)
             record.views[view_name] = scored.scores
             if view_name == MEAN:
                 record.floor, record.ceiling = scored.floor, scored.ceiling

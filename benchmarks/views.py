@@ -16,10 +16,11 @@ NUISANCE = 0
 
 
 class View(NamedTuple):
-    """What is scored, codes (N, D') and the names of its D' columns."""
+    """What is scored, codes (N, D'), the names of its D' columns, and the deviations of their posteriors or None."""
 
     codes: NDArray[Any]
     names: tuple[str, ...]
+    codes_std: NDArray[Any] | None = None
 
 
 class Component(NamedTuple):
@@ -49,14 +50,17 @@ def first_components(codes: NDArray[Any], group: NDArray[np.int64]) -> dict[int,
     return found
 
 
-def view(name: str, codes: NDArray[Any], group: NDArray[np.int64] | None) -> View:
+def view(
+    name: str, codes: NDArray[Any], group: NDArray[np.int64] | None, codes_std: NDArray[Any] | None = None
+) -> View:
     """One view of codes (N, D), `group` (D,) naming the group of each latent, 0 for nuisance.
 
     'mean' is the codes themselves; 'group' has a column for each factor's group that has latents which vary, nuisance left
-    out: a column of a group without latents could only be constant. Raises ValueError where there is no such view.
+    out: a column of a group without latents could only be constant. `codes_std` (N, D) are the deviations of independent
+    normal posteriors, and a component has the deviation of that sum of them. Raises ValueError where there is no such view.
     """
     if name == MEAN:
-        return View(codes, tuple(f"z{d}" for d in range(codes.shape[1])))
+        return View(codes, tuple(f"z{d}" for d in range(codes.shape[1])), codes_std)
     if name != GROUP:
         raise ValueError(f"There is no view {name!r}; there are {', '.join(VIEWS)}.")
     if group is None:
@@ -74,16 +78,22 @@ def view(name: str, codes: NDArray[Any], group: NDArray[np.int64] | None) -> Vie
     if not factors:
         raise ValueError("The group view needs a factor's group with a latent that varies; every latent is nuisance.")
     columns = [codes[:, found.latents].astype(np.float64) @ found.direction for found in factors.values()]
-    return View(np.stack(columns, axis=1), tuple(f"group {number}" for number in factors))
+    names = tuple(f"group {number}" for number in factors)
+    if codes_std is None:
+        return View(np.stack(columns, axis=1), names)
+    variances = [codes_std[:, found.latents].astype(np.float64) ** 2 @ found.direction**2 for found in factors.values()]
+    return View(np.stack(columns, axis=1), names, np.sqrt(np.stack(variances, axis=1)))
 
 
-def views(codes: NDArray[Any], group: NDArray[np.int64] | None) -> tuple[dict[str, View], dict[str, str]]:
+def views(
+    codes: NDArray[Any], group: NDArray[np.int64] | None, codes_std: NDArray[Any] | None = None
+) -> tuple[dict[str, View], dict[str, str]]:
     """The views that a table has, the means first; and the reason for a partitioned table's group view that is missing."""
-    found = {MEAN: view(MEAN, codes, group)}
+    found = {MEAN: view(MEAN, codes, group, codes_std)}
     if group is None:
         return found, {}
     try:
-        found[GROUP] = view(GROUP, codes, group)
+        found[GROUP] = view(GROUP, codes, group, codes_std)
     except ValueError as reason:
         return found, {GROUP: str(reason)}
     return found, {}

@@ -35,7 +35,7 @@ from disbench.metrics.groups import require_counts
 from disbench.metrics.metric import NotApplicable
 from disbench.metrics.recent import recent
 from disbench.metrics.split import split_rows
-from disbench.metrics.table import as_table
+from disbench.metrics.table import as_table, require_classes
 
 MODELS = ("gradient_boosting", "lasso", "random_forest")
 PENALTIES = (0.0001, 0.001, 0.01, 0.1, 0.2, 0.4, 0.8, 1.0)
@@ -76,7 +76,8 @@ def dci_disentanglement(
     a factor, ten seconds each on 2,880 rows; the lasso is done in a second. The three DCI scores of one table and one set
     of options share one computation.
 
-    Trees know no order of values and no scale of codes; the lasso reads values as numbers, so that other labels are
+    Boosted trees classify labels, and know neither an order of values nor a scale or offset of codes; continuous factors
+    are not for them. The lasso and the forest predict a factor's values, continuous or not, so that other numbers are
     another score. Equal seeds give equal scores on any number of threads; a code's sign or place can change the choice
     between equally good splits of a tree, and the score a little. Raises NotApplicable when fewer than two factors vary
     and ValueError for a malformed table, an unknown model or a count below 1.
@@ -96,8 +97,8 @@ def dci_completeness(
 ) -> float:
     """How far each factor is predicted from one code only, averaged over factors.
 
-    As `dci_disentanglement`, under the same options and at the same cost, but one factor is enough. With a single live
-    code nothing is spread over several, and a factor that it is of any importance to is complete.
+    As `dci_disentanglement`, under the same options and at the same cost, but one factor is enough. Raises NotApplicable
+    when a single code is live: any factor would then be complete. With none the score is 0.
     """
     options: dict[str, Any] = {"model": model, "train": train, "test": test, "seed": seed}
     return float(dci_completeness_detail(codes, factors, **options)["score"])
@@ -165,6 +166,11 @@ def dci_completeness_detail(
 ) -> dict[str, Any]:
     """`dci_completeness` with, for each factor, its most important code (None if none is), score, weight and importances."""
     fit = _fit(codes, factors, model, train, test, seed)
+    if len(fit.live_codes) == 1:
+        raise NotApplicable(
+            f"dci_completeness asks whether a factor is spread over codes and needs two live ones, got one (code"
+            f" {fit.live_codes[0]})."
+        )
     scores = one_minus_entropy(fit.importance.T)  # (K,)
     total = fit.importance.sum(axis=0) if model == "gradient_boosting" else np.ones(len(scores))
     weights = total / total.sum() if total.any() else total
@@ -279,11 +285,12 @@ def _importances(codes: ArrayLike, factors: ArrayLike, model: str, train: int, t
     with threadpool_limits(limits=1):  # threaded sums round differently, and a tie broken otherwise is another tree
         if model == "gradient_boosting":
             fitted, judged = split_rows(len(inputs), train, test, seed)
-            inputs = _near_one(inputs)
-            results = [boosted_trees(inputs, targets, fitted, judged, random_state) for targets in table.factors.T]
+            require_classes(table, "dci with boosted trees", 'model="lasso" and model="random_forest" read its values.')
+            inputs = _unit_range(inputs) - 0.5  # the trees compute in float32: an offset would take their digits
+            results = [boosted_trees(inputs, targets, fitted, judged, random_state) for targets in table.labels.T]
         else:
             fitted, judged = np.random.default_rng(seed).permutation(len(inputs))[:train], np.empty(0, dtype=np.intp)
-            inputs, numbers = _unit_range(inputs[fitted]), _unit_range(table.factors[fitted].astype(np.float64))
+            inputs, numbers = _unit_range(inputs[fitted]), _unit_range(table.values[fitted])
             regressions = [regression(inputs, target, model, random_state) for target in numbers.T]
             results = [(importance, score, score) for importance, score in regressions]
     importance = np.stack([result[0] for result in results], axis=1)
@@ -301,12 +308,6 @@ def _importances(codes: ArrayLike, factors: ArrayLike, model: str, train: int, t
     for array in fit[:3]:
         array.flags.writeable = False
     return fit
-
-
-def _near_one(codes: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Each code times a power of 2: the trees compute in float32 and take differences below 1e-7 for none."""
-    scaled: NDArray[np.float64] = np.ldexp(codes, -np.frexp(np.abs(codes).max(axis=0))[1])
-    return scaled
 
 
 def _unit_range(array: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -20,7 +20,8 @@ def dcimig(codes: ArrayLike, factors: ArrayLike, *, bins: int = 20, seed: int = 
     """The share of the factors' entropy that the best code of each knows beyond what it knows about any other factor.
 
     `codes (N, D)`, `factors (N, K)` -> a number in [0, 1], higher is better, near 0 for noise. Constant factors are
-    left out; a dead code claims nothing. `seed` is there for a uniform call and changes nothing. Raises NotApplicable
+    left out; a dead code claims nothing. Continuous factors are binned into
+    `bins` equal widths, as codes are. `seed` is there for a uniform call and changes nothing. Raises NotApplicable
     when fewer than two factors vary and ValueError for a malformed table or bins < 2.
     """
     return float(dcimig_detail(codes, factors, bins=bins, seed=seed)["score"])
@@ -48,4 +49,5 @@ def dcimig_detail(codes: ArrayLike, factors: ArrayLike, *, bins: int = 20, seed:
         ],
         "constant_factors": list(table.constant_factors),
         "dropped_codes": list(table.dead_codes),
+        "binned_factors": list(table.binned_factors),
     }

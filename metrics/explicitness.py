@@ -26,9 +26,10 @@ from sklearn.multiclass import OneVsRestClassifier
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from disbench.metrics.groups import require_counts
+from disbench.metrics.information import binned_factors
 from disbench.metrics.sap import within_reach
 from disbench.metrics.split import split_rows
-from disbench.metrics.table import as_table
+from disbench.metrics.table import as_table, require_classes
 
 
 class Protocol(NamedTuple):
@@ -61,20 +62,22 @@ def explicitness(
     protocol: str = "locatello2019",
     train: int = 10_000,
     test: int = 5_000,
+    factor_bins: int = 0,
     seed: int = 0,
 ) -> float:
     """The mean over factors and their values of the area under the ROC curve of a linear reading of all codes.
 
     `codes (N, D)`, `factors (N, K)` -> a number in [0, 1], higher is better, .5 for noise and for dead codes; under
-    `zaidi2020` a number in [-1, 1] and 0 for noise. `train` rows are fitted and `test` others judged, fewer in the same
-    proportion if the table is smaller; a protocol without fresh rows judges the `train` rows, and its noise scores above
-    chance. A value that was not fitted is guessed; one that no judged row has, or all have, does not count. Constant
+    `zaidi2020` 0 for noise, and 0 where luck takes the area below chance. `train` rows are fitted and `test` others
+    judged, fewer in the same proportion if the table is smaller; a protocol without fresh rows judges the `train`
+    rows, and its noise scores above chance. A continuous factor is binned into `factor_bins` equal widths, or not at all
+    for 0. A value that was not fitted is guessed; one that no judged row has, or all have, does not count. Constant
     factors are left out. The names of values do not matter. Equal seeds give equal scores on any number of threads.
     Raises NotApplicable when no factor varies and ValueError for a malformed table, a count below 1 or an unknown
     protocol.
     """
     options: dict[str, Any] = {"protocol": protocol, "train": train, "test": test, "seed": seed}
-    return float(explicitness_detail(codes, factors, **options)["score"])
+    return float(explicitness_detail(codes, factors, **options, factor_bins=factor_bins)["score"])
 
 
 def explicitness_detail(
@@ -84,22 +87,25 @@ def explicitness_detail(
     protocol: str = "locatello2019",
     train: int = 10_000,
     test: int = 5_000,
+    factor_bins: int = 0,
     seed: int = 0,
 ) -> dict[str, Any]:
     """`explicitness` with each factor's own score on the judged rows."""
     require_counts(train=train, test=test)
     if protocol not in PROTOCOLS:
         raise ValueError(f"explicitness knows the protocols {', '.join(PROTOCOLS)}, got protocol={protocol!r}.")
-    table, chosen = as_table(codes, factors), PROTOCOLS[protocol]
+    table, chosen = binned_factors(as_table(codes, factors), factor_bins), PROTOCOLS[protocol]
+    if not factor_bins:
+        require_classes(table, "explicitness", "Set factor_bins to bin it, or use infoe, which reads its values.")
     if chosen.fresh_rows:
         fitted, judged = split_rows(len(table.codes), train, test, seed)
     else:
         fitted = judged = np.random.default_rng(seed).permutation(len(table.codes))[:train]
     live = np.delete(table.codes, table.dead_codes, axis=1)
-    areas = roc_areas(live, table.factors, fitted, judged, chosen)
+    areas = roc_areas(live, table.labels, fitted, judged, chosen)
     scores = 2.0 * areas - 1.0 if chosen.scaled else areas
     return {
-        "score": float(scores.mean()),
+        "score": max(float(scores.mean()), 0.0),
         "protocol": protocol,
         "train": len(fitted),
         "test": len(judged),

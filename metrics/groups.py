@@ -69,10 +69,12 @@ def group_rows(values: NDArray[np.intp], size: int) -> Groups:
 
 def all_groups(table: Table) -> list[Groups]:
     """The rows of every varying factor. Raises NotApplicable for a factor that no two rows agree on."""
-    groups = [group_rows(table.factors[:, k], int(size)) for k, size in enumerate(table.sizes)]
+    groups = [group_rows(table.labels[:, k], int(size)) for k, size in enumerate(table.sizes)]
     for column, group in zip(table.columns, groups, strict=True):
         if group.size.max() < 2:
-            raise NotApplicable(f"factor {column} cannot be fixed: no two rows share a value of it.")
+            raise NotApplicable(
+                f"factor {column} cannot be fixed: no two rows share a value of it. Set factor_bins to bin a continuous one."
+            )
     return groups
 
 

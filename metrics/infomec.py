@@ -10,17 +10,22 @@ range exceeds a twentieth of the largest range; H_linear is the mean loss, on th
 unpenalised logistic regression with balanced class weights stopped after 100 iterations, and without codes it is log V.
 `discrete=True` is their variant for quantised codes: plug-in information, one-hot features, every live code active.
 
+A continuous factor v_k has the authors' regression form of InfoE: the R2 of a linear regression of its values on all codes
+(latent_quantization, disentangle/metrics/explicitness.py at 9a420a3). I(v_k; z_j) is then the nearest-neighbour estimate of
+Kraskov et al. 2004, arXiv:cond-mat/0305641, and in the place of H(v_k), which can be negative, stands the same estimate of
+v_k with itself, as in their mutual_information.py: what a code that equals the factor reaches.
+
 Beyond them: a code that knows nothing, or a factor that none knows, counts 0 where they divide 0 by 0; dead codes are
-left out of InfoE too, where they changed nothing. InfoC of a single active code is 1 where it knows the factor, as it is
-for that code beside others that know nothing.
+left out of InfoE too, where they changed nothing. A share in one factor, or of one active code, could not fail: there is a
+reason in place of that number.
 """
 
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.feature_selection import mutual_info_classif
-from sklearn.linear_model import LogisticRegression
+from sklearn.feature_selection import mutual_info_classif, mutual_info_regression
+from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.metrics import log_loss
 from sklearn.preprocessing import OneHotEncoder
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
@@ -56,8 +61,8 @@ def infom(codes: ArrayLike, factors: ArrayLike, *, neighbors: int = 10, discrete
     far above 0, the more so the fewer the rows: .56 with five factors and 2,880 rows, .8 with 360. Estimates near 0 are
     cut off there, and one of the few that remain has a large share of next to nothing; read it beside InfoE. `seed`
     breaks ties between equal values of a code, by a noise of 1e-10 of its size; codes without ties score the same for
-    all seeds to about 1e-4. Raises NotApplicable when fewer than two factors vary or no two rows share a value of one,
-    and ValueError for a malformed table or neighbors < 1.
+    all seeds to about 1e-4. Raises NotApplicable when fewer than two factors vary or no two rows share a value of a
+    discrete one, and ValueError for a malformed table or neighbors < 1.
     """
     return float(infom_detail(codes, factors, neighbors=neighbors, discrete=discrete, seed=seed)["score"])
 
@@ -65,20 +70,21 @@ def infom(codes: ArrayLike, factors: ArrayLike, *, neighbors: int = 10, discrete
 def infoc(codes: ArrayLike, factors: ArrayLike, *, neighbors: int = 10, discrete: bool = False, seed: int = 0) -> float:
     """InfoCompactness: the largest share that one active code has in what is known of a factor, averaged, chance at 0.
 
-    As `infom` with codes and factors exchanged, but one factor that varies is enough. Noise scores .35
-    in ten codes with 2,880 rows, and .9 in four codes with 360.
+    As `infom` with codes and factors exchanged. Noise scores 0.35 in ten codes with 2,880 rows, and 0.9 in four codes with
+    360. Raises NotApplicable as well when a single code is active. With none the score is 0.
     """
     return float(infoc_detail(codes, factors, neighbors=neighbors, discrete=discrete, seed=seed)["score"])
 
 
 def infoe(codes: ArrayLike, factors: ArrayLike, *, max_iter: int = 100, discrete: bool = False, seed: int = 0) -> float:
-    """InfoExplicitness: the share of a factor's entropy that a linear classifier on all codes removes, averaged.
+    """InfoExplicitness: the share of a factor's entropy that a linear reading of all codes removes, averaged.
 
-    `codes (N, D)`, `factors (N, K)` -> a number in [0, 1], higher is better, near 0 for noise in many rows, and 0 where
-    no code is alive. Classes weigh alike in the fit but not in the loss, so a factor of rare values can fall below 0;
-    where that drives the mean below 0 it is reported as 0, and the detail holds each factor's own. Constant factors are
-    left out. `seed` is there for a uniform call and changes nothing. Raises NotApplicable when no factor varies and
-    ValueError for a malformed table or max_iter < 1.
+    `codes (N, D)`, `factors (N, K)` -> a number in [0, 1], higher is better, near 0 for noise in many rows, and 0
+    where no code is alive. Classes weigh alike in the fit but not in the loss, so a factor of rare values can fall
+    below 0; where that drives the mean below 0 it is reported as 0, and the detail holds each factor's own. A
+    continuous factor counts by the R2 of a linear regression. Constant factors are left out. `seed` is there for a
+    uniform call and changes nothing. Raises NotApplicable when no factor varies and ValueError for a malformed table
+    or max_iter < 1.
     """
     return float(infoe_detail(codes, factors, max_iter=max_iter, discrete=discrete, seed=seed)["score"])
 
@@ -111,6 +117,11 @@ def infoc_detail(
 ) -> dict[str, Any]:
     """`infoc` with each varying factor's code and that code's share in what is known of it, above chance."""
     found = relative_information(codes, factors, neighbors=neighbors, discrete=discrete, seed=seed)
+    require_factors_to_compare(found.columns, "infoc")
+    if len(found.active) == 1:
+        raise NotApplicable(
+            f"infoc compares codes and needs two that are active, got one (code {found.active[0]}): its share is always 1."
+        )
     by_factor = found.information.T  # (active, K)
     shares = shares_above_chance(by_factor)  # (K,)
     return {
@@ -131,18 +142,24 @@ def infoc_detail(
 def infoe_detail(
     codes: ArrayLike, factors: ArrayLike, *, max_iter: int = 100, discrete: bool = False, seed: int = 0
 ) -> dict[str, Any]:
-    """`infoe` with each varying factor's own share, its loss in nats, and whether the fit converged."""
+    """`infoe` with each varying factor's own share, its loss in nats, and whether the fit converged.
+
+    A continuous factor has no loss in nats, and its fit is exact.
+    """
     if max_iter < 1:
         raise ValueError(f"infoe needs max_iter >= 1, got max_iter={max_iter}; the authors use 100.")
     table = as_table(codes, factors)
     live = live_codes(table)
-    entries = []
+    entries: list[dict[str, Any]] = []
     for k, column in enumerate(table.columns):
-        values, without_codes = table.factors[:, k], float(np.log(table.sizes[k]))
+        if table.continuous[k]:
+            explained = _explained_variance(table.codes[:, live], table.values[:, [k]], discrete) if live else 0.0
+            entries.append({"factor": column, "explicitness": explained, "loss": None, "converged": True})
+            continue
+        values, without_codes = table.labels[:, k], float(np.log(table.sizes[k]))
         loss, converged = without_codes, True
         if live:
-            features = table.codes[:, live]
-            features = OneHotEncoder().fit_transform(features) if discrete else standardised(features)[0]
+            features = _features(table.codes[:, live], discrete)
             with threadpool_limits(limits=1):  # threaded sums round differently, and 100 iterations amplify it
                 classifier = LogisticRegression(C=np.inf, class_weight="balanced", max_iter=max_iter)
                 classifier.fit(features, values)
@@ -158,6 +175,18 @@ def infoe_detail(
     }
 
 
+def _features(codes: NDArray[np.float64], discrete: bool) -> Any:
+    return OneHotEncoder().fit_transform(codes) if discrete else standardised(codes)[0]
+
+
+def _explained_variance(codes: NDArray[np.float64], values: NDArray[np.float64], discrete: bool) -> float:
+    """R2 on all rows of the linear regression of `values (N, 1)` on `codes (N, live)`, in [0, 1]."""
+    features, target = _features(codes, discrete), standardised(values)[0][:, 0]
+    with threadpool_limits(limits=1):  # threaded sums round differently
+        explained = LinearRegression().fit(features, target).score(features, target)
+    return min(max(float(explained), 0.0), 1.0)
+
+
 @recent
 def relative_information(
     codes: ArrayLike, factors: ArrayLike, *, neighbors: int, discrete: bool, seed: int
@@ -171,7 +200,7 @@ def relative_information(
     relative = np.zeros((len(table.columns), len(active)))
     if active:
         used = table._replace(codes=table.codes[:, active], dead_codes=[])
-        relative = _plug_in(used) if discrete else _nearest_neighbours(used, neighbors, seed)
+        relative = _plug_in(used, neighbors, seed) if discrete else _nearest_neighbours(used, neighbors, seed)
     relative.flags.writeable = False
     inactive = tuple(j for j in range(len(ranges)) if j not in active)
     return Relative(relative, tuple(active), inactive, tuple(table.columns), tuple(table.constant_factors))
@@ -193,29 +222,63 @@ def shares_above_chance(relative: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _nearest_neighbours(table: Table, neighbors: int, seed: int) -> NDArray[np.float64]:
-    for column, values in zip(table.columns, table.factors.T, strict=True):
-        if np.bincount(values).max() < 2:
-            raise NotApplicable(f"information about factor {column} has no estimate: no two rows share a value of it.")
     codes, _ = standardised(table.codes)
+    values, _ = standardised(table.values)
+    options: dict[str, Any] = {"discrete_features": False, "n_neighbors": neighbors, "random_state": seed}
+    relative = np.empty((len(table.columns), codes.shape[1]))
     with threadpool_limits(limits=1):
-        mutual = np.stack(
-            [
-                mutual_info_classif(codes, values, discrete_features=False, n_neighbors=neighbors, random_state=seed)
-                for values in table.factors.T
-            ]
-        )
-    return mutual / _entropies(table)[:, None]
-
-
-def _plug_in(table: Table) -> NDArray[np.float64]:
-    relative = np.empty((len(table.columns), table.codes.shape[1]))
-    for j, code in enumerate(table.codes.T):
-        values, indices = np.unique(code, return_inverse=True)
-        counts = contingency(indices[None], table.factors, table.sizes, len(values))
-        relative[:, j] = information_from_counts(counts, table).mutual[:, 0] / _entropies(table)
+        for k, column in enumerate(table.columns):
+            if table.continuous[k]:
+                _require_neighbors(table, neighbors)
+                mutual = mutual_info_regression(codes, values[:, k], **options)
+                relative[k] = _relative_to_itself(mutual, values[:, k], neighbors, seed)
+                continue
+            labels = table.labels[:, k]
+            if np.bincount(labels).max() < 2:
+                raise NotApplicable(
+                    f"information about factor {column} has no estimate: no two rows share a value of it."
+                )
+            relative[k] = mutual_info_classif(codes, labels, **options) / _entropy(labels)
     return relative
 
 
-def _entropies(table: Table) -> NDArray[np.float64]:
-    shares = [np.bincount(values) / len(values) for values in table.factors.T]
-    return np.array([-(share * np.log(share)).sum() for share in shares])
+def _plug_in(table: Table, neighbors: int, seed: int) -> NDArray[np.float64]:
+    relative = np.empty((len(table.columns), table.codes.shape[1]))
+    discrete = np.flatnonzero(~np.array(table.continuous))
+    entropies = np.array([_entropy(table.labels[:, k]) for k in discrete])
+    indices = np.empty(table.codes.shape, dtype=np.intp)  # (N, D)
+    some = table._replace(labels=table.labels[:, discrete], sizes=table.sizes[discrete])
+    for j, code in enumerate(table.codes.T):
+        values, indices[:, j] = np.unique(code, return_inverse=True)
+        if len(discrete):
+            counts = contingency(indices[None, :, j], some.labels, some.sizes, len(values))
+            relative[discrete, j] = information_from_counts(counts, some).mutual[:, 0] / entropies
+    standard, _ = standardised(table.values)
+    for k in np.flatnonzero(table.continuous):
+        _require_neighbors(table, neighbors)
+        mutual = mutual_info_regression(
+            indices, standard[:, k], discrete_features=True, n_neighbors=neighbors, random_state=seed
+        )
+        relative[k] = _relative_to_itself(mutual, standard[:, k], neighbors, seed)
+    return relative
+
+
+def _relative_to_itself(
+    mutual: NDArray[np.float64], values: NDArray[np.float64], neighbors: int, seed: int
+) -> NDArray[np.float64]:
+    """`mutual (D,)` in units of the estimate for `values (N,)` with themselves."""
+    most = mutual_info_regression(values[:, None], values, n_neighbors=neighbors, random_state=seed)[0]
+    return mutual / most if most > 0 else np.zeros_like(mutual)
+
+
+def _require_neighbors(table: Table, neighbors: int) -> None:
+    if len(table.codes) <= neighbors:
+        raise NotApplicable(
+            f"information about a continuous factor needs more rows than neighbors, got {len(table.codes)} rows and"
+            f" neighbors={neighbors}."
+        )
+
+
+def _entropy(labels: NDArray[np.intp]) -> float:
+    shares = np.bincount(labels) / len(labels)
+    return float(-(shares * np.log(shares)).sum())

@@ -5,6 +5,10 @@ over each code's own [min, max], the left edge inside the bin, the maximum in th
 by one bin under any other order of operations, so the edges are numpy's `linspace` between the extremes in float64,
 as the reference computes them. Plug-in information is biased upwards by about (V - 1)(B - 1) / 2N, which is why noise
 does not score 0.
+
+A continuous factor is binned as a code is: into equally many equal widths over its own range, as Zaidi et al. 2020,
+arXiv:2012.09276, do. A code that equals the factor then falls into the same bins and knows it completely, which would not
+hold for bins of equal frequency beside bins of equal width.
 """
 
 from collections.abc import Sequence
@@ -39,6 +43,7 @@ class TableInformation(NamedTuple):
     constant_factors: tuple[int, ...]
     dead_codes: tuple[int, ...]
     live_codes: tuple[int, ...]
+    binned_factors: tuple[int, ...]  # columns of continuous factors
 
 
 class Gap(NamedTuple):
@@ -57,6 +62,23 @@ def equal_width_bins(codes: NDArray[np.float64], bins: int) -> NDArray[np.intp]:
     for j, code in enumerate(np.ascontiguousarray(codes.T)):
         indices[j] = bin_of(code, np.linspace(code.min(), code.max(), bins + 1))
     return indices
+
+
+def binned_factors(table: Table, bins: int) -> Table:
+    """`table` with the labels of continuous factors replaced by those of `bins` equal widths; 0 leaves them."""
+    chosen = np.flatnonzero(table.continuous)
+    if bins == 0 or not len(chosen):
+        return table
+    labels, sizes = table.labels.copy(), table.sizes.copy()
+    for k, indices in zip(chosen, equal_width_bins(table.values[:, chosen], bins), strict=True):
+        occupied = np.bincount(indices, minlength=bins) > 0
+        labels[:, k], sizes[k] = (np.cumsum(occupied) - 1)[indices], occupied.sum()
+    return table._replace(labels=labels, sizes=sizes)
+
+
+def continuous_columns(table: Table) -> tuple[int, ...]:
+    """The caller's columns of the continuous factors."""
+    return tuple(column for column, continuous in zip(table.columns, table.continuous, strict=True) if continuous)
 
 
 def bin_of(values: NDArray[np.float64], edges: NDArray[np.float64]) -> NDArray[np.intp]:
@@ -121,7 +143,7 @@ def _joined_factors(sizes: NDArray[np.intp], bins: int, n: int) -> list[slice]:
 @recent
 def table_information(codes: ArrayLike, factors: ArrayLike, bins: int) -> TableInformation:
     """Check a table and count it. Metrics that ask for the same table and bins one after another share one count."""
-    table = as_table(codes, factors)
+    table = binned_factors(as_table(codes, factors), bins)
     info = information(table, bins)
     for array in info:
         array.flags.writeable = False
@@ -131,12 +153,13 @@ def table_information(codes: ArrayLike, factors: ArrayLike, bins: int) -> TableI
         tuple(table.constant_factors),
         tuple(table.dead_codes),
         tuple(live_codes(table)),
+        continuous_columns(table),
     )
 
 
 def information(table: Table, bins: int) -> Information:
     """Everything the mutual-information metrics need, from one pass over the rows."""
-    counts = contingency(equal_width_bins(table.codes, bins), table.factors, table.sizes, bins)  # (D, S, B)
+    counts = contingency(equal_width_bins(table.codes, bins), table.labels, table.sizes, bins)  # (D, S, B)
     return information_from_counts(counts, table)
 
 
@@ -145,7 +168,7 @@ def information_from_counts(counts: NDArray[np.int64] | NDArray[np.float64], tab
     n = len(table.codes)
     starts = np.cumsum(table.sizes) - table.sizes
     joint = np.log(n) - np.add.reduceat(_x_log_x(counts).sum(axis=2), starts, axis=1).T / n
-    per_value = np.bincount((table.factors + starts).ravel(), minlength=int(table.sizes.sum()))
+    per_value = np.bincount((table.labels + starts).ravel(), minlength=int(table.sizes.sum()))
     factor = np.log(n) - np.add.reduceat(xlogy(per_value, per_value), starts) / n
     per_bin = counts[:, : table.sizes[0]].sum(axis=1)
     code = np.maximum(np.log(n) - xlogy(per_bin, per_bin).sum(axis=1) / n, 0.0)

@@ -4,8 +4,9 @@
     m_j  = max abs(z_j - mean z_j)
     IRS  = sum_j m_j max_k S_jk / sum_j m_j
 
-The mean over values is unweighted. q = 1 is the paper's maximum; q = .99 is what most published tables used and is
-never smaller, so print q. A code is robust when, with its factor held, nothing else moves it.
+The mean over values is unweighted. q = 1 is the paper's maximum; q = 0.99 is what most published tables used and is
+never smaller, so print q. A code is robust when, with its factor held, nothing else moves it. A value that one row has
+shows no deviation at all: a factor with fewer than two rows per value on average is a reason in place of a number.
 """
 
 from typing import Any
@@ -14,27 +15,38 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from disbench.metrics.groups import group_rows
+from disbench.metrics.information import binned_factors, continuous_columns
+from disbench.metrics.metric import NotApplicable
 from disbench.metrics.table import Table, as_table
 
 
-def irs(codes: ArrayLike, factors: ArrayLike, *, quantile: float = 1.0, seed: int = 0) -> float:
+def irs(codes: ArrayLike, factors: ArrayLike, *, quantile: float = 1.0, factor_bins: int = 0, seed: int = 0) -> float:
     """How far each code stays put while its best factor is held, weighted by how far the code can move at all.
 
     `codes (N, D)`, `factors (N, K)` -> a number in [0, 1], higher is better, well above 0 for noise and near 1
     wherever few rows share a value. A skewed code can deviate more within groups than overall; where that drives the
     weighted mean below 0 it is reported as 0, and the detail holds each code's own value. Dead codes have weight 0,
-    and the score is 0 where all are dead. Constant factors hold nothing and are left out. `seed` is there for a
-    uniform call and changes nothing. Raises NotApplicable when no factor varies and ValueError for a malformed table
-    or a quantile outside (0, 1].
+    and the score is 0 where all are dead. Constant factors hold nothing and are left out. A continuous factor is held
+    within a bin of `factor_bins` equal widths, or not at all for 0. `seed` is there for a uniform call and changes nothing.
+    Raises NotApplicable when no factor varies or one has fewer than two rows per value, and ValueError for a malformed
+    table, a quantile outside (0, 1] or factor_bins of 1 or below 0.
     """
-    return float(irs_detail(codes, factors, quantile=quantile, seed=seed)["score"])
+    return float(irs_detail(codes, factors, quantile=quantile, factor_bins=factor_bins, seed=seed)["score"])
 
 
-def irs_detail(codes: ArrayLike, factors: ArrayLike, *, quantile: float = 1.0, seed: int = 0) -> dict[str, Any]:
+def irs_detail(
+    codes: ArrayLike, factors: ArrayLike, *, quantile: float = 1.0, factor_bins: int = 0, seed: int = 0
+) -> dict[str, Any]:
     """`irs` with, for each live code, the factor that it is robust to, its score and its weight m_j."""
     if not 0.0 < quantile <= 1.0:
         raise ValueError(f"irs needs 0 < quantile <= 1, got quantile={quantile}; the paper's maximum is 1.")
-    table = as_table(codes, factors)
+    table = binned_factors(as_table(codes, factors), factor_bins)
+    for column, size, continuous in zip(table.columns, table.sizes, table.continuous, strict=True):
+        if 2 * size > len(table.codes):
+            raise NotApplicable(
+                f"irs holds a factor at a value that several rows share, and factor {column} has {size} values in"
+                f" {len(table.codes)} rows." + " Set factor_bins to bin it." * continuous
+            )
     weights = np.abs(table.codes - table.codes.mean(axis=0)).max(axis=0)  # (D,)
     weights[table.dead_codes] = 0.0  # a mean's rounding would leave a dead code a weight
     live = np.flatnonzero(weights > 0)
@@ -54,6 +66,7 @@ def irs_detail(codes: ArrayLike, factors: ArrayLike, *, quantile: float = 1.0, s
         ],
         "constant_factors": table.constant_factors,
         "dropped_codes": table.dead_codes,
+        "binned_factors": list(continuous_columns(table)) if factor_bins else [],
     }
 
 
@@ -61,7 +74,7 @@ def deviations_with_factor_held(table: Table, quantile: float) -> NDArray[np.flo
     """`(D, K)`: the mean over factor k's values of the quantile of code j's distance to its mean at that value."""
     deviations = np.empty((table.codes.shape[1], len(table.columns)))
     for k, size in enumerate(table.sizes):
-        groups = group_rows(table.factors[:, k], int(size))
+        groups = group_rows(table.labels[:, k], int(size))
         total = np.zeros(table.codes.shape[1])
         for value in range(int(size)):
             held = table.codes[groups.rows(value)]

@@ -22,7 +22,8 @@ def jemmig(codes: ArrayLike, factors: ArrayLike, *, bins: int = 20, seed: int = 
     `codes (N, D)`, `factors (N, K)` -> a number in [0, 1], higher is better, well above 0 for noise. Constant factors
     are left out of the mean; a dead code knows nothing; with one code the second-best knows nothing. Where *all*
     codes are dead the formula gives log B / (H(v_k) + log B): nothing is known, but nothing superfluous is said; look
-    at MIG beside it. `seed` is there for a uniform call and changes nothing. Raises NotApplicable when no factor
+    at MIG beside it. Continuous factors are binned into
+    `bins` equal widths, as codes are. `seed` is there for a uniform call and changes nothing. Raises NotApplicable when no factor
     varies and ValueError for a malformed table or bins < 2.
     """
     return float(jemmig_detail(codes, factors, bins=bins, seed=seed)["score"])
@@ -55,4 +56,5 @@ def jemmig_detail(codes: ArrayLike, factors: ArrayLike, *, bins: int = 20, seed:
         ],
         "constant_factors": list(table.constant_factors),
         "dropped_codes": list(table.dead_codes),
+        "binned_factors": list(table.binned_factors),
     }

@@ -25,7 +25,8 @@ def mcc(codes: ArrayLike, factors: ArrayLike, *, correlation: str = "pearson", s
 
     `codes (N, D)`, `factors (N, K)` -> a number in [0, 1], higher is better, near 0 for noise on many rows (about
     sqrt(log(D) / N)). It sees lines (`correlation="pearson"`) or monotone curves (`"spearman"`) only, and takes the
-    order of a factor's values at its word: shape labels in another order are another score. A dead code correlates with
+    factors' values at their word: shape labels in another order are another score, and so are the logarithms of a
+    factor. Continuous factors are welcome. A dead code correlates with
     nothing. Constant factors are left out of the mean. `seed` is there for a uniform call and changes nothing. Raises
     NotApplicable when no factor varies and ValueError for a malformed table or an unknown correlation.
     """
@@ -38,7 +39,7 @@ def mcc_detail(codes: ArrayLike, factors: ArrayLike, *, correlation: str = "pear
         raise ValueError(f"mcc knows the correlations {', '.join(CORRELATIONS)}, got correlation={correlation!r}.")
     table = as_table(codes, factors)
     rank = correlation == "spearman"
-    values, targets = (rankdata(array, axis=0) if rank else array for array in (table.codes, table.factors))
+    values, targets = (rankdata(array, axis=0) if rank else array for array in (table.codes, table.values))
     size = np.abs(correlations(values, targets))  # (D, K)
     size[table.dead_codes] = 0.0
     assigned_codes, assigned_factors = linear_sum_assignment(size, maximize=True)

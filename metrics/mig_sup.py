@@ -28,7 +28,8 @@ def mig_sup(
     """The mean over live codes of the gap in relative information between a code's best and second-best factor.
 
     `codes (N, D)`, `factors (N, K)` -> a number in [0, 1], higher is better, near 0 for noise, and 0 where all codes
-    are dead. Constant factors are left out. `seed` is there for a uniform call and changes nothing. Raises
+    are dead. Constant factors are left out. Continuous factors are binned into
+    `bins` equal widths, as codes are. `seed` is there for a uniform call and changes nothing. Raises
     NotApplicable when fewer than two factors vary and ValueError for a malformed table, bins < 2 or another divisor.
     """
     return float(mig_sup_detail(codes, factors, bins=bins, divide_by=divide_by, seed=seed)["score"])
@@ -63,4 +64,5 @@ def mig_sup_detail(
         ],
         "constant_factors": list(table.constant_factors),
         "dropped_codes": list(table.dead_codes),
+        "binned_factors": list(table.binned_factors),
     }

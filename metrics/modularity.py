@@ -22,8 +22,9 @@ def modularity(codes: ArrayLike, factors: ArrayLike, *, bins: int = 20, seed: in
     `codes (N, D)`, `factors (N, K)` -> a number in [0, 1], higher is better, and far above 0 for noise, whose small
     amounts of information differ by luck: about .7 for ten codes and five factors. A code that knows nothing about any
     factor counts 0, and the score is 0 where all codes are dead. Constant factors are left out and not counted in K.
-    `seed` is there for a uniform call and changes nothing. Raises NotApplicable when fewer than two factors vary and
-    ValueError for a malformed table or bins < 2.
+    Continuous factors are binned into `bins` equal widths, as codes are. `seed` is there for a uniform call and
+    changes nothing. Raises NotApplicable when fewer than two factors vary and ValueError for a malformed table or bins
+    < 2.
     """
     return float(modularity_detail(codes, factors, bins=bins, seed=seed)["score"])
 
@@ -51,4 +52,5 @@ def modularity_detail(codes: ArrayLike, factors: ArrayLike, *, bins: int = 20, s
         ],
         "constant_factors": list(table.constant_factors),
         "dropped_codes": list(table.dead_codes),
+        "binned_factors": list(table.binned_factors),
     }

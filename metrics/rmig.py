@@ -20,12 +20,21 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_array
 
-from disbench.metrics.information import bin_of, contingency, gap, information_from_counts, standardised
+from disbench.metrics.information import (
+    bin_of,
+    binned_factors,
+    contingency,
+    continuous_columns,
+    gap,
+    information_from_counts,
+    standardised,
+)
 from disbench.metrics.table import Table, as_table
 
 ROWS_AT_ONCE = 1 << 14
 FLAT = 1e-5  # a density that stays below this at all centres has missed them
 NARROWEST = 1e-8
+FACTOR_BINS = 20  # of a continuous factor, over its own range; as many as MIG has
 
 
 def rmig(
@@ -41,11 +50,12 @@ def rmig(
     """The mean over factors of the gap between the two codes that know most, over the codes' posterior distribution.
 
     `codes (N, D)` are posterior means, `stds (N, D)` their standard deviations or None for points, `factors (N, K)` ->
-    a number in [0, 1], higher is better, near 0 for noise: 100 bins raise all information by (V - 1) 99 / 2N nats,
-    the runner-up's too. Constant factors are left out of the mean; a code with a single mean value is dead and knows
-    nothing; with one code the second-best knows nothing. `seed` is there for a uniform call and changes nothing. Raises
-    NotApplicable when no factor varies, and ValueError for a malformed table, bins < 2, a limit that is not positive, or
-    stds of another shape than codes, negative or not finite.
+    a number in [0, 1], higher is better, near 0 for noise: 100 bins raise all information by (V - 1) 99 / 2N nats, the
+    runner-up's too. Constant factors are left out of the mean; a code with a single mean value is dead and knows
+    nothing; with one code the second-best knows nothing. Continuous factors are binned into 20 equal widths. `seed` is
+    there for a uniform call and changes nothing. Raises NotApplicable when no factor varies, and ValueError for a
+    malformed table, bins < 2, a limit that is not positive, or stds of another shape than codes, negative or not
+    finite.
     """
     options: dict[str, Any] = {"bins": bins, "limit": limit, "standardise": standardise, "seed": seed}
     return float(rmig_detail(codes, factors, stds=stds, **options)["score"])
@@ -66,14 +76,14 @@ def rmig_detail(
         raise ValueError(f"rmig needs at least 2 bins, got bins={bins}; the paper uses 100.")
     if not 0 < limit < np.inf:
         raise ValueError(f"rmig needs a positive limit, got limit={limit}; the paper's is 4.")
-    table = as_table(codes, factors)
+    table = binned_factors(as_table(codes, factors), FACTOR_BINS)
     means, spread = table.codes, None if stds is None else _checked_stds(stds, table)
     if standardise:
         means, spread = standardised(means, spread)
     edges = np.linspace(-limit, limit, bins + 1)
     counts: NDArray[np.int64] | NDArray[np.float64]
     if spread is None:
-        counts = contingency(_bin_of_points(means.T, edges), table.factors, table.sizes, bins)
+        counts = contingency(_bin_of_points(means.T, edges), table.labels, table.sizes, bins)
     else:
         counts = expected_counts(means, spread, table, edges)
     info = information_from_counts(counts, table)
@@ -100,6 +110,8 @@ def rmig_detail(
         ],
         "constant_factors": table.constant_factors,
         "dropped_codes": table.dead_codes,
+        "binned_factors": list(continuous_columns(table)),
+        "factor_bins": FACTOR_BINS,
     }
 
 
@@ -109,7 +121,7 @@ def expected_counts(
     """`contingency` with each row spread over the bins by its posterior: `(D, S, B)`."""
     n, D, S = *means.shape, int(table.sizes.sum())
     counts = np.zeros((D, S, len(edges) - 1))
-    cells = table.factors + np.cumsum(table.sizes) - table.sizes  # (N, K)
+    cells = table.labels + np.cumsum(table.sizes) - table.sizes  # (N, K)
     for start in range(0, n, ROWS_AT_ONCE):
         rows = slice(start, min(start + ROWS_AT_ONCE, n))
         chosen = cells[rows]

@@ -24,20 +24,22 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from disbench.metrics.groups import require_counts
 from disbench.metrics.mcc import correlations
 from disbench.metrics.split import split_rows
-from disbench.metrics.table import Table, as_table
+from disbench.metrics.table import Table, as_table, require_classes
 
 FOLDS = 10
 DEEPEST = 9
+INSTEAD = "sap, the R2 of a line, reads continuous factors."
 
 
 def sap(codes: ArrayLike, factors: ArrayLike, *, seed: int = 0) -> float:
     """The mean over factors of the gap between the R2 of the best code and that of the second-best.
 
-    `codes (N, D)`, `factors (N, K)` -> a number in [0, 1], higher is better, near 0 for noise (about 2 / N). R2 is of a
-    line through all rows, that is the squared correlation, so it sees neither curves nor factors whose values have no
-    order: other labels are another score. A dead code predicts nothing; with one code the second-best predicts nothing.
-    Constant factors are left out of the mean. `seed` is there for a uniform call and changes nothing. Raises
-    NotApplicable when no factor varies and ValueError for a malformed table.
+    `codes (N, D)`, `factors (N, K)` -> a number in [0, 1], higher is better, near 0 for noise (about 2 / N). R2 is of
+    a line through all rows, that is the squared correlation with the factor's values, so it sees neither curves nor
+    factors whose values are only names: other numbers are another score. Continuous factors are welcome. A dead code
+    predicts nothing; with one code the second-best predicts nothing. Constant factors are left out of the mean. `seed`
+    is there for a uniform call and changes nothing. Raises NotApplicable when no factor varies and ValueError for a
+    malformed table.
     """
     return float(sap_detail(codes, factors, seed=seed)["score"])
 
@@ -45,7 +47,7 @@ def sap(codes: ArrayLike, factors: ArrayLike, *, seed: int = 0) -> float:
 def sap_detail(codes: ArrayLike, factors: ArrayLike, *, seed: int = 0) -> dict[str, Any]:
     """`sap` with, for each varying factor, its best code, the gap and both R2."""
     table = as_table(codes, factors)
-    predictability = correlations(table.codes, table.factors) ** 2  # (D, K)
+    predictability = correlations(table.codes, table.values) ** 2  # (D, K)
     predictability[table.dead_codes] = 0.0
     return _gaps(predictability, np.zeros(len(table.columns)), table)
 
@@ -55,11 +57,13 @@ def sap_svc(codes: ArrayLike, factors: ArrayLike, *, train: int = 10_000, test: 
 
     `codes (N, D)`, `factors (N, K)` -> a number in [0, 1], higher is better. Noise scores near 0 but above it (.01 on
     2,880 rows), the difference of two largest of D accuracies; **a perfect code scores far below 1** (about .5, see
-    above). Classifiers are fitted to `train` rows and tried on `test` others, fewer in the same proportion if the table
-    is smaller. Codes enter as they are, so the penalty weighs on small ones. A dead code knows the commonest value only,
-    and so does the second-best where there is one code. Constant factors are left out of the mean. Equal seeds give
-    equal scores on any number of threads. D x K classifiers: 40 attributes and 32 codes take seconds. Raises
-    NotApplicable when no factor varies and ValueError for a malformed table or a count below 1.
+    above). Classifiers are fitted to `train` rows and tried on `test` others, fewer in the same proportion if the
+    table is smaller. Codes enter as they are, as in disentanglement_lib, and the penalty weighs on the slope and on
+    the offset: codes of small scale and codes far from 0 score less (an offset of 100 can take a score of 0.30 to
+    0.01). A dead code knows the commonest value only, and so does the second-best where there is one code. Constant
+    factors are left out of the mean. Equal seeds give equal scores on any number of threads. D x K classifiers: 40
+    attributes and 32 codes take seconds. Raises NotApplicable when no factor varies and ValueError for a malformed
+    table or a count below 1.
     """
     return float(sap_svc_detail(codes, factors, train=train, test=test, seed=seed)["score"])
 
@@ -70,6 +74,7 @@ def sap_svc_detail(
     """`sap_svc` with, for each varying factor, its best code, the gap, both accuracies and that of the commonest value."""
     require_counts(train=train, test=test)
     table = as_table(codes, factors)
+    require_classes(table, "sap_svc", INSTEAD)
     fitted, tried = split_rows(len(table.codes), train, test, seed)
     accuracy, commonest = single_code_accuracies(table, fitted, tried)
     return _gaps(accuracy, commonest, table) | {"train": len(fitted), "test": len(tried)}
@@ -95,8 +100,9 @@ def sap_tree_detail(codes: ArrayLike, factors: ArrayLike, *, train: int = 10_000
     """`sap_tree` with, for each varying factor, its best code, the gap and both accuracies."""
     require_counts(train=train)
     table = as_table(codes, factors)
+    require_classes(table, "sap_tree", INSTEAD)
     rows = np.random.default_rng(seed).permutation(len(table.codes))[:train]
-    targets = table.factors[rows]
+    targets = table.labels[rows]
     accuracy = tree_accuracies(table.codes[rows], targets, stratified_folds(targets))
     commonest = np.array([np.bincount(column).max() for column in targets.T]) / len(rows)
     return _gaps(accuracy, commonest, table) | {"train": len(rows)}
@@ -149,7 +155,7 @@ def single_code_accuracies(
     table: Table, fitted: NDArray[np.intp], tried: NDArray[np.intp]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """`(D, K)`: the accuracy on rows `tried` of code j's classifier for factor k; `(K,)`: of the commonest fitted value."""
-    targets, answers = table.factors[fitted], table.factors[tried]
+    targets, answers = table.labels[fitted], table.labels[tried]
     commonest = np.array([np.bincount(column).argmax() for column in targets.T])
     guesses = (answers == commonest).mean(axis=0)  # (K,)
     codes = within_reach(table.codes)

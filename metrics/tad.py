@@ -46,10 +46,10 @@ def tad_detail(
     many = [(column, int(size)) for column, size in zip(table.columns, table.sizes, strict=True) if size > 2]
     if many:
         raise NotApplicable(f"tad needs binary attributes, got factor {many[0][0]} with {many[0][1]} values.")
-    areas = detection_areas(table.codes, table.factors)  # (D, K)
+    areas = detection_areas(table.codes, table.labels)  # (D, K)
     areas[table.dead_codes] = 0.5
     ranked = np.sort(np.vstack([areas, np.full(len(table.columns), 0.5)]), axis=0)
-    gaps, redundancy = ranked[-1] - ranked[-2], shared_entropy(table.factors)
+    gaps, redundancy = ranked[-1] - ranked[-2], shared_entropy(table.labels)
     counted = (ranked[-1] >= captured) & (redundancy <= shared)
     return {
         "score": float(gaps[counted].sum()),

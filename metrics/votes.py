@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from disbench.metrics.groups import Groups, points_by_factor, require_counts
+from disbench.metrics.information import binned_factors
 from disbench.metrics.recent import recent
 from disbench.metrics.table import Table, as_table, require_two_factors
 from disbench.metrics.z_diff import recalls
@@ -45,6 +46,7 @@ def majority_vote(
     scaled: bool,
     threshold: float,
     relative: bool,
+    factor_bins: int,
     seed: int,
 ) -> dict[str, Any]:
     """The detail of `metric`: its score, both accuracies, chance, each factor's recall and what each code stands for.
@@ -55,12 +57,12 @@ def majority_vote(
     if group < 2:
         raise ValueError(f"a variance needs group >= 2 rows, got group={group}; the papers use 64 and 200.")
     if not threshold >= 0:
-        raise ValueError(f"{metric} needs threshold >= 0, got threshold={threshold}; the papers use .05.")
-    vote = _vote(codes, factors, groups_of, extreme, group, train, test, threshold, relative, seed)
+        raise ValueError(f"{metric} needs threshold >= 0, got threshold={threshold}; the papers use 0.05.")
+    vote = _vote(codes, factors, groups_of, extreme, group, train, test, threshold, relative, factor_bins, seed)
     require_two_factors(vote.columns, metric)
     chance = 1.0 / len(vote.columns)
     return {
-        "score": (vote.accuracy - chance) / (1.0 - chance) if scaled else vote.accuracy,
+        "score": max((vote.accuracy - chance) / (1.0 - chance), 0.0) if scaled else vote.accuracy,
         "accuracy": vote.accuracy,
         "train_accuracy": vote.train_accuracy,
         "chance": chance,
@@ -87,9 +89,10 @@ def _vote(
     test: int,
     threshold: float,
     relative: bool,
+    factor_bins: int,
     seed: int,
 ) -> Vote:
-    table = as_table(codes, factors)
+    table = binned_factors(as_table(codes, factors), factor_bins)
     columns, constant_factors = tuple(table.columns), tuple(table.constant_factors)
     K = len(columns)
     if K < 2:

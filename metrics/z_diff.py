@@ -16,6 +16,7 @@ from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from disbench.metrics.groups import Groups, all_groups, points_by_factor, require_counts
+from disbench.metrics.information import binned_factors
 from disbench.metrics.table import as_table, require_two_factors
 
 
@@ -27,18 +28,21 @@ def z_diff(
     train: int = 10_000,
     test: int = 5_000,
     scaled: bool = False,
+    factor_bins: int = 0,
     seed: int = 0,
 ) -> float:
     """The accuracy, on fresh points, of naming the factor that a set of pairs has in common.
 
-    `codes (N, D)`, `factors (N, K)` -> a number in [0, 1], higher is better, 1/K at chance; with `scaled`, (accuracy
-    - 1/K) / (1 - 1/K), which is 0 at chance and can fall below it. A pair is two different rows, and a row can be in
-    several pairs. Constant factors are left out and not counted in K. Equal seeds give equal scores on any number of
-    threads. Raises NotApplicable when fewer than two factors vary or one has no value that two rows share, and
-    ValueError for a malformed table or a count below 1.
+    `codes (N, D)`, `factors (N, K)` -> a number in [0, 1], higher is better, 1/K at chance; with `scaled`,
+    (accuracy - 1/K) / (1 - 1/K), which is 0 at chance, and 0 where luck takes the accuracy below chance.
+    A pair is two different rows, and a row can be in
+    several pairs. A continuous factor is held within a bin of `factor_bins` equal widths, or not at all for 0. Constant
+    factors are left out and not counted in K. Equal seeds give equal scores on any number of threads. Raises
+    NotApplicable when fewer than two factors vary or one has no value that two rows share, and ValueError for a
+    malformed table or a count below 1.
     """
     options: dict[str, Any] = {"pairs": pairs, "train": train, "test": test, "scaled": scaled, "seed": seed}
-    return float(z_diff_detail(codes, factors, **options)["score"])
+    return float(z_diff_detail(codes, factors, **options, factor_bins=factor_bins)["score"])
 
 
 def z_diff_detail(
@@ -49,11 +53,12 @@ def z_diff_detail(
     train: int = 10_000,
     test: int = 5_000,
     scaled: bool = False,
+    factor_bins: int = 0,
     seed: int = 0,
 ) -> dict[str, Any]:
     """`z_diff` with the accuracy on both sets of points, chance, and each factor's recall on the test points."""
     require_counts(pairs=pairs, train=train, test=test)
-    table = as_table(codes, factors)
+    table = binned_factors(as_table(codes, factors), factor_bins)
     require_two_factors(table.columns, "z_diff")
     rng = np.random.default_rng(seed)
     targets = rng.integers(len(table.columns), size=train + test)
@@ -65,7 +70,7 @@ def z_diff_detail(
         correct: NDArray[np.bool_] = classifier.predict(features) == targets
     accuracy, chance = float(correct[train:].mean()), 1.0 / len(table.columns)
     return {
-        "score": (accuracy - chance) / (1.0 - chance) if scaled else accuracy,
+        "score": max((accuracy - chance) / (1.0 - chance), 0.0) if scaled else accuracy,
         "accuracy": accuracy,
         "train_accuracy": float(correct[:train].mean()),
         "chance": chance,

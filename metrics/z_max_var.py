@@ -31,21 +31,24 @@ def z_max_var(
     scaled: bool = False,
     threshold: float = 0.05,
     relative: bool = True,
+    factor_bins: int = 0,
     seed: int = 0,
 ) -> float:
     """The accuracy, on fresh groups, of naming the only factor that varies within a group of rows.
 
     `codes (N, D)`, `factors (N, K)` -> a number in [0, 1], higher is better, about 1/K at chance; with `scaled`, as in
-    Zaidi et al., (accuracy - 1/K) / (1 - 1/K), which is 0 at chance and can fall below it. Counts are theirs. Codes with a
-    standard deviation below `threshold` (times the largest one if `relative`; theirs is absolute) are dropped and named
-    in the detail, since a code of noise varies as much in any group as overall; if none is left, every vote is the same
-    and the score is chance. Noise scores above chance where there are few settings, since the same groups come again (.43
-    for a third on 360 rows). Constant factors are left out and not counted in K. Equal seeds give equal scores. Raises
-    NotApplicable when fewer than two factors vary or one never varies alone, and ValueError for a malformed table, a
-    count below 1 (a group below 2) or a negative threshold.
+    Zaidi et al., (accuracy - 1/K) / (1 - 1/K), which is 0 at chance, and 0 where luck takes the accuracy below chance.
+    Counts are theirs. Codes with a standard deviation below `threshold` (times the largest one if `relative`; theirs
+    is absolute) are dropped and named in the detail, since a code of noise varies as much in any group as overall; if
+    none is left, every vote is the same and the score is chance. Noise scores above chance where there are few
+    settings, since the same groups come again (.43 for a third on 360 rows). The other factors are held within bins of
+    `factor_bins` equal widths where they are continuous, or not at all for 0. Constant factors are left out and not
+    counted in K. Equal seeds give equal scores. Raises NotApplicable when fewer than two factors vary or one never
+    varies alone, and ValueError for a malformed table, a count below 1 (a group below 2) or a negative threshold.
     """
     options: dict[str, Any] = {"group": group, "train": train, "test": test, "scaled": scaled, "seed": seed}
-    return float(z_max_var_detail(codes, factors, **options, threshold=threshold, relative=relative)["score"])
+    options |= {"threshold": threshold, "relative": relative, "factor_bins": factor_bins}
+    return float(z_max_var_detail(codes, factors, **options)["score"])
 
 
 def z_max_var_detail(
@@ -58,6 +61,7 @@ def z_max_var_detail(
     scaled: bool = False,
     threshold: float = 0.05,
     relative: bool = True,
+    factor_bins: int = 0,
     seed: int = 0,
 ) -> dict[str, Any]:
     """`z_max_var` with both accuracies, chance, each factor's recall and what each surviving code stands for."""
@@ -73,6 +77,7 @@ def z_max_var_detail(
         scaled=scaled,
         threshold=threshold,
         relative=relative,
+        factor_bins=factor_bins,
         seed=seed,
     )
 
@@ -81,12 +86,12 @@ def settings_of_the_others(table: Table) -> list[Groups]:
     """For each factor the rows that agree on all the others, without the settings in which it does not vary."""
     groups = []
     for k, column in enumerate(table.columns):
-        setting = np.zeros(len(table.factors), dtype=np.intp)
-        for other in np.delete(table.factors, k, axis=1).T:
+        setting = np.zeros(len(table.labels), dtype=np.intp)
+        for other in np.delete(table.labels, k, axis=1).T:
             setting = np.unique(setting * (other.max() + 1) + other, return_inverse=True)[1]
         first = np.zeros(setting.max() + 1, dtype=np.intp)
-        first[setting] = table.factors[:, k]
-        varies = np.bincount(setting, weights=table.factors[:, k] != first[setting]) > 0
+        first[setting] = table.labels[:, k]
+        varies = np.bincount(setting, weights=table.labels[:, k] != first[setting]) > 0
         rows = np.flatnonzero(varies[setting])
         if len(rows) == 0:
             raise NotApplicable(

@@ -29,20 +29,23 @@ def factor_vae_score(
     scaled: bool = False,
     threshold: float = 0.05,
     relative: bool = True,
+    factor_bins: int = 0,
     seed: int = 0,
 ) -> float:
     """The accuracy, on fresh groups, of naming the factor that a group of rows has in common.
 
     `codes (N, D)`, `factors (N, K)` -> a number in [0, 1], higher is better, about 1/K at chance; with `scaled`,
-    (accuracy - 1/K) / (1 - 1/K), which is 0 at chance and can fall below it. Rows of a group are drawn with
-    replacement. Codes with a standard deviation below `threshold` (times the largest one if `relative`) are dropped
-    and named in the detail; if none is left, every vote is the same and the score is chance. Constant factors are
-    left out and not counted in K. Equal seeds give equal scores. Raises NotApplicable when fewer than two factors
-    vary or one has no value that two rows share, and ValueError for a malformed table, a count below 1 (a group below
-    2) or a negative threshold.
+    (accuracy - 1/K) / (1 - 1/K), which is 0 at chance, and 0 where luck takes the accuracy below chance. Rows of a
+    group are drawn with replacement. Codes with a standard deviation below `threshold` (times the largest one if
+    `relative`) are dropped and named in the detail; if none is left, every vote is the same and the score is chance. A
+    continuous factor is held within a bin of `factor_bins` equal widths, or not at all for 0. Constant factors are
+    left out and not counted in K. Equal seeds give equal scores. Raises NotApplicable when fewer than two factors vary
+    or one has no value that two rows share, and ValueError for a malformed table, a count below 1 (a group below 2) or
+    a negative threshold.
     """
     options: dict[str, Any] = {"group": group, "train": train, "test": test, "scaled": scaled, "seed": seed}
-    return float(factor_vae_detail(codes, factors, **options, threshold=threshold, relative=relative)["score"])
+    options |= {"threshold": threshold, "relative": relative, "factor_bins": factor_bins}
+    return float(factor_vae_detail(codes, factors, **options)["score"])
 
 
 def z_min_var(
@@ -55,11 +58,13 @@ def z_min_var(
     scaled: bool = False,
     threshold: float = 0.05,
     relative: bool = True,
+    factor_bins: int = 0,
     seed: int = 0,
 ) -> float:
     """1 - `factor_vae_score` under the same options (`scaled` acts on the accuracy): an error rate, lower is better."""
     options: dict[str, Any] = {"group": group, "train": train, "test": test, "scaled": scaled, "seed": seed}
-    return float(z_min_var_detail(codes, factors, **options, threshold=threshold, relative=relative)["score"])
+    options |= {"threshold": threshold, "relative": relative, "factor_bins": factor_bins}
+    return float(z_min_var_detail(codes, factors, **options)["score"])
 
 
 def z_min_var_detail(
@@ -72,11 +77,25 @@ def z_min_var_detail(
     scaled: bool = False,
     threshold: float = 0.05,
     relative: bool = True,
+    factor_bins: int = 0,
     seed: int = 0,
 ) -> dict[str, Any]:
     """`factor_vae_detail` with the error rate as its score."""
-    options: dict[str, Any] = {"group": group, "train": train, "test": test, "scaled": scaled, "seed": seed}
-    detail = factor_vae_detail(codes, factors, **options, threshold=threshold, relative=relative)
+    detail = majority_vote(
+        "z_min_var",
+        codes,
+        factors,
+        all_groups,
+        np.argmin,
+        group=group,
+        train=train,
+        test=test,
+        scaled=scaled,
+        threshold=threshold,
+        relative=relative,
+        factor_bins=factor_bins,
+        seed=seed,
+    )
     return detail | {"score": 1.0 - detail["score"]}
 
 
@@ -90,11 +109,12 @@ def factor_vae_detail(
     scaled: bool = False,
     threshold: float = 0.05,
     relative: bool = True,
+    factor_bins: int = 0,
     seed: int = 0,
 ) -> dict[str, Any]:
     """`factor_vae_score` with both accuracies, chance, each factor's recall and what each surviving code stands for."""
     return majority_vote(
-        "z_min_var",
+        "factor_vae_score",
         codes,
         factors,
         all_groups,
@@ -105,5 +125,6 @@ def factor_vae_detail(
         scaled=scaled,
         threshold=threshold,
         relative=relative,
+        factor_bins=factor_bins,
         seed=seed,
     )

@@ -80,17 +80,16 @@ def column(key: str) -> Column:
 def protocol(key: str, options: Mapping[str, Any]) -> str:
     """`bins=20, as in locatello2019`: all keywords of a metric under the options that a record names, and whose they are.
 
-    A publication is named where each setting that `PROTOCOLS` gives it is the one in use.
+    A publication is named where its settings in `PROTOCOLS`, and the defaults for the rest, are the ones in use.
     """
     metric = METRICS.get(key)
     given = inspect.signature(metric.fn).parameters.values() if metric else ()
     usual = {p.name: p.default for p in given if p.kind is p.KEYWORD_ONLY and p.name != "seed"}
     used = {**usual, **options}
     words = ", ".join(f"{name}={value}" for name, value in used.items() if value is not None)
-    missing = object()
     alike = [
         publication
         for publication, settings in PROTOCOLS.items()
-        if metric and key in settings and all(used.get(n, missing) == v for n, v in settings[key].items())
+        if metric and key in settings and {**usual, **settings[key]} == used
     ]
     return f"{words or 'no settings'}{', as in ' if alike else ''}{' and '.join(alike)}"

@@ -365,7 +365,7 @@ def test_an_option_wins_over_the_protocols_and_leaves_its_others(table: Path) ->
         ("bins=10", "needs metric.keyword=value, such as mig.bins=10, got 'bins=10'."),
         ("mig.bins", "needs metric.keyword=value"),
         ("migg.bins=10", "Unknown metric 'migg' in 'migg.bins=10'. Known: z_diff, z_min_var,"),
-        ("mig.bin=10", "mig has no option 'bin'. It takes: bins=20."),
+        ("mig.bin=10", "mig has no option 'bin'. It takes: bins=20, divide_by=factor."),
         ("mig.seed=1", "mig has no option 'seed'."),
         ("sap.train=1", "sap has no option 'train'. It takes: no options."),
         ("rmig.stds=1", "rmig has no option 'stds'. It takes: bins=100, limit=4.0, standardise=True."),

@@ -75,7 +75,7 @@ def test_boosted_trees_agree_with_the_peer_on_its_rows(case, oracle_table):
     table = as_table(*oracle_table(case))
     rows = np.arange(len(table.codes))
     live = np.delete(table.codes, table.dead_codes, axis=1)
-    fits = [boosted_trees(live, factor, rows[:train], rows[int(0.8 * len(rows)) :], 0) for factor in table.factors.T]
+    fits = [boosted_trees(live, factor, rows[:train], rows[int(0.8 * len(rows)) :], 0) for factor in table.labels.T]
     importance = np.stack([fit[0] for fit in fits], axis=1)
     assert one_minus_entropy(importance) @ importance.sum(axis=1) / 5 == pytest.approx(d, abs=0.005)
     spread = np.log(live.shape[1]) / np.log(table.codes.shape[1])
@@ -218,11 +218,13 @@ def test_a_dead_code_and_a_constant_factor_change_nothing_and_are_named(model, g
         assert json.loads(json.dumps(described, allow_nan=False)) == described
 
 
-def test_one_factor_has_no_disentanglement_and_one_code_is_complete(grid):
+def test_one_factor_has_no_disentanglement_and_one_code_no_completeness(grid):
     with pytest.raises(NotApplicable, match="needs two that vary, got one"):
         dci_disentanglement(as_codes(grid), grid[:, 1:2], **FEW)
     assert dci_completeness(as_codes(grid), grid[:, 1:2], **FEW) == pytest.approx(1.0, abs=1e-6)
-    assert dci_completeness(as_codes(grid[:, :1]), grid[:, :1], **FEW) == 1.0
+    for dead in ([], [np.full(len(grid), 0.1)]):
+        with pytest.raises(NotApplicable, match="needs two live ones, got one"):
+            dci_completeness(np.column_stack([as_codes(grid[:, :1]), *dead]), grid, **FEW)
     assert dci_informativeness(as_codes(grid[:, :1]), grid[:, :1], **FEW) == 1.0
 
 

@@ -38,7 +38,7 @@ def test_held_out_areas_equal_the_peers_on_its_rows(case, oracle_table):
     table = as_table(*oracle_table(case))
     rows = np.arange(len(table.codes))
     first = int(0.8 * len(rows))
-    areas = roc_areas(table.codes, table.factors, rows[:first], rows[first:], PROTOCOLS["locatello2019"])
+    areas = roc_areas(table.codes, table.labels, rows[:first], rows[first:], PROTOCOLS["locatello2019"])
     assert areas.mean() == pytest.approx(LOCATELLO[case], abs=1e-9)
 
 
@@ -67,10 +67,10 @@ def test_a_constant_code_is_a_second_intercept_in_a_peer(oracle_table):
     table = as_table(*oracle_table("dead_dims"))
     rows = np.arange(len(table.codes))
     theirs = 0.983351349831
-    assert roc_areas(table.codes, table.factors, rows, rows, PROTOCOLS["do2020"]).mean() == pytest.approx(
+    assert roc_areas(table.codes, table.labels, rows, rows, PROTOCOLS["do2020"]).mean() == pytest.approx(
         theirs, abs=1e-7
     )
-    assert explicitness(table.codes, table.factors, protocol="do2020") == pytest.approx(theirs, abs=1e-5)
+    assert explicitness(table.codes, table.labels, protocol="do2020") == pytest.approx(theirs, abs=1e-5)
 
 
 @pytest.mark.parametrize(("protocol", "chance"), [("locatello2019", 0.5), ("zaidi2020", 0.0), ("do2020", 0.5)])

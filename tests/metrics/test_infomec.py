@@ -53,9 +53,9 @@ def test_codes_of_a_small_range_are_inactive(oracle_table):
     assert infom_detail(codes, factors)["dropped_codes"] == infoc_detail(codes, factors)["dropped_codes"] == [5, 6, 7]
     assert infoe_detail(codes, factors)["dropped_codes"] == [5, 6]
     grid_codes = np.column_stack([np.arange(50.0), np.arange(50.0) % 3])
-    factor = np.arange(50)[:, None] % 5
-    assert infoc_detail(grid_codes * [1.0, 0.05 * 49 / 2 * 1.01], factor)["dropped_codes"] == []
-    assert infoc_detail(grid_codes * [1.0, 0.05 * 49 / 2 * 0.99], factor)["dropped_codes"] == [1]
+    factors = np.column_stack([np.arange(50) % 5, np.arange(50) % 2])
+    assert infom_detail(grid_codes * [1.0, 0.05 * 49 / 2 * 1.01], factors)["dropped_codes"] == []
+    assert infom_detail(grid_codes * [1.0, 0.05 * 49 / 2 * 0.99], factors)["dropped_codes"] == [1]
 
 
 def test_information_is_scikit_learns_nearest_neighbour_estimate_per_entropy(grid, noisy_codes):
@@ -125,11 +125,12 @@ def test_a_code_that_knows_nothing_counts_nothing_where_the_authors_divide_zero_
     assert infoc(codes[:, :2], grid, discrete=True) == pytest.approx(2 / 3, abs=1e-12)
 
 
-def test_one_active_code_is_as_compact_as_beside_others_that_know_nothing(grid):
+def test_a_code_beside_one_that_knows_nothing_is_compact_and_alone_it_is_a_reason(grid):
     code, blind = as_codes(grid[:, :1]), np.arange(len(grid)) % 2
-    alone = infoc_detail(code, grid, discrete=True)
-    assert alone["score"] == infoc(np.column_stack([code, blind]), grid, discrete=True) == pytest.approx(1 / 3)
-    assert infoc(np.column_stack([code, np.full(len(grid), 0.1)]), grid, discrete=True) == alone["score"]
+    assert infoc(np.column_stack([code, blind]), grid, discrete=True) == pytest.approx(1 / 3)
+    for alone in (code, np.column_stack([code, np.full(len(grid), 0.1)])):
+        with pytest.raises(NotApplicable, match="two that are active, got one"):
+            infoc(alone, grid, discrete=True)
 
 
 def test_without_a_live_code_nothing_is_known(grid):
@@ -169,9 +170,12 @@ def test_a_seed_breaks_ties_and_nothing_else(grid, noisy_codes):
 def test_what_cannot_be_asked_is_refused(grid, noisy_codes):
     with pytest.raises(NotApplicable, match=r"infom compares .* got one"):
         infom(noisy_codes, grid[:, :1])
-    assert 0 < infoc(noisy_codes, grid[:, :1]) <= 1
+    with pytest.raises(NotApplicable, match=r"infoc compares .* got one"):
+        infoc(noisy_codes, grid[:, :1])
     with pytest.raises(NotApplicable, match="factor 1 has no estimate: no two rows share"):
-        infoc(noisy_codes, np.column_stack([grid[:, 0], np.arange(len(grid))]))
+        infoc(noisy_codes[:12], np.column_stack([grid[:12, 2], np.arange(12)]))
+    with pytest.raises(NotApplicable, match="more rows than neighbors, got 9 rows"):
+        infoc(noisy_codes[:9], np.column_stack([grid[:9, 2], np.linspace(0.1, 0.7, 9)]))
     with pytest.raises(ValueError, match="neighbors >= 1, got neighbors=0"):
         infom(noisy_codes, grid, neighbors=0)
     with pytest.raises(ValueError, match="max_iter >= 1, got max_iter=0"):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from disbench.metrics import METRICS
+from disbench.metrics import METRICS, NotApplicable
 from disbench.metrics.irs import deviations_with_factor_held
 from disbench.metrics.table import as_table
 
@@ -24,6 +24,16 @@ def test_values_count_alike_however_many_rows_they_have():
 def test_distances_within_a_group_are_to_the_groups_mean():
     codes = np.array([[0.0], [0.0], [3.0], [9.0]])  # mean 3: m = 6; group 0: mean 1, largest distance 2; group 1: none
     assert IRS.fn(codes, np.array([[0], [0], [0], [1]])) == pytest.approx(1 - (2 + 0) / 2 / 6, abs=1e-12)
+
+
+def test_a_factor_whose_values_hardly_recur_is_a_reason_and_not_a_perfect_score():
+    rng = np.random.default_rng(0)
+    noise, rows = rng.normal(size=(400, 3)), np.arange(400)
+    for column in (rows, rng.normal(size=400), np.minimum(rows, 380), np.r_[rows[:201], rows[:199]]):
+        with pytest.raises(NotApplicable, match="factor 1 has"):
+            IRS.fn(noise, np.column_stack([rows % 5, column]))
+    assert IRS.fn(noise, np.column_stack([rows % 5, rng.normal(size=400)]), factor_bins=10) < 0.4
+    assert IRS.detail(noise, rng.normal(size=(400, 1)), factor_bins=10)["binned_factors"] == [0]
 
 
 def test_codes_weigh_as_far_as_they_move_and_take_their_best_factor():

@@ -27,9 +27,9 @@ DETERMINISTIC = ["irs", "mig", "jemmig", "sap", "mcc", "tad", *INFORMATION, *INF
 DRAWS_POINTS = ["z_diff", "z_min_var", "factor_vae_score", "z_max_var"]
 SAMPLED = [*DRAWS_POINTS, "sap_svc", "sap_tree", "explicitness", *DCI]
 GUESSES_A_FACTOR = ["z_diff", "z_min_var", "factor_vae_score"]
-COMPARES_FACTORS = ["modularity", "dcimig", "mig_sup", "infom", "dci_disentanglement", "z_max_var"]
+COMPARES_FACTORS = ["modularity", "dcimig", "mig_sup", "infom", "infoc", "dci_disentanglement", "z_max_var"]
 NEEDS_TWO_FACTORS = GUESSES_A_FACTOR + COMPARES_FACTORS
-ONE_FACTOR_IS_ENOUGH = ["irs", "mig", "jemmig", "rmig", "infoe", "infoc", "tad", *UNSUPERVISED]
+ONE_FACTOR_IS_ENOUGH = ["irs", "mig", "jemmig", "rmig", "infoe", "tad", *UNSUPERVISED]
 ONE_FACTOR_IS_ENOUGH += ["sap", "sap_svc", "sap_tree", "mcc", "explicitness", "dci_completeness", "dci_informativeness"]
 PENALISES_SMALL_CODES = ["z_diff", "sap_svc"]
 IGNORES_A_COMMON_SCALE = [name for name in DETERMINISTIC + SAMPLED if name not in PENALISES_SMALL_CODES]
@@ -263,7 +263,13 @@ def test_one_factor_is_a_reason_where_a_factor_is_guessed(name, grid, noisy_code
         score(name, noisy_codes, grid[:, :1])
 
 
-@pytest.mark.parametrize("name", ONE_FACTOR_IS_ENOUGH)
+@pytest.mark.parametrize("name", ["infoc", "dci_completeness"])
+def test_one_code_is_a_reason_where_a_factor_is_sought_in_one_of_several(name, grid):
+    with pytest.raises(NotApplicable, match="got one"):
+        score(name, as_codes(grid[:, :1]), grid)
+
+
+@pytest.mark.parametrize("name", [name for name in ONE_FACTOR_IS_ENOUGH if name != "dci_completeness"])
 def test_one_factor_and_one_code_have_a_score(name, grid):
     best = {**dict.fromkeys(UNSUPERVISED, 0.0), **dict.fromkeys(BINARY, 0.5)}.get(name, 1.0)
     assert score(name, as_codes(grid[:, :1]), grid[:, :1]) == pytest.approx(best, abs=PERFECT_WITHIN.get(name, 1e-12))

@@ -26,15 +26,16 @@ FACTORS = np.array([[0, 5], [1, 5], [1, 5]])
         (np.where(CODES == 2.0, np.nan, CODES), FACTORS, "finite values .* in code 0"),
         (np.where(CODES == 2.0, -np.inf, CODES), FACTORS, "finite values"),
         (np.where(CODES == 2.0, 1e31, CODES), FACTORS, "finite values"),
-        (CODES, FACTORS + 0.5, "whole numbers, got fractions"),
-        (CODES, np.where(FACTORS == 0, np.nan, FACTORS), "whole numbers"),
-        (CODES, np.where(FACTORS == 0, np.inf, FACTORS), "whole numbers"),
+        (CODES, np.where(FACTORS == 0, np.nan, FACTORS), "got NaN or infinity in column 0"),
+        (CODES, np.where(FACTORS == 0, np.nan, FACTORS)[:, ::-1], "got NaN or infinity in column 1"),
+        (CODES, np.where(FACTORS == 0, -np.inf, FACTORS), "got NaN or infinity in column 0"),
     ],
 )
 def test_a_malformed_table_is_refused_with_what_was_needed_and_got(codes, factors, message):
     with pytest.raises(ValueError, match=message) as error:
         as_table(codes, factors)
     assert not isinstance(error.value, NotApplicable)
+    assert " bin " not in str(error.value)
 
 
 def test_dead_codes_and_constant_factors_are_named_by_the_callers_columns():
@@ -42,7 +43,7 @@ def test_dead_codes_and_constant_factors_are_named_by_the_callers_columns():
     assert table.dead_codes == [1]
     assert table.constant_factors == [0]
     assert table.columns == [1]
-    assert table.factors.ravel().tolist() == [0, 1, 1]
+    assert table.labels.ravel().tolist() == [0, 1, 1]
     assert table.sizes.tolist() == [2]
     assert table.codes.dtype == np.float64
 
@@ -54,7 +55,7 @@ def test_a_constant_far_from_zero_is_dead_although_its_mean_rounds():
 
 
 @given(
-    column=arrays(np.int64, st.integers(2, 40), elements=st.one_of(st.integers(-9, 9), st.integers(-(2**62), 2**62)))
+    column=arrays(np.int64, st.integers(3, 40), elements=st.one_of(st.integers(-9, 9), st.integers(-(2**62), 2**62)))
 )
 def test_relabelling_is_the_rank_among_distinct_values(column):
     values, ranks = np.unique(column, return_inverse=True)
@@ -64,19 +65,63 @@ def test_relabelling_is_the_rank_among_distinct_values(column):
             as_table(codes, column[:, None])
     else:
         table = as_table(codes, column[:, None])
-        assert table.factors[:, 0].tolist() == ranks.tolist()
+        assert table.labels[:, 0].tolist() == ranks.tolist()
         assert table.sizes.tolist() == [len(values)]
 
 
 @pytest.mark.parametrize(
     "column",
     [
-        np.array([-(2**63), 2**63 - 1], dtype=np.int64),
-        np.array([2**64 - 1, 2**64 - 2], dtype=np.uint64),
-        np.array([-128, 127], dtype=np.int8),
-        np.array([True, False]),
-        np.array([1e300, -1e300]),
+        np.array([-(2**63), 2**63 - 1, -(2**63)], dtype=np.int64),
+        np.array([2**64 - 2, 2**64 - 1, 2**64 - 2], dtype=np.uint64),
+        np.array([-128, 127, -128], dtype=np.int8),
+        np.array([False, True, False]),
+        np.array([-1e300, 1e300, -1e300]),
+        np.array([0.25, 0.5, 0.25], dtype=np.float16),
+        np.array([-1e-300, 1e-320, -1e-300]),
     ],
 )
-def test_extreme_factor_values_are_only_names(column):
-    assert sorted(as_table(np.zeros((2, 1)), column[:, None]).factors[:, 0].tolist()) == [0, 1]
+def test_any_two_values_have_two_labels_and_finite_values_in_the_same_order(column):
+    table = as_table(np.zeros((3, 1)), column[:, None])
+    assert table.labels[:, 0].tolist() == [0, 1, 0]
+    assert np.isfinite(table.values).all()
+    assert table.values[0] == table.values[2] < table.values[1]
+
+
+def test_values_are_the_callers_numbers_whatever_their_type():
+    for kind in (np.int8, np.uint16, np.float32, np.float64):
+        column = np.array([[3], [100], [7], [3]], dtype=kind)
+        assert as_table(np.zeros((4, 1)), column).values[:, 0].tolist() == [3.0, 100.0, 7.0, 3.0]
+    fractions = np.array([[0.1], [-2.5], [1e9]])
+    assert as_table(np.zeros((3, 1)), fractions).values.tolist() == fractions.tolist()
+
+
+def test_neighboring_whole_numbers_beyond_float64_keep_their_distances():
+    column = np.array([[2**63 + 1], [2**63 + 4], [2**63 + 2]], dtype=np.uint64)
+    assert as_table(np.zeros((3, 1)), column).values[:, 0].tolist() == [0.0, 3.0, 1.0]
+    column = np.array([[-(2**62) - 3], [-(2**62)], [-(2**62) + 1]])
+    assert as_table(np.zeros((3, 1)), column).values[:, 0].tolist() == [0.0, 3.0, 4.0]
+
+
+@pytest.mark.parametrize(
+    ("column", "continuous"),
+    [
+        (np.random.default_rng(0).normal(size=600), True),
+        (np.random.default_rng(0).normal(size=600).astype(np.float32), True),
+        (np.random.default_rng(0).normal(size=600).round(2), True),  # fewer than ten rows per value
+        (np.random.default_rng(0).permutation(600), True),  # whole numbers, as many as rows
+        (np.random.default_rng(0).permutation(600).astype(np.float64), True),
+        (np.random.default_rng(0).integers(0, 100, 600), False),
+        (np.random.default_rng(0).integers(0, 40, 600) / 39 * 6.28, False),  # an angle with 40 levels
+        (np.arange(600) % 2 / 3, False),
+        (np.random.default_rng(0).normal(size=12), True),
+        (np.arange(12), False),
+    ],
+)
+def test_a_factor_is_continuous_where_its_values_hardly_recur(column, continuous):
+    assert as_table(np.zeros((len(column), 1)), column[:, None]).continuous == (continuous,)
+
+
+def test_two_rows_are_a_reason_and_not_a_score():
+    with pytest.raises(NotApplicable, match="two rows"):
+        as_table(CODES[:2], FACTORS[:2])

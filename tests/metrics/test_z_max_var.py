@@ -43,7 +43,7 @@ def test_settings_in_which_nothing_varies_are_what_a_peer_loses_points_on(oracle
     table = as_table(codes, factors)
     settings = []
     for k in range(5):
-        others = np.unique(np.delete(table.factors, k, axis=1), axis=0, return_inverse=True)[1]
+        others = np.unique(np.delete(table.labels, k, axis=1), axis=0, return_inverse=True)[1]
         settings.append(group_rows(others.ravel(), int(others.max()) + 1))
     spread = table.codes.std(axis=0)
     standardised = table.codes[:, spread >= 0.05] / spread[spread >= 0.05]

@@ -202,9 +202,10 @@ def test_unequal_tuning_and_seeds_are_said(make_record: Make) -> None:
 
 
 def test_a_protocol_is_the_metrics_keywords_and_names_a_publication_only_where_all_of_its_settings_agree() -> None:
-    assert protocol("mig", {}) == "bins=20, as in locatello2019"
-    assert protocol("mig", {"bins": 40}) == "bins=40, as in do2020"
-    assert protocol("mig", {"bins": 7}) == "bins=7"
+    assert protocol("mig", {}) == "bins=20, divide_by=factor, as in locatello2019"
+    assert protocol("mig", {"bins": 100}) == "bins=100, divide_by=factor, as in do2020"
+    assert protocol("mig", {"bins": 7}) == "bins=7, divide_by=factor"
+    assert protocol("mig", {"divide_by": "code"}) == "bins=20, divide_by=code"
     assert protocol("nobody's", {"x": 1}) == "x=1"
 
 
