@@ -57,7 +57,8 @@ def score(
     result = Scores()
     floor_seed = seed_for(seed, "floor")
     shuffled_codes = shuffled(codes, floor_seed)
-    perfect_codes = {reads: as_codes(factors, reads) for reads in ("values", "labels", "codes")}
+    needed = {METRICS[name].reads_with(keywords) for name, keywords in options.items()}
+    perfect_codes = {reads: as_codes(factors, reads) for reads in needed}
     deviations, shuffled_deviations = _as_option(codes_std), _as_option(codes_std, floor_seed)
     for index, (name, keywords) in enumerate(options.items()):
         if on_metric is not None:

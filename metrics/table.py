@@ -11,7 +11,7 @@ from disbench.metrics.metric import NotApplicable
 
 LARGEST_CODE = 1e30  # well beyond it squares overflow and a classifier silently fails; no working encoder comes near
 LARGEST_VALUE = 1e150  # factor values are scaled below it, so that their squares do not overflow
-FEW_VALUES = 20  # a factor of at most so many values is discrete, however few rows there are
+FEW_WHOLE, FEW_FRACTIONS = 64, 20  # a factor of at most so many values is discrete, however few rows there are
 
 
 class Table(NamedTuple):
@@ -128,15 +128,15 @@ def _numbers(array: ArrayLike, name: str, column: str) -> NDArray[Any]:
 def _factor(column: NDArray[Any]) -> Factor:
     """One finite column `(N,)`.
 
-    A factor is continuous where its values hardly recur: more than 20 whole numbers, each in fewer than two rows on
+    A factor is continuous where its values hardly recur: more than 64 whole numbers, each in fewer than two rows on
     average, or more than 20 fractions, each in fewer than ten (on fewer than 40 rows, each in fewer than two).
     """
     n = len(column)
     labels, size = _relabel(column)
     if column.dtype.kind == "f" and (column != np.rint(column)).any():
-        continuous = size > n / 10 and size > min(FEW_VALUES, n / 2)
+        continuous = size > n / 10 and size > min(FEW_FRACTIONS, n / 2)
     else:
-        continuous = size > n / 2 and size > FEW_VALUES
+        continuous = size > n / 2 and size > FEW_WHOLE
     return Factor(_as_float64(column), labels, size, continuous)
 
 

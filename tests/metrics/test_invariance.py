@@ -94,6 +94,7 @@ FLOORS = {
     "z_max_var": 0.5,
     "explicitness": 0.6,
     "irs": 0.25,
+    "sap_tree": 0.2,  # trees are judged on the rows that they were fitted to
     "jemmig": 0.4,
     "modularity": 0.98,  # noise seems to know most about the factor with most values
     "infom": 0.85,

@@ -115,7 +115,7 @@ def test_neighboring_whole_numbers_beyond_float64_keep_their_distances():
         (np.random.default_rng(0).integers(0, 40, 600) / 39 * 6.28, False),  # an angle with 40 levels
         (np.arange(600) % 2 / 3, False),
         (np.random.default_rng(0).normal(size=12), True),
-        (np.arange(12), False),
+        (np.arange(40), False),  # a full grid of one factor
     ],
 )
 def test_a_factor_is_continuous_where_its_values_hardly_recur(column, continuous):
