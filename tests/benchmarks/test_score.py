@@ -218,7 +218,6 @@ def broken(**changes: Any) -> dict[str, Any]:
         (broken(codes=CODES[:1], factors=FACTORS[:1]), "at least 2 rows"),
         (broken(codes=CODES.astype(str)), "codes needs real numbers, got dtype <U"),
         (broken(codes=CODES.astype(complex)), "codes needs real numbers, got dtype complex128"),
-        (broken(codes=np.zeros(400, [("a", "f8")])[:, None]), "codes needs real numbers"),
         (
             broken(factors=np.where(FACTORS == 1, np.nan, FACTORS)),
             "factors need finite numbers, got NaN or infinity in col",
