@@ -5,6 +5,7 @@ and the time that was spent. The position in the data is the number of steps: th
 `minibatches`). A checkpoint is written whole or not at all and is read as data, never as code.
 """
 
+import errno
 import io
 import json
 import logging
@@ -32,6 +33,10 @@ from disbench.reports.records import Trial, trial_of
 log = logging.getLogger(__name__)
 RESUME = "resume.ckpt"
 HANDED_ON = signals("SIGTERM", "SIGUSR1", "SIGUSR2")  # signals that wait for a step's end and its checkpoint
+ADVICE = (
+    "Only checkpoints that `disbench train` or `disbench run` wrote can be used here. To score another model, encode a dataset "
+    "with your own code, save codes and factors, and run: disbench score table.npz"
+)
 DESCRIPTION = "disbench"  # the key of a checkpoint's part that is ours
 BUILDING = ("trial", "image_shape", "n_train")  # what it takes to build the method again
 RESUMING = ("step", "points", "remarks", "seconds", "cpu_seconds", "resumed_at", "random", "code")
@@ -53,16 +58,22 @@ def forget(folder: Path) -> None:
 
 def read_checkpoint(path: Path, needed: tuple[str, ...] = BUILDING) -> dict[str, Any]:
     """A checkpoint that `train` wrote, on the CPU. Raises ValueError that names the file, and what it lacks, for any other."""
+    if not path.exists():
+        raise FileNotFoundError(errno.ENOENT, "no such checkpoint", str(path))
+    if not path.is_file():
+        raise ValueError(f"{path} is {'a folder' if path.is_dir() else 'no regular file'}, not a checkpoint. {ADVICE}")
+    if path.stat().st_size == 0:
+        raise ValueError(f"{path} is empty. {ADVICE}")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise
     except Exception as error:  # a damaged file makes torch, zipfile and pickle raise a dozen types
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise ValueError(f"{path} is not a checkpoint of disbench, or a damaged one: {reason[0]}") from error
+        # torch's own words advise to load the file as code, so they are not repeated.
+        raise ValueError(f"{path} is not a checkpoint of disbench, or a damaged one. {ADVICE}") from error
     description = content.get(DESCRIPTION) if isinstance(content, Mapping) else None
     if not isinstance(description, Mapping):
-        raise ValueError(f"{path} was not written by disbench: it lacks the description of its trial, {DESCRIPTION!r}.")
+        raise ValueError(
+            f"{path} was not written by disbench: it lacks the trial's description, {DESCRIPTION!r}. {ADVICE}"
+        )
     if missing := [name for name in needed if name not in description]:
         raise ValueError(f"{path}: its {DESCRIPTION!r} lacks {', '.join(missing)}; it needs {', '.join(needed)}.")
     return dict(content)

@@ -17,6 +17,7 @@ from disbench.benchmarks.progress import duration
 from disbench.benchmarks.status import labelled, write_plan
 from disbench.benchmarks.suite import Suite
 from disbench.benchmarks.train import ON_THIS_MACHINE
+from disbench.benchmarks.trial_settings import check_fits, check_precision_here
 from disbench.reports.records import NewerRecordError, Record, Trial
 
 log = logging.getLogger(__name__)
@@ -48,12 +49,27 @@ def planned(suite: Suite, root: str | None = None, only: Only | None = None) -> 
         try:
             version = opened(trials[0], root).version
         except (OSError, ValueError, TypeError) as reason:
+            refuse_options(trials[0], reason, root)
             log.error("%s cannot be opened: %s", entry.name, reason)
             version, error = NOT_OPENED, reason
         for trial in trials:
+            if error is None:
+                check_fits(trial, opened(trial, root))
             trial = trial.model_copy(update={"dataset_version": version})
             found.setdefault(trial.id, Planned(trial, suite.metrics_of(entry), error))
     return list(found.values())
+
+
+def refuse_options(trial: Trial, error: Exception, root: str | None) -> None:
+    """Raise ValueError where a dataset opens without the options that a suite gives it, so that the options are wrong.
+
+    They would fail every trial. A dataset that does not open at all is the fault of its files: its trials are recorded as failed.
+    """
+    try:
+        opened(trial.model_copy(update={"dataset_options": {}}), root)
+    except (OSError, ValueError, TypeError):
+        return
+    raise ValueError(f"{trial.dataset}: {error}") from error
 
 
 def free(jobs: Sequence[Job]) -> list[Job]:
@@ -154,5 +170,7 @@ def run_suite(
     plan = planned(suite, root, only)
     for entry in plan:
         check_shares(entry.trial, machine)
-    write_plan(suite.name, [entry.trial for entry in plan], out)
+        if engine is run_here:
+            check_precision_here(entry.trial.precision)
+    write_plan(suite.name, [entry.trial for entry in plan], out, suite.model_dump_json())
     yield from run_trials(plan, out, root, engine=engine, machine=machine, keep_failed=keep_failed)

@@ -4,6 +4,7 @@ A driver leaves the list of its trials in `plans/`. The rest is what the trials 
 lock while one is run, and how far it was at its last checkpoint.
 """
 
+import hashlib
 import json
 import re
 from collections.abc import Sequence
@@ -69,11 +70,15 @@ class Row(NamedTuple):
         return sum(trial.state in states for trial in self.trials)
 
 
-def write_plan(name: str, trials: Sequence[Trial], out: Path) -> None:
-    """Leave the list of a driver's trials in `out`, whole or not at all; two drivers of one suite write the same."""
+def write_plan(name: str, trials: Sequence[Trial], out: Path, decides: str = "") -> None:
+    """Leave the list of a driver's trials in `out`, whole or not at all; two drivers of one suite write the same file.
+
+    decides: the content of the suite. Two suites of one name have each a file, because its hash is a part of the file's name.
+    """
     folder = out / PLANS
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{re.sub(r'[^A-Za-z0-9_.-]+', '_', name)}.json"
+    digest = f"-{hashlib.sha256(decides.encode()).hexdigest()[:10]}" if decides else ""
+    path = folder / f"{re.sub(r'[^A-Za-z0-9_.-]+', '_', name)[:150]}{digest}.json"
     content = {"name": name, "trials": [trial.model_dump(mode="json") for trial in trials]}
     write_atomic(path, json.dumps(content).encode())
 
@@ -100,20 +105,24 @@ def started_trials(out: Path) -> dict[str, Trial]:
     return found
 
 
-def planned_trials(out: Path) -> dict[str, Trial]:
-    """Every trial that a driver has listed in `out`, by its id. A plan of version 0.1 is read as one of today."""
+def planned_trials(out: Path) -> tuple[dict[str, Trial], list[TrialState]]:
+    """Every trial that a driver has listed in `out`, by its id, and the lists that cannot be read."""
     found: dict[str, Trial] = {}
-    for path in sorted((out / PLANS).glob("*.json")):
+    unreadable = []
+    for path in sorted((out / PLANS).glob("[!.]*.json")):
         try:
             listed = json.loads(read_regular(path, LARGEST))["trials"]
-            trials = [trial_of(fields) for fields in listed]
-        except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise ValueError(
-                f"{path} is not a plan of disbench ({reason}). Remove it, or run its suite again."
-            ) from error
-        found |= {trial.id: trial for trial in trials}
-    return found
+            found |= {trial.id: trial for trial in map(trial_of, listed)}
+        except (OSError, RecursionError, *FROM_VALUES) as error:
+            unreadable.append(
+                TrialState(
+                    None,
+                    path,
+                    "unreadable",
+                    reason=f"it is no plan ({reason_of(error)}). Remove it, or run its suite again.",
+                )
+            )
+    return found, unreadable
 
 
 def held(folder: Path) -> bool:
@@ -173,7 +182,8 @@ def states(out: Path) -> list[TrialState]:
 
     A trial that version 0.1 finished counts once, whatever its folder's name. Raises FileNotFoundError where there is none.
     """
-    listed = {**started_trials(out), **planned_trials(out)}
+    planned, unreadable = planned_trials(out)
+    listed = {**started_trials(out), **planned}
     records = {path.parent.name: ended(path.parent) for path in sorted(out.glob(f"[!.]*/{RECORD_FILE}"))}
     for name, state in list(records.items()):
         if state is not None and state.earlier and state.trial is not None and (today := state.trial.id) != name:
@@ -187,7 +197,7 @@ def states(out: Path) -> list[TrialState]:
         if state is None or (state.state != "finished" and (out / name).is_dir() and held(out / name)):
             state = state_of(trial, out / name)
         found.append(state)
-    found += [state for state in records.values() if state is not None]
+    found += [state for state in records.values() if state is not None] + unreadable
     if not found:
         inner = sorted(
             {path.parent.parent for name in (RECORD_FILE, STARTED) for path in out.glob(f"[!.]*/[!.]*/{name}")}

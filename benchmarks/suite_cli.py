@@ -56,7 +56,10 @@ Slurm = Annotated[
 ]
 Devices = Annotated[
     int,
-    typer.Option(min=1, help="Devices of one trial. More than 1 is refused: a minibatch shared out is another trial."),
+    typer.Option(
+        min=1,
+        help="Devices of one trial. Several share each minibatch; only methods whose loss is a mean over images allow it.",
+    ),
 ]
 Strategy = Annotated[str, typer.Option(help="Lightning's way to use the device.")]
 CheckpointSeconds = Annotated[

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytorch_lightning as lightning
 import torch
+from pydantic import ValidationError
 from pytorch_lightning.plugins.environments import LightningEnvironment
 from pytorch_lightning.profilers import PassThroughProfiler
 from torch import Tensor
@@ -32,10 +33,12 @@ from disbench.benchmarks.compiled import compiled
 from disbench.benchmarks.contracts import check_contract, checked_terms, schedulers_by_step
 from disbench.benchmarks.devices import Share, check_shares, on_each_device
 from disbench.benchmarks.faults import failure_of
+from disbench.benchmarks.hyperparameters import check_method
 from disbench.benchmarks.machine import Machine
 from disbench.benchmarks.progress import Progress, title
 from disbench.benchmarks.quiet import quiet_lightning
 from disbench.benchmarks.seeds import generator_for, seed_for
+from disbench.benchmarks.validation import explained
 from disbench.datasets import FactorDataset
 from disbench.datasets.atomic import set_aside
 from disbench.reports.records import Trial, trial_of
@@ -277,10 +280,15 @@ def load_checkpoint(path: str) -> tuple[Method, Trial]:
     """The trained method in a checkpoint that `train` wrote, and its trial. Raises ValueError for any other file."""
     content = read_checkpoint(Path(path))
     description = content[DESCRIPTION]
-    trial = trial_of(description["trial"])
-    method = build(trial, tuple(description["image_shape"]), description["n_train"])
+    try:
+        trial = trial_of(description["trial"])
+        check_method(trial.method, trial.hparams)
+        method = build(trial, tuple(description["image_shape"]), description["n_train"])
+    except (ValueError, TypeError, KeyError, RuntimeError) as error:
+        reason = explained(error) if isinstance(error, ValidationError) else str(error)
+        raise ValueError(f"{path} describes a trial that this disbench cannot build: {reason[:300]}") from error
     try:
         method.load_state_dict(content["state_dict"])
-    except (KeyError, RuntimeError) as error:
-        raise ValueError(f"{path} has not the weights of today's {trial.method}: {error}") from error
+    except (KeyError, RuntimeError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path} has not the weights of today's {trial.method}: {str(error)[:300]}") from error
     return method.eval(), trial

@@ -12,7 +12,6 @@ from typing import Any
 
 from disbench.benchmarks import METHODS
 from disbench.benchmarks.trial_settings import TrialSettings, check_fits, checked_trial
-from disbench.benchmarks.validation import whole_number
 from disbench.benchmarks.yaml_file import read_yaml
 from disbench.datasets.wording import did_you_mean, listed, shown
 
@@ -128,12 +127,12 @@ class TrainingFile:
         if target in ("steps", "epochs") and value in NO_LIMIT:
             self.ignored[source] = f"{value} sets no limit"
         elif target == "epochs":
-            if whole_number(value) != value or not isinstance(value, int) or not 1 <= value <= 10**6:
+            if type(value) is not int or not 1 <= value <= 10**6:
                 raise ValueError(f"{source} needs a whole number from 1 to 1,000,000, got {shown(value)}.")
             self.epochs = value
         else:
             self.put(target, value, source)
-            self.mapped[source] = f"{target} = {shown(value)}"
+            self.mapped[source] = f"{target.removeprefix(HPARAM)} = {shown(value)}"
 
     def complete(self, given: Mapping[str, Any], root: str | None) -> dict[str, Any]:
         """The trial's settings, those that are `given` as flags first. Raises ValueError for what is missing or wrong.
@@ -146,7 +145,7 @@ class TrainingFile:
         for target, source in self.sources.items():
             flags = given.get("hparams") or {} if target.startswith(HPARAM) else given
             if flags.get(target.removeprefix(HPARAM)) is not None and self.mapped.pop(source, None):
-                self.ignored[source] = f"{target} is given as a flag"
+                self.ignored[source] = f"{target.removeprefix(HPARAM)} is given as a flag"
         lists = {"method": "disbench list methods", "dataset": "disbench list datasets"}
         if missing := [name for name in lists if name not in settings]:
             needed = " and ".join(f"--{name} (see `{lists[name]}`)" for name in missing)

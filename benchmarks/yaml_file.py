@@ -6,12 +6,12 @@ that is given twice, tags, several documents, deep nesting, and aliases that exp
 """
 
 import re
-import stat
 from pathlib import Path
 from typing import Any, ClassVar
 
 import yaml
 
+from disbench.datasets.untrusted import read_regular
 from disbench.datasets.wording import shown
 
 BYTES = 1_000_000
@@ -58,14 +58,7 @@ for _kind, _pattern, _first in (
 def read_yaml(path: Path) -> dict[str, Any]:
     """The mapping in a user's YAML file. Raises ValueError that names the file and, where there is one, the line."""
     try:
-        status = path.stat()
-        if stat.S_ISDIR(status.st_mode):
-            raise ValueError(f"{path} is a folder; a YAML file is needed.")
-        if not stat.S_ISREG(status.st_mode):
-            raise ValueError(f"{path} is no regular file; a YAML file is needed.")
-        if status.st_size > BYTES:
-            raise ValueError(f"{path} has {status.st_size:,} bytes; a YAML file may have {BYTES:,}.")
-        content = path.read_bytes()
+        content = read_regular(path, BYTES, follow=True)
     except FileNotFoundError as error:
         raise ValueError(f"{path}: no such file. A YAML file is needed.") from error
     except OSError as error:
