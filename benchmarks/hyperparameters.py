@@ -5,9 +5,11 @@ import inspect
 import json
 import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from itertools import product
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -87,22 +89,36 @@ def hyperparameters(method: str) -> dict[str, inspect.Parameter]:
     """The keywords that a method's constructor takes, its own first, then those of the classes that it passes others on to.
 
     A class passes keywords on by a parameter such as `**shell`. The first two arguments, image shape and number of images, are
-    no hyperparameters. Where a class repeats a keyword with another default, its own counts.
+    no hyperparameters. A default is the value that counts: where a class gives another to its base, by repeating the keyword or
+    in the call, it is that one. A keyword that it sets in the call for good is left out.
     """
+    return dict(_hyperparameters(METHODS[method]))
+
+
+@functools.cache
+def _hyperparameters(method: type[Method]) -> dict[str, inspect.Parameter]:
     found: dict[str, inspect.Parameter] = {}
-    for owner in METHODS[method].__mro__:
-        if owner is Method:
-            break
-        if "__init__" not in vars(owner):
-            continue
+    declared: dict[str, type] = {}
+    for owner in _constructors(method):
         parameters = list(inspect.signature(owner.__init__).parameters.values())[1:]  # without self
         positional = [each for each in parameters if each.kind in POSITIONAL]
         for parameter in parameters:
             if parameter.kind in NAMED and parameter not in positional[:2]:
                 kind, annotation = inspect.Parameter.KEYWORD_ONLY, annotation_of(owner, parameter)
                 found.setdefault(parameter.name, parameter.replace(kind=kind, annotation=annotation))
+                declared.setdefault(parameter.name, owner)
         if all(each.kind is not inspect.Parameter.VAR_KEYWORD for each in parameters):
             break  # it takes no others
+    for (owner, name), value in _given_to_bases(method).items():
+        if declared.get(name) is not owner:
+            continue
+        found[name] = found[name].replace(default=value)
+        try:
+            _made(method, **{name: value})
+        except TypeError:  # "got multiple values for keyword argument"
+            del found[name]
+        except Exception:  # noqa: BLE001 -- the trial itself will show it
+            pass
     return found
 
 
@@ -121,6 +137,41 @@ def annotation_of(owner: type, parameter: inspect.Parameter) -> Any:
     if kind is parameter.empty and type(parameter.default) in (bool, int, float, str):
         return type(parameter.default)
     return kind
+
+
+def _constructors(kind: type[Method]) -> list[type]:
+    """The classes from a method's to `Method`, which is left out, that have a constructor."""
+    classes = kind.__mro__
+    end = classes.index(Method) if Method in classes else len(classes)
+    return [owner for owner in classes[:end] if "__init__" in vars(owner)]
+
+
+def _made(kind: type[Method], **hparams: Any) -> Method:
+    """A method without values, which allocates nothing."""
+    with torch.device("meta"):
+        return kind((3, 64, 64), 10**6, **hparams)
+
+
+def _given_to_bases(kind: type[Method]) -> dict[tuple[type, str], Any]:
+    """The keywords, and whose constructor gets them, that a class gives to its bases where nothing is asked of it."""
+    found: dict[tuple[type, str], Any] = {}
+
+    def noting(owner: type, constructor: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(constructor)
+        def note(self: Method, *arguments: Any, **keywords: Any) -> None:
+            found.update({(owner, name): value for name, value in keywords.items()})
+            constructor(self, *arguments, **keywords)
+
+        return note
+
+    with ExitStack() as stack:
+        for owner in _constructors(kind)[1:]:
+            stack.enter_context(patch.object(owner, "__init__", noting(owner, vars(owner)["__init__"])))
+        try:
+            _made(kind)
+        except Exception:  # noqa: BLE001 -- it needs more than the meta device: the signatures alone then
+            return {}
+    return found
 
 
 def allowed(name: str, parameter: inspect.Parameter) -> Any:

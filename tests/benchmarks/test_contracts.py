@@ -22,7 +22,7 @@ from disbench.benchmarks import METHODS
 from disbench.benchmarks import trial as trial_module
 from disbench.benchmarks.contracts import ContractError, check_contract, checked_optimizers, no_pictures
 from disbench.benchmarks.encode import encode
-from disbench.benchmarks.hyperparameters import check_method, hyperparameters
+from disbench.benchmarks.hyperparameters import check_method, hyperparameters, resolved
 from disbench.benchmarks.machine import Machine
 from disbench.benchmarks.train import build, train
 from disbench.benchmarks.trial import run_trial
@@ -529,6 +529,31 @@ def test_hyperparameters_are_those_that_a_constructor_can_take(monkeypatch: pyte
     with pytest.raises(ValueError, match=r"has no hyperparameter latent_dim\. It takes: size"):
         check_method("mine", {"latent_dim": 4})
     assert defaults(METHODS["mine_vae"])["latent_dim"] == 128
+
+
+def test_a_default_that_a_class_gives_to_its_base_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Wide(VAE):
+        def __init__(self, image_shape: Any, n_train: int, **shell: Any) -> None:
+            super().__init__(image_shape, n_train, **{"latent_dim": 6, **shell})
+
+    class Renamed(AlternatingVAE):
+        def __init__(self, image_shape: Any, n_train: int, *, size: int = 10, **shell: Any) -> None:
+            super().__init__(image_shape, n_train, latent_dim=size, **shell)
+
+        stages = OneOptimizer.stages
+        all = OneOptimizer.all
+
+    for kind, expected in ((Wide, {"latent_dim": 6}), (Renamed, {"size": 10})):
+        monkeypatch.setitem(METHODS, "mine", kind)
+        found = {name: parameter.default for name, parameter in hyperparameters("mine").items()}
+        assert found == {"lr": 1e-4, "network": "conv", "hidden_dim": 1200, **expected}
+        hparams = resolved("mine", SMALL)
+        check_method("mine", hparams)
+        assert kind(SHAPE, 100, **hparams).latent_dim == next(iter(expected.values()))
+    assert kind(SHAPE, 100, **resolved("mine", {**SMALL, "size": 5})).latent_dim == 5
+    monkeypatch.setitem(METHODS, "mine", Wide)
+    assert resolved("mine", {"latent_dim": 4})["latent_dim"] == 4
+    assert VAE.__init__.__code__.co_name == "__init__"  # the constructors are themselves again
 
 
 def test_an_abstract_method_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
