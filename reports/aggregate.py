@@ -157,14 +157,20 @@ def _dataset(trial: Trial) -> tuple[str, str, str]:
 
 def _settings(trial: Trial) -> dict[str, Any]:
     """What tells two rows of a method apart: all of the trial but its data and seed."""
-    own = trial.model_dump(include={"steps", "batch_size", "precision", "rows"})
+    own = trial.model_dump(include={"method_version", "steps", "batch_size", "precision", "rows"})
     return {**trial.hparams, **own}
+
+
+def _by_use(pair: Found) -> tuple[bool, bool, tuple[str, ...]]:
+    """Of several records of one trial the first is shown: a finished one, then one that no earlier disbench wrote."""
+    folder, record = pair
+    return record.status != "ok", record.migrated_from is not None, folder.parts
 
 
 def _table(group: list[Found], provenance: str | None) -> Table:
     # Paths are compared part by part in Python; their parts are not.
     kept: dict[tuple[str, int], Found] = {}
-    for folder, record in sorted(group, key=lambda pair: (pair[1].status != "ok", pair[0].parts)):
+    for folder, record in sorted(group, key=_by_use):
         trial = record.trial
         setting = trial.model_dump(mode="json", exclude={"seed", "dataset", "dataset_options", "dataset_version"})
         kept.setdefault((json.dumps(setting, sort_keys=True), trial.seed), (folder, record))

@@ -175,7 +175,7 @@ def sweeps(table: Table) -> tuple[Sweep, ...]:
 
 
 def _settings(row: Row) -> dict[str, Any]:
-    own = row.trial.model_dump(mode="json", include={"steps", "batch_size", "precision", "rows"})
+    own = row.trial.model_dump(mode="json", include={"method_version", "steps", "batch_size", "precision", "rows"})
     return {**row.trial.hparams, **own}
 
 

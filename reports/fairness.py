@@ -52,6 +52,9 @@ def unequal(rows: Sequence[Entrant]) -> Iterable[str]:
     ):
         if words := _each(rows, partial(_environment, name)):
             yield f"Different {what}: {words}."
+    for metric in sorted({name for record in finished for name in record.metric_versions}):
+        if words := _each(rows, partial(_metric_version, metric)):
+            yield f"Different versions of a metric: {metric} of version {words}. Run the suite again to score all with one."
     changed = sorted({label for label, _, records in rows if any(_changed(record) for record in records)})
     if changed:
         yield f"Code with changes that no commit holds, which nobody else can check out: {_names(changed, rows)}."
@@ -84,6 +87,10 @@ def _names(labels: Sequence[str], rows: Sequence[Entrant]) -> str:
 
 def _setting(name: str, record: Record) -> Any:
     return record.trial.hparams.get(name)
+
+
+def _metric_version(metric: str, record: Record) -> Any:
+    return record.metric_versions.get(metric)
 
 
 def _environment(name: str, record: Record) -> Any:

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from disbench.datasets.atomic import remove_temporary_files, write_atomic
+from disbench.reports.aggregate import tables
 from disbench.reports.collect import collect
+from disbench.reports.fairness import unequal
 from disbench.reports.records import (
     RECORD_FILE,
     SCHEMA_VERSION,
@@ -233,3 +235,71 @@ def test_a_trial_whose_name_could_lead_elsewhere_is_refused_wherever_it_is_read(
         read_record(tmp_path / RECORD_FILE)
     ((path, reason),) = collect(tmp_path).unreadable
     assert path == RECORD_FILE and f"A {field} name needs" in reason
+
+
+def older(method: str, score: float, **hparams: object) -> dict[str, object]:
+    trial = {name: value for name, value in BASE.items() if name != "hparams"}
+    return {
+        "trial": {**trial, "method": method, "hparams": hparams},
+        "status": "ok",
+        "views": {"mean": {"mig": score}},
+        "metric_options": {"mig": {}},
+        "schema_version": 1,
+    }
+
+
+def written(content: dict[str, object], folder: Path) -> Record:
+    folder.mkdir()
+    (folder / RECORD_FILE).write_text(json.dumps(content))
+    return read_record(folder / RECORD_FILE)
+
+
+def test_a_record_of_schema_1_is_read_with_the_defaults_of_its_version(tmp_path: Path) -> None:
+    record = written(older("beta_vae", 0.5, lr=1e-4, beta=8.0), tmp_path / "a")
+    whole = {"beta": 8, "latent_dim": 10, "lr": 1e-4, "network": "conv", "hidden_dim": 1200}
+    assert record.trial.hparams == whole
+    assert record.changes == {"beta": 8}
+    assert (record.trial.method_version, record.metric_versions) == (1, {"mig": 1})
+    assert (record.schema_version, record.migrated_from) == (SCHEMA_VERSION, 1)
+    ((_, summary),) = collect(tmp_path).found
+    assert summary.trial == record.trial
+    again = json.loads(write_record(record, tmp_path / "b").read_text())
+    assert again["schema_version"] == SCHEMA_VERSION
+    assert "migrated_from" not in again
+
+
+def test_a_method_of_somebody_else_keeps_what_was_set_in_schema_1(tmp_path: Path) -> None:
+    record = written(older("theirs", 0.5, beta=8.0), tmp_path / "a")
+    assert record.trial.hparams == {"beta": 8}
+    assert record.changed_hparams == ["beta"]
+
+
+def test_the_sizes_of_methods_by_default_are_compared_too(tmp_path: Path) -> None:
+    records = [written(older(method, 0.5), tmp_path / method) for method in ("vae", "mine_vae")]
+    notices = list(unequal([(record.trial.method, record.trial, [record]) for record in records]))
+    assert "Unequal settings: latent_dim is 10 in vae, 128 in mine_vae." in notices
+
+
+def test_scores_of_two_versions_of_a_metric_are_noticed(make_record: Callable[..., Record]) -> None:
+    rows = [
+        (name, record.trial, [record])
+        for name, version in (("a", 1), ("b", 2))
+        for record in [make_record({"mig": 0.1}, method=name, metric_versions={"mig": version})]
+    ]
+    assert any("mig of version 1 in a, 2 in b" in notice for notice in unequal(rows))
+    assert not any("mig" in notice for notice in unequal(rows[:1]))
+
+
+def test_of_a_trial_of_two_schemas_the_newer_record_is_shown(tmp_path: Path) -> None:
+    record = written(older("vae", 0.25), tmp_path / "a")
+    record.views["mean"]["mig"] = 0.5
+    write_record(record, tmp_path / "b")
+    (table,) = tables(collect(tmp_path).found)
+    assert [cell.mean for row in table.rows for cell in row.cells.values()] == [0.5]
+
+
+def test_rows_of_two_versions_of_a_method_are_told_apart(make_record: Callable[..., Record], tmp_path: Path) -> None:
+    for version in (1, 2):
+        write_record(make_record({"mig": 0.1}, method_version=version), tmp_path / str(version))
+    (table,) = tables(collect(tmp_path).found)
+    assert sorted(row.label for row in table.rows) == ["vae (method_version=1)", "vae (method_version=2)"]
