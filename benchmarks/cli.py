@@ -3,26 +3,26 @@
 import json
 import logging
 import sys
-from collections.abc import Sized
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.logging import RichHandler
 
 from disbench.benchmarks.allocator import keep_memory
 from disbench.benchmarks.choices import DEFAULT_METRICS, PROTOCOL_NAMES, VIEWS
+from disbench.benchmarks.commands import complete, our_version, quick_exit
 from disbench.benchmarks.data_cli import data_app
 from disbench.benchmarks.estimators_cli import estimators
 from disbench.benchmarks.guard import GuardedGroup
+from disbench.benchmarks.list_cli import list_
 from disbench.benchmarks.locks import claimed
 from disbench.benchmarks.optional import unsupported_system
 from disbench.benchmarks.options import DataDir, DatasetOptions, MetricSettings, Select, assignments, dataset_options
 from disbench.benchmarks.profile_cli import profile_app
+from disbench.benchmarks.progress import AboveBars, score_shown
 from disbench.benchmarks.report_cli import report_app
 from disbench.benchmarks.suite_cli import suite_app
 from disbench.benchmarks.terminal import PlainFormatter, Terminal, console, fail, say, write_file
-from disbench.datasets.wording import did_you_mean, shown
 from disbench.reports.records import RECORD_FILE, NewerRecordError, Record, Trial
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ app.add_typer(report_app)  # export, compare, merge
 app.add_typer(suite_app)  # run, status, search
 app.add_typer(profile_app)
 app.command()(estimators)
+app.command("list")(list_)
 
 MetricNames = Annotated[
     str | None,
@@ -57,19 +58,31 @@ WithConfidence = Annotated[
 ]
 Resamples = Annotated[int, typer.Option(min=2, help="Resamples of the rows for --confidence.")]
 
+Checkpoint = Annotated[Path, typer.Argument(help="A model.ckpt that `disbench train` or `run` wrote.")]
 ViewName = Annotated[
     str, typer.Option("--view", help=f"{' or '.join(VIEWS)}: of a partitioned table also one number for each group.")
 ]
 
 
+def print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"disbench {our_version()}")
+        raise typer.Exit
+
+
 @app.callback()
-def main() -> None:
+def main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
     """Set up logging: rich on a terminal, plain lines with the time in a log file."""
     if (reason := unsupported_system()) is not None:
         raise fail(reason)
+    quick_exit()
     keep_memory()
     if sys.stderr.isatty():
-        handler: logging.Handler = RichHandler(console=Terminal(stderr=True), show_path=False, show_level=False)
+        handler: logging.Handler = AboveBars(console=Terminal(stderr=True), show_path=False, show_level=False)
         handler.setFormatter(PlainFormatter("%(message)s"))
     else:
         handler = logging.StreamHandler()
@@ -77,55 +90,46 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, handlers=[handler])
 
 
-@app.command("list")
-def list_(what: Annotated[str, typer.Argument(help="methods, metrics, datasets, suites, or all")] = "all") -> None:
-    """What there is: methods with their hyperparameters, metrics, data sets, suites."""
-    from disbench.benchmarks import METHODS
-    from disbench.benchmarks.hyperparameters import hyperparameters
-    from disbench.benchmarks.suite import suite_names
-    from disbench.datasets import names as dataset_names
-    from disbench.metrics import METRICS
-
-    kinds = ("methods", "metrics", "datasets", "suites")
-    if what != "all" and what not in kinds:
-        raise fail(f"{shown(what)} is not one of {', '.join(kinds)}.{did_you_mean(what, kinds)}")
-    for kind in kinds if what == "all" else (what,):
-        console.print(f"[bold]{kind}[/]")
-        if kind == "methods":
-            for name in METHODS:
-                options = ", ".join(f"{key}={parameter.default}" for key, parameter in hyperparameters(name).items())
-                console.print(f"  {name}: {options}", highlight=False)
-        elif kind == "metrics":
-            for name, metric in METRICS.items():
-                console.print(
-                    f"  {name} {'↑' if metric.higher_is_better else '↓'} {metric.definition}", highlight=False
-                )
-        else:
-            for name in dataset_names() if kind == "datasets" else suite_names():
-                console.print(f"  {name}", highlight=False)
-
-
 @app.command()
 def train(
-    method: Annotated[str | None, typer.Option(help="See `disbench list methods`.")] = None,
-    dataset: Annotated[str | None, typer.Option(help="See `disbench list datasets`.")] = None,
-    steps: Annotated[int | None, typer.Option(help="Calls of training_step.")] = None,
-    seed: Annotated[int | None, typer.Option()] = None,
-    batch_size: Annotated[int | None, typer.Option()] = None,
-    precision: Annotated[str | None, typer.Option(help="Lightning's: 32-true, bf16-mixed, ...")] = None,
-    rows: Annotated[int | None, typer.Option(help="Rows encoded and scored, at most.")] = None,
-    sets: Annotated[list[str] | None, typer.Option("--set", help="A hyperparameter, key=value. Repeatable.")] = None,
+    method: Annotated[
+        str | None, typer.Option(help="Required, here or in the YAML file. See `disbench list methods`.")
+    ] = None,
+    dataset: Annotated[
+        str | None, typer.Option(help="Required, here or in the YAML file. See `disbench list datasets`.")
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option(help="Required, here or in the YAML file: number of training steps.")
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Seed of the weights, the order of images and the noise.", show_default="0")
+    ] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Images in a minibatch.", show_default="64")] = None,
+    precision: Annotated[
+        str | None, typer.Option(help="Lightning's: 32-true, bf16-mixed, ...", show_default="32-true")
+    ] = None,
+    rows: Annotated[int | None, typer.Option(help="Rows encoded and scored, at most.", show_default="100000")] = None,
+    sets: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="A hyperparameter, key=value. Repeatable.", show_default="the method's own"),
+    ] = None,
     select: Select = None,
     options: DatasetOptions = None,
     config: Annotated[
-        Path | None, typer.Option("-c", "--config", help="YAML with these names; options here win.")
+        Path | None,
+        typer.Option(
+            "-c", "--config", help="YAML file with these names; options on the command line win.", show_default="none"
+        ),
     ] = None,
     metrics: MetricNames = None,
     settings: MetricSettings = None,
     data_dir: DataDir = None,
-    out: Annotated[Path, typer.Option(help="The trial's own folder is made in it.")] = Path("runs/train"),
+    out: Annotated[Path, typer.Option(help="Folder in which the trial's folder is made.")] = Path("runs/train"),
 ) -> None:
-    """One trial: trained, encoded, scored, recorded."""
+    """Train one trial, encode its dataset, score the codes and record all of it.
+
+    Stop it with Ctrl-C at any time; the same command again goes on. Required: --method, --dataset and --steps, or a YAML file.
+    """
     from disbench.benchmarks.defaults import resolved_trial
     from disbench.benchmarks.existing import Earlier, finished
     from disbench.benchmarks.scores_cli import metric_options
@@ -201,14 +205,16 @@ def encode_checkpoint(checkpoint: Path, data_dir: str | None) -> "tuple[Method, 
     return method, trial, encode(method, dataset, scored_rows(trial, len(dataset)), device)
 
 
-def scoring(wanted: dict[str, Any], codes: Sized) -> str:
-    """What a terminal shows meanwhile: DCI takes minutes on ten thousand rows."""
-    return f"Scoring {len(codes):,} rows: {', '.join(wanted)}"
+def announce(wanted: dict[str, Any], rows: int) -> None:
+    """Say on a terminal what is scored: DCI takes minutes on ten thousand rows."""
+    terminal = Terminal(stderr=True)
+    if terminal.is_terminal:
+        terminal.print(f"Scoring {rows:,} rows: {', '.join(wanted)}", highlight=False)
 
 
 @app.command()
 def evaluate(
-    checkpoint: Path,
+    checkpoint: Checkpoint,
     metrics: MetricNames = None,
     settings: MetricSettings = None,
     protocol: ProtocolName = None,
@@ -218,7 +224,6 @@ def evaluate(
     data_dir: DataDir = None,
 ) -> None:
     """Encode a checkpoint's data set again and score it; writes nothing."""
-    from disbench.benchmarks.score import score as score_table
     from disbench.benchmarks.scores_cli import metric_options, metrics_without_settings, print_scores
     from disbench.benchmarks.views import view as view_of
 
@@ -226,15 +231,10 @@ def evaluate(
     _, _, codes = encode_checkpoint(checkpoint, data_dir)
     try:
         shown = view_of(view, codes.codes, codes.group, codes.codes_std)
-        with Terminal(stderr=True).status(scoring(wanted, shown.codes)):
-            found = score_table(
-                shown.codes,
-                codes.factors,
-                wanted,
-                codes_std=shown.codes_std,
-                resamples=resamples if confidence else None,
-            )
-            found.skipped |= metrics_without_settings(metrics, protocol)
+        announce(wanted, len(shown.codes))
+        samples = resamples if confidence else None
+        found = score_shown("scoring", shown.codes, codes.factors, wanted, codes_std=shown.codes_std, resamples=samples)
+        found.skipped |= metrics_without_settings(metrics, protocol)
     except ValueError as error:
         raise fail(error) from error
     print_scores(found)
@@ -242,11 +242,11 @@ def evaluate(
 
 @app.command()
 def traverse(
-    checkpoint: Path,
+    checkpoint: Checkpoint,
     out: Annotated[Path | None, typer.Option("-o", help="Default: traversal.png beside the checkpoint.")] = None,
     data_dir: DataDir = None,
 ) -> None:
-    """Draw what each latent of a trained method does."""
+    """Draw what each latent of a trained method does, as a picture with a row for each latent."""
     from disbench.benchmarks.contracts import no_pictures
     from disbench.benchmarks.traverse import latent_traversals
     from disbench.reports.figures import image_grid, png
@@ -288,11 +288,10 @@ def score(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="JSON, with floor, ceiling and detail.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="CSV; with --detail, of the detail alone.")] = False,
-    seed: Annotated[int, typer.Option(min=0)] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the metrics' random draws.")] = 0,
 ) -> None:
     """Score a table, whoever made it. `factor_names` (K,) and `code_names` (D,) in it are used where it has them."""
     from disbench.benchmarks import scores_cli as shown_as
-    from disbench.benchmarks.score import score as score_table
     from disbench.benchmarks.tables import read_named_table
     from disbench.benchmarks.views import MEAN
     from disbench.benchmarks.views import view as view_of
@@ -306,16 +305,18 @@ def score(
         names = content.factor_names, content.code_names
         if picture:
             shown_as.draw_information(picture, content)
-        with Terminal(stderr=True).status(scoring(wanted, content.codes)):
-            found = score_table(
-                content.codes,
-                content.factors,
-                wanted,
-                seed=seed,
-                codes_std=content.codes_std,
-                resamples=resamples if confidence else None,
-            )
-            found.skipped |= shown_as.metrics_without_settings(metrics, protocol)
+        announce(wanted, len(content.codes))
+        samples = resamples if confidence else None
+        found = score_shown(
+            "scoring",
+            content.codes,
+            content.factors,
+            wanted,
+            seed=seed,
+            codes_std=content.codes_std,
+            resamples=samples,
+        )
+        found.skipped |= shown_as.metrics_without_settings(metrics, protocol)
     except ValueError as error:
         raise fail(error) from error
     if as_json:
@@ -331,3 +332,6 @@ def score(
             shown_as.print_detail(found, *names)
         if picture:
             say(picture)
+
+
+complete(app)

@@ -6,9 +6,10 @@ from typing import Annotated
 
 import typer
 from rich.markup import escape
-from rich.table import Column, Table
+from rich.table import Column
 
 from disbench.benchmarks.options import DataDir, DatasetOptions, Select, dataset_options
+from disbench.benchmarks.table_style import table as new_table
 from disbench.benchmarks.terminal import console, fail, say, write_file
 
 data_app = typer.Typer(
@@ -55,7 +56,7 @@ def list_(data_dir: DataDir = None) -> None:
     from disbench.datasets.store import remove_unfinished_conversions
 
     remove_unfinished_conversions()
-    table = Table(Column("name", no_wrap=True), "pictures", "images", "download", "licence", "here")
+    table = new_table(Column("name", no_wrap=True), "pictures", "images", "download", "licence", "here")
     try:
         for name in names(data_dir):
             table.add_row(name, *(escape(text) for text in row_of(name, data_dir)))
@@ -207,7 +208,7 @@ def preview(
     select: Select = None,
     options: DatasetOptions = None,
     data_dir: DataDir = None,
-    seed: int = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the random samples.")] = 0,
 ) -> None:
     """Write two pictures: random samples, and every factor swept in turn."""
     from disbench.benchmarks.seeds import generator_for

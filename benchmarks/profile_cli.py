@@ -3,10 +3,10 @@
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from disbench.benchmarks.choices import DEFAULT_METRICS, WARM_UP
 from disbench.benchmarks.options import DataDir, DatasetOptions, Select, assignments, dataset_options
+from disbench.benchmarks.table_style import table as new_table
 from disbench.benchmarks.terminal import console, fail
 
 profile_app = typer.Typer()
@@ -18,7 +18,7 @@ def profile(
     dataset: Annotated[str, typer.Option(help="See `disbench list datasets`.")],
     steps: Annotated[int, typer.Option(min=1, help="Steps of the trial that is estimated.")] = 10_000,
     timed_steps: Annotated[int, typer.Option(min=1, help=f"Steps that are timed, after {WARM_UP}.")] = 30,
-    batch_size: Annotated[int, typer.Option(min=2)] = 64,
+    batch_size: Annotated[int, typer.Option(min=2, help="Images in a minibatch.")] = 64,
     precision: Annotated[str, typer.Option(help="Lightning's: 32-true, bf16-mixed, ...")] = "32-true",
     rows: Annotated[int, typer.Option(min=2, help="Rows encoded and scored, at most.")] = 100_000,
     metrics: Annotated[str, typer.Option(help="Comma-separated names.")] = ",".join(DEFAULT_METRICS),
@@ -51,7 +51,7 @@ def profile(
         found = profile_trial(resolved_trial(trial), opened, wanted, timed_steps)
     except (ValueError, OSError) as error:
         raise fail(error) from error
-    table = Table("part", "ms a step", "of a step", "s a trial", "of the trial")
+    table = new_table("part", "ms a step", "of a step", "s a trial", "of the trial")
     for row, share in zip(found, shares(found), strict=True):
         of_step = "" if row.share_of_step is None else f"{row.share_of_step:.1%}"
         a_step = f"{row.seconds / steps * 1e3:.2f}" if of_step else ""

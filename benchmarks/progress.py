@@ -8,6 +8,8 @@ import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from rich.logging import RichHandler
+
 from disbench.reports.records import Trial
 
 if TYPE_CHECKING:
@@ -37,6 +39,19 @@ def title(trial: Trial) -> str:
 def columns() -> int:
     """The width of the terminal; one that says 0, as a pseudo-terminal does at first, counts as 100."""
     return shutil.get_terminal_size(fallback=(100, 24)).columns
+
+
+class AboveBars(RichHandler):
+    """Writes log lines above a bar on the terminal, instead of into it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if "tqdm" not in sys.modules:
+            super().emit(record)
+            return
+        from tqdm import tqdm
+
+        with tqdm.external_write_mode(file=sys.stderr):
+            super().emit(record)
 
 
 class Progress:

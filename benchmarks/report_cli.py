@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Column, Table
+from rich.table import Column
 from rich.text import Text
 
 from disbench.benchmarks.choices import Format, Statistic
+from disbench.benchmarks.table_style import table as new_table
 from disbench.benchmarks.terminal import console, fail, say, write_file
 from disbench.reports.collect import collect, no_garbage_collection, without_culprits
 
@@ -130,7 +131,7 @@ def print_comparison(lines: "pd.DataFrame", one: str, other: str) -> None:
     """One data set's comparison, and below it why something is missing."""
     from disbench.reports.columns import column
 
-    table = Table("metric", Column(Text(one)), Column(Text(other)), "difference", "P(improve)", "verdict")
+    table = new_table("metric", Column(Text(one)), Column(Text(other)), "difference", "P(improve)", "verdict")
     notes: dict[str, list[str]] = {}
     for line in lines.to_dict("records"):
         head = column(line["metric"])

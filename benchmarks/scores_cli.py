@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.table import Table
 from rich.text import Text
 
 from disbench.benchmarks.choices import DEFAULT_METRICS
 from disbench.benchmarks.options import metric_settings
 from disbench.benchmarks.score import Scores, named_entries
+from disbench.benchmarks.table_style import table as new_table
 from disbench.benchmarks.tables import NamedTable
 from disbench.benchmarks.terminal import console, fail, say, write_file
 from disbench.datasets.untrusted import spreadsheet_text
@@ -66,7 +66,7 @@ def print_scores(found: Scores) -> None:
         return "–" if value is None else f"{value:.3f}"
 
     spread = bool(found.confidence or found.no_confidence)
-    table = Table("metric", "score", "floor", "ceiling", "range", *["confidence"] * spread)
+    table = new_table("metric", "score", "floor", "ceiling", "range", *["confidence"] * spread)
     for name in found.scores:
         metric = METRICS[name]
         low, high = metric.bounds
@@ -94,7 +94,7 @@ def print_detail(found: Scores, factor_names: Sequence[str], code_names: Sequenc
     """What each metric says of each factor or code: names and its first numbers; JSON and CSV hold all of them."""
     for name, detail in found.detail.items():
         for entries in named_entries(detail, factor_names, code_names):
-            table = Table(
+            table = new_table(
                 *(key.replace("_", " ") for key in list(entries[0])[:DETAIL_COLUMNS]), title=METRICS[name].label
             )
             for entry in entries:

@@ -10,7 +10,6 @@ import yaml
 from pydantic import ValidationError
 from rich.console import Group, RenderableType
 from rich.live import Live
-from rich.table import Table
 from rich.text import Text
 
 from disbench.benchmarks.machine import Machine
@@ -18,6 +17,7 @@ from disbench.benchmarks.options import DataDir, DatasetOptions, MetricSettings,
 from disbench.benchmarks.options import metric_settings as settings_of_metrics
 from disbench.benchmarks.report_cli import show_page
 from disbench.benchmarks.status import Row, State, TrialState, rows, states
+from disbench.benchmarks.table_style import table as new_table
 from disbench.benchmarks.terminal import console, fail, say
 from disbench.datasets.wording import did_you_mean, listed, shown, unknown
 
@@ -69,7 +69,12 @@ Deterministic = Annotated[
     bool, typer.Option("--deterministic", help="Deterministic algorithms of torch alone; slower on a GPU.")
 ]
 Compiler = Annotated[
-    str, typer.Option("--compile", help="Train with compiled networks: inductor or another backend of torch.compile's.")
+    str,
+    typer.Option(
+        "--compile",
+        help="Train with compiled networks: inductor or another backend of torch.compile's.",
+        show_default="none",
+    ),
 ]
 
 
@@ -111,9 +116,7 @@ def megabytes(size: float | None) -> str:
 
 def print_estimates(found: "list[Estimate]") -> None:
     for dataset in dict.fromkeys(row.dataset for row in found):
-        table = Table(
-            "method", "steps", "trials", "finished", "time left", "disk", "from", title=dataset, title_justify="left"
-        )
+        table = new_table("method", "steps", "trials", "finished", "time left", "disk", "from", title=dataset)
         for row in (row for row in found if row.dataset == dataset):
             method = row.method if row.steps else f"untrained {row.method}"
             numbers = [f"{number:,}" for number in (row.steps, row.trials, row.trials - row.left)]
@@ -240,7 +243,7 @@ def status_lines(found: list[TrialState]) -> RenderableType:
     grouped = rows(found)
     parts: list[RenderableType] = []
     for dataset in dict.fromkeys(row.dataset for row in grouped):
-        table = Table("row", "finished", "running", "failed", "waiting", title=dataset, title_justify="left")
+        table = new_table("row", "finished", "running", "failed", "waiting", title=dataset)
         for row in (row for row in grouped if row.dataset == dataset):
             kinds: list[tuple[State, ...]] = [("finished",), ("running",), ("failed",), ("waiting", "stopped")]
             table.add_row(Text(row.label), *(str(row.count(*kind) or "–") for kind in kinds))
@@ -327,7 +330,7 @@ def search(
         str, typer.Option(help="Comma-separated; others than those of the results that are to come.")
     ] = "10,11",
     trials: Annotated[int, typer.Option(min=1, help="Settings that are tried in all, earlier calls included.")] = 20,
-    batch_size: Annotated[int, typer.Option(min=2)] = 64,
+    batch_size: Annotated[int, typer.Option(min=2, help="Images in a minibatch.")] = 64,
     precision: Annotated[str, typer.Option(help="Lightning's: 32-true, bf16-mixed, ...")] = "32-true",
     rows: Annotated[int, typer.Option(min=2, help="Rows encoded and scored, at most.")] = 100_000,
     select: Select = None,

@@ -10,8 +10,9 @@ import logging
 import os
 import platform
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -34,6 +35,7 @@ from disbench.benchmarks.estimators.profiles import PROFILES, Profile
 from disbench.benchmarks.estimators.tasks import PosteriorTask, pair_tasks, posterior_tasks
 from disbench.benchmarks.estimators.trained import TRAINED
 from disbench.benchmarks.optional import system_lines
+from disbench.benchmarks.progress import duration
 from disbench.benchmarks.seeds import seed_for
 from disbench.reports.estimators_study import STUDY_FILE, Cell, Study, read_study, write_study
 
@@ -175,6 +177,12 @@ def open_study(folder: Path, name: str, device: torch.device, source: str, comma
     return found
 
 
+def time_left(spent: Mapping[str, Sequence[float]], ahead: Sequence[str]) -> float:
+    """Seconds that cells of the kinds `ahead` take: the mean of their kind so far, or of all kinds where there is none."""
+    every = [seconds for some in spent.values() for seconds in some]
+    return sum(fmean(spent.get(kind, every)) for kind in ahead)
+
+
 def run_study(
     folder: Path,
     name: str,
@@ -194,6 +202,7 @@ def run_study(
     run = Run(PROFILES[name], device, trained)
     cells = list(run.cells())
     code = code_version()
+    spent: dict[str, list[float]] = {}  # seconds of the cells that were measured here, by kind
     for number, (cell, measure) in enumerate(cells, 1):
         if cell.key in study.cells:
             continue
@@ -204,5 +213,9 @@ def run_study(
         study.tasks = run.descriptions()
         study.code = list(dict.fromkeys([*study.code, code]))
         write_study(study, folder)
-        told(f"{number}/{len(cells)} {cell.key} {time.perf_counter() - started:.1f} s")
+        seconds = time.perf_counter() - started
+        spent.setdefault(cell.kind, []).append(seconds)
+        ahead = [later.kind for later, _ in cells[number:] if later.key not in study.cells]
+        left = f", about {duration(time_left(spent, ahead))} left" if ahead else ""
+        told(f"[{number}/{len(cells)}] {cell.key}: {seconds:.1f} s{left}")
     return study

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
 from torchvision.models import alexnet
 
@@ -149,3 +150,16 @@ def test_with_weights_on_this_machine_fid_is_measured(hub: Path, monkeypatch: py
 
     assert distance(images) == pytest.approx(0.0, abs=1e-3)
     assert 0.01 < distance(0.9 * images + 0.1 * images.mean()) < distance(images.mean().expand_as(images))
+
+
+@pytest.mark.parametrize("shape", [(4, 1, 64, 64), (3, 3, 64, 48)])
+def test_psnr_and_ssim_are_those_of_torchmetrics(shape: tuple[int, ...]) -> None:
+    generator = torch.Generator().manual_seed(1)
+    images = torch.rand(shape, generator=generator)
+    images[0] = images[0].round()  # hard edges
+    copies = (images + 0.3 * torch.randn(shape, generator=generator)).clamp(0, 1)
+    found = pixel_quality(images, copies)
+    ssim = structural_similarity_index_measure(copies, images, data_range=1.0, reduction="none")
+    psnr = peak_signal_noise_ratio(copies, images, data_range=1.0, reduction="none", dim=(1, 2, 3))
+    assert torch.allclose(found["ssim"], ssim, atol=1e-5)
+    assert torch.allclose(found["psnr"], psnr, atol=1e-4)

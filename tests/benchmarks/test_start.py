@@ -1,14 +1,24 @@
 """What a command imports: help and the commands that read records start without torch and what comes with it."""
 
+import gc
+import importlib
 import json
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
+import typer
+from typer.testing import CliRunner
 
 from disbench.benchmarks import choices, views
+from disbench.benchmarks.cli import app
+from disbench.benchmarks.commands import COMMANDS as HELP
+from disbench.benchmarks.commands import without_garbage_collection
 from disbench.benchmarks.estimators.profiles import PROFILES
 from disbench.metrics import METRICS, PROTOCOLS
 from disbench.reports import export
@@ -112,3 +122,76 @@ def test_what_options_offer_is_what_there_is() -> None:
     assert views.VIEWS == choices.VIEWS
     assert get_args(choices.Format) == get_args(export.Format)
     assert get_args(choices.Statistic) == get_args(export.Statistic)
+
+
+def leaves(command: Any, words: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """The words of every command."""
+    for name, inner in getattr(command, "commands", {}).items():
+        yield from leaves(inner, (*words, name))
+    if not hasattr(command, "commands"):
+        yield words
+
+
+EVERY = sorted(leaves(typer.main.get_command(app)))
+
+
+@pytest.mark.parametrize("words", EVERY, ids=" ".join)
+def test_every_help_has_an_example_that_runs_that_command_and_says_what_is_written(words: tuple[str, ...]) -> None:
+    result = CliRunner().invoke(app, [*words, "--help"], env={"COLUMNS": "200"})
+    assert result.exit_code == 0
+    assert f"Example: disbench {' '.join(words)}" in result.output
+    assert "Writes " in result.output
+
+
+@pytest.mark.parametrize("words", EVERY, ids=" ".join)
+def test_every_option_says_what_it_does_and_what_holds_without_it(words: tuple[str, ...]) -> None:
+    command = typer.main.get_command(app)
+    for word in words:
+        command = command.commands[word]
+    for parameter in command.params:
+        assert parameter.help, f"{parameter.name} has no help"
+    shown = " ".join(CliRunner().invoke(app, [*words, "--help"], env={"COLUMNS": "200"}).output.split())
+    for parameter in command.params:
+        if parameter.required:
+            assert "[required]" in shown
+        elif isinstance(parameter.default, int | float | str) and not isinstance(parameter.default, bool):
+            default = "(none)" if parameter.default == "" else parameter.default
+            assert f"[default: {default}]" in shown, parameter.name
+
+
+def test_train_marks_what_is_required_and_shows_its_defaults() -> None:
+    shown = " ".join(CliRunner().invoke(app, ["train", "--help"], env={"COLUMNS": "200"}).output.split())
+    for option in ("--method", "--dataset", "--steps"):
+        assert re.search(rf"{option} <\w+> Required, here or in the YAML file", shown)
+    for option, default in (("--seed", "0"), ("--batch-size", "64"), ("--precision", "32-true"), ("--rows", "100000")):
+        assert re.search(rf"{option} [^\[]*\[default: \(?{default}\)?\]", shown), option
+
+
+def test_the_version_is_printed() -> None:
+    result = CliRunner().invoke(app, ["--version"])
+    assert (result.exit_code, result.output) == (0, f"disbench {version('disbench')}\n")
+
+
+def test_without_arguments_there_is_help() -> None:
+    assert "Usage:" in CliRunner().invoke(app, []).output
+
+
+@pytest.mark.parametrize("words", [["score", "nowhere.npz"], ["list", "methods"]], ids=" ".join)
+def test_a_command_that_loads_much_says_so_first(words: list[str]) -> None:
+    program = "import sys\nfrom disbench.benchmarks.cli import app\napp(sys.argv[1:])\n"
+    done = subprocess.run([sys.executable, "-c", program, *words], capture_output=True, text=True)
+    assert re.match(r"\d\d:\d\d:\d\d disbench \S+: loading ", done.stderr)
+
+
+def test_loading_leaves_garbage_collection_as_it_was() -> None:
+    assert gc.isenabled()
+    with without_garbage_collection():
+        assert not gc.isenabled()
+    assert gc.isenabled()
+
+
+def test_every_module_that_a_command_loads_is_there() -> None:
+    for command in HELP.values():
+        for name in command.loads:
+            importlib.import_module(name)
+    assert {" ".join(words) for words in EVERY} == set(HELP)

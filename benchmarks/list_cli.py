@@ -1,0 +1,75 @@
+"""`disbench list`: methods with their hyperparameters, metrics, datasets and suites, each as a table."""
+
+from collections.abc import Iterator
+from typing import Annotated
+
+import typer
+from rich.table import Column, Table
+from rich.text import Text
+
+from disbench.benchmarks.commands import load
+from disbench.benchmarks.table_style import table
+from disbench.benchmarks.terminal import console, fail
+from disbench.datasets.wording import did_you_mean, shown
+
+KINDS = ("methods", "metrics", "datasets", "suites")
+
+
+def list_(what: Annotated[str, typer.Argument(help=f"{', '.join(KINDS)}, or all.")] = "all") -> None:
+    """List methods with their hyperparameters and defaults, metrics, datasets and suites."""
+    if what != "all" and what not in KINDS:
+        raise fail(f"{shown(what)} is not one of {', '.join(KINDS)}.{did_you_mean(what, KINDS)}")
+    makers = {"methods": methods, "metrics": metrics, "datasets": datasets, "suites": suites}
+    for kind in KINDS if what == "all" else (what,):
+        console.print(makers[kind]())
+
+
+def filled(kind: str, heads: tuple[str, ...], lines: Iterator[tuple[str, ...]]) -> Table:
+    found = table(Column(heads[0], no_wrap=True), *heads[1:], title=kind)
+    for line in lines:
+        found.add_row(*(Text(word) for word in line))
+    return found
+
+
+def methods() -> Table:
+    load(("disbench.benchmarks.hyperparameters",))
+    from disbench.benchmarks import METHODS
+    from disbench.benchmarks.hyperparameters import hyperparameters
+
+    def settings(name: str) -> str:
+        return ", ".join(f"{key}={parameter.default}" for key, parameter in hyperparameters(name).items())
+
+    return filled(
+        "methods", ("method", "hyperparameters with their defaults"), ((name, settings(name)) for name in METHODS)
+    )
+
+
+def metrics() -> Table:
+    load(("disbench.metrics",))
+    from disbench.benchmarks.choices import DEFAULT_METRICS
+    from disbench.metrics import METRICS
+
+    lines = (
+        (name, "higher" if metric.higher_is_better else "lower", "yes" * (name in DEFAULT_METRICS), metric.definition)
+        for name, metric in METRICS.items()
+    )
+    return filled("metrics", ("metric", "better", "default", "definition"), lines)
+
+
+def datasets() -> Table:
+    from disbench.datasets import SOURCES, names
+
+    def origin(name: str) -> str:
+        if name in SOURCES:
+            return "official files: disbench data info " + name
+        return "drawn here, no download" if name.endswith("_like") else "imported"
+
+    return filled("datasets", ("dataset", "where it comes from"), ((name, origin(name)) for name in names()))
+
+
+def suites() -> Table:
+    from disbench.benchmarks.suite import load_suite, suite_names
+
+    # The first sentence of what the suite says about itself.
+    lines = ((name, load_suite(name, None).description.partition(". ")[0].rstrip(".")) for name in suite_names())
+    return filled("suites", ("suite", "what it compares"), lines)
