@@ -28,6 +28,7 @@ from disbench.benchmarks.table_files import (
 )
 from disbench.datasets.factor_columns import IDENTIFIER_ROWS, as_matrix, read_column, warn_of_identifiers
 from disbench.datasets.hdf5 import check_regular_file
+from disbench.metrics.arrays import check_rows, check_shape
 
 _log = logging.getLogger(__name__)
 
@@ -227,9 +228,11 @@ def _checked(table: NamedTable) -> NamedTable:
     """The table with two-dimensional arrays and numbers for factors. Raises ValueError where that cannot be."""
     codes, code_names = _plain(table.codes, "codes", table.code_names)
     factors, factor_names = _plain(table.factors, "factors", table.factor_names)
-    _check_rows(codes, factors)
+    check_shape(codes, "codes", "code")
+    check_shape(factors, "factors", "factor")
+    check_rows(codes, factors)
     for what, names, array in (("factor_names", factor_names, factors), ("code_names", code_names, codes)):
-        if names and array.ndim == 2 and len(names) != array.shape[1]:
+        if names and len(names) != array.shape[1]:
             raise ValueError(
                 f"{what} has {len(names)} names for {array.shape[1]} columns of {what.partition('_')[0]}s."
             )
@@ -257,31 +260,11 @@ def _plain(array: NDArray[Any], what: str, names: tuple[str, ...]) -> tuple[NDAr
     if array.ndim > 2 and set(array.shape[2:]) == {1}:
         _log.info("%s has shape %s; its trailing axes of length 1 are dropped.", what, array.shape)
         array = array.reshape(array.shape[:2])
-    if array.ndim > 2:
-        raise ValueError(
-            f"{what} needs shape (rows, {what}), got {array.shape}; flatten each row, {what}.reshape(len({what}), -1), or "
-            "average over the further axes."
-        )
     return array, names
-
-
-def _check_rows(codes: NDArray[Any], factors: NDArray[Any]) -> None:
-    """Raise ValueError where an array lies on its side."""
-    if codes.ndim != 2 or factors.ndim != 2:
-        return
-    rows = f"codes {codes.shape} and factors {factors.shape}"
-    if codes.shape[1] == factors.shape[1] and (codes.shape[0] != factors.shape[0] or len(codes) < codes.shape[1]):
-        raise ValueError(f"{rows} are transposed: a row is an image. Save codes.T and factors.T.")
-    if codes.shape[0] != factors.shape[0]:
-        for what, turned, other in (("codes", codes, factors), ("factors", factors, codes)):
-            if turned.shape[1] == other.shape[0]:
-                raise ValueError(f"{what} is transposed: a row is an image, got {rows}. Save {what}.T.")
 
 
 def _numbered(factors: NDArray[Any], names: tuple[str, ...]) -> NDArray[Any]:
     """Factors as numbers: text is numbered. Raises ValueError that names the factor with a missing value."""
-    if factors.ndim != 2:
-        return factors
     named = [(column, names[k] if names else f"v{k}") for k, column in enumerate(factors.T)]
     if factors.dtype.kind not in "biuf":
         return as_matrix([read_column(column, name) for column, name in named])

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from disbench.datasets.atomic import write_atomic
 from disbench.datasets.cache import cache_folder
+from disbench.datasets.hdf5 import check_regular_file
 
 _log = logging.getLogger(__name__)
 
@@ -122,7 +123,8 @@ def sha256_of(path: Path) -> str:
 
 
 def checksum(path: Path, algorithm: str = "sha256") -> str:
-    """The checksum of a file as lower-case hex, read anew."""
+    """The checksum of a file as lower-case hex, read anew. Raises ValueError for a named pipe or a device."""
+    check_regular_file(path)
     with path.open("rb") as file:
         return hashlib.file_digest(file, algorithm).hexdigest()
 

@@ -35,6 +35,7 @@ _log = logging.getLogger(__name__)
 
 FORMAT = "disbench dataset 1"
 DESCRIPTION = "dataset.json"
+DESCRIPTION_BYTES = 2**28  # at most
 PROTOCOL = f"square-bilinear{SIDE}"
 MANY_VALUES = 100
 CHUNK_BYTES = 2**24  # of an npz's images
@@ -173,8 +174,11 @@ def _is_name(name: str) -> bool:
 
 
 def _was_imported(folder: Path) -> bool:
+    file = folder / DESCRIPTION
     try:
-        description = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+        if not file.is_file() or file.stat().st_size > DESCRIPTION_BYTES:
+            return False
+        description = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return False
     return _is_name(folder.name) and isinstance(description, dict) and description.get("format") == FORMAT

@@ -6,6 +6,8 @@ import numpy as np
 from numpy.lib.recfunctions import structured_to_unstructured
 from numpy.typing import NDArray
 
+MANY = 10  # columns from which on an array that is wider than long is taken to lie on its side
+
 
 def to_array(data: Any) -> NDArray[Any]:
     """A NumPy array of a tensor, a pandas DataFrame, a structured array, or anything that NumPy itself converts.
@@ -29,6 +31,36 @@ def to_array(data: Any) -> NDArray[Any]:
             else "an array of numbers is needed, got an empty one of dtype object."
         )
     return array
+
+
+def check_shape(array: NDArray[Any], name: str, column: str) -> None:
+    """Raise ValueError, with the advice that fits, unless the array has two axes and a column."""
+    needs = f"{name} needs shape (rows, {name}), got {array.shape}"
+    if array.ndim == 1:
+        raise ValueError(f"{needs}; a single {column} is a column: {name}[:, None].")
+    if array.ndim > 2:
+        raise ValueError(
+            f"{needs}; flatten each row, {name}.reshape(len({name}), -1), or average over the further axes."
+        )
+    if array.ndim == 0 or array.shape[1] == 0:
+        raise ValueError(f"{needs}, which holds no {column}.")
+
+
+def check_rows(codes: NDArray[Any], factors: NDArray[Any]) -> None:
+    """Raise ValueError, with the advice that fits, unless codes (N, D) and factors (N, K) have the same rows."""
+    got = f"got codes {codes.shape} and factors {factors.shape}"
+    lying = {name: array.shape[1] >= max(MANY, len(array)) for name, array in (("codes", codes), ("factors", factors))}
+    if all(lying.values()) and codes.shape[1] == factors.shape[1]:
+        raise ValueError(f"codes and factors are transposed: a row is an image, {got}. Use codes.T and factors.T.")
+    if len(codes) == len(factors):
+        return
+    for name, turned, other in (("codes", codes, factors), ("factors", factors, codes)):
+        if lying[name] and turned.shape[1] == len(other):
+            raise ValueError(f"{name} is transposed: a row is an image, {got}. Use {name}.T.")
+    raise ValueError(
+        f"codes and factors need the same rows, got {len(codes)} and {len(factors)}; "
+        "pass the factors of the rows that were encoded."
+    )
 
 
 def _from_tensor(tensor: Any) -> NDArray[Any]:

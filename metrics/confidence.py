@@ -20,6 +20,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from disbench.metrics.arrays import to_array
 from disbench.metrics.metric import Metric, NotApplicable
 
 Asked: TypeAlias = Mapping[str, tuple[Metric, Mapping[str, Any]]]  # a metric and its options, by any name
@@ -84,7 +85,7 @@ def confidences(
     """
     if resamples < 2 or seeds < 2:
         raise ValueError(f"a spread needs resamples >= 2 and seeds >= 2, got resamples={resamples} and seeds={seeds}.")
-    codes, factors = np.asarray(codes), np.asarray(factors)
+    codes, factors = to_array(codes), to_array(factors)
     found: dict[str, Confidence] = {}
     reasons: dict[str, str] = {}
     scores: dict[str, float] = {}

@@ -14,6 +14,8 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from disbench.metrics.arrays import to_array
+
 KEPT = 8  # a table, its floor and its ceiling, with other bins; a result is small
 Options = ParamSpec("Options")
 Result = TypeVar("Result")
@@ -30,9 +32,7 @@ def recent(
     lock = Lock()
 
     def recalled(codes: ArrayLike, factors: ArrayLike, /, *args: Options.args, **options: Options.kwargs) -> Result:
-        codes, factors = np.asarray(codes), np.asarray(factors)
-        if codes.dtype.kind == "O" or factors.dtype.kind == "O":  # their bytes are addresses
-            return compute(codes, factors, *args, **options)
+        codes, factors = to_array(codes), to_array(factors)
         key = (_digest(codes), _digest(factors), args, tuple(sorted(options.items())))
         with lock:
             if key in results:

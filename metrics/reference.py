@@ -7,6 +7,7 @@ its score on `as_codes(factors, reads)`: a perfect representation under the same
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from disbench.metrics.arrays import to_array
 from disbench.metrics.metric import Reads
 from disbench.metrics.table import as_factors
 
@@ -16,7 +17,7 @@ def shuffled(codes: ArrayLike, seed: int) -> NDArray[np.float64]:
 
     Arrays of equally many rows are shuffled alike by one seed.
     """
-    return np.random.default_rng(seed).permutation(np.asarray(codes, dtype=np.float64), axis=0)
+    return np.random.default_rng(seed).permutation(to_array(codes).astype(np.float64), axis=0)
 
 
 def as_codes(factors: ArrayLike, reads: Reads = "values") -> NDArray[np.float64]:

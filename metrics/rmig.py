@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_array
 
+from disbench.metrics.arrays import to_array
 from disbench.metrics.information import (
     bin_of,
     binned_factors,
@@ -153,7 +154,7 @@ def _bin_of_points(values: NDArray[np.float64], edges: NDArray[np.float64]) -> N
 
 
 def _checked_stds(stds: ArrayLike, table: Table) -> NDArray[np.float64]:
-    array = np.asarray(stds, dtype=np.float64)
+    array = to_array(stds).astype(np.float64)
     if array.shape != table.codes.shape:
         raise ValueError(f"rmig needs a standard deviation for each code, got {array.shape} for {table.codes.shape}.")
     if not (np.isfinite(array) & (array >= 0)).all():

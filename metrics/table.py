@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from disbench.metrics.arrays import to_array
+from disbench.metrics.arrays import check_rows, check_shape, to_array
 from disbench.metrics.metric import NotApplicable
 
 LARGEST_CODE = 1e30  # well beyond it squares overflow and a classifier silently fails; no working encoder comes near
@@ -51,11 +51,7 @@ def as_table(codes: ArrayLike, factors: ArrayLike) -> Table:
     Raises ValueError for a wrong shape, type or value, and NotApplicable when no factor varies or there are two rows.
     """
     codes_array, factors_array = _numbers(codes, "codes", "code"), _numbers(factors, "factors", "factor")
-    if len(codes_array) != len(factors_array):
-        raise ValueError(
-            f"codes and factors need the same rows, got {len(codes_array)} and {len(factors_array)}; "
-            "pass the factors of the rows that were encoded."
-        )
+    check_rows(codes_array, factors_array)
     if len(codes_array) < 2:
         raise ValueError(f"a metric needs at least 2 rows, got {len(codes_array)}; encode more of the dataset.")
 
@@ -116,12 +112,9 @@ def require_classes(table: Table, metric: str, instead: str) -> None:
 
 def _numbers(array: ArrayLike, name: str, column: str) -> NDArray[Any]:
     checked = to_array(array)
-    if checked.ndim != 2 or checked.shape[1] == 0:
-        raise ValueError(
-            f"{name} needs shape (rows, {name}), got {checked.shape}; a single {column} is a column: {name}[:, None]."
-        )
+    check_shape(checked, name, column)
     if checked.dtype.kind not in "biuf":
-        raise ValueError(f"{name} needs real numbers, got dtype {checked.dtype}; convert it first.")
+        raise ValueError(f"{name} needs real numbers, got dtype {checked.dtype}; convert it: {name}.astype(float).")
     return checked
 
 

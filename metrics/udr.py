@@ -20,6 +20,7 @@ from scipy.stats import rankdata
 from sklearn.linear_model import Lasso
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+from disbench.metrics.arrays import to_array
 from disbench.metrics.information import standardised
 from disbench.metrics.table import as_table
 
@@ -105,7 +106,7 @@ def rank_strength(source: NDArray[np.float64], target: NDArray[np.float64]) -> N
 
 
 def _checked(codes: ArrayLike) -> NDArray[np.float64]:
-    array = np.asarray(codes)
+    array = to_array(codes)
     return as_table(array, np.arange(len(array) if array.ndim else 0)[:, None]).codes
 
 

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import h5py
 import numpy as np
 import torch
 
@@ -11,6 +10,7 @@ from disbench.baselines.gaussian import Posterior
 from disbench.benchmarks.estimators.tasks import PosteriorTask
 from disbench.benchmarks.seeds import generator_for
 from disbench.datasets import load
+from disbench.datasets.hdf5 import open_hdf5, read_array
 
 TRAINED = "trained encoder"
 DATASET = "dsprites_like"
@@ -19,11 +19,11 @@ DATASET = "dsprites_like"
 def from_table(path: Path, rows: int, device: torch.device) -> PosteriorTask:
     """A seeded sample of `rows` posteriors from a codes.h5 with `codes` and `codes_std`, both (N, D)."""
     try:
-        with h5py.File(path, "r") as file:
-            missing = [name for name in ("codes", "codes_std") if name not in file]
+        with open_hdf5(path) as file:
+            missing = [name for name in ("codes", "codes_std") if name not in list(file)]
             if missing:
                 raise ValueError(f"{path} lacks {' and '.join(missing)}; a trial's codes.h5 holds both.")
-            means, deviations = (np.asarray(file[name][()], dtype=np.float32) for name in ("codes", "codes_std"))
+            means, deviations = (read_array(file, name).astype(np.float32) for name in ("codes", "codes_std"))
     except OSError as error:
         raise ValueError(f"{path} cannot be read as HDF5: {error}") from error
     if means.shape != deviations.shape or means.ndim != 2 or not (deviations > 0).all():

@@ -159,10 +159,10 @@ def test_trailing_axes_of_length_one_are_dropped_and_others_refused(tmp_path: Pa
 @pytest.mark.parametrize(
     ("codes", "factors", "words"),
     [
-        (CODES.T, FACTORS.T, r"transposed.*Save codes\.T and factors\.T"),
-        (CODES[:, :2].T, FACTORS.T, r"transposed.*Save codes\.T and factors\.T"),
-        (CODES.T, FACTORS, r"codes is transposed.*Save codes\.T\."),
-        (CODES, FACTORS.T, r"factors is transposed.*Save factors\.T\."),
+        (CODES.T, FACTORS.T, r"transposed.*Use codes\.T and factors\.T"),
+        (CODES[:, :2].T, FACTORS.T, r"transposed.*Use codes\.T and factors\.T"),
+        (CODES.T, FACTORS, r"codes is transposed.*Use codes\.T\."),
+        (CODES, FACTORS.T, r"factors is transposed.*Use factors\.T\."),
         (CODES, np.zeros((0, 2)), r"factors is empty: it has shape \(0, 2\)"),
         (np.float64(3), FACTORS, r"codes is empty: it has shape \(\)"),
     ],

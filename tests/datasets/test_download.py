@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import itertools
 import logging
+import os
 import re
 import shutil
 import socket
@@ -767,3 +768,10 @@ def test_a_disk_that_fills_meanwhile_keeps_what_has_come(
     (path,) = download(source(mirror.url("/a", whole()), size=len(CONTENT)), root, **QUICK)
     assert path.read_bytes() == CONTENT
     assert mirror.seen[-1][1] is not None
+
+
+def test_a_pipe_in_the_place_of_the_file_is_an_error_and_never_waited_for(mirror: Mirror, root: Path) -> None:
+    (root / "pictures").mkdir(parents=True)
+    os.mkfifo(root / "pictures" / "pictures.npz")
+    with pytest.raises(ValueError, match="not a regular file"):
+        download(source(mirror.url("/a", whole())), root, **QUICK)

@@ -269,6 +269,17 @@ def test_a_named_pipe_is_refused_and_never_waited_for(tmp_path: Path) -> None:
         import_dataset(source, "mine", tmp_path / "root")
 
 
+def test_a_pipe_in_the_place_of_a_description_or_of_an_array_is_never_waited_for(tmp_path: Path) -> None:
+    folder = import_dataset(npz(tmp_path / "a.npz", arrays()), "mine", tmp_path / "root")
+    (folder / "images.npy").unlink()
+    os.mkfifo(folder / "images.npy")
+    with pytest.raises(ValueError, match="not a regular file"):
+        OwnDataset(tmp_path / "root", "mine")
+    (tmp_path / "root" / "pipe").mkdir()
+    os.mkfifo(tmp_path / "root" / "pipe" / "dataset.json")
+    assert imported_names(tmp_path / "root") == ["mine"]
+
+
 def test_a_huge_sparse_picture_is_refused_before_it_is_read(tmp_path: Path) -> None:
     source = write_folder(tmp_path / "source", GRID)
     with (source / "0.png").open("r+b") as file:

@@ -3,6 +3,7 @@ import pandas as pd
 import pytest
 import torch
 
+from disbench.metrics import METRICS
 from disbench.metrics.arrays import to_array
 
 
@@ -55,3 +56,32 @@ def test_fields_become_columns() -> None:
     assert to_array(np.array([(1, 2), (3, 4)], dtype=[("a", "i4"), ("b", "i4")])).tolist() == [[1, 2], [3, 4]]
     with pytest.raises(ValueError, match="pass one type of number"):
         to_array(np.array([("x", 2)], dtype=[("a", "U1"), ("b", object)]))
+
+
+@pytest.mark.parametrize(
+    ("codes", "factors", "words"),
+    [
+        ((5, 60), (3, 60), r"transposed: .*Use codes\.T and factors\.T"),
+        ((60, 5), (3, 60), r"factors is transposed: .*Use factors\.T"),
+        ((60, 5, 1, 1), (60, 3), r"codes\.reshape\(len\(codes\), -1\)"),
+        ((60,), (60, 3), r"a single code is a column: codes\[:, None\]"),
+        ((60, 0), (60, 3), "which holds no code"),
+        ((), (60, 3), "which holds no code"),
+        ((60, 5), (59, 3), "need the same rows, got 60 and 59"),
+    ],
+)
+def test_a_metric_gives_the_advice_that_fits_the_shape(
+    codes: tuple[int, ...], factors: tuple[int, ...], words: str
+) -> None:
+    with pytest.raises(ValueError, match=words):
+        METRICS["mig"].fn(np.ones(codes), np.ones(factors, int))
+
+
+def test_a_metric_takes_tensors_with_gradients_and_data_frames() -> None:
+    factors = np.arange(400).reshape(200, 2) % 7
+    codes = factors + np.random.default_rng(0).normal(size=(200, 2))
+    expected = METRICS["mig"].fn(codes, factors)
+    tensor = torch.tensor(codes, requires_grad=True)
+    frame = pd.DataFrame({"a": pd.array(factors[:, 0], "Int64"), "b": pd.Categorical(factors[:, 1])})
+    assert METRICS["mig"].fn(tensor, torch.tensor(factors)) == expected
+    assert METRICS["mig"].fn(codes, frame) == expected
