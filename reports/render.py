@@ -105,7 +105,7 @@ def _page(collection: Collection, grouped: Sequence[Table], layout: Layout, date
             glossary=columns(head.key for table in grouped for head in table.columns),
             protocols=_protocols(grouped),
             short=short_runs(record for _, record in collection.found),
-            unreadable=(*collection.unreadable, *layout.left_out),
+            unreadable=tuple(dict.fromkeys((*collection.unreadable, *layout.left_out))),
             frame=frame,
             schema=SCHEMA_VERSION,
             date=(date or newest).isoformat(),

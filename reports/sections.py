@@ -436,6 +436,15 @@ class _View:
 
 
 def _view(folder: Path, record: Record, layout: Layout) -> _View:
+    """What can be drawn of a trial; its scores and facts are shown even where that fails."""
+    try:
+        return _drawn_view(folder, record, layout)
+    except FROM_VALUES as error:
+        layout.left_out.append((f"{printable(folder.name)}/{RECORD_FILE}", f"Not drawn: {reason_of(error)}"))
+        return _View(None, details.code_version(record), {}, (), details.Information(), (), (), "")
+
+
+def _drawn_view(folder: Path, record: Record, layout: Layout) -> _View:
     links = ((name, pictures.address(folder, path, layout.folder)) for name, path in sorted(record.artefacts.items()))
     order: tuple[int, ...] = ()
     groups: tuple[str, ...] = ()

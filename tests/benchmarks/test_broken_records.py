@@ -76,7 +76,7 @@ SHOWN: dict[str, dict[str, Any]] = {
     "curves_backwards": {"curves": {"loss": [[9, 1.0], [3, 2.0], [3, math.nan], [1, 1e308], [0, -1e308]]}},
     "curves_empty": {"curves": {"loss": [], "": [[0, math.inf]]}},
     "partition_of_nothing": {
-        "partition": {key: [] for key in ("assignment", "group", "nats", "target", "complexities")}
+        "partition": {"assignment": [], "group": [], "nats": [], "target": [], "complexities": []}
     },
     "partition_not_finite": {
         "partition": {
