@@ -359,7 +359,7 @@ def test_the_defaults_are_those_that_the_methods_page_states() -> None:
     assert (method.beta, method.tc_weight, method.handover, method.pair_weight) == (1, 20, 0.6, 1)
     assert (method.parts.cross_weight, method.parts.capacity_weight) == (10, 5)
     assert (method.mine, method.refine, method.parts.weigh, method.parts.bi_level) == (True, True, True, True)
-    assert (model.CRITICS_LEAD, model.CRITIC_STEPS, NOISE) == (0.1, 2, 0.3)
+    assert (model.CRITICS_LEAD, model.CRITIC_STEPS, model.MONTE_CARLO_EVERY, NOISE) == (0.1, 2, 10, 0.3)
     assert len(method.recent.rows) == 512
 
 
@@ -374,3 +374,98 @@ def test_information_that_neither_side_has_is_nothing_to_the_assignment() -> Non
     _, terms = parts.inner_loss(Posterior(torch.zeros(8, 2), torch.zeros(8, 2)).sample(), torch.zeros(2))
     target, nothing = np.array([0.1, 0.9]), np.zeros(2)
     assert terms["capacity"].item() == pytest.approx((((nothing - target) ** 2) / target).sum(), rel=1e-5)
+
+
+def test_the_decoder_reads_the_refined_latents_wherever_it_is_asked() -> None:
+    method = make()
+    z = torch.randn(BATCH, LATENTS, generator=torch.Generator().manual_seed(2)).double()
+    read = torch.from_numpy(refined(method, z, embeddings_of(method, z))).float()
+    with torch.no_grad():
+        torch.testing.assert_close(method.logits(z.float()), method.decoder(read), rtol=1e-4, atol=1e-4)
+        plain = make(refine=False)
+        torch.testing.assert_close(plain.logits(z.float()), plain.decoder(z.float()))
+        assert (method.logits(z.float()) - method.decoder(z.float())).abs().max() > 0.01
+
+
+def test_a_latents_logits_are_scaled_products_with_each_factors_token_and_key() -> None:
+    torch.manual_seed(0)
+    attention = CrossAttention(LATENTS, num_factors=FACTORS, factor_dim=3, attention_dim=7)
+    attention.mean_embedding.copy_(torch.randn(FACTORS, 3))
+    queries, tokens, key, mean = (
+        each.detach().double().numpy()
+        for each in (attention.queries, attention.tokens, attention.key.weight, attention.mean_embedding)
+    )
+    for d in range(LATENTS):
+        for k in range(FACTORS + 1):
+            target = tokens[k] + (key @ mean[k - 1] if k else 0)  # 0 is nuisance, which has no embedding
+            expected = sum(queries[d, i] * target[i] for i in range(7)) / math.sqrt(7)
+            assert attention.logits()[d, k].item() == pytest.approx(expected, rel=1e-4, abs=1e-5)
+
+
+def test_partitions_are_drawn_as_often_as_the_assignment_says() -> None:
+    torch.manual_seed(0)
+    attention = CrossAttention(LATENTS, num_factors=FACTORS, factor_dim=3, attention_dim=4)
+    with torch.no_grad():
+        drawn_partitions = torch.stack([attention.sampled_partition() for _ in range(4000)])
+        torch.testing.assert_close(drawn_partitions.mean(0), attention.assignment(), rtol=0, atol=0.04)
+    assert set(drawn_partitions.round(decimals=4).unique().tolist()) == {0.0, 1.0}
+
+
+def test_what_is_remembered_of_a_step_are_its_posteriors_and_embeddings() -> None:
+    method = make(handover=0.0)
+    far_from_the_minibatch(method)
+    with torch.no_grad():
+        q = method.posterior(images())
+        method.remember_stage(images(), (q, q.sample()), step=1, second_phase=True)
+    assert method.marginals.mean.min() > 3  # fitted to recent posteriors, of which 27 in 32 are near 100
+    assert int(method.recent.seen) == 32 + BATCH
+    assert int(method.parts.gaussian_fit.recent.seen) == BATCH
+    assert method.parts.attention.mean_embedding.abs().max() > 0
+
+
+def test_critics_read_draws_and_not_means() -> None:
+    method = make(handover=0.0, recent_posteriors=512)
+    method.recent.add(torch.stack([torch.full((512, LATENTS), 3.0), torch.zeros(512, LATENTS)], 1))
+    seen: list[Tensor] = []
+    method.marginals.critic_loss = lambda z: seen.append(z) or z.sum()
+    method.critic_loss(BATCH, second_phase=False)
+    assert seen[0].mean().item() == pytest.approx(3, abs=0.1)
+    assert seen[0].std().item() == pytest.approx(1, abs=0.1)
+
+
+def test_the_critics_loss_is_the_sum_over_the_three_kinds_on_their_own_latents() -> None:
+    torch.manual_seed(0)
+    parts = Partition(LATENTS, num_factors=FACTORS, factor_dim=3, attention="fixed")
+    z = torch.randn(4000, LATENTS)
+    seen: dict[str, tuple[Tensor, Tensor]] = {}
+    for name, value in (("leak", 1.0), ("kept", 20.0), ("pairwise", 300.0)):
+        critic = getattr(parts, name)
+        critic.critic_loss = lambda x, y, name=name, value=value: seen.update({name: (x, y)}) or torch.tensor(value)
+    assert parts.critic_loss(z).item() == 321
+    for k in range(FACTORS):
+        own = [2 * k, 2 * k + 1]
+        others = [d for d in range(LATENTS) if d not in own]
+        assert torch.equal(seen["kept"][0][k][:, own], z[:, own])
+        assert not seen["kept"][0][k][:, others].any()
+        assert torch.equal(seen["leak"][0][k][:, others], z[:, others])
+        assert not seen["leak"][0][k][:, own].any()
+    with torch.no_grad():
+        noise = seen["leak"][1] - parts.factor_encoder(z)
+    assert noise.std().item() == pytest.approx(0.3, rel=0.05)
+    assert torch.equal(seen["leak"][1], seen["kept"][1])
+    assert torch.equal(seen["pairwise"][0], z)
+
+
+def test_the_gaussian_fit_moves_a_twentieth_of_the_way_each_step() -> None:
+    method = make()
+    q = Posterior(torch.full((8, LATENTS), 4.0), torch.full((8, LATENTS), math.log(9.0)))
+    method.marginals.fit(q)
+    torch.testing.assert_close(method.marginals.mean, torch.full((LATENTS,), 0.2))
+    torch.testing.assert_close(method.marginals.scale, torch.full((LATENTS,), math.sqrt(0.95 + 0.05 * 9)))
+
+
+def test_latents_that_say_most_have_the_critics() -> None:
+    method = make()
+    method.marginals.n_live = 2
+    method.marginals.scale.copy_(torch.tensor([1.0, 5.0, 2.0, 9.0]))
+    assert set(method.marginals.live().tolist()) == {1, 3}
