@@ -8,6 +8,7 @@ import typer
 
 from disbench.benchmarks.choices import PROFILE_NAMES
 from disbench.benchmarks.terminal import console, fail
+from disbench.datasets.wording import did_you_mean, shown
 
 if TYPE_CHECKING:
     from disbench.benchmarks.estimators.tasks import PosteriorTask
@@ -36,9 +37,18 @@ def estimators(
     from disbench.reports.estimators_page import render_study
 
     if profile not in PROFILES:
-        raise fail(f"There is no profile {profile!r}; there are {', '.join(PROFILES)}.")
+        known = ", ".join(PROFILES)
+        raise fail(f"There is no profile {shown(profile)}; there are {known}.{did_you_mean(profile, PROFILES)}")
     torch.set_num_threads(threads)
-    where = torch.device(device) if device else torch.accelerator.current_accelerator(check_available=True)
+    try:
+        where = torch.device(device) if device else torch.accelerator.current_accelerator(check_available=True)
+        torch.empty(1, device=where)
+    except (
+        RuntimeError,
+        AssertionError,
+        NotImplementedError,
+    ) as error:  # each device of torch has its own way to refuse
+        raise fail(f"--device {shown(device)} is no device of this machine; use cpu, or cuda with a GPU.") from error
     where = where or torch.device("cpu")
     chosen = PROFILES[profile]
 

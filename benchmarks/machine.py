@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from disbench.datasets.wording import did_you_mean, listed, shown
+
 SHARING = ("auto", "ddp", "ddp_find_unused_parameters_true")  # of Lightning's strategies, for several devices
 CUBLAS = "CUBLAS_WORKSPACE_CONFIG"  # cuBLAS repeats its sums only with a workspace of fixed size
 
@@ -35,6 +37,14 @@ class Machine:
                 f"Several devices need one of the strategies {', '.join(SHARING)}, got {self.strategy!r}. Each has a process and "
                 "all the weights; the processes are started here, not by Lightning."
             )
+        if self.strategy != "auto":
+            from pytorch_lightning.strategies import StrategyRegistry  # here: it takes seconds
+
+            if self.strategy not in (strategies := StrategyRegistry.available_strategies()):
+                meant = did_you_mean(self.strategy, strategies)
+                raise ValueError(
+                    f"strategy needs auto or one of Lightning's, {listed(strategies)}; got {shown(self.strategy)}.{meant}"
+                )
         if self.compiler:
             import torch  # here: a command's options and defaults are read without
 
@@ -42,6 +52,7 @@ class Machine:
             if self.compiler not in known:
                 raise ValueError(
                     f"compiler needs one of torch.compile's backends, {', '.join(known)}; got {self.compiler!r}."
+                    f"{did_you_mean(self.compiler, known)}"
                 )
         if not self.checkpoint_seconds > 0:
             raise ValueError(f"checkpoint_seconds must be above 0, got {self.checkpoint_seconds}.")

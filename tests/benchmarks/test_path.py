@@ -11,7 +11,8 @@ import yaml
 from tiny_trial import SELECT, tiny_trial
 from typer.testing import CliRunner
 
-from disbench.baselines.vae import VAE, PartitionReport
+from disbench.baselines.method import PartitionReport
+from disbench.baselines.vae import VAE
 from disbench.benchmarks import METHODS
 from disbench.benchmarks import trial as trial_module
 from disbench.benchmarks.cli import app

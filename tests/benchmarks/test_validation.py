@@ -323,6 +323,11 @@ def test_a_malformed_training_file_is_refused(named: str, content: dict[str, Any
         (["search", "vae", "dsprites_like", "--steps", "1", "--grid", "lr=[1]", "--seeds", "x"], "--seeds"),
         (["search", "vae", "dsprites_like", "--steps", "1", "--grid", "lr=[1]", "--precision", "fp16"], "precision"),
         (["list", "metrcs"], "Did you mean metrics?"),
+        (["run", "quick", "--strategy", "dpp"], "Did you mean ddp?"),
+        (["run", "quick", "--engine", "lcal"], "Did you mean local?"),
+        (["run", "quick", "--only", "metod=vae"], "Did you mean method?"),
+        (["estimators", "--device", "foo"], "--device"),
+        (["estimators", "--profile", "quik"], "Did you mean quick?"),
     ],
 )
 def test_a_wrong_command_ends_with_status_two_and_writes_nothing(
