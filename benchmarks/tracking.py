@@ -5,6 +5,8 @@ already is left alone.
 """
 
 import json
+import secrets
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -39,13 +41,19 @@ def tensorboard_tracker() -> Tracker:
         folder = out / EVENTS / record.trial.id
         if folder.exists():
             return
-        partial = folder.with_name(f".{folder.name}")
+        # Random, for two drivers in one folder may copy one record at a time, and a killed one leaves half of it.
+        partial = folder.with_name(f".{secrets.token_hex(8)}")
         with SummaryWriter(str(partial)) as writer:
             for name, points in record.curves.items():
                 for step, value in points:
                     writer.add_scalar(f"training/{name}", value, step)
             writer.add_hparams(settings(record), scalars(record), run_name=".", global_step=record.trial.steps)
-        partial.rename(folder)
+        try:
+            partial.rename(folder)
+        except OSError:
+            shutil.rmtree(partial)
+            if not folder.exists():
+                raise
 
     return track
 
@@ -78,7 +86,8 @@ def mlflow_tracker(uri: str, experiment: str) -> Tracker:
         everything = [*curves, *ends]
         for start in range(0, len(everything), 1000):  # the most that the server takes at once
             client.log_batch(named, metrics=everything[start : start + 1000], params=given if start == 0 else [])
-        client.log_artifact(named, str(out / trial.id / RECORD_FILE))
+        if (path := out / trial.id / RECORD_FILE).exists():  # a trial of version 0.1 is in a folder of another name
+            client.log_artifact(named, str(path))
         client.set_terminated(named)
 
     return track

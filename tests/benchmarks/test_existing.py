@@ -23,6 +23,7 @@ from disbench.benchmarks.hyperparameters import hyperparameters, resolved
 from disbench.benchmarks.run import planned, run_suite
 from disbench.benchmarks.status import states
 from disbench.benchmarks.suite import Suite
+from disbench.benchmarks.tracking import EVENTS, tensorboard_tracker
 from disbench.benchmarks.train import load_checkpoint
 from disbench.metrics import METRICS
 from disbench.reports.migration import HPARAMS
@@ -347,3 +348,16 @@ def test_the_failure_of_a_dataset_goes_when_the_dataset_is_there(
         list(run_suite(tiny(), tmp_path))
     list(run_suite(tiny(), tmp_path))
     assert len(folders(tmp_path)) == 2
+
+
+def test_what_a_killed_copy_for_tensorboard_left_is_not_a_part_of_the_next(runs: Path) -> None:
+    pytest.importorskip("tensorboard")
+    record = read_record(folders(runs)[0] / RECORD_FILE)
+    half = runs / EVENTS / f".{record.trial.id}"
+    half.mkdir(parents=True)
+    (half / "events.out.tfevents.0").write_bytes(b"half")
+    tensorboard_tracker()(record, runs)
+    copied = runs / EVENTS / record.trial.id
+    assert not (copied / "events.out.tfevents.0").exists()
+    assert list(copied.glob("events.out.tfevents.*"))
+    assert {path.name for path in (runs / EVENTS).iterdir()} == {copied.name, half.name}
