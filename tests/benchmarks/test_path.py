@@ -16,6 +16,7 @@ from disbench.baselines.vae import VAE
 from disbench.benchmarks import METHODS
 from disbench.benchmarks import trial as trial_module
 from disbench.benchmarks.cli import app
+from disbench.benchmarks.defaults import resolved_trial
 from disbench.benchmarks.encode import scored_rows
 from disbench.benchmarks.run import run_suite
 from disbench.benchmarks.score import score
@@ -333,7 +334,7 @@ def test_the_reproducing_command_names_the_same_trial(tmp_path: Path) -> None:
     status, output = disbench(*words)
     assert status == 0, output
     (again,) = (tmp_path / "second").iterdir()
-    assert again.name == record.trial.id
+    assert again.name == resolved_trial(record.trial).id
 
 
 def test_a_channel_count_that_disagrees_with_the_data_is_refused(tmp_path: Path) -> None:
@@ -361,7 +362,7 @@ def test_anybodys_table_is_scored(tmp_path: Path) -> None:
     ("name", "content", "words"),
     [
         ("absent.npz", None, "no such file"),
-        ("text.csv", b"1,2", "npz or .h5"),
+        ("text.csv", b"1,2", "has no columns of codes"),
         ("broken.npz", b"not a zip", "cannot be read"),
         ("broken.h5", b"not hdf5", "cannot be read"),
     ],
