@@ -218,10 +218,7 @@ def broken(**changes: Any) -> dict[str, Any]:
         (broken(codes=CODES[:1], factors=FACTORS[:1]), "at least 2 rows"),
         (broken(codes=CODES.astype(str)), "codes needs real numbers, got dtype <U"),
         (broken(codes=CODES.astype(complex)), "codes needs real numbers, got dtype complex128"),
-        (
-            broken(factors=np.where(FACTORS == 1, np.nan, FACTORS)),
-            "factors need finite numbers, got NaN or infinity in col",
-        ),
+        (broken(factors=np.where(FACTORS == 1, np.nan, FACTORS)), "factor v0 has a missing value (NaN)"),
         (broken(factor_names=["a"]), "factor_names has 1 names for 2 columns of factors."),
         (broken(code_names=["a", "b"]), "code_names has 2 names for 3 columns of codes."),
         (broken(code_names=[1, 2, 3]), "code_names needs text, got dtype int64"),
