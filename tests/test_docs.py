@@ -239,6 +239,9 @@ def test_a_page_answers_every_question(page):
     assert re.findall(r"^## (.+)$", TEXT[page], flags=re.MULTILINE) == HEADINGS
     assert TEXT[page].startswith("# ")
     assert TEXT[page].count("$") > 2
+    assert ("### Continuous factors" in TEXT[page]) == (
+        page.stem not in ("udr", "unsupervised")
+    )  # they read no factors
 
 
 @pytest.mark.parametrize("key", METRICS)

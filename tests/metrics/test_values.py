@@ -10,7 +10,7 @@ from sklearn.model_selection import cross_val_score
 from sklearn.preprocessing import minmax_scale
 
 from disbench.metrics import METRICS, NotApplicable, as_codes, shuffled
-from disbench.metrics.infomec import infoc, infoe, infoe_detail, infom
+from disbench.metrics.infomec import infoc, infoe, infoe_detail, infom, relative_information
 
 N = 2000
 LASSO = ("dci_disentanglement", "dci_completeness", "dci_informativeness")
@@ -207,6 +207,8 @@ def test_information_about_a_continuous_factor_is_in_units_of_what_the_factor_kn
     factors = np.column_stack([discrete, continuous])
     for scaled in (factors, factors * [1.0, 1e-6], factors * [1.0, 1e6]):
         assert infom(codes, scaled) > 0.97
+    found = relative_information(codes, factors, neighbors=10, discrete=False, seed=0).information
+    assert np.diag(found) == pytest.approx([1.0, 1.0], abs=0.03)
     summed = codes[:, [0]] / 3 + codes[:, [1]]
     assert infom(summed, factors) < 0.8
 
