@@ -129,10 +129,10 @@ def allocated_array(path: Path, shape: tuple[int, ...], what: str, variable: str
     outgrows a disk or a quota later would end the process instead, for a page of memory cannot report an error.
     """
     needed, free = math.prod(shape), shutil.disk_usage(path.parent).free
-    room = f"{what} needs {needed / 1e9:.3g} GB in {path.parent.parent}"
+    room = f"{what} needs {needed / 1e9:,.3f} GB in {path.parent.parent}"
     advice = f"Make room, or set {variable} to a folder with more."
     if needed > free:
-        raise OSError(errno.ENOSPC, f"{room} and {free / 1e9:.3g} GB are free. {advice}")
+        raise OSError(errno.ENOSPC, f"{room} and {free / 1e9:,.3f} GB are free. {advice}")
     array = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
     try:
         _reserve(path)

@@ -720,7 +720,7 @@ def test_a_server_that_hardly_sends_is_left_for_the_next_mirror(
     begun = time.monotonic()
     (path,) = download(source(mirror.url("/a", slow), mirror.url("/b", whole()), size=len(CONTENT)), root, **QUICK)
     assert path.read_bytes() == CONTENT
-    assert time.monotonic() - begun < 10
+    assert time.monotonic() - begun < 2.5  # the trickle itself takes three seconds
     assert reason in caplog.text
 
 

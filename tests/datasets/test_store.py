@@ -200,7 +200,7 @@ def test_a_full_disk_is_refused_before_anything_is_written(cache: Path, monkeypa
 
 
 def test_the_room_that_is_needed_is_known_beyond_32_bits() -> None:
-    with pytest.raises(OSError, match=r"needs 9007199\.3 GB"):
+    with pytest.raises(OSError, match=r"needs 9,007,199\.255 GB"):
         converted("things", SHA256, lambda create: {"made": create((2**20, 2**20, 2**13)).shape})
 
 
