@@ -55,6 +55,7 @@ METRICS: dict[str, Metric] = {
         source="Higgins et al. 2017, ICLR (BetaVAE metric)",
         detail=z_diff_detail,
         sampled=True,
+        version=2,
     ),
     "z_min_var": Metric(
         z_min_var,
@@ -67,6 +68,7 @@ METRICS: dict[str, Metric] = {
         source="Kim and Mnih 2018, arXiv:1802.05983v3, section 4",
         detail=z_min_var_detail,
         sampled=True,
+        version=2,
     ),
     "factor_vae_score": Metric(
         factor_vae_score,
@@ -79,6 +81,7 @@ METRICS: dict[str, Metric] = {
         source="Kim and Mnih 2018, arXiv:1802.05983v3, section 4",
         detail=factor_vae_detail,
         sampled=True,
+        version=2,
     ),
     "irs": Metric(
         irs,
@@ -219,6 +222,7 @@ METRICS: dict[str, Metric] = {
         source="Kim et al. 2019, arXiv:1902.01568; as in Zaidi et al. 2020, arXiv:2012.09276",
         detail=z_max_var_detail,
         sampled=True,
+        version=2,
     ),
     "tad": Metric(
         tad,
