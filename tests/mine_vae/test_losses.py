@@ -469,3 +469,11 @@ def test_latents_that_say_most_have_the_critics() -> None:
     method.marginals.n_live = 2
     method.marginals.scale.copy_(torch.tensor([1.0, 5.0, 2.0, 9.0]))
     assert set(method.marginals.live().tolist()) == {1, 3}
+
+
+def test_a_marginal_critic_says_at_most_eight_nats() -> None:
+    method = make()
+    with torch.no_grad():
+        method.marginals.score.weight.mul_(1e4)
+        scores = method.marginals.critic(torch.linspace(-5, 5, 50).expand(LATENTS, -1))
+    assert scores.abs().max().item() == pytest.approx(8, rel=1e-4)
