@@ -12,7 +12,7 @@ from disbench.benchmarks.seeds import seed_for
 from disbench.metrics import METRICS, NotApplicable
 from disbench.metrics.confidence import confidences
 from disbench.metrics.reference import as_codes, shuffled
-from disbench.metrics.table import as_table
+from disbench.metrics.table import check
 
 
 @dataclass
@@ -53,7 +53,7 @@ def score(
     """
     codes, factors = np.asarray(codes), np.asarray(factors)
     with suppress(NotApplicable):  # each metric says so itself
-        as_table(codes, factors)
+        check(codes, factors)
     result = Scores()
     floor_seed = seed_for(seed, "floor")
     shuffled_codes = shuffled(codes, floor_seed)

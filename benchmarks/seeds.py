@@ -1,8 +1,12 @@
 """Random streams derived from names, so that adding a method, a metric or a data set changes no other trial's result."""
 
-import hashlib
+from __future__ import annotations
 
-import torch
+import hashlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
 
 
 def seed_for(*names: object) -> int:
@@ -13,4 +17,6 @@ def seed_for(*names: object) -> int:
 
 def generator_for(*names: object) -> torch.Generator:
     """A CPU generator with that seed."""
+    import torch  # a table is scored without it
+
     return torch.Generator().manual_seed(seed_for(*names))

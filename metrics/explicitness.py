@@ -23,13 +23,13 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.multiclass import OneVsRestClassifier
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from disbench.metrics.groups import require_counts
 from disbench.metrics.information import binned_factors
 from disbench.metrics.sap import within_reach
 from disbench.metrics.split import split_rows
 from disbench.metrics.table import as_table, require_classes
+from disbench.metrics.threads import one_thread
 
 
 class Protocol(NamedTuple):
@@ -128,7 +128,7 @@ def roc_areas(
     if codes.shape[1] == 0:
         return np.full(factors.shape[1], 0.5)
     inputs = _scaled(codes, fitted, protocol.scaling)
-    with threadpool_limits(limits=1):  # threaded sums round differently, and one swapped pair of rows is another area
+    with one_thread():  # threaded sums round differently, and one swapped pair of rows is another area
         return np.array([_area(inputs, targets, fitted, judged, protocol) for targets in factors.T])
 
 

@@ -24,11 +24,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.feature_selection import mutual_info_classif, mutual_info_regression
+from sklearn.feature_selection import mutual_info_regression
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.metrics import log_loss
 from sklearn.preprocessing import OneHotEncoder
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from disbench.metrics.information import (
     contingency,
@@ -38,8 +37,10 @@ from disbench.metrics.information import (
     standardised,
 )
 from disbench.metrics.metric import NotApplicable
+from disbench.metrics.nearest_neighbors import information_about_labels
 from disbench.metrics.recent import recent
 from disbench.metrics.table import Table, as_table
+from disbench.metrics.threads import one_thread
 
 ACTIVE_RANGE = 1 / 20  # of the largest range
 
@@ -160,7 +161,7 @@ def infoe_detail(
         loss, converged = without_codes, True
         if live:
             features = _features(table.codes[:, live], discrete)
-            with threadpool_limits(limits=1):  # threaded sums round differently, and 100 iterations amplify it
+            with one_thread():  # threaded sums round differently, and 100 iterations amplify it
                 classifier = LogisticRegression(C=np.inf, class_weight="balanced", max_iter=max_iter)
                 classifier.fit(features, values)
                 loss = float(log_loss(values, classifier.predict_proba(features), labels=classifier.classes_))
@@ -182,7 +183,7 @@ def _features(codes: NDArray[np.float64], discrete: bool) -> Any:
 def _explained_variance(codes: NDArray[np.float64], values: NDArray[np.float64], discrete: bool) -> float:
     """R2 on all rows of the linear regression of `values (N, 1)` on `codes (N, live)`, in [0, 1]."""
     features, target = _features(codes, discrete), standardised(values)[0][:, 0]
-    with threadpool_limits(limits=1):  # threaded sums round differently
+    with one_thread():  # threaded sums round differently
         explained = LinearRegression().fit(features, target).score(features, target)
     return min(max(float(explained), 0.0), 1.0)
 
@@ -222,23 +223,24 @@ def shares_above_chance(relative: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _nearest_neighbours(table: Table, neighbors: int, seed: int) -> NDArray[np.float64]:
-    codes, _ = standardised(table.codes)
-    values, _ = standardised(table.values)
-    options: dict[str, Any] = {"discrete_features": False, "n_neighbors": neighbors, "random_state": seed}
-    relative = np.empty((len(table.columns), codes.shape[1]))
-    with threadpool_limits(limits=1):
-        for k, column in enumerate(table.columns):
-            if table.continuous[k]:
-                _require_neighbors(table, neighbors)
-                mutual = mutual_info_regression(codes, values[:, k], **options)
-                relative[k] = _relative_to_itself(mutual, values[:, k], neighbors, seed)
-                continue
-            labels = table.labels[:, k]
-            if np.bincount(labels).max() < 2:
-                raise NotApplicable(
-                    f"information about factor {column} has no estimate: no two rows share a value of it."
-                )
-            relative[k] = mutual_info_classif(codes, labels, **options) / _entropy(labels)
+    continuous = np.array(table.continuous)
+    relative = np.empty((len(table.columns), table.codes.shape[1]))
+    for k in np.flatnonzero(~continuous):
+        if np.bincount(table.labels[:, k]).max() < 2:
+            raise NotApplicable(
+                f"information about factor {table.columns[k]} has no estimate: no two rows share a value of it."
+            )
+    if not continuous.all():
+        labels = table.labels[:, ~continuous]
+        entropies = np.array([_entropy(column) for column in labels.T])
+        relative[~continuous] = information_about_labels(table.codes, labels, neighbors, seed) / entropies[:, None]
+    if continuous.any():
+        _require_neighbors(table, neighbors)
+        codes, values = standardised(table.codes)[0], standardised(table.values)[0]
+        for k in np.flatnonzero(continuous):
+            with one_thread():
+                mutual = mutual_info_regression(codes, values[:, k], n_neighbors=neighbors, random_state=seed)
+            relative[k] = _relative_to_itself(mutual, values[:, k], neighbors, seed)
     return relative
 
 

@@ -12,7 +12,7 @@ hold for bins of equal frequency beside bins of equal width.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,8 +20,10 @@ from scipy.special import xlogy
 
 from disbench.metrics.metric import NotApplicable
 from disbench.metrics.recent import recent
-from disbench.metrics.table import Table, as_table
+from disbench.metrics.table import Checked, Table, as_table
 
+CODES_AT_ONCE = 1 << 18  # numbers of a table in memory as float64
+BINS_AT_ONCE = 1 << 24  # bin indices in memory
 ELEMENTS_AT_ONCE = 1 << 21  # bounds the index arrays of one pass, whatever N and K are
 TIE = 1e-12  # nats; two sums over the same counts in another order differ by less
 
@@ -54,13 +56,19 @@ class Gap(NamedTuple):
     runner_up: NDArray[np.float64]  # (K,): 0 where there is no other
 
 
-def equal_width_bins(codes: NDArray[np.float64], bins: int) -> NDArray[np.intp]:
-    """`codes (N, D)` -> bin indices `(D, N)` in 0 .. bins - 1. A constant code falls into a single bin."""
+def equal_width_bins(codes: NDArray[Any], bins: int) -> NDArray[np.unsignedinteger[Any]]:
+    """`codes (N, D)` -> bin indices `(D, N)` in 0 .. bins - 1, in the smallest type. A constant code falls into a single bin.
+
+    A few codes at a time are in memory as float64.
+    """
     if bins < 2:
         raise ValueError(f"binning needs at least 2 bins, got bins={bins}; the papers use 20.")
-    indices = np.empty(codes.shape[::-1], dtype=np.intp)
-    for j, code in enumerate(np.ascontiguousarray(codes.T)):
-        indices[j] = bin_of(code, np.linspace(code.min(), code.max(), bins + 1))
+    indices = np.empty(codes.shape[::-1], dtype=np.min_scalar_type(bins - 1))
+    step = max(1, CODES_AT_ONCE // len(codes))
+    for first in range(0, codes.shape[1], step):
+        columns = np.array(codes[:, first : first + step].T, dtype=np.float64, order="C")
+        for j, code in enumerate(columns, start=first):
+            indices[j] = bin_of(code, np.linspace(code.min(), code.max(), bins + 1))
     return indices
 
 
@@ -99,7 +107,7 @@ def bin_of(values: NDArray[np.float64], edges: NDArray[np.float64]) -> NDArray[n
 
 
 def contingency(
-    bin_indices: NDArray[np.intp], factors: NDArray[np.intp], sizes: NDArray[np.intp], bins: int
+    bin_indices: NDArray[np.integer[Any]], factors: NDArray[np.intp], sizes: NDArray[np.intp], bins: int
 ) -> NDArray[np.int64]:
     """Rows in each (value, bin), for all pairs of factor and code in one array.
 
@@ -143,7 +151,7 @@ def _joined_factors(sizes: NDArray[np.intp], bins: int, n: int) -> list[slice]:
 @recent
 def table_information(codes: ArrayLike, factors: ArrayLike, bins: int) -> TableInformation:
     """Check a table and count it. Metrics that ask for the same table and bins one after another share one count."""
-    table = binned_factors(as_table(codes, factors), bins)
+    table = binned_factors(as_table(codes, factors, cast=False), bins)
     info = information(table, bins)
     for array in info:
         array.flags.writeable = False
@@ -159,7 +167,13 @@ def table_information(codes: ArrayLike, factors: ArrayLike, bins: int) -> TableI
 
 def information(table: Table, bins: int) -> Information:
     """Everything the mutual-information metrics need, from one pass over the rows."""
-    counts = contingency(equal_width_bins(table.codes, bins), table.labels, table.sizes, bins)  # (D, S, B)
+    step = max(1, BINS_AT_ONCE // len(table.codes))
+    counts = np.concatenate(  # (D, S, B)
+        [
+            contingency(equal_width_bins(table.codes[:, j : j + step], bins), table.labels, table.sizes, bins)
+            for j in range(0, table.codes.shape[1], step)
+        ]
+    )
     return information_from_counts(counts, table)
 
 
@@ -216,9 +230,10 @@ def require_factors_to_compare(columns: Sequence[int], metric: str) -> None:
         )
 
 
-def live_codes(table: Table) -> list[int]:
+def live_codes(table: Table | Checked) -> list[int]:
     """The columns of `table.codes` with more than one value."""
-    return [j for j in range(table.codes.shape[1]) if j not in table.dead_codes]
+    dead = set(table.dead_codes)
+    return [j for j in range(table.codes.shape[1]) if j not in dead]
 
 
 def standardised(

@@ -17,7 +17,9 @@ from numpy.typing import ArrayLike, NDArray
 from disbench.metrics.groups import group_rows
 from disbench.metrics.information import binned_factors, continuous_columns
 from disbench.metrics.metric import NotApplicable
-from disbench.metrics.table import Table, as_table
+from disbench.metrics.table import Table, as_table, column_extremes
+
+NUMBERS_AT_ONCE = 1 << 24  # numbers of the table that are copied at once
 
 
 def irs(codes: ArrayLike, factors: ArrayLike, *, quantile: float = 1.0, factor_bins: int = 0, seed: int = 0) -> float:
@@ -47,7 +49,8 @@ def irs_detail(
                 f"irs holds a factor at a value that several rows share, and factor {column} has {size} values in"
                 f" {len(table.codes)} rows." + " Set factor_bins to bin it." * continuous
             )
-    weights = np.abs(table.codes - table.codes.mean(axis=0)).max(axis=0)  # (D,)
+    mean, (lowest, highest) = table.codes.mean(axis=0), column_extremes(table.codes)
+    weights = np.maximum(mean - lowest, highest - mean)  # (D,): max abs(z_j - mean z_j)
     weights[table.dead_codes] = 0.0  # a mean's rounding would leave a dead code a weight
     live = np.flatnonzero(weights > 0)
     robustness = 1.0 - deviations_with_factor_held(table, quantile)[live] / weights[live, None]  # (live, K)
@@ -72,14 +75,19 @@ def irs_detail(
 
 def deviations_with_factor_held(table: Table, quantile: float) -> NDArray[np.float64]:
     """`(D, K)`: the mean over factor k's values of the quantile of code j's distance to its mean at that value."""
-    deviations = np.empty((table.codes.shape[1], len(table.columns)))
+    deviations = np.zeros((table.codes.shape[1], len(table.columns)))
     for k, size in enumerate(table.sizes):
         groups = group_rows(table.labels[:, k], int(size))
-        total = np.zeros(table.codes.shape[1])
         for value in range(int(size)):
-            held = table.codes[groups.rows(value)]
-            held -= held.mean(axis=0)
-            np.abs(held, out=held)
-            total += held.max(axis=0) if quantile == 1.0 else np.quantile(held, quantile, axis=0)
-        deviations[:, k] = total / size
+            rows = groups.rows(value)
+            step = max(1, NUMBERS_AT_ONCE // len(rows))
+            for first in range(0, len(deviations), step):
+                held = table.codes[:, first : first + step][rows]
+                mean = held.mean(axis=0)
+                if quantile == 1.0:
+                    furthest = np.maximum(held.max(axis=0) - mean, mean - held.min(axis=0))
+                else:
+                    furthest = np.quantile(np.abs(held - mean), quantile, axis=0)
+                deviations[first : first + step, k] += furthest
+        deviations[:, k] /= size
     return deviations

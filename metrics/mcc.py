@@ -11,10 +11,11 @@ for D >= K the two are the same number.
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.optimize import linear_sum_assignment
 from scipy.stats import rankdata
 
+from disbench.metrics.correlation import correlations
 from disbench.metrics.table import as_table
 
 CORRELATIONS = ("pearson", "spearman")
@@ -37,7 +38,7 @@ def mcc_detail(codes: ArrayLike, factors: ArrayLike, *, correlation: str = "pear
     """`mcc` with each factor's code (None where there are fewer codes than factors) and their absolute correlation."""
     if correlation not in CORRELATIONS:
         raise ValueError(f"mcc knows the correlations {', '.join(CORRELATIONS)}, got correlation={correlation!r}.")
-    table = as_table(codes, factors)
+    table = as_table(codes, factors, cast=False)
     rank = correlation == "spearman"
     values, targets = (rankdata(array, axis=0) if rank else array for array in (table.codes, table.values))
     size = np.abs(correlations(values, targets))  # (D, K)
@@ -54,18 +55,3 @@ def mcc_detail(codes: ArrayLike, factors: ArrayLike, *, correlation: str = "pear
         "constant_factors": table.constant_factors,
         "dropped_codes": table.dead_codes,
     }
-
-
-def correlations(codes: NDArray[Any], factors: NDArray[Any]) -> NDArray[np.float64]:
-    """`codes (N, D)`, `factors (N, K)` -> Pearson's correlations `(D, K)` in [-1, 1]; 0 where one of a pair is constant."""
-    correlation: NDArray[np.float64] = _unit_columns(codes).T @ _unit_columns(factors)
-    return np.clip(correlation, -1.0, 1.0)  # rounding may leave the range by an ulp; scores must not
-
-
-def _unit_columns(array: NDArray[Any]) -> NDArray[np.float64]:
-    """Columns with mean 0 and length 1, whatever their scale: squares of the raw values could overflow or vanish."""
-    centred = array - array.mean(axis=0)
-    largest = np.abs(centred).max(axis=0)
-    centred /= np.where(largest > 0, largest, 1.0)
-    length = np.sqrt(np.einsum("nd,nd->d", centred, centred))
-    return np.where(np.ptp(array, axis=0) > 0, centred / np.where(length > 0, length, 1.0), 0.0)

@@ -19,12 +19,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.svm import LinearSVC
 from sklearn.tree import DecisionTreeClassifier
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+from disbench.metrics.correlation import correlations
 from disbench.metrics.groups import require_counts
-from disbench.metrics.mcc import correlations
 from disbench.metrics.split import split_rows
 from disbench.metrics.table import Table, as_table, require_classes
+from disbench.metrics.threads import one_thread
 
 FOLDS = 10
 DEEPEST = 9
@@ -46,7 +46,7 @@ def sap(codes: ArrayLike, factors: ArrayLike, *, seed: int = 0) -> float:
 
 def sap_detail(codes: ArrayLike, factors: ArrayLike, *, seed: int = 0) -> dict[str, Any]:
     """`sap` with, for each varying factor, its best code, the gap and both R2."""
-    table = as_table(codes, factors)
+    table = as_table(codes, factors, cast=False)
     predictability = correlations(table.codes, table.values) ** 2  # (D, K)
     predictability[table.dead_codes] = 0.0
     return _gaps(predictability, np.zeros(len(table.columns)), table)
@@ -160,7 +160,7 @@ def single_code_accuracies(
     guesses = (answers == commonest).mean(axis=0)  # (K,)
     codes = within_reach(table.codes)
     accuracy = np.tile(guesses, (table.codes.shape[1], 1))
-    with threadpool_limits(limits=1):  # threaded sums round differently, and one flipped prediction is another score
+    with one_thread():  # threaded sums round differently, and one flipped prediction is another score
         for j, k in np.ndindex(accuracy.shape):
             code = codes[:, [j]]
             if np.ptp(code[fitted]) == 0 or np.ptp(targets[:, k]) == 0:

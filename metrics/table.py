@@ -1,6 +1,6 @@
 """The one input of every metric: a table of codes beside a table of factors, checked once and put in one form."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,6 +12,9 @@ from disbench.metrics.metric import NotApplicable
 LARGEST_CODE = 1e30  # well beyond it squares overflow and a classifier silently fails; no working encoder comes near
 LARGEST_VALUE = 1e150  # factor values are scaled below it, so that their squares do not overflow
 FEW_WHOLE, FEW_FRACTIONS = 64, 20  # a factor of at most so many values is discrete, however few rows there are
+ELEMENTS_AT_ONCE = 1 << 18  # a block of a table that fits a processor's cache
+LONG_ROW = 1024  # numbers
+FIRST_ROWS = 200
 
 
 class Table(NamedTuple):
@@ -36,6 +39,16 @@ class Table(NamedTuple):
     dead_codes: list[int]
 
 
+class Checked(NamedTuple):
+    """A table that passed the checks, in the caller's types. The rest is as in `Table`."""
+
+    codes: NDArray[Any]  # (N, D)
+    factors: NDArray[Any]  # (N, all factors)
+    columns: list[int]
+    constant_factors: list[int]
+    dead_codes: list[int]
+
+
 class Factor(NamedTuple):
     """One column of factors."""
 
@@ -45,11 +58,35 @@ class Factor(NamedTuple):
     continuous: bool
 
 
-def as_table(codes: ArrayLike, factors: ArrayLike) -> Table:
+def as_table(codes: ArrayLike, factors: ArrayLike, *, cast: bool = True) -> Table:
     """Check `codes (N, D)` and `factors (N, K)` (any real numbers) and bring them into one form.
 
+    Codes of float64 are not copied, so a metric must not write to them. Without `cast` codes of other types are not copied
+    either, for a metric that converts a part of them at a time.
     Raises ValueError for a wrong shape, type or value, and NotApplicable when no factor varies or there are two rows.
     """
+    checked = check(codes, factors)
+    n, K = len(checked.codes), len(checked.columns)
+    values, labels = np.empty((n, K)), np.empty((n, K), dtype=np.intp)
+    sizes, continuous = np.empty(K, dtype=np.intp), []
+    for k, column in enumerate(checked.columns):
+        factor = _factor(np.ascontiguousarray(checked.factors[:, column]))
+        values[:, k], labels[:, k], sizes[k] = factor.values, factor.labels, factor.size
+        continuous.append(factor.continuous)
+    return Table(
+        codes=np.asarray(checked.codes, dtype=np.float64) if cast else checked.codes,
+        values=values,
+        labels=labels,
+        sizes=sizes,
+        continuous=tuple(continuous),
+        columns=checked.columns,
+        constant_factors=checked.constant_factors,
+        dead_codes=checked.dead_codes,
+    )
+
+
+def check(codes: ArrayLike, factors: ArrayLike) -> Checked:
+    """Check a table as `as_table` does, with the same errors, and leave it in the caller's types, uncopied."""
     codes_array, factors_array = _numbers(codes, "codes", "code"), _numbers(factors, "factors", "factor")
     check_rows(codes_array, factors_array)
     if len(codes_array) < 2:
@@ -58,38 +95,100 @@ def as_table(codes: ArrayLike, factors: ArrayLike) -> Table:
     if len(codes_array) == 2:
         raise NotApplicable("two rows cannot show a relation: any two points lie on a line. Score at least 3 rows.")
 
-    checked_codes = codes_array.astype(np.float64)
-    if not (np.abs(checked_codes) <= LARGEST_CODE).all():
-        worst = int(np.flatnonzero(~(np.abs(checked_codes) <= LARGEST_CODE).all(axis=0))[0])
+    lowest, highest = column_extremes(codes_array)
+    fit = (lowest >= -LARGEST_CODE) & (highest <= LARGEST_CODE)  # neither holds for NaN
+    if not fit.all():
         raise ValueError(
-            f"codes need finite values of at most {LARGEST_CODE:g} in size, got others in code {worst}; "
+            f"codes need finite values of at most {LARGEST_CODE:g} in size, got others in code {int(fit.argmin())}; "
             "a diverged encoder is a failed trial, drop or fix those rows."
         )
-    checked = as_factors(factors_array)
-    columns = [k for k, factor in enumerate(checked) if factor.size > 1]
-    if not columns:
-        raise NotApplicable(f"no factor varies: each of the {len(checked)} has one value on these rows.")
-    return Table(
-        codes=checked_codes,
-        values=np.stack([checked[k].values for k in columns], axis=1),
-        labels=np.stack([checked[k].labels for k in columns], axis=1),
-        sizes=np.array([checked[k].size for k in columns], dtype=np.intp),
-        continuous=tuple(checked[k].continuous for k in columns),
-        columns=columns,
-        constant_factors=[k for k in range(len(checked)) if k not in columns],
-        dead_codes=np.flatnonzero(np.ptp(checked_codes, axis=0) == 0).tolist(),
+    varies = _varies(factors_array)
+    if not varies.any():
+        raise NotApplicable(f"no factor varies: each of the {len(varies)} has one value on these rows.")
+    return Checked(
+        codes=codes_array,
+        factors=factors_array,
+        columns=np.flatnonzero(varies).tolist(),
+        constant_factors=np.flatnonzero(~varies).tolist(),
+        dead_codes=np.flatnonzero(lowest == highest).tolist(),
     )
+
+
+def _varies(factors: NDArray[Any]) -> NDArray[np.bool_]:
+    """`factors (N, K)` -> `(K,)`: which columns have two values. Raises ValueError unless all numbers are finite."""
+    if factors.dtype.kind != "f":  # whole numbers are finite, and mostly the first rows differ
+        least, most = column_extremes(factors[:FIRST_ROWS])
+        if (least != most).all():
+            return np.ones(factors.shape[1], dtype=np.bool_)
+    least, most = column_extremes(factors)
+    _require_finite(least, most)
+    return np.asarray(least != most)
+
+
+def rows_at_once(columns: int) -> int:
+    """How many rows of so many columns fit a processor's cache."""
+    return max(1, ELEMENTS_AT_ONCE // columns)
+
+
+def row_blocks(array: NDArray[Any]) -> Iterator[slice]:
+    """Consecutive rows of `array (N, D)`, as many at a time as fit a processor's cache."""
+    step = rows_at_once(array.shape[1])
+    for start in range(0, len(array), step):
+        yield slice(start, start + step)
+
+
+def column_extremes(array: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """`array (N, D)`, N > 0 -> the least and the largest value of each column, NaN where a column holds one."""
+    lowest, highest = array[0], array[0]
+    for rows in row_blocks(array):
+        lowest = np.minimum(lowest, _reduced(np.minimum, array[rows]))
+        highest = np.maximum(highest, _reduced(np.maximum, array[rows]))
+    return lowest, highest
+
+
+def column_sums(array: NDArray[Any], unit: NDArray[np.float64]) -> NDArray[np.float64]:
+    """`array (N, D)` -> the sum of each column in float64, its numbers divided by `unit (D,)`."""
+    total, scaled = np.zeros(array.shape[1]), (unit != 1.0).any()
+    for rows in row_blocks(array):
+        block = np.asarray(array[rows], dtype=np.float64)
+        total += _reduced(np.add, block / unit if scaled else block)
+    return total
+
+
+def _reduced(function: np.ufunc, block: NDArray[Any]) -> Any:
+    """`function` over the rows of `block (rows, D)`."""
+    side_by_side, rest = long_rows(block)
+    if not len(side_by_side):
+        return function.reduce(block, axis=0)
+    folded = function.reduce(side_by_side, axis=0).reshape(-1, block.shape[1])
+    return function.reduce(np.concatenate([folded, rest]), axis=0)
+
+
+def long_rows(block: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """`block (rows, D)` -> `(rows / width, width * D)`, with several rows side by side, and the rows that are left.
+
+    NumPy works along a row, so that short rows take it up to ten times as long.
+    """
+    width = max(1, LONG_ROW // block.shape[1])
+    whole = len(block) - len(block) % width
+    return np.ascontiguousarray(block[:whole]).reshape(-1, width * block.shape[1]), block[whole:]
 
 
 def as_factors(factors: ArrayLike) -> list[Factor]:
     """The columns of `factors (N, K)` with their values and labels. Raises ValueError for a malformed array."""
     array = _numbers(factors, "factors", "factor")
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
-        worst = int(np.flatnonzero(~np.isfinite(array).all(axis=0))[0])
-        raise ValueError(
-            f"factors need finite numbers, got NaN or infinity in column {worst}; drop those rows or fill in the values."
-        )
+    if len(array):
+        _require_finite(*column_extremes(array))
     return [_factor(column) for column in np.ascontiguousarray(array.T)]
+
+
+def _require_finite(lowest: NDArray[Any], highest: NDArray[Any]) -> None:
+    finite = np.isfinite(lowest) & np.isfinite(highest)
+    if not finite.all():
+        raise ValueError(
+            f"factors need finite numbers, got NaN or infinity in column {int(finite.argmin())}; "
+            "drop those rows or fill in the values."
+        )
 
 
 def require_two_factors(columns: Sequence[int], metric: str) -> None:

@@ -18,11 +18,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import rankdata
 from sklearn.linear_model import Lasso
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from disbench.metrics.arrays import to_array
 from disbench.metrics.information import standardised
 from disbench.metrics.table import as_table
+from disbench.metrics.threads import one_thread
 
 
 def udr(
@@ -70,7 +70,7 @@ def udr_detail(
     masks = _masks(models, informative, threshold)
     kept = [standardised(codes[:, mask])[0] for codes, mask in zip(models, masks, strict=True)]
     pairs = np.zeros((len(kept), len(kept)))
-    with threadpool_limits(limits=1):  # threaded sums round differently
+    with one_thread():  # threaded sums round differently
         for i, source in enumerate(kept):
             for j, target in enumerate(kept):
                 if i != j and source.size and target.size:

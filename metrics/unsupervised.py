@@ -15,11 +15,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import xlogy
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from disbench.metrics.information import contingency, equal_width_bins, live_codes, standardised
+from disbench.metrics.correlation import spread
+from disbench.metrics.information import equal_width_bins, live_codes
 from disbench.metrics.metric import NotApplicable
-from disbench.metrics.table import Table, as_table
+from disbench.metrics.table import Checked, check
+from disbench.metrics.threads import one_thread
+
+PAIRS_AT_ONCE = 1 << 16  # rows of pairs whose cells are counted together
 
 
 def gaussian_total_correlation(codes: ArrayLike, factors: ArrayLike, *, seed: int = 0) -> float:
@@ -35,10 +38,10 @@ def gaussian_total_correlation(codes: ArrayLike, factors: ArrayLike, *, seed: in
 
 def gaussian_total_correlation_detail(codes: ArrayLike, factors: ArrayLike, *, seed: int = 0) -> dict[str, Any]:
     """`gaussian_total_correlation` with each live code's largest correlation with another one."""
-    table = as_table(codes, factors)
+    table = check(codes, factors)
     live = live_codes(table)
-    with threadpool_limits(limits=1):  # threaded sums round differently
-        correlation = _correlation(table.codes[:, live])
+    with one_thread():  # threaded sums round differently
+        correlation, _, _ = _correlation(table, live)
         eigenvalues = np.linalg.eigvalsh(correlation) if live else np.ones(1)
     if eigenvalues[0] <= eigenvalues[-1] * max(table.codes.shape) * np.finfo(np.float64).eps:
         raise NotApplicable(
@@ -64,15 +67,14 @@ def wasserstein_correlation_detail(
     codes: ArrayLike, factors: ArrayLike, *, normalised: bool = True, seed: int = 0
 ) -> dict[str, Any]:
     """`wasserstein_correlation` in both forms, with each live code's largest correlation with another one."""
-    table = as_table(codes, factors)
+    table = check(codes, factors)
     live = live_codes(table)
     relative, total = 0.0, 0.0
-    with threadpool_limits(limits=1):
-        correlation = _correlation(table.codes[:, live])
+    with one_thread():
+        correlation, deviation, units = _correlation(table, live)
         if live:
-            span = np.ptp(table.codes[:, live], axis=0)
-            unit = span.max()
-            deviation = (table.codes[:, live] / unit).std(axis=0, ddof=1)  # (live,): no larger than about 1
+            unit = float(units.max())
+            deviation = deviation * (units / unit)  # (live,): no larger than about 1
             scaled = correlation * np.outer(deviation**2, deviation**2)  # S C S
             roots = np.sqrt(np.maximum(np.linalg.eigvalsh(scaled), 0.0)).sum()
             trace = (deviation**2).sum()
@@ -89,7 +91,8 @@ def mutual_info_score(codes: ArrayLike, factors: ArrayLike, *, bins: int = 20, s
     """The mean over pairs of live codes of their mutual information, in nats.
 
     `codes (N, D)`, `factors (N, K)` -> a number in [0, log bins], lower is better, about (bins - 1)^2 / 2N for
-    independent codes that fill their bins. disentanglement_lib counts pairs with dead codes, as 0. `seed` is there for a
+    independent codes that fill their bins. **Cost**: each pair of codes is counted, so the time grows with the square of D:
+    512 codes of 10,000 rows take seconds. disentanglement_lib counts pairs with dead codes, as 0. `seed` is there for a
     uniform call and changes nothing. Raises NotApplicable when no factor varies and ValueError for a malformed table or
     bins < 2.
     """
@@ -98,7 +101,7 @@ def mutual_info_score(codes: ArrayLike, factors: ArrayLike, *, bins: int = 20, s
 
 def mutual_info_score_detail(codes: ArrayLike, factors: ArrayLike, *, bins: int = 20, seed: int = 0) -> dict[str, Any]:
     """`mutual_info_score` with, for each live code, the other one that shares most with it, and how much in nats."""
-    table = as_table(codes, factors)
+    table = check(codes, factors)
     live = live_codes(table)
     shared = pairwise_information(equal_width_bins(table.codes[:, live], bins), bins)  # (live, live)
     pairs = len(live) * (len(live) - 1)
@@ -114,37 +117,57 @@ def mutual_info_score_detail(codes: ArrayLike, factors: ArrayLike, *, bins: int 
     }
 
 
-def pairwise_information(bin_indices: NDArray[np.intp], bins: int) -> NDArray[np.float64]:
-    """`bin_indices (D, N)` -> `(D, D)` in nats, symmetric, the diagonal 0."""
+def pairwise_information(bin_indices: NDArray[np.integer[Any]], bins: int) -> NDArray[np.float64]:
+    """`bin_indices (D, N)` -> `(D, D)` in nats, symmetric, the diagonal 0.
+
+    Each pair of codes is counted, so the time grows with the square of D.
+    """
     D, n = bin_indices.shape
+    if D == 0:
+        return np.empty((0, 0))
+    cells = bins * bins
+    joint = np.zeros((D, D))  # sums of m log m over the m rows of each cell
+    m_log_m = xlogy(np.arange(n + 1.0), np.arange(n + 1.0))
+    step = max(1, PAIRS_AT_ONCE // n)
+    for first in range(0, D, step):
+        rows = bin_indices[first : first + step].astype(np.intp)  # (block, N)
+        rows *= bins
+        rows += np.arange(len(rows))[:, None] * cells
+        for j in range(first + 1, D):  # pairs of the block's codes that come before j
+            before = rows[: j - first]
+            counts = np.bincount((before + bin_indices[j]).ravel(), minlength=len(before) * cells)
+            joint[first : first + len(before), j] = m_log_m[counts].reshape(len(before), cells).sum(axis=1)
     per_bin = np.array([np.bincount(code, minlength=bins) for code in bin_indices]).reshape(D, bins)
-    entropy = np.log(n) - xlogy(per_bin, per_bin).sum(axis=1) / n
-    shared = np.zeros((D, D))
-    for j in range(D - 1):
-        others = bin_indices[j + 1 :]
-        counts = contingency(bin_indices[j : j + 1], others.T, np.full(len(others), bins), bins)
-        joint = np.log(n) - xlogy(counts, counts).reshape(len(others), -1).sum(axis=1) / n
-        shared[j, j + 1 :] = np.maximum(entropy[j] + entropy[j + 1 :] - joint, 0.0)
+    entropy = np.log(n) - m_log_m[per_bin].sum(axis=1) / n
+    shared: NDArray[np.float64] = np.triu(np.maximum(entropy[:, None] + entropy - (np.log(n) - joint / n), 0.0), k=1)
     return shared + shared.T
 
 
-def _correlation(codes: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Of live codes; the diagonal is exactly 1."""
-    unit, _ = standardised(codes)
-    correlation: NDArray[np.float64] = np.clip(unit.T @ unit / len(codes), -1.0, 1.0)
+def _correlation(
+    table: Checked, live: list[int]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Of the live codes: correlations, with a diagonal of exactly 1, deviations, and the unit of each deviation."""
+    if not live:
+        return np.empty((0, 0)), np.empty(0), np.empty(0)
+    found = spread(table.codes if len(live) == table.codes.shape[1] else table.codes[:, live])
+    correlation = found.correlation()
     np.fill_diagonal(correlation, 1.0)
-    return correlation
+    return correlation, np.sqrt(found.squares / (len(table.codes) - 1)), found.unit
 
 
 def _closest(strength: NDArray[np.float64], live: list[int]) -> list[tuple[int | None, float]]:
     """For each live code another one with which it has most in common, and how much."""
     if len(live) < 2:
         return [(None, 0.0)] * len(live)
-    others = np.where(np.eye(len(live), dtype=bool), -np.inf, strength)
-    return [(live[int(row.argmax())], float(row.max())) for row in others]
+    others = strength.copy()
+    np.fill_diagonal(others, -np.inf)
+    return [
+        (live[i], largest)
+        for i, largest in zip(others.argmax(axis=1).tolist(), others.max(axis=1).tolist(), strict=True)
+    ]
 
 
-def _strongest(correlation: NDArray[np.float64], table: Table) -> dict[str, Any]:
+def _strongest(correlation: NDArray[np.float64], table: Checked) -> dict[str, Any]:
     live = live_codes(table)
     return {
         "codes": [

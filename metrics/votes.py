@@ -16,6 +16,7 @@ from disbench.metrics.recent import recent
 from disbench.metrics.table import Table, as_table, require_two_factors
 from disbench.metrics.z_diff import recalls
 
+NUMBERS_AT_ONCE = 1 << 22  # of the table that are copied at once
 Extreme = Callable[..., Any]  # numpy.argmin or numpy.argmax
 
 
@@ -97,14 +98,13 @@ def _vote(
     K = len(columns)
     if K < 2:
         return Vote(columns, constant_factors, 1.0, 1.0, (1.0,), (), (), (), ())
-    spread = table.codes.std(axis=0)  # (D,)
+    spread = _deviations(table.codes)  # (D,)
     spread[table.dead_codes] = 0.0  # a mean's rounding would leave a dead code a spread
     kept = np.flatnonzero((spread > 0) & (spread >= threshold * (spread.max() if relative else 1.0)))
 
     rng = np.random.default_rng(seed)
     targets = rng.integers(K, size=train + test)
-    standardised = table.codes[:, kept] / spread[kept]
-    winners = extreme_codes(standardised, groups_of(table), targets, group, rng, extreme)
+    winners = extreme_codes(table.codes, groups_of(table), targets, group, rng, extreme, kept, spread[kept])
     votes = np.bincount(winners[:train] * K + targets[:train], minlength=max(1, len(kept)) * K).reshape(-1, K)
     correct = votes.argmax(axis=1)[winners] == targets
     return Vote(
@@ -120,6 +120,12 @@ def _vote(
     )
 
 
+def _deviations(codes: NDArray[np.float64]) -> NDArray[np.float64]:
+    """`codes (N, D)` -> `(D,)`: standard deviations, a few columns at a time so that the table is not copied."""
+    step = max(1, NUMBERS_AT_ONCE // len(codes))
+    return np.concatenate([codes[:, j : j + step].std(axis=0) for j in range(0, codes.shape[1], step)])
+
+
 def extreme_codes(
     codes: NDArray[np.float64],
     groups: list[Groups],
@@ -127,20 +133,32 @@ def extreme_codes(
     group: int,
     rng: np.random.Generator,
     extreme: Extreme,
+    kept: NDArray[np.intp] | None = None,
+    spread: NDArray[np.float64] | None = None,
 ) -> NDArray[np.intp]:
-    """`(points,)`: the column of `codes` that `extreme` picks by its variance over `group` rows of one group of
-    `targets[point]`.
+    """`(points,)`: the position in `kept` that `extreme` picks by its variance over `group` rows of one group of
+    `targets[point]`, the codes in units of `spread (kept,)`.
+    By default all codes are kept, in units of 1.
 
-    All 0 where there are no codes: a vote that says nothing.
+    All 0 where no code is kept: a vote that says nothing.
     """
     winners = np.zeros(len(targets), dtype=np.intp)
-    if codes.shape[1] == 0:
+    kept = np.arange(codes.shape[1]) if kept is None else kept
+    spread = np.ones(len(kept)) if spread is None else spread
+    if len(kept) == 0:
         return winners
+    small = codes.size <= NUMBERS_AT_ONCE
+    standardised = (
+        codes[:, kept] / spread if small else codes
+    )  # a large table is not copied, only the rows that are drawn
     for k, points in points_by_factor(targets, group):
         values = np.repeat(groups[k].draw_values((len(points), 1), rng), group, axis=1)  # one group a point
-        rows = codes[groups[k].draw_rows(values, rng)]  # (points, group, D)
+        rows = standardised[groups[k].draw_rows(values, rng)]  # (points, group, D)
+        if not small:
+            rows = rows[:, :, kept] / spread
         # Relative to one of its members a group that does not vary has a variance of exactly 0, and nothing cancels.
         rows -= rows[:, :1].copy()
-        variances = np.einsum("pgd,pgd->pd", rows, rows) / group - rows.mean(axis=1) ** 2
+        means = np.einsum("pgd->pd", rows) / group
+        variances = np.einsum("pgd,pgd->pd", rows, rows) / group - means**2
         winners[points] = extreme(variances, axis=1)
     return winners

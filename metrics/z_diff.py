@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.linear_model import LogisticRegression
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from disbench.metrics.groups import Groups, all_groups, points_by_factor, require_counts
 from disbench.metrics.information import binned_factors
 from disbench.metrics.table import as_table, require_two_factors
+from disbench.metrics.threads import one_thread
 
 
 def z_diff(
@@ -65,7 +65,7 @@ def z_diff_detail(
     if len(np.unique(targets[:train])) < 2:
         raise ValueError(f"z_diff needs training points of two factors, got train={train} of one; draw more.")
     features = mean_differences(table.codes, all_groups(table), targets, pairs, rng)
-    with threadpool_limits(limits=1):  # threaded sums round differently, and one flipped prediction is another score
+    with one_thread():  # threaded sums round differently, and one flipped prediction is another score
         classifier = LogisticRegression(max_iter=10_000).fit(features[:train], targets[:train])
         correct: NDArray[np.bool_] = classifier.predict(features) == targets
     accuracy, chance = float(correct[train:].mean()), 1.0 / len(table.columns)

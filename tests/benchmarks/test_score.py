@@ -4,6 +4,8 @@ import csv
 import dataclasses
 import io
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -515,3 +517,9 @@ def test_a_listener_hears_of_each_metric_before_it_is_computed() -> None:
     heard: list[tuple[str, int, int]] = []
     score(CODES, FACTORS, {"mig": {}, "irs": {}}, on_metric=lambda *word: heard.append(word))
     assert heard == [("mig", 0, 2), ("irs", 1, 2)]
+
+
+def test_a_table_is_scored_without_torch() -> None:
+    code = "import sys, disbench.benchmarks.score; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"

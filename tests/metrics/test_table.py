@@ -125,3 +125,10 @@ def test_a_factor_is_continuous_where_its_values_hardly_recur(column, continuous
 def test_two_rows_are_a_reason_and_not_a_score():
     with pytest.raises(NotApplicable, match="two rows"):
         as_table(CODES[:2], FACTORS[:2])
+
+
+def test_a_float64_table_is_not_copied_and_another_one_only_when_asked():
+    codes, factors = np.random.default_rng(0).normal(size=(20, 3)), np.arange(20)[:, None] % 3
+    assert np.shares_memory(as_table(codes, factors).codes, codes)
+    assert as_table(codes.astype(np.float32), factors).codes.dtype == np.float64
+    assert as_table(codes.astype(np.float32), factors, cast=False).codes.dtype == np.float32
