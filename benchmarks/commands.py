@@ -38,12 +38,12 @@ COMMANDS = {
         "(checkpoint) and pictures.",
         (*TRIALS, *SCORES),
     ),
-    "evaluate": Command("disbench evaluate runs/train/TRIAL/model.ckpt --metrics mig,dci", NOTHING, (*TRIALS, *SCORES)),
+    "evaluate": Command("disbench evaluate runs/train/TRIAL/model.ckpt --metrics mig,dci_disentanglement", NOTHING, (*TRIALS, *SCORES)),
     "traverse": Command(
         "disbench traverse runs/train/TRIAL/model.ckpt -o traversal.png", "Writes one picture.", TRIALS
     ),
     "score": Command(
-        "disbench score codes.npz --metrics mig,dci --confidence",
+        "disbench score codes.npz --metrics mig,dci_disentanglement --confidence",
         "Writes nothing, or one picture with --picture.",
         SCORES,
     ),
