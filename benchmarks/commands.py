@@ -38,7 +38,9 @@ COMMANDS = {
         "(checkpoint) and pictures.",
         (*TRIALS, *SCORES),
     ),
-    "evaluate": Command("disbench evaluate runs/train/TRIAL/model.ckpt --metrics mig,dci_disentanglement", NOTHING, (*TRIALS, *SCORES)),
+    "evaluate": Command(
+        "disbench evaluate runs/train/TRIAL/model.ckpt --metrics mig,dci_disentanglement", NOTHING, (*TRIALS, *SCORES)
+    ),
     "traverse": Command(
         "disbench traverse runs/train/TRIAL/model.ckpt -o traversal.png", "Writes one picture.", TRIALS
     ),

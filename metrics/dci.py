@@ -26,9 +26,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import xlogy
-from sklearn.ensemble import GradientBoostingClassifier, RandomForestRegressor
-from sklearn.linear_model import Lasso, LassoCV
-from sklearn.model_selection import GridSearchCV, KFold
 
 from disbench.metrics.groups import require_counts
 from disbench.metrics.metric import NotApplicable
@@ -235,6 +232,8 @@ def boosted_trees(
     random_state: int,
 ) -> tuple[NDArray[np.float64], float, float]:
     """`codes (N, D)`, `targets (N,)` -> importances `(D,)`, the accuracy on rows `judged` and that on rows `fitted`."""
+    from sklearn.ensemble import GradientBoostingClassifier
+
     labels = targets[fitted]
     if np.ptp(labels) == 0 or codes.shape[1] == 0:
         commonest = np.bincount(labels).argmax()
@@ -256,6 +255,10 @@ def regression(
 
     `forests` are the depths and the shares of candidate codes that a forest is chosen among.
     """
+    from sklearn.ensemble import RandomForestRegressor
+    from sklearn.linear_model import Lasso, LassoCV
+    from sklearn.model_selection import GridSearchCV, KFold
+
     if codes.shape[1] == 0 or np.ptp(target) == 0:
         return np.zeros(codes.shape[1]), max(0.0, 1.0 - 12.0 * float(target.var()))
     folds = KFold(min(10, len(target)), shuffle=True, random_state=random_state)

@@ -20,9 +20,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import roc_auc_score
-from sklearn.multiclass import OneVsRestClassifier
 
 from disbench.metrics.groups import require_counts
 from disbench.metrics.information import binned_factors
@@ -139,6 +136,10 @@ def _area(
     judged: NDArray[np.intp],
     protocol: Protocol,
 ) -> float:
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.metrics import roc_auc_score
+    from sklearn.multiclass import OneVsRestClassifier
+
     answers = targets[judged]
     values = np.unique(answers)
     if len(values) < 2 or np.ptp(targets[fitted]) == 0:

@@ -24,10 +24,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.feature_selection import mutual_info_regression
-from sklearn.linear_model import LinearRegression, LogisticRegression
-from sklearn.metrics import log_loss
-from sklearn.preprocessing import OneHotEncoder
 
 from disbench.metrics.information import (
     contingency,
@@ -147,6 +143,9 @@ def infoe_detail(
 
     A continuous factor has no loss in nats, and its fit is exact.
     """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.metrics import log_loss
+
     if max_iter < 1:
         raise ValueError(f"infoe needs max_iter >= 1, got max_iter={max_iter}; the authors use 100.")
     table = as_table(codes, factors)
@@ -177,11 +176,15 @@ def infoe_detail(
 
 
 def _features(codes: NDArray[np.float64], discrete: bool) -> Any:
+    from sklearn.preprocessing import OneHotEncoder
+
     return OneHotEncoder().fit_transform(codes) if discrete else standardised(codes)[0]
 
 
 def _explained_variance(codes: NDArray[np.float64], values: NDArray[np.float64], discrete: bool) -> float:
     """R2 on all rows of the linear regression of `values (N, 1)` on `codes (N, live)`, in [0, 1]."""
+    from sklearn.linear_model import LinearRegression
+
     features, target = _features(codes, discrete), standardised(values)[0][:, 0]
     with one_thread():  # threaded sums round differently
         explained = LinearRegression().fit(features, target).score(features, target)
@@ -223,6 +226,8 @@ def shares_above_chance(relative: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _nearest_neighbours(table: Table, neighbors: int, seed: int) -> NDArray[np.float64]:
+    from sklearn.feature_selection import mutual_info_regression
+
     continuous = np.array(table.continuous)
     relative = np.empty((len(table.columns), table.codes.shape[1]))
     for k in np.flatnonzero(~continuous):
@@ -245,6 +250,8 @@ def _nearest_neighbours(table: Table, neighbors: int, seed: int) -> NDArray[np.f
 
 
 def _plug_in(table: Table, neighbors: int, seed: int) -> NDArray[np.float64]:
+    from sklearn.feature_selection import mutual_info_regression
+
     relative = np.empty((len(table.columns), table.codes.shape[1]))
     discrete = np.flatnonzero(~np.array(table.continuous))
     entropies = np.array([_entropy(table.labels[:, k]) for k in discrete])
@@ -269,6 +276,8 @@ def _relative_to_itself(
     mutual: NDArray[np.float64], values: NDArray[np.float64], neighbors: int, seed: int
 ) -> NDArray[np.float64]:
     """`mutual (D,)` in units of the estimate for `values (N,)` with themselves."""
+    from sklearn.feature_selection import mutual_info_regression
+
     most = mutual_info_regression(values[:, None], values, n_neighbors=neighbors, random_state=seed)[0]
     return mutual / most if most > 0 else np.zeros_like(mutual)
 

@@ -12,8 +12,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.optimize import linear_sum_assignment
-from scipy.stats import rankdata
 
 from disbench.metrics.correlation import correlations
 from disbench.metrics.table import as_table
@@ -36,6 +34,9 @@ def mcc(codes: ArrayLike, factors: ArrayLike, *, correlation: str = "pearson", s
 
 def mcc_detail(codes: ArrayLike, factors: ArrayLike, *, correlation: str = "pearson", seed: int = 0) -> dict[str, Any]:
     """`mcc` with each factor's code (None where there are fewer codes than factors) and their absolute correlation."""
+    from scipy.optimize import linear_sum_assignment
+    from scipy.stats import rankdata
+
     if correlation not in CORRELATIONS:
         raise ValueError(f"mcc knows the correlations {', '.join(CORRELATIONS)}, got correlation={correlation!r}.")
     table = as_table(codes, factors, cast=False)

@@ -17,8 +17,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.svm import LinearSVC
-from sklearn.tree import DecisionTreeClassifier
 
 from disbench.metrics.correlation import correlations
 from disbench.metrics.groups import require_counts
@@ -140,6 +138,8 @@ def right_by_depth(
     code: NDArray[np.float32], target: NDArray[np.intp], fresh_code: NDArray[np.float32], fresh_target: NDArray[np.intp]
 ) -> list[float]:
     """The accuracy on fresh rows of the trees of depth 1 to DEEPEST that are fitted to `code (N,)` and `target (N,)`."""
+    from sklearn.tree import DecisionTreeClassifier
+
     classifier = DecisionTreeClassifier(max_depth=DEEPEST, random_state=0).fit(code[:, None], target)
     tree = classifier.tree_
     right = classifier.classes_[tree.value[:, 0].argmax(axis=1)][:, None] == np.arange(fresh_target.max() + 1)
@@ -155,6 +155,8 @@ def single_code_accuracies(
     table: Table, fitted: NDArray[np.intp], tried: NDArray[np.intp]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """`(D, K)`: the accuracy on rows `tried` of code j's classifier for factor k; `(K,)`: of the commonest fitted value."""
+    from sklearn.svm import LinearSVC
+
     targets, answers = table.labels[fitted], table.labels[tried]
     commonest = np.array([np.bincount(column).argmax() for column in targets.T])
     guesses = (answers == commonest).mean(axis=0)  # (K,)

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import xlogy
-from scipy.stats import rankdata
 
 from disbench.metrics.metric import NotApplicable
 from disbench.metrics.table import as_table
@@ -77,6 +76,8 @@ def detection_areas(codes: NDArray[np.float64], attributes: NDArray[np.intp]) ->
     The area is the chance that a row with the attribute has the larger code, ties counting half: a sum of ranks (Mann and
     Whitney). Ranks are multiples of a half, so that their sums are exact and the order of rows cannot matter.
     """
+    from scipy.stats import rankdata
+
     n, present = len(codes), attributes.sum(axis=0)  # (K,)
     rank_sums = rankdata(codes, axis=0).T @ attributes.astype(np.float64)  # (D, K)
     areas = (rank_sums - present * (present + 1) / 2) / (present * (n - present))

@@ -16,8 +16,6 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import rankdata
-from sklearn.linear_model import Lasso
 
 from disbench.metrics.arrays import to_array
 from disbench.metrics.information import standardised
@@ -95,12 +93,16 @@ def relative_strength(strength: NDArray[np.float64]) -> float:
 
 def lasso_strength(source: NDArray[np.float64], target: NDArray[np.float64], alpha: float) -> NDArray[np.float64]:
     """`(D_i, D_j)`: sizes of the lasso's coefficients from standardised codes `(N, D_i)` to `(N, D_j)`."""
+    from sklearn.linear_model import Lasso
+
     coefficients: NDArray[np.float64] = np.abs(Lasso(alpha=alpha).fit(source, target).coef_)
     return coefficients.reshape(target.shape[1], source.shape[1]).T
 
 
 def rank_strength(source: NDArray[np.float64], target: NDArray[np.float64]) -> NDArray[np.float64]:
     """`(D_i, D_j)`: sizes of Spearman's rank correlations, ties at their mean rank."""
+    from scipy.stats import rankdata
+
     ranks, other_ranks = (standardised(rankdata(codes, axis=0))[0] for codes in (source, target))
     return np.minimum(np.abs(ranks.T @ other_ranks) / len(ranks), 1.0)
 

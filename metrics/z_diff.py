@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.linear_model import LogisticRegression
 
 from disbench.metrics.groups import Groups, all_groups, points_by_factor, require_counts
 from disbench.metrics.information import binned_factors
@@ -57,6 +56,8 @@ def z_diff_detail(
     seed: int = 0,
 ) -> dict[str, Any]:
     """`z_diff` with the accuracy on both sets of points, chance, and each factor's recall on the test points."""
+    from sklearn.linear_model import LogisticRegression
+
     require_counts(pairs=pairs, train=train, test=test)
     table = binned_factors(as_table(codes, factors), factor_bins)
     require_two_factors(table.columns, "z_diff")
