@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from disbench.benchmarks.seeds import seed_for
 from disbench.metrics import METRICS, NotApplicable
+from disbench.metrics.arrays import to_array
 from disbench.metrics.confidence import confidences
 from disbench.metrics.reference import as_codes, shuffled
 from disbench.metrics.table import check
@@ -51,7 +52,7 @@ def score(
     `on_metric(name, index, total)` is called before each metric; `index` counts from 0. Raises ValueError for a
     malformed table.
     """
-    codes, factors = np.asarray(codes), np.asarray(factors)
+    codes, factors = to_array(codes), to_array(factors)
     with suppress(NotApplicable):  # each metric says so itself
         check(codes, factors)
     result = Scores()

@@ -45,8 +45,12 @@ FURTHER = ("codes_std", "group", "factor_names", "code_names")
 # A column of a CSV or Parquet file is a code or a factor by what its name begins with: z0, code_a, v1, factor_shape.
 CODE_COLUMN = re.compile(r"(codes?|z|latents?|mu)([ _.-]?\d+|[ _.-].+)?", re.IGNORECASE)
 FACTOR_COLUMN = re.compile(r"(factors?|v|y|labels?|targets?)([ _.-]?\d+|[ _.-](?P<name>.+))?", re.IGNORECASE)
+# The same with "std" after the first word: deviations of posteriors, for `codes_std`. A variance is neither.
+DEVIATION_COLUMN = re.compile(r"(codes?|z|latents?|mu)[ _.-](stds?|sigma)([ _.-]?\d+|[ _.-].+)?", re.IGNORECASE)
+VARIANCE_COLUMN = re.compile(r"(codes?|z|latents?|mu)[ _.-]log_?var([ _.-]?\d+|[ _.-].+)?", re.IGNORECASE)
 RULE = (
-    "Columns named z*, code_*, latent_* or mu_* are codes, and v*, y*, factor_*, label_* or target_* are factors. Name others: "
+    "Columns named z*, code_*, latent_* or mu_* are codes, those with _std_ after it their deviations (z_std_0), and v*, y*, "
+    "factor_*, label_* or target_* are factors. Name others: "
     "--codes z --factors shape,size takes the columns of these names, or else those that begin with them."
 )
 TABLE = "A table is an .npz, .h5, .mat, .pt, .csv, .tsv or .parquet file with 'codes' (N, D) and 'factors' (N, K)."
@@ -166,7 +170,10 @@ def _from_columns(file: Columns, codes: str | None, factors: str | None) -> Name
             Arrays(list(lists), lambda name: np.stack(np.asarray(lists[name]).tolist())), codes, factors
         )
     factor_columns = _columns(header, factors, FACTOR_COLUMN)
-    code_columns = _columns(header, codes, CODE_COLUMN)
+    named = {word.strip() for word in (codes or "").split(",")}
+    deviations = [name for name in header if DEVIATION_COLUMN.fullmatch(name) and name not in named]
+    variances = [name for name in header if VARIANCE_COLUMN.fullmatch(name) and name not in named]
+    code_columns = [name for name in _columns(header, codes, CODE_COLUMN) if name not in (*deviations, *variances)]
     if factors is not None and codes is None:
         code_columns = [name for name in code_columns if name not in factor_columns]
     elif codes is not None and factors is None:
@@ -176,7 +183,7 @@ def _from_columns(file: Columns, codes: str | None, factors: str | None) -> Name
             raise _ContentError(f"has no columns of {what}; its columns are {', '.join(header)}. {RULE}")
     if both := [name for name in code_columns if name in factor_columns]:
         raise _ContentError(f"has columns that would be codes and factors: {', '.join(both)}. {RULE}")
-    if left_out := [name for name in header if name not in (*code_columns, *factor_columns)]:
+    if left_out := [name for name in header if name not in (*code_columns, *factor_columns, *deviations)]:
         _log.warning("Columns that are neither codes nor factors are left out: %s.", ", ".join(left_out))
     matrix = np.stack([_numbers(file.columns[name], name, file.where) for name in code_columns], axis=1)
     read = [read_column(file.columns[name], name, file.where) for name in factor_columns]
@@ -186,7 +193,29 @@ def _from_columns(file: Columns, codes: str | None, factors: str | None) -> Name
         match["name"] if match and match["name"] else name for match, name in zip(matches, factor_columns, strict=True)
     ]
     names = tuple(short if len(set(short)) == len(short) else factor_columns)
-    return NamedTable(matrix, as_matrix(read), names, tuple(code_columns))
+    deviations = _in_order_of(code_columns, deviations)
+    std = (
+        np.stack([_numbers(file.columns[name], name, file.where) for name in deviations], axis=1)
+        if deviations
+        else None
+    )
+    return NamedTable(matrix, as_matrix(read), names, tuple(code_columns), std)
+
+
+def _in_order_of(codes: Sequence[str], deviations: Sequence[str]) -> list[str]:
+    """The columns of deviations in the order of their codes: z_std_b, z_std_a of za, zb is z_std_a, z_std_b."""
+
+    def which(name: str, pattern: re.Pattern[str]) -> str:
+        match = pattern.fullmatch(name)
+        return (match[match.re.groups] or "").strip(" _.-") if match else name
+
+    found = {which(name, DEVIATION_COLUMN): name for name in deviations}
+    wanted = [which(name, CODE_COLUMN) for name in codes]
+    if deviations and (sorted(found) != sorted(wanted) or len(found) < len(deviations)):
+        raise _ContentError(
+            f"needs one column of deviations for each code: {', '.join(codes)} and {', '.join(deviations)} differ."
+        )
+    return [found[name] for name in wanted] if deviations else []
 
 
 def _holds_lists(column: Any) -> bool:

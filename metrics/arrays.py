@@ -14,12 +14,14 @@ def to_array(data: Any) -> NDArray[Any]:
 
     Tensors may be on any device and have a gradient; bfloat16 and float8 have no NumPy type and become float32. In a
     DataFrame nullable numbers and booleans become plain ones, and categories their numbers or, for text, their codes in the
-    order of the categories. Raises ValueError for a column with a missing value or with text, and for Python objects.
+    order of the categories. Raises ValueError for a column with a missing value or with text, a masked array, and Python objects.
     """
     if hasattr(data, "detach") and hasattr(data, "cpu"):
         return _from_tensor(data)
     if hasattr(data, "columns") and hasattr(data, "iloc"):
         return _from_frame(data)
+    if np.ma.is_masked(data):
+        raise ValueError("an array has masked values, which are missing ones; fill them in or drop those rows.")
     array = np.asarray(data)
     if array.dtype.names is not None:
         return _from_structured(array)

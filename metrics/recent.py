@@ -34,6 +34,8 @@ def recent(
 
     def recalled(codes: ArrayLike, factors: ArrayLike, /, *args: Options.args, **options: Options.kwargs) -> Result:
         codes, factors = to_array(codes), to_array(factors)
+        if any(array.ndim == 0 or array.dtype.kind not in "biuf" for array in (codes, factors)):
+            return compute(codes, factors, *args, **options)  # which refuses what has no digest, such as dates
         key = (_digest(codes), _digest(factors), args, tuple(sorted(options.items())))
         with lock:
             if key in results:
@@ -54,6 +56,6 @@ def _digest(array: NDArray[Any]) -> tuple[str, tuple[int, ...], bytes]:
     """What identifies an array. SHA-1 is the fastest digest of the standard library that no two tables share by chance."""
     digest = hashlib.sha1(usedforsecurity=False)
     step = len(array) if array.flags.c_contiguous else ROWS_AT_ONCE
-    for start in range(0, len(array) if array.ndim else 0, max(1, step)):
+    for start in range(0, len(array), max(1, step)):
         digest.update(np.ascontiguousarray(array[start : start + step]).data)
     return array.dtype.str, array.shape, digest.digest()

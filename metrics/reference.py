@@ -4,6 +4,8 @@ A metric's floor is its score on `shuffled(codes, seed)`: the same codes, tellin
 its score on `as_codes(factors, reads)`: a perfect representation under the same protocol and bins.
 """
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -12,12 +14,12 @@ from disbench.metrics.metric import Reads
 from disbench.metrics.table import as_factors
 
 
-def shuffled(codes: ArrayLike, seed: int) -> NDArray[np.float64]:
+def shuffled(codes: ArrayLike, seed: int) -> NDArray[Any]:
     """`codes (N, D)` with whole rows in a random order: the codes' joint distribution stays, the factors are lost.
 
     Arrays of equally many rows are shuffled alike by one seed.
     """
-    return np.random.default_rng(seed).permutation(to_array(codes).astype(np.float64), axis=0)
+    return np.random.default_rng(seed).permutation(to_array(codes), axis=0)
 
 
 def as_codes(factors: ArrayLike, reads: Reads = "values") -> NDArray[np.float64]:

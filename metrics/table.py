@@ -10,7 +10,7 @@ from disbench.metrics.arrays import check_rows, check_shape, to_array
 from disbench.metrics.metric import NotApplicable
 
 LARGEST_CODE = 1e30  # well beyond it squares overflow and a classifier silently fails; no working encoder comes near
-LARGEST_VALUE = 1e150  # factor values are scaled below it, so that their squares do not overflow
+LARGEST_EXPONENT = 498  # factor values are scaled below 2**498, about 1e150, so that their squares do not overflow
 FEW_WHOLE, FEW_FRACTIONS = 64, 20  # a factor of at most so many values is discrete, however few rows there are
 ELEMENTS_AT_ONCE = 1 << 18  # a block of a table that fits a processor's cache
 LONG_ROW = 1024  # numbers
@@ -96,6 +96,18 @@ def check(codes: ArrayLike, factors: ArrayLike) -> Checked:
         raise NotApplicable("two rows cannot show a relation: any two points lie on a line. Score at least 3 rows.")
 
     lowest, highest = column_extremes(codes_array)
+    if (
+        codes_array.dtype.kind in "iu"
+        and np.maximum(-lowest.astype(np.float64), highest.astype(np.float64)).max() > 2**53
+    ):
+        columns = np.ascontiguousarray(codes_array.T)  # float64 would merge whole numbers of this size
+        codes_array = np.stack([_as_float64(column) for column in columns], axis=1)
+        lowest, highest = column_extremes(codes_array)
+    with np.errstate(over="ignore"):  # of a longer type than float64
+        lowest, highest = (
+            lowest.astype(np.float64),
+            highest.astype(np.float64),
+        )  # in float16 the limit would be infinite
     fit = (lowest >= -LARGEST_CODE) & (highest <= LARGEST_CODE)  # neither holds for NaN
     if not fit.all():
         raise ValueError(
@@ -213,7 +225,12 @@ def _numbers(array: ArrayLike, name: str, column: str) -> NDArray[Any]:
     checked = to_array(array)
     check_shape(checked, name, column)
     if checked.dtype.kind not in "biuf":
-        raise ValueError(f"{name} needs real numbers, got dtype {checked.dtype}; convert it: {name}.astype(float).")
+        advice = (
+            "number the values of each column: numpy.unique(column, return_inverse=True)[1]."
+            if checked.dtype.kind in "US"
+            else f"convert it: {name}.astype(float)."
+        )
+        raise ValueError(f"{name} needs real numbers, got dtype {checked.dtype}; {advice}")
     return checked
 
 
@@ -237,11 +254,11 @@ def _as_float64(column: NDArray[Any]) -> NDArray[np.float64]:
     if column.dtype.kind in "iu" and len(column) and max(abs(int(column.min())), abs(int(column.max()))) > 2**53:
         differences: NDArray[np.uint64] = column.astype(np.uint64) - column.min().astype(np.uint64)  # modulo 2**64
         return differences.astype(np.float64)
-    values = column.astype(np.float64)
-    largest = float(np.abs(values).max(initial=0.0))
-    if largest > LARGEST_VALUE:
-        values = np.ldexp(values, -int(np.frexp(largest)[1]))
-    return values
+    if column.dtype.kind == "f" and len(column):
+        largest = np.abs(column).max()  # maybe of a longer type than float64
+        if np.frexp(largest)[1] > LARGEST_EXPONENT:
+            column = np.ldexp(column, -int(np.frexp(largest)[1]))
+    return column.astype(np.float64)
 
 
 def _relabel(column: NDArray[Any]) -> tuple[NDArray[np.intp], int]:

@@ -1,5 +1,6 @@
 """One thread for sums whose last digits decide a score, without the price of looking for thread pools at every call."""
 
+import sys
 from contextlib import AbstractContextManager
 from functools import cache
 from typing import Any
@@ -10,13 +11,14 @@ from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 def one_thread() -> AbstractContextManager[Any]:
     """A context in which BLAS and OpenMP use one thread: threaded sums round differently from run to run.
 
-    Finding the libraries of a process takes milliseconds and setting their threads microseconds, so they are found once.
-    That is enough, because NumPy, SciPy and scikit-learn load theirs when `disbench.metrics` is imported.
+    Finding the libraries of a process takes milliseconds and setting their threads microseconds, so they are found once,
+    and once more when scikit-learn has been imported: NumPy and SciPy load theirs when `disbench.metrics` is imported, and
+    scikit-learn brings its own on first use.
     """
-    context: AbstractContextManager[Any] = _controller().limit(limits=1)
+    context: AbstractContextManager[Any] = _controller("sklearn.utils" in sys.modules).limit(limits=1)
     return context
 
 
 @cache
-def _controller() -> ThreadpoolController:
+def _controller(with_scikit_learn: bool) -> ThreadpoolController:
     return ThreadpoolController()

@@ -117,6 +117,25 @@ def test_columns_are_chosen_by_their_names_or_beginnings(tmp_path: Path, caplog:
         read_named_table(tmp_path / "t.csv", codes="dim", factors="size")
 
 
+@pytest.mark.parametrize("name", ["codes_std_{}", "z_std_{}", "z_std{}", "code.sigma.{}"])
+@pytest.mark.parametrize("options", [{}, {"codes": "z", "factors": "v"}])
+def test_columns_of_deviations_are_no_codes_and_go_with_their_codes(
+    tmp_path: Path, name: str, options: dict[str, str]
+) -> None:
+    deviations = np.abs(CODES) + 0.25
+    columns = {name.format(d): deviations[:, d] for d in (2, 0, 1)} | {"z_logvar_0": deviations[:, 0]}
+    frame().assign(**columns).to_csv(tmp_path / "t.csv", index=False)
+    found = read_named_table(tmp_path / "t.csv", **options)
+    assert_is_the_table(found)
+    assert found.codes_std == pytest.approx(deviations)
+
+
+def test_a_deviation_without_its_code_is_refused(tmp_path: Path) -> None:
+    frame().assign(z_std_0=1.0, z_std_7=1.0, z_std_2=1.0).to_csv(tmp_path / "t.csv", index=False)
+    with pytest.raises(ValueError, match="one column of deviations for each code: z0, z1, z2 and z_std_0, z_std_7"):
+        read_named_table(tmp_path / "t.csv")
+
+
 def test_words_in_a_table_are_numbered_and_named(tmp_path: Path) -> None:
     words = np.array(["ball", "cube", "cone", "ring", "star"])
     ranks = np.argsort(np.argsort(words))

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from disbench.metrics import NotApplicable
+from disbench.metrics import METRICS, NotApplicable, shuffled
 from disbench.metrics.table import as_table
 
 CODES = np.array([[0.0, 1.0], [1.0, 1.0], [2.0, 1.0]])
@@ -46,6 +46,43 @@ def test_dead_codes_and_constant_factors_are_named_by_the_callers_columns():
     assert table.labels.ravel().tolist() == [0, 1, 1]
     assert table.sizes.tolist() == [2]
     assert table.codes.dtype == np.float64
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
+def test_codes_of_half_precision_are_checked_and_kept(wrong):
+    codes = CODES.astype(np.float16)
+    assert np.array_equal(as_table(codes, FACTORS).codes, CODES)
+    codes[2, 0] = wrong
+    with pytest.raises(ValueError, match=r"finite values .* in code 0"):
+        as_table(codes, FACTORS)
+
+
+@pytest.mark.parametrize("dtype", [np.uint64, np.int64])
+def test_whole_codes_that_float64_would_merge_stay_apart(dtype):
+    codes = np.array([[0, 7], [1, 7], [2, 7]], dtype=dtype) + dtype(2**62 + 1)
+    table = as_table(codes, FACTORS)
+    assert np.array_equal(table.codes, [[0, 0], [1, 0], [2, 0]])
+    assert table.dead_codes == [1]
+    assert np.array_equal(np.sort(shuffled(codes, seed=0), axis=0), codes)
+
+
+@pytest.mark.skipif(np.finfo(np.longdouble).max == np.finfo(float).max, reason="long double is float64 here")
+def test_values_beyond_float64_keep_their_proportions():
+    factors = np.array([[1], [11], [11]], dtype=np.longdouble) * np.longdouble(10) ** 400
+    values = as_table(CODES, factors).values[:, 0]
+    assert values / values[0] == pytest.approx([1, 11, 11])
+
+
+@pytest.mark.parametrize("metric", ["mig", "mcc", "infom"])
+def test_words_dates_and_masked_values_are_refused_in_plain_words(metric):
+    for codes, factors, words in (
+        (CODES, np.array([["a", "b"]] * 3), r"number the values of each column: numpy\.unique"),
+        (CODES, FACTORS.astype("datetime64[D]"), r"convert it: factors\.astype\(float\)"),
+        (CODES, np.ma.masked_greater(FACTORS, 4), "masked values"),
+        (np.ma.masked_greater(CODES, 1), FACTORS, "masked values"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            METRICS[metric].fn(codes, factors)
 
 
 def test_a_constant_far_from_zero_is_dead_although_its_mean_rounds():
