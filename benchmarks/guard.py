@@ -7,11 +7,12 @@ caught, so a test or a bug report sees it whole.
 
 import errno
 import os
+from pathlib import Path
 from typing import Any
 
 import typer
 
-from disbench.benchmarks.terminal import Commands, fail
+from disbench.benchmarks.terminal import Commands, fail, flush_output
 
 INTERRUPTED, BUG = 130, 70  # exit statuses: the shell's for SIGINT, sysexits.h's EX_SOFTWARE
 TRACEBACK = "DISBENCH_TRACEBACK"
@@ -34,13 +35,33 @@ def one_line(error: BaseException) -> str:
     if isinstance(error, OSError) and error.errno in ADVICE and error.filename is not None:
         said = error.strerror if error.strerror and len(error.strerror) > 60 else ADVICE[error.errno]
         return f"{error.filename}: {said}."
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC and error.filename is None:
+        return "There is no room left on the disk, or where standard output goes to."
     return str(error).strip() or type(error).__name__
 
 
 class GuardedGroup(Commands):
     """The commands, with every error in one line."""
 
+    def main(self, *arguments: Any, **options: Any) -> Any:
+        """Run a command; what it printed is on its way before the process ends, or the status says that it is not."""
+        try:
+            try:
+                return super().main(*arguments, **options)
+            finally:
+                flush_output()
+        except BrokenPipeError:  # whoever read the output has enough of it, such as `head`
+            raise SystemExit(1) from None
+        except OSError as error:  # of help and --version, which are printed before a command begins
+            if os.environ.get(TRACEBACK):
+                raise
+            raise SystemExit(fail(one_line(error)).exit_code) from error
+
     def invoke(self, ctx: Any) -> Any:
+        try:
+            Path.cwd()
+        except OSError as error:
+            raise fail("the current folder no longer exists. Go to one that does, such as with: cd ~") from error
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
@@ -51,6 +72,8 @@ class GuardedGroup(Commands):
             own = hasattr(error, "exit_code") or isinstance(error, typer.Abort | BrokenPipeError)
             if own or os.environ.get(TRACEBACK):
                 raise
+            if isinstance(error, OSError) and error.filename is None:
+                flush_output()  # raises the error again with a name where printing raised it
             if isinstance(error, OSError | ValueError):
                 raise fail(one_line(error)) from error
             lines = str(error).strip().splitlines()

@@ -6,7 +6,9 @@ program's own colors and tables send escape sequences.
 """
 
 import codecs
+import errno
 import logging
+import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -58,14 +60,32 @@ codecs.register_error("disbench", _substitute)
 
 
 def prepare_streams() -> None:
-    """Let standard output and error print any text, whatever their encoding."""
+    """Let standard output and error print any text, whatever their encoding, and also where they are closed."""
+    # A file that is opened later would get the number of a closed stream, and what a library prints would end in it.
+    if sys.stdout is None:
+        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - it stays open
+    if sys.stderr is None:
+        sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - it stays open
     for stream in (sys.stdout, sys.stderr):
         if reconfigure := getattr(stream, "reconfigure", None):
             reconfigure(errors="disbench")
 
 
+def flush_output() -> None:
+    """Send off what was printed. Raises OSError that names standard output where that fails; the rest is then dropped."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python tries, and fails, at its end again
+        raise OSError(error.errno, error.strerror, "standard output") from error
+
+
 class Terminal(Console):
     """A rich console that prints no control character of the text it is given."""
+
+    def on_broken_pipe(self) -> None:
+        """Raise BrokenPipeError, which is no wish to stop, as rich's SystemExit would be."""
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         for segment in super().render(renderable, options):

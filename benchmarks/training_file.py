@@ -151,9 +151,7 @@ class TrainingFile:
             needed = " and ".join(f"--{name} (see `{lists[name]}`)" for name in missing)
             raise ValueError(f"{needed} must be given, here or in the training file.")
         if self.epochs is not None and "steps" in settings:
-            self.ignored.append(
-                f"trainer_params.max_epochs = {self.epochs}: steps = {shown(settings['steps'])} is given"
-            )
+            self.ignored[EPOCHS] = f"steps = {shown(settings['steps'])} is given"
         elif self.epochs is not None:
             trial, dataset = checked_trial({**settings, "steps": 0}, root)
             check_fits(trial.model_copy(update={"steps": 1}), dataset)

@@ -60,8 +60,12 @@ class Source:
 
 
 def data_root(root: str | Path | None = None) -> Path:
-    """The given root, else `DISBENCH_DATA`, else `./Data`."""
-    return Path(root or os.environ.get("DISBENCH_DATA") or "Data").expanduser()
+    """The given root, else `DISBENCH_DATA`, else `./Data`. Raises ValueError where `~` or `~name` is no folder here."""
+    named = Path(root or os.environ.get("DISBENCH_DATA") or "Data")
+    try:
+        return named.expanduser()
+    except RuntimeError as error:
+        raise ValueError(f"{named}: there is no such home folder. Write the folder's whole path.") from error
 
 
 def candidates(root: str | Path | None, source: Source, name: str) -> list[Path]:

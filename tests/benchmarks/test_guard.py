@@ -247,3 +247,13 @@ def test_the_steps_of_an_epoch_count_every_minibatch_that_a_step_takes() -> None
         file = training_file({"method": method, "dataset": "dsprites_like", "trainer_params": {"max_epochs": 3}})
         given = {"batch_size": 16, "dataset_options": {"select": SELECT}}
         assert file.complete(given, None)["steps"] == steps
+
+
+def test_steps_that_are_given_go_before_the_epochs_of_a_file() -> None:
+    blocks = {"model_params": {"name": "VanillaVAE"}, "trainer_params": {"max_epochs": 3, "max_steps": 50}}
+    in_file = training_file(blocks)
+    assert in_file.complete({"dataset": "dsprites_like"}, None)["steps"] == 50
+    flag = training_file({**blocks, "trainer_params": {"max_epochs": 3}})
+    assert flag.complete({"dataset": "dsprites_like", "steps": 7}, None)["steps"] == 7
+    assert in_file.ignored == {"trainer_params.max_epochs": "steps = 50 is given"}
+    assert flag.ignored == {"trainer_params.max_epochs": "steps = 7 is given"}

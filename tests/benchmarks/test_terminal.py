@@ -143,3 +143,44 @@ def test_a_formula_in_a_record_is_text_in_the_csv(runs: Path, monkeypatch: pytes
     assert status == 0
     cells = [cell for line in told.splitlines() for cell in line.split(",")]
     assert "'=cmd|' /C calc'!A0" in cells and "'@mig" in cells and "'-x" in cells and "-0.5" in cells
+
+
+def ended(words: str, **streams: Any) -> subprocess.CompletedProcess[str]:
+    """`python -m` of the command in a shell, whose redirections are a part of the words."""
+    command = f"{sys.executable} -c 'from disbench.benchmarks.cli import app; app()' {words}"
+    return subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False, **streams)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux alone has /dev/full")
+@pytest.mark.parametrize("buffered", [True, False])
+@pytest.mark.parametrize("words", ["--version", "--help", "list suites"])
+def test_a_full_standard_output_is_one_line_and_a_status(words: str, buffered: bool) -> None:
+    found = ended(f"{words} > /dev/full", env={**os.environ, "PYTHONUNBUFFERED": "" if buffered else "1"})
+    assert found.returncode == 2, found.stderr
+    assert found.stderr.count("\n") == 1, found.stderr
+    assert "no room" in found.stderr
+
+
+@pytest.mark.parametrize("buffered", [True, False])
+@pytest.mark.parametrize("words", ["--version", "--help", "list suites"])
+def test_a_reader_that_goes_away_is_not_an_error_to_talk_about(words: str, buffered: bool) -> None:
+    piped = f"{words} | true; exit ${{PIPESTATUS[0]}}"
+    found = ended(piped, env={**os.environ, "PYTHONUNBUFFERED": "" if buffered else "1"})
+    assert (found.returncode, found.stderr) == (1, "")
+
+
+def test_closed_streams_change_nothing_but_what_is_seen(tmp_path: Path) -> None:
+    assert ended("list suites >&-").returncode == 0
+    assert ended(f"status {tmp_path} 2>&-").returncode == 2
+    assert ended(f"status {tmp_path} >&- 2>&-").returncode == 2
+
+
+def test_a_deleted_current_folder_is_told_in_one_line(tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    command = (
+        f"cd {gone} && rmdir {gone} && {sys.executable} -c 'from disbench.benchmarks.cli import app; app()' data list"
+    )
+    found = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert (found.returncode, found.stderr.count("\n")) == (2, 1), found.stderr
+    assert "no longer exists" in found.stderr

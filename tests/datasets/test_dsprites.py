@@ -9,6 +9,7 @@ import torch
 
 from disbench.datasets import DATASETS, FactorDataset, load
 from disbench.datasets.dsprites import FILE_NAME, DSprites
+from disbench.datasets.files import data_root
 
 Writer = Callable[..., Path]
 
@@ -160,3 +161,8 @@ def test_a_single_changed_pixel_is_noticed(tmp_path: Path, write_official: Write
     path.write_bytes(content)
     with pytest.raises(ValueError, match="CRC"):
         DSprites(tmp_path)
+
+
+def test_a_home_folder_that_does_not_exist_is_refused_by_name() -> None:
+    with pytest.raises(ValueError, match=r"~nobody-of-this-name/sets: there is no such home folder"):
+        data_root("~nobody-of-this-name/sets")
