@@ -185,7 +185,7 @@ def finish(record: Record, folder: Path) -> None:
     if record.status != "ok":
         say(record.error, err=True)
         raise typer.Exit(1)
-    print_scores(Scores(record.scores, record.floor, record.ceiling, record.skipped))
+    print_scores(Scores(record.scores, record.floor, record.ceiling, record.skipped), record.metric_options)
 
 
 def encode_checkpoint(checkpoint: Path, data_dir: str | None) -> "tuple[Method, Trial, Codes]":
@@ -237,7 +237,7 @@ def evaluate(
         found.skipped |= metrics_without_settings(metrics, protocol)
     except ValueError as error:
         raise fail(error) from error
-    print_scores(found)
+    print_scores(found, wanted)
 
 
 @app.command()
@@ -327,7 +327,7 @@ def score(
     elif as_csv:
         shown_as.write_csv(found)
     else:
-        shown_as.print_scores(found)
+        shown_as.print_scores(found, wanted)
         if detail:
             shown_as.print_detail(found, *names)
         if picture:

@@ -1,5 +1,6 @@
 """From a table of codes and factors to scores, with what the same metrics say of nothing and of everything."""
 
+import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
@@ -8,12 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from disbench.benchmarks.cost import warning
 from disbench.benchmarks.seeds import seed_for
 from disbench.metrics import METRICS, NotApplicable
 from disbench.metrics.arrays import to_array
 from disbench.metrics.confidence import confidences
 from disbench.metrics.reference import as_codes, shuffled
-from disbench.metrics.table import check
+from disbench.metrics.table import as_factors, check
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -60,10 +64,17 @@ def score(
     shuffled_codes = shuffled(codes, floor_seed)
     needed = {METRICS[name].reads_with(keywords) for name, keywords in options.items()}
     perfect_codes = {reads: as_codes(factors, reads) for reads in needed}
+    sizes = [factor.size for factor in as_factors(factors) if factor.size > 1]
+    fitted: list[dict[str, Any]] = []
     deviations, shuffled_deviations = _as_option(codes_std), _as_option(codes_std, floor_seed)
     for index, (name, keywords) in enumerate(options.items()):
         if on_metric is not None:
             on_metric(name, index, len(options))
+        shared = name.startswith("dci") and keywords in fitted  # the three DCI scores share one computation
+        if not shared and (told := warning(name, keywords, *codes.shape, sizes)):
+            _log.info(told)
+        if name.startswith("dci"):
+            fitted.append(keywords)
         metric = METRICS[name]
         arguments = {"seed": seed, **keywords}
         try:

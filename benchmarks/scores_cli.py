@@ -2,7 +2,7 @@
 
 import csv
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +61,9 @@ def metrics_without_settings(names: str | None, protocol: str | None) -> dict[st
     return {name: reason for name in DEFAULT_METRICS if name not in PROTOCOLS[protocol]}
 
 
-def print_scores(found: Scores) -> None:
+def print_scores(found: Scores, options: Mapping[str, Mapping[str, Any]]) -> None:
+    """A table of scores, which the metrics have under `options`."""
+
     def number(value: float | None) -> str:
         return "–" if value is None else f"{value:.3f}"
 
@@ -69,13 +71,16 @@ def print_scores(found: Scores) -> None:
     table = new_table("metric", "score", "floor", "ceiling", "range", *["confidence"] * spread)
     for name in found.scores:
         metric = METRICS[name]
-        low, high = metric.bounds
+        low, high = metric.bounds_with(options.get(name, {}))
         numbers = [number(scores.get(name)) for scores in (found.scores, found.floor, found.ceiling)]
         around = found.confidence.get(name)
         told = "–" if around is None else f"{around['low']:.3f} to {around['high']:.3f}, {SPREAD[around['kind']]}"
         arrow = "↑" if metric.higher_is_better else "↓"
         table.add_row(
-            f"{metric.label} {arrow}", *numbers, f"{low:g} to {high:g}", *[told.format(**around or {})] * spread
+            f"{metric.label} {arrow}",
+            *numbers,
+            f"{low:g} to {high:g}" if np.isfinite(high) else f"from {low:g}",
+            *[told.format(**around or {})] * spread,
         )
     console.print(table)
     for name, reason in found.skipped.items():

@@ -359,6 +359,7 @@ METRICS: dict[str, Metric] = {
         source="Locatello et al. 2019, arXiv:1811.12359",
         detail=wasserstein_correlation_detail,
         reads="codes",
+        unbounded_with=(("normalised", False),),
     ),
     "mutual_info_score": Metric(
         mutual_info_score,

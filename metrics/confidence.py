@@ -57,7 +57,7 @@ def confidence(
     A metric that is `sampled` is scored with `seeds` seeds, `seed` and those that follow it, on the same rows: the spread
     is that of its own draws alone, and says nothing about other rows. Any other is scored on `resamples` resamples, which
     equal seeds draw alike; an option that is an array of N rows is resampled with the table. Resamples on which it is
-    undefined are left out of `n`. The interval stays within the metric's bounds where no option is set.
+    undefined are left out of `n`. The interval stays within the metric's bounds.
 
     Raises NotApplicable where the metric does, is `not_resampled`, or is undefined on most resamples, and ValueError for a
     malformed table and for fewer than 2 resamples or seeds.
@@ -106,7 +106,7 @@ def confidences(
             reasons[name] = f"{len(defined)} of {resamples} resamples have a score; there are too few rows."
         else:
             metric, options = asked[name]
-            found[name] = moved_interval(score, defined, (-np.inf, np.inf) if options else metric.bounds)
+            found[name] = moved_interval(score, defined, metric.bounds_with(options))
     return {name: found[name] for name in asked if name in found}, reasons
 
 

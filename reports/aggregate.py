@@ -178,7 +178,10 @@ def _table(group: list[Found], provenance: str | None) -> Table:
     for (own, _), pair in sorted(kept.items(), key=lambda item: (item[0][1], item[1][0].parts)):
         by_setting[own].append(pair)
     finished = [record for _, record in kept.values() if record.status == "ok"]
-    heads = columns(key for record in finished for key in (*record.scores, *record.skipped))
+    heads = columns(
+        {key for record in finished for key in (*record.scores, *record.skipped)},
+        [record.metric_options for record in finished],
+    )
     rows = [_row(pairs, heads) for pairs in by_setting.values()]
     rows.sort(key=lambda row: (row.trial.method, json.dumps(_settings(row.trial), sort_keys=True)))
     trained = _labelled([row for row in rows if row.trial.steps])

@@ -60,20 +60,30 @@ QUALITIES = {
 }
 
 
-def columns(keys: Iterable[str]) -> tuple[Column, ...]:
-    """Columns for metric keys: in the registry's order, then unknown keys by name."""
-    wanted = set(keys)
+def columns(keys: Iterable[str], settings: Iterable[Mapping[str, Any]] = ()) -> tuple[Column, ...]:
+    """Columns for metric keys: in the registry's order, then unknown keys by name.
+
+    `settings` are options by metric, of each record in the columns.
+    """
+    wanted, given = set(keys), tuple(settings)
     known = [key for key in METRICS if key in wanted]
-    return tuple(column(key) for key in known + sorted(wanted - set(known)))
+    return tuple(
+        column(key, [options.get(key, {}) for options in given]) for key in known + sorted(wanted - set(known))
+    )
 
 
-def column(key: str) -> Column:
-    """The column of one metric; a record may name a metric of other code, which is shown but never marked."""
+def column(key: str, options: Iterable[Mapping[str, Any]] = ()) -> Column:
+    """The column of one metric, whose range holds under each of `options`.
+
+    A record may name a metric of other code, which is shown but never marked.
+    """
     metric = METRICS.get(key)
     if metric is None:
         definition = "This installation has no metric of this name, so its direction and range are unknown."
         return Column(key, key, None, -math.inf, math.inf, definition, "unknown")
     low, high = metric.bounds
+    if any(metric.bounds_with(chosen) != metric.bounds for chosen in options):
+        high = math.inf
     return Column(key, metric.label, metric.higher_is_better, low, high, metric.definition, metric.source, metric.blind)
 
 

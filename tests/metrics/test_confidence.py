@@ -65,12 +65,21 @@ def test_the_interval_is_the_middle_95_percent_moved_to_the_score():
     )
 
 
-def test_the_interval_stays_within_the_bounds_under_default_options(grid, noisy_codes):
+def test_the_interval_stays_within_the_bounds(grid, noisy_codes):
     noise = np.random.default_rng(0).permutation(noisy_codes)
     assert confidence(MIG, noise, grid, resamples=40).low == 0.0
     assert confidence(MIG, grid.astype(float), grid, resamples=40).high == 1.0
     wide = confidence(METRICS["wasserstein_correlation"], noise, grid, options={"normalised": False}, resamples=40)
     assert wide.low <= METRICS["wasserstein_correlation"].fn(noise, grid, normalised=False) <= wide.high
+
+
+def test_the_interval_stays_within_the_bounds_that_hold_under_the_options(grid, noisy_codes):
+    noise = np.random.default_rng(0).permutation(noisy_codes)
+    assert confidence(MIG, noise, grid, options={"bins": 10}, resamples=40).low == 0.0
+    wide = METRICS["wasserstein_correlation"]
+    copies = np.repeat(noise, 2, axis=1) * 10
+    spread = confidence(wide, copies, grid, options={"normalised": False}, resamples=40)
+    assert wide.bounds[1] < spread.low < wide.fn(copies, grid, normalised=False) < spread.high
 
 
 def test_a_seed_decides_the_resamples(grid, noisy_codes):

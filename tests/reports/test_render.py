@@ -88,7 +88,7 @@ def test_every_metric_header_has_its_arrow_range_and_a_card_with_definition_prot
     targets = [a.get("popovertarget") for tag, a in page.tags if tag == "button" and a.get("popovertarget")]
     cards = [a.get("id") for _, a in page.tags if "popover" in a]
     assert set(targets) == set(cards)
-    assert "Protocol bins=20, as in locatello2019" in page.text
+    assert "Protocol bins=20, divide_by=factor, as in locatello2019" in page.text
     for metric in (METRICS[name] for name in ("z_diff", "z_min_var", "factor_vae_score", "irs", "mig", "jemmig")):
         arrow = "↑" if metric.higher_is_better else "↓"
         assert re.search(rf"{re.escape(metric.label)}\s{arrow} {metric.bounds[0]:g} to {metric.bounds[1]:g}", page.text)
@@ -268,3 +268,13 @@ def test_a_link_out_of_a_trials_folder_is_not_followed(tmp_path: Path) -> None:
         assert path_inside(tmp_path / "trial", name) is None, name
     for name in ("own.png", "missing.png", "../trial/own.png"):
         assert path_inside(tmp_path / "trial", name) is not None, name
+
+
+def test_the_range_of_a_column_holds_under_the_options_of_its_records(
+    tmp_path: Path, make_record: Callable[..., Record]
+) -> None:
+    scores = {"wasserstein_correlation": 7.5}
+    for options, words in (({}, "0 to 2"), ({"wasserstein_correlation": {"normalised": False}}, "from 0")):
+        write_record(make_record(scores, metric_options=options), tmp_path / "trial")
+        text = render(tmp_path, tmp_path / "page.html").read_text(encoding="utf-8")
+        assert f"Wasserstein correlation ↓ {words}" in Page(text).text
