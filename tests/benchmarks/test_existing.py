@@ -228,7 +228,7 @@ def test_a_metric_that_fails_leaves_the_finished_record(runs: Path, monkeypatch:
     def broken(*_: object, **__: object) -> object:
         raise RuntimeError("a mistake in a metric")
 
-    monkeypatch.setattr(trial_module, "score", broken)
+    monkeypatch.setattr(trial_module, "score_shown", broken)
     found = list(run_suite(tiny(metrics={"irs": {}}), runs))
     assert [(record.status, "a mistake in a metric" in record.error) for record in found] == [("failed", True)] * 2
     assert contents(folders(runs)[0])[RECORD_FILE] == before
