@@ -25,7 +25,7 @@ from disbench.metrics.groups import require_counts
 from disbench.metrics.information import binned_factors
 from disbench.metrics.sap import within_reach
 from disbench.metrics.split import split_rows
-from disbench.metrics.table import as_table, require_classes
+from disbench.metrics.table import as_table, deviations, require_classes
 from disbench.metrics.threads import one_thread
 
 
@@ -158,6 +158,6 @@ def _scaled(codes: NDArray[np.float64], fitted: NDArray[np.intp], scaling: str) 
         return within_reach(codes)
     rows = codes[fitted]
     origin = rows.mean(axis=0) if scaling == "standard" else rows.min(axis=0)
-    unit = rows.std(axis=0) if scaling == "standard" else np.ptp(rows, axis=0)
+    unit = deviations(rows) if scaling == "standard" else np.ptp(rows, axis=0)
     scaled: NDArray[np.float64] = (codes - origin) / np.where(np.ptp(rows, axis=0) > 0, unit, 1.0)
     return scaled

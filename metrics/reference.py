@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from disbench.metrics.arrays import to_array
 from disbench.metrics.metric import Reads
-from disbench.metrics.table import as_factors
+from disbench.metrics.table import as_factors, deviations
 
 
 def shuffled(codes: ArrayLike, seed: int) -> NDArray[Any]:
@@ -38,5 +38,5 @@ def as_codes(factors: ArrayLike, reads: Reads = "values") -> NDArray[np.float64]
         ],
         axis=1,
     )
-    deviations = codes.std(axis=0) if len(codes) else np.ones(codes.shape[1:])
-    return codes / np.exp2(np.round(np.log2(np.where(deviations > 0, deviations, 1.0))))
+    spread = deviations(codes) if len(codes) else np.ones(codes.shape[1:])
+    return codes / np.exp2(np.round(np.log2(np.where(spread > 0, spread, 1.0))))

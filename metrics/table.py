@@ -12,6 +12,7 @@ from disbench.metrics.metric import NotApplicable
 LARGEST_CODE = 1e30  # well beyond it squares overflow and a classifier silently fails; no working encoder comes near
 LARGEST_EXPONENT = 498  # factor values are scaled below 2**498, about 1e150, so that their squares do not overflow
 FEW_WHOLE, FEW_FRACTIONS = 64, 20  # a factor of at most so many values is discrete, however few rows there are
+SAFE_EXPONENT = 400  # squares of numbers between 2**-400 and 2**400 stay in the range of a float
 ELEMENTS_AT_ONCE = 1 << 18  # a block of a table that fits a processor's cache
 LONG_ROW = 1024  # numbers
 FIRST_ROWS = 200
@@ -165,6 +166,20 @@ def column_sums(array: NDArray[Any], unit: NDArray[np.float64]) -> NDArray[np.fl
         block = np.asarray(array[rows], dtype=np.float64)
         total += _reduced(np.add, block / unit if scaled else block)
     return total
+
+
+def deviations(array: NDArray[np.float64]) -> NDArray[np.float64]:
+    """`array (N, D)` -> the standard deviation of each column, also where squares leave the range of a float."""
+    step = max(1, ELEMENTS_AT_ONCE // max(len(array), 1))  # a table is not copied
+    return np.concatenate([_deviations(array[:, j : j + step]) for j in range(0, array.shape[1], step)])
+
+
+def _deviations(columns: NDArray[np.float64]) -> NDArray[np.float64]:
+    exponents = np.frexp(np.ptp(columns, axis=0))[1]
+    if (np.abs(exponents) < SAFE_EXPONENT).all():
+        return np.asarray(columns.std(axis=0))
+    scaled: NDArray[np.float64] = np.ldexp(np.ldexp(columns, -exponents).std(axis=0), exponents)  # which rounds nothing
+    return scaled
 
 
 def _reduced(function: np.ufunc, block: NDArray[Any]) -> Any:

@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from disbench.metrics.arrays import to_array
 from disbench.metrics.information import standardised
-from disbench.metrics.table import as_table
+from disbench.metrics.table import as_table, deviations
 from disbench.metrics.threads import one_thread
 
 
@@ -118,7 +118,7 @@ def _masks(
     """`(D_i,)` a model. A code with a single value is never informative."""
     live = [np.ptp(codes, axis=0) > 0 for codes in models]
     if informative is None:
-        spreads = [codes.std(axis=0) for codes in models]
+        spreads = [deviations(codes) for codes in models]
         return [alive & (spread >= threshold * spread.max()) for alive, spread in zip(live, spreads, strict=True)]
     masks = [np.asarray(mask) for mask in informative]
     if [mask.shape for mask in masks] != [alive.shape for alive in live] or any(m.dtype != bool for m in masks):

@@ -74,7 +74,9 @@ def wasserstein_correlation_detail(
         correlation, deviation, units = _correlation(table, live)
         if live:
             unit = float(units.max())
-            deviation = deviation * (units / unit)  # (live,): no larger than about 1
+            deviation = deviation * (units / unit)
+            size = np.exp2(np.frexp(deviation.max())[1])  # fourth powers of very small numbers would vanish
+            unit, deviation = unit * float(size), deviation / size  # (live,): no larger than 1
             scaled = correlation * np.outer(deviation**2, deviation**2)  # S C S
             roots = np.sqrt(np.maximum(np.linalg.eigvalsh(scaled), 0.0)).sum()
             trace = (deviation**2).sum()

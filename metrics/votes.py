@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from disbench.metrics.groups import Groups, points_by_factor, require_counts
 from disbench.metrics.information import binned_factors
 from disbench.metrics.recent import recent
-from disbench.metrics.table import Table, as_table, require_two_factors
+from disbench.metrics.table import Table, as_table, deviations, require_two_factors
 from disbench.metrics.z_diff import recalls
 
 NUMBERS_AT_ONCE = 1 << 22  # of the table that are copied at once
@@ -98,7 +98,7 @@ def _vote(
     K = len(columns)
     if K < 2:
         return Vote(columns, constant_factors, 1.0, 1.0, (1.0,), (), (), (), ())
-    spread = _deviations(table.codes)  # (D,)
+    spread = deviations(table.codes)  # (D,)
     spread[table.dead_codes] = 0.0  # a mean's rounding would leave a dead code a spread
     kept = np.flatnonzero((spread > 0) & (spread >= threshold * (spread.max() if relative else 1.0)))
 
@@ -118,12 +118,6 @@ def _vote(
         votes_of_code=tuple(votes[: len(kept)].sum(axis=1).tolist()),
         dropped_codes=tuple(j for j in range(len(spread)) if j not in kept),
     )
-
-
-def _deviations(codes: NDArray[np.float64]) -> NDArray[np.float64]:
-    """`codes (N, D)` -> `(D,)`: standard deviations, a few columns at a time so that the table is not copied."""
-    step = max(1, NUMBERS_AT_ONCE // len(codes))
-    return np.concatenate([codes[:, j : j + step].std(axis=0) for j in range(0, codes.shape[1], step)])
 
 
 def extreme_codes(

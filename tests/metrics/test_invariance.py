@@ -143,3 +143,14 @@ def test_noise_scores_within_the_stated_range_under_every_protocol(protocol, gri
             codes = shuffled(np.random.default_rng(seed).normal(size=(len(grid), 2)), seed)
             quick = options | {key: min(value, 300) for key, value in options.items() if key in ("train", "test")}
             assert low <= METRICS[name].fn(codes, grid, seed=seed, **quick) <= high
+
+
+SCALE_FREE = ("factor_vae_score", "z_max_var", "explicitness", "wasserstein_correlation", "mcc", "mig", "infoe", "irs")
+
+
+@pytest.mark.parametrize("exponent", [-1000, -600, -300, 90])
+@pytest.mark.parametrize("name", SCALE_FREE)
+def test_codes_far_from_one_score_as_others_do(grid, noisy_codes, name, exponent):
+    tiny = np.ldexp(noisy_codes, exponent)
+    expected = METRICS[name].fn(noisy_codes, grid, **few(name))
+    assert METRICS[name].fn(tiny, grid, **few(name)) == pytest.approx(expected, abs=1e-6)
