@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from matplotlib.figure import Figure
+from PIL.Image import Image
 
 from disbench.baselines.gaussian import Posterior, kl_to_prior
 from disbench.baselines.method import Method
@@ -156,7 +157,7 @@ def draw(record: Record, method: Method, dataset: FactorDataset, codes: Codes, f
     A picture that fails is left out, with a remark; of a method that decodes nothing only those of its partition are drawn.
     """
 
-    def keep(name: str, figure: Figure) -> None:
+    def keep(name: str, figure: Figure | Image) -> None:
         write_atomic(folder / f"{name}.png", png(figure))
         record.artefacts[name] = f"{name}.png"
 

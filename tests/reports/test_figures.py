@@ -15,7 +15,7 @@ from disbench.reports.aggregate import Table, tables
 from disbench.reports.collect import collect
 from disbench.reports.figures import capacity_bars, image_grid, information_matrix, png
 from disbench.reports.pictures import strip
-from disbench.reports.records import Record
+from disbench.reports.records import GRID, Record
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -43,6 +43,34 @@ def test_equal_grids_give_equal_files() -> None:
 def test_a_formula_in_a_label_stays_text() -> None:
     images = np.zeros((1, 1, 1, 8, 8), dtype=np.uint8)
     assert png(image_grid(images, [r"$\undefined$"], ["$"], r"$\frac"))
+
+
+@pytest.mark.parametrize(
+    "label", ["two\nlines", "\r\n", "tab\t", "nothing\0", "\ud800", "\x1b[31m", "אבג", "😀", "Größe β"]
+)
+def test_a_grid_takes_any_label(label: str) -> None:
+    images = np.zeros((1, 1, 1, 8, 8), dtype=np.uint8)
+    assert png(image_grid(images, [label], [label], label))
+
+
+def test_a_grids_words_are_grey_and_stand_beside_the_images() -> None:
+    images = np.zeros((2, 3, 1, 64, 64), dtype=np.uint8)
+    bare, told = (
+        np.asarray(image_grid(images, rows, *more))
+        for rows, *more in ([["", ""], ["", "", ""], ""], [["z0", "z1"], ["-1", "0", "1"], ""])
+    )
+    top, bottom, left = 4, 4 + 2 * 64 + 3, told.shape[1] - 8 - 3 * 64 - 2 * 3
+    assert told[..., 3].any(axis=1)[bottom:].any() and told[top:bottom, :left, 3].any()
+    assert not bare[bottom:, :, 3].any()
+    outside = np.ones(told.shape[:2], dtype=bool)
+    outside[top:bottom, left : left + 3 * 64 + 2 * 3] = False
+    assert (told[outside][:, :3] == 128).all()
+    for row in (0, 1):  # each label beside the middle of its own images
+        inked = np.flatnonzero(told[top + row * 67 : top + row * 67 + 64, :left, 3].any(axis=1))
+        assert inked.min() >= 24 and inked.max() <= 40
+    for column in range(3):
+        inked = np.flatnonzero(told[bottom:, left + column * 67 : left + column * 67 + 64, 3].any(axis=0))
+        assert abs((inked.min() + inked.max()) / 2 - 31.5) <= 2
 
 
 @pytest.mark.parametrize("shape", [(2, 3, 1, 8), (2, 3, 2, 8, 8), (0, 3, 1, 8, 8)])
@@ -147,7 +175,7 @@ def test_a_grids_columns_are_written_down_and_can_be_found_where_they_are_not(co
         wanted = np.broadcast_to(images[0, column], (3, 16, 12)).transpose(1, 2, 0)
         assert (shown[top : top + 16, left : left + told.cell, :3] == wanted).all()
     older = image_grid(images, ["a", "bb", "a long label"], title="title")
-    older.set_gid(None)
+    del older.info[GRID]
     assert strip(png(older)) == told
     assert strip(png(older), search=False) is None
 
@@ -158,7 +186,7 @@ def test_other_pictures_have_no_columns() -> None:
     assert strip(b"\x89PNG\r\n\x1a\n and nothing more") is None
     lying = image_grid(grid(3), ["a", "b", "c"])
     for words in ("0 12 15 4000", "-3 12 15 3", "5 0 15 3", "5 12 3 3", "a b c d", "5 12 15 99999999999999999999"):
-        lying.set_gid(words)
+        lying.info[GRID] = words
         assert strip(png(lying)) is None, words
 
 
