@@ -108,4 +108,6 @@ def read_codes(path: Path, trial: Trial) -> NamedTable:
         found = file.attrs.get(TRIAL)
     if found != trial.id:
         raise ValueError(f"{path} holds the codes of {found or 'an unnamed trial'}, not of {trial.id}.")
+    if not np.isfinite(table.codes).all():
+        raise ValueError(f"{path} is damaged: it has codes that are not finite, and none are written.")
     return table

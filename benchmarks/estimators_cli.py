@@ -34,7 +34,8 @@ def estimators(
     from disbench.benchmarks.estimators.profiles import PROFILES
     from disbench.benchmarks.estimators.study import run_study, seeded
     from disbench.benchmarks.estimators.trained import from_table, train_here
-    from disbench.reports.estimators_page import render_study
+    from disbench.reports.estimators_page import page_in, render_study
+    from disbench.reports.estimators_study import STUDY_FILE
 
     if profile not in PROFILES:
         known = ", ".join(PROFILES)
@@ -63,6 +64,8 @@ def estimators(
     try:
         if codes is not None:
             trained()  # a table that cannot be read is told now, not after minutes
+        if (out / STUDY_FILE).exists():
+            page_in(out)  # and so is an earlier study that no page can be made of
         run_study(
             out,
             profile,

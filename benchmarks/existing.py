@@ -6,11 +6,12 @@ are, and nothing in it is changed.
 
 import logging
 import shutil
+import stat
 from pathlib import Path
 
 from disbench.benchmarks.defaults import MetricOptions, scored_by
 from disbench.benchmarks.locks import LOCK
-from disbench.datasets.atomic import replacing
+from disbench.datasets.atomic import replacing, set_aside
 from disbench.reports.records import RECORD_FILE, NewerRecordError, Record, Trial, read_record
 
 log = logging.getLogger(__name__)
@@ -86,6 +87,18 @@ def finished(
     if record is None or record.status == "failed":
         return record
     return record if scored_by(record, metrics) else None
+
+
+def clear_the_way(folder: Path) -> None:
+    """Rename what stands in a trial's folder where the trial writes a file, and is no file of this folder's.
+
+    A link would lead what is written into somebody else's file, such as another trial's codes, a pipe would wait for a reader,
+    and a folder cannot be replaced. The next set of files is then the trial's own.
+    """
+    for path in sorted(folder.iterdir()):
+        written = path.name in (RECORD_FILE, CODES, CHECKPOINT) or path.suffix in (".png", ".json")
+        if written and not stat.S_ISREG(path.lstat().st_mode):
+            log.warning("%s is not a file of this folder. It is kept as %s.", path, set_aside(path, "not-a-file").name)
 
 
 def clear_unopened(trial: Trial, out: Path) -> None:

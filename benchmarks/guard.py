@@ -5,7 +5,6 @@ disbench: it is named in one line, with how to see the traceback, and ends with 
 caught, so a test or a bug report sees it whole.
 """
 
-import errno
 import os
 from pathlib import Path
 from typing import Any
@@ -16,28 +15,6 @@ from disbench.benchmarks.terminal import Commands, fail, flush_output
 
 INTERRUPTED, BUG = 130, 70  # exit statuses: the shell's for SIGINT, sysexits.h's EX_SOFTWARE
 TRACEBACK = "DISBENCH_TRACEBACK"
-ADVICE = {
-    errno.ENOSPC: "there is no room left on the disk",
-    errno.EDQUOT: "the disk quota is used up",
-    errno.EROFS: "the disk is read-only",
-    errno.EACCES: "permission denied",
-    errno.EPERM: "permission denied",
-    errno.EEXIST: "a file is there already; a folder is needed",
-    errno.ENOTDIR: "a part of this path is a file; a folder is needed",
-    errno.EISDIR: "it is a folder; a file is needed",
-    errno.ENOENT: "no such file or folder",
-    errno.ENAMETOOLONG: "the name is too long",
-}
-
-
-def one_line(error: BaseException) -> str:
-    """What a user is told about an error."""
-    if isinstance(error, OSError) and error.errno in ADVICE and error.filename is not None:
-        said = error.strerror if error.strerror and len(error.strerror) > 60 else ADVICE[error.errno]
-        return f"{error.filename}: {said}."
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC and error.filename is None:
-        return "There is no room left on the disk, or where standard output goes to."
-    return str(error).strip() or type(error).__name__
 
 
 class GuardedGroup(Commands):
@@ -55,7 +32,7 @@ class GuardedGroup(Commands):
         except OSError as error:  # of help and --version, which are printed before a command begins
             if os.environ.get(TRACEBACK):
                 raise
-            raise SystemExit(fail(one_line(error)).exit_code) from error
+            raise SystemExit(fail(error).exit_code) from error
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -75,7 +52,7 @@ class GuardedGroup(Commands):
             if isinstance(error, OSError) and error.filename is None:
                 flush_output()  # raises the error again with a name where printing raised it
             if isinstance(error, OSError | ValueError):
-                raise fail(one_line(error)) from error
+                raise fail(error) from error
             lines = str(error).strip().splitlines()
             what = f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
             fail(f"{what}. This is a bug in disbench. Set {TRACEBACK}=1 and run the command again to see where it is.")

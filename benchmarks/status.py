@@ -134,6 +134,11 @@ def held(folder: Path) -> bool:
         return False
 
 
+def taken_up_again(folder: Path) -> bool:
+    """Whether a trial whose record says that it failed has been run since: it runs now, or was stopped before its end."""
+    return folder.is_dir() and ((folder / STARTED).exists() or held(folder))
+
+
 def ended(folder: Path) -> TrialState | None:
     """What the record in a folder says; None where there is none."""
     try:
@@ -194,7 +199,7 @@ def states(out: Path) -> list[TrialState]:
     found = []
     for name, trial in listed.items():
         state = records.pop(name, None)
-        if state is None or (state.state != "finished" and (out / name).is_dir() and held(out / name)):
+        if state is None or (state.state != "finished" and taken_up_again(out / name)):
             state = state_of(trial, out / name)
         found.append(state)
     found += [state for state in records.values() if state is not None] + unreadable

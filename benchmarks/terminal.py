@@ -49,6 +49,20 @@ SUBSTITUTES = {
 }
 
 
+ADVICE = {
+    errno.ENOSPC: "there is no room left on the disk",
+    errno.EDQUOT: "the disk quota is used up",
+    errno.EROFS: "the disk is read-only",
+    errno.EACCES: "permission denied",
+    errno.EPERM: "permission denied",
+    errno.EEXIST: "a file is there already; a folder is needed",
+    errno.ENOTDIR: "a part of this path is a file; a folder is needed",
+    errno.EISDIR: "it is a folder; a file is needed",
+    errno.ENOENT: "no such file or folder",
+    errno.ENAMETOOLONG: "the name is too long",
+}
+
+
 def _substitute(error: UnicodeError) -> tuple[str, int]:
     if not isinstance(error, UnicodeEncodeError):
         raise error
@@ -107,8 +121,20 @@ def say(words: object, *, err: bool = False) -> None:
     print(printable(words), file=sys.stderr if err else sys.stdout)
 
 
+def one_line(error: BaseException) -> str:
+    """What a user is told about an error."""
+    if isinstance(error, OSError) and error.errno in ADVICE and error.filename is not None:
+        said = error.strerror if error.strerror and len(error.strerror) > 60 else ADVICE[error.errno]
+        return f"{error.filename}: {said}."
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC and error.filename is None:
+        return "There is no room left on the disk, or where standard output goes to."
+    return str(error).strip() or type(error).__name__
+
+
 def fail(message: object) -> typer.Exit:
-    """Say what was wrong and leave with status 2."""
+    """Say what was wrong, in words or by an error, and leave with status 2."""
+    if isinstance(message, BaseException):
+        message = one_line(message)
     Terminal(stderr=True, soft_wrap=True).print(Text.assemble(("Error:", "bold red"), " ", printable(message)))
     return typer.Exit(2)
 
@@ -118,7 +144,7 @@ def write_file(path: Path, content: bytes) -> None:
     try:
         write_atomic(path, content)
     except OSError as error:
-        raise fail(f"{path} cannot be written: {error.strerror or error}.") from error
+        raise fail(f"{path} cannot be written: {ADVICE.get(error.errno or 0, error.strerror or error)}.") from error
 
 
 class Commands(typer.core.TyperGroup):

@@ -24,11 +24,12 @@ from disbench.benchmarks.defaults import (
     changed_hparams,
     changed_options,
     metric_versions,
+    resolved_trial,
     scored_by,
 )
 from disbench.benchmarks.encode import Codes, encode, read_codes, scored_rows, write_codes
 from disbench.benchmarks.environment import environment, forget_peaks, peaks
-from disbench.benchmarks.existing import CHECKPOINT, CODES, clear_unopened, existing_record
+from disbench.benchmarks.existing import CHECKPOINT, CODES, clear_the_way, clear_unopened, existing_record
 from disbench.benchmarks.faults import ADVICE, failure_of, room_in
 from disbench.benchmarks.machine import Machine, determinism
 from disbench.benchmarks.progress import score_shown, title
@@ -211,13 +212,15 @@ def run_trial(
 ) -> Record:
     """Train, encode, score, draw and record one trial in `out/trial.id`; what is already there and ok is kept.
 
-    Make the trial with `resolved_trial`, so that a default that changes later makes another one. A trial that was stopped or
-    killed goes on from its last checkpoint, on a CPU to the very same result. An error becomes a failed record, and the trial is
-    run again by the next call; a failure never replaces a finished record. Neither Ctrl-C nor a full disk is the trial's error:
+    The trial is completed by `resolved_trial`, so the record's own may have more hyperparameters than the given one, and its
+    folder another name. Raises ValueError for a value that the method does not take. A trial that was stopped or killed goes on
+    from its last checkpoint, on a CPU to the very same result. An error becomes a failed record, and the trial is run again by
+    the next call; a failure never replaces a finished record. Neither Ctrl-C nor a full disk is the trial's error:
     they leave no record, and OSError is raised for the disk. Raises NewerRecordError where the folder has the record of a later
     disbench. root: the folder that `dataset` was opened in, for the record's command. One process at a time: hold
     `locks.claimed` on the folder where another may run the trial too. name: of the trial in the log; by default its `title`.
     """
+    trial = resolved_trial(trial)
     folder = out / trial.id
     with room_in(folder):
         done = existing_record(trial, folder)
@@ -229,6 +232,7 @@ def run_trial(
                 return again
         folder.mkdir(parents=True, exist_ok=True)
         remove_temporary_files(folder)
+        clear_the_way(folder)
         note_started(trial, folder)
         record = Record(
             trial=trial,

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from jinja2 import UndefinedError
+
 from disbench.datasets.atomic import write_atomic
 from disbench.reports import estimators_figures as figures
 from disbench.reports import plots
@@ -23,16 +25,20 @@ def render_study(folder: Path, output: Path | None = None) -> Path:
     """
     folder = Path(folder)
     output = Path(output) if output is not None else folder / PAGE_FILE
+    write_atomic(output, page_in(folder).encode())
+    return output
+
+
+def page_in(folder: Path) -> str:
+    """The page of `folder/estimators.json`, which may hold a part of the study. Raises as `render_study` does."""
     study = read_study(folder)
     try:
-        page = page_of(study)
-    except FROM_VALUES as error:
+        return page_of(study)
+    except (UndefinedError, *FROM_VALUES) as error:
         raise ValueError(
             f"{folder / STUDY_FILE} lacks a number that the page needs, or has a wrong one: {reason_of(error)}. Remove the "
             "file, or name another folder."
         ) from error
-    write_atomic(output, page.encode())
-    return output
 
 
 def page_of(study: Study) -> str:

@@ -28,6 +28,7 @@ import torch
 
 from disbench.benchmarks import METHODS
 from disbench.benchmarks import trial as trial_module
+from disbench.benchmarks.defaults import resolved_trial
 from disbench.benchmarks.machine import Machine
 from disbench.benchmarks.position import position
 from disbench.benchmarks.trial import CHECKPOINT, run_trial
@@ -45,15 +46,17 @@ METRICS = {"mig": {"bins": 20}, "irs": {}}
 
 
 def small_trial(method: str, steps: int) -> Trial:
-    return Trial(
-        method=method,
-        dataset="dsprites_like",
-        dataset_options={"select": SELECT},
-        dataset_version=load("dsprites_like").version,
-        seed=0,
-        steps=steps,
-        batch_size=16,
-        hparams={"network": "mlp", "hidden_dim": 16, **SMALL.get(method, {})},
+    return resolved_trial(
+        Trial(
+            method=method,
+            dataset="dsprites_like",
+            dataset_options={"select": SELECT},
+            dataset_version=load("dsprites_like").version,
+            seed=0,
+            steps=steps,
+            batch_size=16,
+            hparams={"network": "mlp", "hidden_dim": 16, **SMALL.get(method, {})},
+        )
     )
 
 

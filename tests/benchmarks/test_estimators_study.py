@@ -155,6 +155,23 @@ def test_a_damaged_study_a_wrong_profile_and_a_bad_table_are_told(tmp_path: Path
     assert not (tmp_path / "new" / "estimators.json").exists()
 
 
+def test_an_earlier_study_that_lacks_a_number_is_told_before_anything_is_measured(
+    finished: Path, table: Path, tmp_path: Path
+) -> None:
+    study = read_study(finished)
+    kept = dict(list(study.cells.items())[:-1])
+    damaged = next(key for key in kept if key.startswith("truth/"))
+    write_study(study.model_copy(update={"cells": kept}), tmp_path)
+    content = json.loads((tmp_path / "estimators.json").read_text())
+    del content["cells"][damaged]["numbers"]["rows"]
+    (tmp_path / "estimators.json").write_text(json.dumps(content))
+    before = (tmp_path / "estimators.json").read_bytes()
+    status, output = run("--profile", "tiny", "--out", tmp_path, "--codes", table, "--device", "cpu")
+    assert status == 2
+    assert "lacks a number" in output
+    assert (tmp_path / "estimators.json").read_bytes() == before
+
+
 def test_a_table_becomes_its_posteriors(table: Path) -> None:
     task = from_table(table, 100, torch.device("cpu"))
     with h5py.File(table) as file:

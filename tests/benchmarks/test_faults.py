@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -23,9 +24,10 @@ from disbench.benchmarks.checkpoint import RESUME
 from disbench.benchmarks.faults import failure_of, room_in
 from disbench.benchmarks.machine import Machine, determinism
 from disbench.benchmarks.position import position
+from disbench.benchmarks.status import states
 from disbench.benchmarks.trial import CHECKPOINT, run_trial
 from disbench.datasets import load
-from disbench.reports.records import RECORD_FILE, Record, Trial, read_record
+from disbench.reports.records import RECORD_FILE, Record, Trial, read_record, write_record
 
 METRICS = {"mig": {"bins": 20}, "irs": {}}
 STEPS = 8
@@ -329,3 +331,58 @@ def test_a_disk_that_is_full_at_any_write_leaves_no_record_and_no_half_file(tmp_
 
 def test_a_disk_that_is_full_while_checkpoints_are_written_keeps_the_last_that_fits(tmp_path: Path) -> None:
     assert on_small_disks(FULL_IN_TRAINING, tmp_path) == "all, nothing, resume.ckpt, resume.ckpt position.json\n"
+
+
+def test_a_trial_without_its_defaults_is_the_trial_with_them(tmp_path: Path) -> None:
+    full = small_trial(steps=1, rows=50)
+    bare = full.model_copy(update={"hparams": {"network": "mlp", "hidden_dim": 16}, "precision": "32"})
+    assert bare.id != full.id
+    record = run(bare, tmp_path)
+    assert record.trial == full
+    assert [path.name for path in tmp_path.iterdir()] == [full.id]
+
+
+@pytest.mark.parametrize("what", ["link", "pipe", "folder"])
+@pytest.mark.parametrize("name", ["codes.h5", "model.ckpt", "record.json", "trial.json", "traversal.png"])
+def test_what_is_no_file_of_a_trial_is_kept_aside_and_never_written_into(what: str, name: str, tmp_path: Path) -> None:
+    trial = small_trial(steps=1, rows=50)
+    place = tmp_path / "runs" / trial.id / name
+    place.parent.mkdir(parents=True)
+    elsewhere = tmp_path / "somebody's"
+    elsewhere.write_text("precious")
+    {"link": lambda: place.symlink_to(elsewhere), "pipe": lambda: os.mkfifo(place), "folder": place.mkdir}[what]()
+    record = run(trial, tmp_path / "runs")
+    assert record.status == "ok", record.error
+    assert elsewhere.read_text() == "precious"
+    kept = {path.name for path in place.parent.iterdir() if path.name.startswith(name) and path.name != name}
+    assert len(kept) == 1
+    assert name == "trial.json" or place.lstat().st_size > 0
+
+
+def test_codes_that_are_not_finite_are_made_anew(tmp_path: Path) -> None:
+    trial = small_trial(steps=1, rows=50)
+    run(trial, tmp_path)
+    with h5py.File(tmp_path / trial.id / "codes.h5", "a") as file:
+        file["codes"][0, 0] = float("nan")
+    record = run_trial(trial, load(trial.dataset, **trial.dataset_options), tmp_path, {"mig": {"bins": 10}})
+    assert record.status == "ok", record.error
+    assert record.metric_options == {"mig": {"bins": 10}}
+
+
+def test_a_failed_trial_that_is_run_again_and_stopped_is_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trial = small_trial(steps=1, rows=50)
+    write_record(Record(trial=trial, status="failed", error="ValueError: once"), tmp_path / trial.id)
+    assert [state.state for state in states(tmp_path)] == ["failed"]
+
+    def stopped(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(trial_module, "train", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            run(trial, tmp_path)
+    assert [state.state for state in states(tmp_path)] == ["stopped"]
+    run(trial, tmp_path)
+    assert [state.state for state in states(tmp_path)] == ["finished"]

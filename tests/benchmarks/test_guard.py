@@ -19,6 +19,7 @@ from disbench.benchmarks.run import run_suite
 from disbench.benchmarks.status import PLANS, states
 from disbench.benchmarks.suite import Suite
 from disbench.benchmarks.training_file import training_file
+from disbench.reports.records import Record, Trial, write_record
 
 SMALL = ["--set", "network=mlp", "--set", "hidden_dim=8", "--metrics", "mig"]
 SELECT = {"shape": 1, "scale": "0-1", "orientation": "0-3", "position_x": "0-3", "position_y": "0-3"}
@@ -257,3 +258,29 @@ def test_steps_that_are_given_go_before_the_epochs_of_a_file() -> None:
     assert flag.complete({"dataset": "dsprites_like", "steps": 7}, None)["steps"] == 7
     assert in_file.ignored == {"trainer_params.max_epochs": "steps = 50 is given"}
     assert flag.ignored == {"trainer_params.max_epochs": "steps = 7 is given"}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["merge", "FILE", "RUNS"],
+        ["data", "preview", "dsprites_like", "--out", "FILE"],
+        ["estimators", "--out", "FILE"],
+        ["estimators", "--out", "FILE/inner"],
+        [*TRAIN, "--out", "FILE"],
+    ],
+)
+def test_a_file_where_a_folder_is_needed_is_told_in_words(words: list[str], tmp_path: Path) -> None:
+    trial = Trial(method="vae", dataset="d", dataset_version="1", seed=0, steps=1, batch_size=2)
+    write_record(Record(trial=trial, status="ok", views={"mean": {"mig": 0.5}}), tmp_path / "runs" / trial.id)
+    (tmp_path / "file").write_text("x")
+    places = {
+        "FILE": str(tmp_path / "file"),
+        "RUNS": str(tmp_path / "runs"),
+        "FILE/inner": str(tmp_path / "file" / "x"),
+    }
+    result = CliRunner().invoke(app, [places.get(word, word) for word in words])
+    assert result.exit_code == 2
+    assert "a folder is needed" in result.output
+    assert "Errno" not in result.output
+    assert (tmp_path / "file").read_text() == "x"

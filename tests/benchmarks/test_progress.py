@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from disbench.benchmarks import progress
+from disbench.benchmarks.defaults import resolved_trial
 from disbench.benchmarks.progress import Progress, duration, title
 from disbench.benchmarks.quiet import quiet_lightning
 from disbench.benchmarks.run import run_suite
@@ -30,17 +31,19 @@ PROGRAM = "import sys\nfrom disbench.benchmarks.cli import app\napp(sys.argv[1:]
 
 
 def trial(steps: int) -> Trial:
-    return Trial(
-        method="vae",
-        dataset="dsprites_like",
-        dataset_options={"select": {"shape": 1, "orientation": 0}},
-        dataset_version="1",
-        seed=0,
-        steps=steps,
-        batch_size=64,
-        precision="32-true",
-        rows=100,
-        hparams={"network": "mlp", "hidden_dim": 8},
+    return resolved_trial(
+        Trial(
+            method="vae",
+            dataset="dsprites_like",
+            dataset_options={"select": {"shape": 1, "orientation": 0}},
+            dataset_version="1",
+            seed=0,
+            steps=steps,
+            batch_size=64,
+            precision="32-true",
+            rows=100,
+            hparams={"network": "mlp", "hidden_dim": 8},
+        )
     )
 
 

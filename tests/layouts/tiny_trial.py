@@ -1,5 +1,6 @@
 """A trial of seconds on a few ellipses, for tests of all that happens around training."""
 
+from disbench.benchmarks.defaults import resolved_trial
 from disbench.datasets import load
 from disbench.reports.records import Trial
 
@@ -18,4 +19,4 @@ def tiny_trial(method: str, own: dict[str, object] | None = None, **changes: obj
         "batch_size": 16,
         "hparams": {"network": "mlp", "hidden_dim": 16, **(own or {})},
     }
-    return Trial(**{**fields, **changes})
+    return resolved_trial(Trial(**{**fields, **changes}))
