@@ -10,9 +10,9 @@ from sklearn.model_selection import StratifiedKFold, cross_val_score
 from sklearn.tree import DecisionTreeClassifier
 
 from disbench.metrics.metric import NotApplicable
+from disbench.metrics.one_code_tree import right_by_depth
 from disbench.metrics.reference import as_codes
 from disbench.metrics.sap import (
-    right_by_depth,
     sap,
     sap_detail,
     sap_svc,
@@ -119,6 +119,37 @@ def test_the_top_of_a_deep_tree_is_the_shallow_tree_and_the_depth_is_cross_valid
     best = trees[int(np.argmax([cross_val_score(tree, scaled, factor, cv=10).mean() for tree in trees]))]
     accuracy = tree_accuracies(*table, folds_in_order(factor[:, None]))
     assert accuracy[0, 0] == pytest.approx(best.fit(scaled, factor).score(scaled, factor), abs=1e-12)
+
+
+@pytest.mark.filterwarnings("ignore:The number of unique classes")
+@pytest.mark.parametrize(
+    "kind", ["continuous", "tenths", "whole", "heavy tails", "two far clusters", "the factor itself"]
+)
+def test_trees_of_one_code_are_scikit_learns(kind):
+    rng = np.random.default_rng(len(kind))
+    for size in (3, 10, 50, 400, 2000):
+        values = int(rng.integers(2, 20))
+        target = np.minimum(rng.integers(0, values, size), rng.integers(0, values, size))
+        code = 0.3 * target + rng.normal(size=size)
+        code = {
+            "continuous": code,
+            "tenths": code.round(1),
+            "whole": code.round(),
+            "heavy tails": code**9,
+            "two far clusters": 1e6 * rng.integers(0, 2, size) + 0.3 * code,
+            "the factor itself": target,
+        }[kind]
+        code = np.float32((code - code.min()) / max(np.ptp(code), 1e-30))
+        fitted, fresh = slice(0, None, 2), slice(1, None, 2)
+        trees = [DecisionTreeClassifier(max_depth=depth, random_state=0) for depth in range(1, 10)]
+        rows = code[fitted, None], target[fitted]
+        expected = [tree.fit(*rows).score(code[fresh, None], target[fresh]) for tree in trees]
+        assert right_by_depth(code[fitted], target[fitted], code[fresh], target[fresh]) == pytest.approx(expected)
+
+
+def test_a_value_on_a_threshold_goes_to_the_lower_side():
+    fitted = np.float32([0, 1]), np.array([0, 1])
+    assert right_by_depth(*fitted, np.float32([0.5]), np.array([0])) == [1.0] * 9
 
 
 def test_folds_share_out_every_value_equally():
