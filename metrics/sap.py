@@ -87,8 +87,8 @@ def sap_tree(codes: ArrayLike, factors: ArrayLike, *, train: int = 10_000, seed:
     noise is remembered: .03 on 2,880 rows of ten codes, .1 on 360 of four. Values and codes need no order: any one-to-one
     function of a factor is read, as far as nine questions reach. A code's sign can decide between equally good thresholds,
     and move the score a little. A dead code knows the commonest value only, and so does the second-best where there is one
-    code. Constant factors are left out of the mean. **Cost**: D x K x 11 trees of 2 to 3 ms each on
-    10,000 rows: 1.5 s for the five factors of dSprites and ten codes, 20 s for 128 codes. Raises NotApplicable when no factor varies and
+    code. Constant factors are left out of the mean. **Cost**: D x K x 11 trees of 2 to 3 ms each on 10,000 rows: 1.5 s for
+    the five factors of dSprites and ten codes, 20 s for 128 codes. Raises NotApplicable when no factor varies and
     ValueError for a malformed table or a count below 1.
     """
     return float(sap_tree_detail(codes, factors, train=train, seed=seed)["score"])
