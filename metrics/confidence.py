@@ -86,6 +86,7 @@ def confidences(
     if resamples < 2 or seeds < 2:
         raise ValueError(f"a spread needs resamples >= 2 and seeds >= 2, got resamples={resamples} and seeds={seeds}.")
     codes, factors = to_array(codes), to_array(factors)
+    asked = {name: (metric, _with_arrays(options)) for name, (metric, options) in asked.items()}
     found: dict[str, Confidence] = {}
     reasons: dict[str, str] = {}
     scores: dict[str, float] = {}
@@ -108,6 +109,14 @@ def confidences(
             metric, options = asked[name]
             found[name] = moved_interval(score, defined, metric.bounds_with(options))
     return {name: found[name] for name in asked if name in found}, reasons
+
+
+def _with_arrays(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options with arrays in the place of lists and tensors, so that their rows can be resampled."""
+    return {
+        name: to_array(option) if hasattr(option, "__len__") and not isinstance(option, str) else option
+        for name, option in options.items()
+    }
 
 
 def resampled_scores(

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from disbench.metrics import METRICS, Metric, NotApplicable
 from disbench.metrics.confidence import Confidence, confidence, confidences, moved_interval, resampled_scores
@@ -109,7 +110,8 @@ def test_an_array_of_rows_among_the_options_is_resampled_with_the_table():
         return float((codes == stds).mean())
 
     codes = np.random.default_rng(0).normal(size=(50, 2))
-    assert confidence(agreement, codes, np.arange(50)[:, None], options={"stds": codes}).mean == 1.0
+    for stds in (codes, codes.tolist(), torch.from_numpy(codes)):
+        assert confidence(agreement, codes, np.arange(50)[:, None], options={"stds": stds}).mean == 1.0
 
 
 def test_rows_of_codes_and_factors_are_drawn_together(grid):
