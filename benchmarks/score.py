@@ -24,6 +24,8 @@ _log = logging.getLogger(__name__)
 class Scores:
     """scores, floor (rows shuffled) and ceiling (factors as codes) by metric; skipped holds a reason for each other one.
 
+    A metric that is not applicable to the factors as codes, or to shuffled rows, has a score without that number.
+
     Where it was asked for, `confidence` holds the fields of a `Confidence` by metric, or `no_confidence` a reason.
     """
 
@@ -80,13 +82,16 @@ def score(
         try:
             own, moved = (deviations, shuffled_deviations) if metric.uses_std else ({}, {})
             detail = metric.detail(codes, factors, **own, **arguments)  # holds the score, so `fn` is not called as well
-            floor = float(metric.fn(shuffled_codes, factors, **moved, **arguments))
-            ceiling = float(metric.fn(perfect_codes[metric.reads_with(keywords)], factors, **arguments))
         except NotApplicable as reason:
             result.skipped[name] = str(reason)
         else:
             result.detail[name], result.scores[name] = detail, float(detail["score"])
-            result.floor[name], result.ceiling[name] = floor, ceiling
+            with suppress(NotApplicable):
+                result.floor[name] = float(metric.fn(shuffled_codes, factors, **moved, **arguments))
+            with suppress(NotApplicable):  # one factor as codes is one code, and two factors alike are two codes alike
+                result.ceiling[name] = float(
+                    metric.fn(perfect_codes[metric.reads_with(keywords)], factors, **arguments)
+                )
     if resamples is not None:
         scored = {
             name: (METRICS[name], (deviations if METRICS[name].uses_std else {}) | options[name])

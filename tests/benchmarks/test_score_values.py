@@ -135,3 +135,19 @@ def cli(*words: Any) -> str:
     result = CliRunner().invoke(app, ["score", *map(str, words)])
     assert result.exit_code == 0, result.output
     return result.stdout
+
+
+@pytest.mark.parametrize(
+    ("factors", "wanted"),
+    [
+        (RANKS[:, :1], {"dci_completeness": {"model": "lasso", "train": 200}, "mcc": {}}),
+        (np.column_stack([RANKS, RANKS[:, 0]]), {"gaussian_total_correlation": {}, "mcc": {}}),
+    ],
+)
+def test_a_score_that_has_no_ceiling_is_a_score(factors: Any, wanted: dict[str, dict[str, Any]]) -> None:
+    found = score(CODES, factors, wanted)
+    first, usual = wanted
+    assert not found.skipped
+    assert found.scores[first] == METRICS[first].fn(CODES, factors, **wanted[first])
+    assert set(found.floor) == {first, usual}
+    assert set(found.ceiling) == {usual}
