@@ -117,4 +117,9 @@ def codes_of(method: Method, x: Tensor) -> Codes:
                 f"{name}.encode needs {field} of shape (B, D), one row for each of B={len(x)} images"
                 f"{'' if field == 'values' else f' and as values, {tuple(found.values.shape)}'}, got {tuple(tensor.shape)}."
             )
-    return found
+    if not found.values.shape[1]:
+        raise ValueError(
+            f"{name}.encode needs at least one code per image, got values of shape {tuple(found.values.shape)}."
+        )
+    # Half and double precision would not fit the decoder's weights.
+    return Codes(found.values.float(), None if found.std is None else found.std.float())

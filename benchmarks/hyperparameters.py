@@ -92,7 +92,12 @@ def hyperparameters(method: str) -> dict[str, inspect.Parameter]:
     no hyperparameters. A default is the value that counts: where a class gives another to its base, by repeating the keyword or
     in the call, it is that one. A keyword that it sets in the call for good is left out.
     """
-    return dict(_hyperparameters(METHODS[method]))
+    found = METHODS[method]
+    if not (isinstance(found, type) and issubclass(found, Method)):
+        raise ValueError(
+            f"METHODS[{method!r}] needs a class derived from disbench.baselines.method.Method, got {found!r}."
+        )
+    return dict(_hyperparameters(found))
 
 
 @functools.cache
@@ -268,7 +273,12 @@ def resolved(method: str, hparams: dict[str, Any]) -> dict[str, Any]:
             continue
         else:
             value = parameter.default
-        found[name] = plain(to_jsonable_python(value))
+        try:
+            found[name] = plain(to_jsonable_python(value))
+        except ValueError as error:
+            raise ValueError(
+                f"{method}.{name} needs what a record can hold: numbers, text, lists or mappings of these. Got {shown(value)}."
+            ) from error
     return {**found, **{name: value for name, value in hparams.items() if name not in found}}
 
 

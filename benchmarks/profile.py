@@ -180,7 +180,12 @@ def profile_steps(trial: Trial, dataset: FactorDataset, steps: int) -> tuple[Met
 
     images.train_dataloader = timed_batches  # type: ignore[method-assign]
     with clock.part(LIGHTNING), quiet_lightning():
-        trainer.fit(method, datamodule=images)
+        try:
+            trainer.fit(method, datamodule=images)
+        except SystemExit as error:  # which Lightning makes of Ctrl-C
+            if isinstance(error.__context__, KeyboardInterrupt):
+                raise KeyboardInterrupt from None
+            raise
     for name in own:
         delattr(method, name)
     for name in parts_of(method):

@@ -54,7 +54,10 @@ def checked_trial(settings: Mapping[str, Any], root: str | None = None) -> tuple
         raise ValueError(
             f"in_channels is {channels}, {checked.dataset} has images of {dataset.image_shape[0]} channel(s)."
         )
-    trial = Trial(**{**checked.model_dump(), "hparams": hparams}, dataset_version=dataset.version)
+    try:
+        trial = Trial(**{**checked.model_dump(), "hparams": hparams}, dataset_version=dataset.version)
+    except ValidationError as error:
+        raise ValueError(explained(error)) from error
     check_fits(trial, dataset)
     return trial, dataset
 

@@ -579,3 +579,43 @@ def test_every_form_of_optimizers_that_lightning_takes_is_read() -> None:
         [adam],
         [{"interval": "step", **given}],
     )
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_codes_of_another_precision_are_decoded_and_drawn(
+    dtype: torch.dtype, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Rounded(VAE):
+        def encode(self, x: Tensor) -> Codes:
+            return Codes(super().encode(x).values.to(dtype))
+
+    record = trained(Rounded, tmp_path, monkeypatch, SMALL)
+    assert record.status == "ok", record.error
+    assert record.remarks == []
+    assert {"traversal", "reconstructions"} <= set(record.artefacts)
+
+
+def test_an_encoder_without_any_code_is_refused() -> None:
+    class Empty(VAE):
+        def encode(self, x: Tensor) -> Codes:
+            return Codes(super().encode(x).values[:, :0])
+
+    with pytest.raises(ContractError, match="at least one code per image"):
+        check(Empty(SHAPE, 100, **SMALL))
+
+
+@pytest.mark.parametrize("found", [nn.Module, lambda *_: None, VAE(SHAPE, 100, **SMALL)])
+def test_what_is_registered_and_is_no_method_is_named(found: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(METHODS, "mine", found)
+    with pytest.raises(ValueError, match=r"METHODS\['mine'\] needs a class derived from"):
+        hyperparameters("mine")
+
+
+def test_a_default_that_no_record_can_hold_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Callback(VAE):
+        def __init__(self, image_shape: Any, n_train: int, *, shape_of: Any = len, latent_dim: int = 10) -> None:
+            super().__init__(image_shape, n_train, latent_dim=latent_dim)
+
+    monkeypatch.setitem(METHODS, "mine", Callback)
+    with pytest.raises(ValueError, match=r"mine.shape_of needs what a record can hold"):
+        resolved("mine", {})

@@ -284,3 +284,14 @@ def test_a_file_where_a_folder_is_needed_is_told_in_words(words: list[str], tmp_
     assert "a folder is needed" in result.output
     assert "Errno" not in result.output
     assert (tmp_path / "file").read_text() == "x"
+
+
+def test_ctrl_c_of_profile_is_told_as_of_every_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    def pressed(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("disbench.baselines.vae.VAE.training_step", pressed)
+    words = ["profile", *TRAIN[1:5], "--steps", "1", "--batch-size", "16", *SELECTED, *SMALL]
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 130
+    assert "stopped" in result.output
