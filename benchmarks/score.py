@@ -1,8 +1,9 @@
 """From a table of codes and factors to scores, with what the same metrics say of nothing and of everything."""
 
 import logging
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -38,6 +39,15 @@ class Scores:
     no_confidence: dict[str, str] = field(default_factory=dict)
 
 
+@contextmanager
+def _many_labels_are_labels() -> Iterator[None]:
+    """Without scikit-learn's guess that labels of many values are none: the metrics themselves decide it."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The number of unique classes is greater than 50%")
+        yield
+
+
+@_many_labels_are_labels()
 def score(
     codes: NDArray[Any],
     factors: NDArray[Any],

@@ -137,6 +137,14 @@ def cli(*words: Any) -> str:
     return result.stdout
 
 
+@pytest.mark.filterwarnings("error")
+def test_no_advice_of_a_library_is_passed_on() -> None:
+    many = np.column_stack([np.random.default_rng(0).integers(0, 300, 500), RANKS[:500, 0]])
+    found = score(CODES[:500], many, {"infoe": {"max_iter": 3}, "sap_svc": {}})
+    assert set(found.scores) == {"infoe", "sap_svc"}
+    assert not found.detail["infoe"]["factors"][0]["converged"]
+
+
 @pytest.mark.parametrize(
     ("factors", "wanted"),
     [

@@ -42,7 +42,6 @@ def test_infom_and_infoc_are_those_of_the_authors(case, oracle_table):
 
 
 @pytest.mark.parametrize("case", LQ)
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # 100 iterations are the protocol
 def test_infoe_is_that_of_the_authors(case, oracle_table):
     tolerance = 1e-4 if case in TIES else 1e-6
     assert infoe(*oracle_table(case)) == pytest.approx(LQ[case][2], abs=tolerance)
@@ -98,7 +97,6 @@ def test_one_hot_features_read_what_a_line_cannot(grid):
     assert infoe(as_codes(grid[:, :1]), middle, discrete=True) > 0.99
 
 
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_explicitness_by_hand():
     """Rows (z, v) = 6 x (0,0), 2 x (0,1), 2 x (1,0), 6 x (1,1): the best linear odds are 3 : 1 for each z."""
     code, factor = np.repeat([0.0, 0.0, 1.0, 1.0], [6, 2, 2, 6]), np.repeat([0, 1, 0, 1], [6, 2, 2, 6])
