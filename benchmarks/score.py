@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from disbench.benchmarks.cost import warning
 from disbench.benchmarks.seeds import seed_for
+from disbench.datasets.wording import shown
 from disbench.metrics import METRICS, NotApplicable
 from disbench.metrics.arrays import to_array
 from disbench.metrics.confidence import confidences
@@ -91,17 +92,19 @@ def score(
         arguments = {"seed": seed, **keywords}
         try:
             own, moved = (deviations, shuffled_deviations) if metric.uses_std else ({}, {})
-            detail = metric.detail(codes, factors, **own, **arguments)  # holds the score, so `fn` is not called as well
+            # The detail holds the score, so `fn` is not called as well.
+            detail = _as_detail(name, _called(name, metric.detail, codes, factors, **own, **arguments))
         except NotApplicable as reason:
             result.skipped[name] = str(reason)
         else:
-            result.detail[name], result.scores[name] = detail, float(detail["score"])
+            result.detail[name], result.scores[name] = detail, _as_score(name, detail["score"])
             with suppress(NotApplicable):
-                result.floor[name] = float(metric.fn(shuffled_codes, factors, **moved, **arguments))
-            with suppress(NotApplicable):  # one factor as codes is one code, and two factors alike are two codes alike
-                result.ceiling[name] = float(
-                    metric.fn(perfect_codes[metric.reads_with(keywords)], factors, **arguments)
+                result.floor[name] = _as_score(
+                    name, _called(name, metric.fn, shuffled_codes, factors, **moved, **arguments)
                 )
+            with suppress(NotApplicable):  # one factor as codes is one code, and two factors alike are two codes alike
+                perfect = perfect_codes[metric.reads_with(keywords)]
+                result.ceiling[name] = _as_score(name, _called(name, metric.fn, perfect, factors, **arguments))
     if resamples is not None:
         scored = {
             name: (METRICS[name], (deviations if METRICS[name].uses_std else {}) | options[name])
@@ -110,6 +113,46 @@ def score(
         found, result.no_confidence = confidences(scored, codes, factors, resamples=resamples, seed=seed)
         result.confidence = {name: asdict(spread) for name, spread in found.items()}
     return result
+
+
+def _called(name: str, function: Callable[..., Any], *table: Any, **keywords: Any) -> Any:
+    """What a metric returns. An error of a metric that is not disbench's own becomes a ValueError that names the metric."""
+    try:
+        return function(*table, **keywords)
+    except (NotApplicable, MemoryError):
+        raise
+    except Exception as error:
+        if getattr(function, "__module__", "").startswith("disbench."):
+            raise
+        raise ValueError(f"The metric {name} fails: {type(error).__name__}: {error}") from error
+
+
+def _as_score(name: str, value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"The metric {name} needs to return a number, got {shown(value)}.") from error
+
+
+def _as_detail(name: str, detail: Any) -> dict[str, Any]:
+    """A metric's detail as JSON holds it: numpy's numbers and arrays become Python's numbers and lists."""
+    if not isinstance(detail, dict) or "score" not in detail:
+        raise ValueError(f"The detail of the metric {name} needs to be a dictionary with 'score', got {shown(detail)}.")
+    return {str(key): _plain(name, value) for key, value in detail.items()}
+
+
+def _plain(name: str, value: Any) -> Any:
+    if isinstance(value, np.ndarray | np.generic):
+        value = value.tolist()
+    if isinstance(value, dict):
+        return {str(key): _plain(name, each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(name, each) for each in value]
+    if value is None or isinstance(value, str | int | float):
+        return value
+    raise ValueError(
+        f"The detail of the metric {name} needs numbers, text, lists and dictionaries, got {shown(value)}."
+    )
 
 
 def _as_option(codes_std: NDArray[Any] | None, seed: int | None = None) -> dict[str, NDArray[np.float64]]:

@@ -13,7 +13,7 @@ from disbench.benchmarks.cli import app
 from disbench.benchmarks.score import score
 from disbench.benchmarks.seeds import seed_for
 from disbench.benchmarks.views import GROUP, view
-from disbench.metrics import METRICS, PROTOCOLS
+from disbench.metrics import METRICS, PROTOCOLS, Metric
 
 RNG = np.random.default_rng(0)
 ROWS = 1500
@@ -159,3 +159,50 @@ def test_a_score_that_has_no_ceiling_is_a_score(factors: Any, wanted: dict[str, 
     assert found.scores[first] == METRICS[first].fn(CODES, factors, **wanted[first])
     assert set(found.floor) == {first, usual}
     assert set(found.ceiling) == {usual}
+
+
+def own(fn: Any, detail: Any = None) -> Metric:
+    """A metric of somebody's, whose detail is `fn`'s score unless one is given."""
+
+    def of_score(codes: Any, factors: Any, *, seed: int) -> dict[str, Any]:
+        return {"score": fn(codes, factors, seed=seed)}
+
+    return Metric(fn, "Own", True, (0.0, 1.0), "A number.", "Somebody", detail or of_score)
+
+
+def test_numbers_and_arrays_of_numpy_in_a_metric_of_ones_own_become_plain(monkeypatch: pytest.MonkeyPatch) -> None:
+    def detail(codes: Any, factors: Any, *, seed: int) -> dict[str, Any]:
+        return {"score": np.float32(0.5), "counts": np.arange(3), "parts": ({"rank": np.int64(2)},)}
+
+    monkeypatch.setitem(METRICS, "own", own(lambda *_, seed: np.float32(0.25), detail))
+    found = score(CODES, RANKS, {"own": {}})
+    assert json.loads(json.dumps(vars(found)))["detail"] == {
+        "own": {"score": 0.5, "counts": [0, 1, 2], "parts": [{"rank": 2}]}
+    }
+    assert (found.scores, found.floor, found.ceiling) == ({"own": 0.5}, {"own": 0.25}, {"own": 0.25})
+
+
+def broken(*_: Any, seed: int) -> float:
+    raise RuntimeError("a mistake of mine")
+
+
+@pytest.mark.parametrize(
+    ("metric", "told"),
+    [
+        (own(broken), "own fails: RuntimeError: a mistake of mine"),
+        (own(lambda codes, factors: 0.5), "own fails: TypeError"),
+        (own(lambda *_, seed: None), "own needs to return a number, got None"),
+        (own(lambda *_, seed: "high"), "own needs to return a number, got 'high'"),
+        (own(lambda *_, seed: 0.5, lambda *_, seed: 0.5), "own needs to be a dictionary with 'score', got 0.5"),
+        (own(lambda *_, seed: 0.5, lambda *_, seed: {"score": 0.5, "of": print}), "own needs numbers, text, lists"),
+    ],
+)
+def test_a_mistake_in_a_metric_of_ones_own_is_told_by_its_name(
+    metric: Metric, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(METRICS, "own", metric)
+    np.savez(tmp_path / "t.npz", codes=CODES, factors=RANKS)
+    result = CliRunner().invoke(app, ["score", str(tmp_path / "t.npz"), "--metrics", "own"])
+    assert result.exit_code == 2
+    assert told in result.output
+    assert "bug in disbench" not in result.output
