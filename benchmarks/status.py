@@ -125,6 +125,23 @@ def planned_trials(out: Path) -> tuple[dict[str, Trial], list[TrialState]]:
     return found, unreadable
 
 
+def plans_of_one_name(out: Path) -> list[str]:
+    """For each name that several plans in `out` have, a line with their files: a suite that was edited leaves its old plan."""
+    files: dict[str, list[str]] = {}
+    for path in sorted((out / PLANS).glob("[!.]*.json")):
+        try:
+            name = json.loads(read_regular(path, LARGEST))["name"]
+        except (OSError, RecursionError, *FROM_VALUES):
+            continue  # `planned_trials` tells of it
+        files.setdefault(str(name), []).append(path.name)
+    return [
+        f"{len(paths)} plans are named {name}: {', '.join(paths)}. Where a suite was edited, remove the "
+        f"old one from {out / PLANS}, or its trials stay waiting."
+        for name, paths in files.items()
+        if len(paths) > 1
+    ]
+
+
 def held(folder: Path) -> bool:
     """Whether a process is running the trial of this folder now."""
     try:

@@ -16,7 +16,7 @@ from disbench.benchmarks.machine import Machine
 from disbench.benchmarks.options import DataDir, DatasetOptions, MetricSettings, Select, assignments, dataset_options
 from disbench.benchmarks.options import metric_settings as settings_of_metrics
 from disbench.benchmarks.report_cli import show_page
-from disbench.benchmarks.status import Row, State, TrialState, rows, states
+from disbench.benchmarks.status import Row, State, TrialState, plans_of_one_name, rows, states
 from disbench.benchmarks.table_style import table as new_table
 from disbench.benchmarks.terminal import console, fail, say
 from disbench.datasets.wording import did_you_mean, listed, shown, unknown
@@ -282,6 +282,9 @@ def status(
         found = states(folder)
         if not watch:
             console.print(status_lines(found))
+            if any(state.state == "waiting" for state in found):
+                for line in plans_of_one_name(folder):
+                    say(line)
             return
         with Live(status_lines(found), console=console, auto_refresh=False) as live:
             while any(state.state in ("running", "stopped", "waiting") for state in found):

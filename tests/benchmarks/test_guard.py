@@ -16,7 +16,7 @@ from disbench.benchmarks import trial as trial_module
 from disbench.benchmarks.cli import app
 from disbench.benchmarks.guard import TRACEBACK, GuardedGroup
 from disbench.benchmarks.run import run_suite
-from disbench.benchmarks.status import PLANS, states
+from disbench.benchmarks.status import PLANS, states, write_plan
 from disbench.benchmarks.suite import Suite
 from disbench.benchmarks.training_file import training_file
 from disbench.reports.records import Record, Trial, write_record
@@ -295,3 +295,14 @@ def test_ctrl_c_of_profile_is_told_as_of_every_command(monkeypatch: pytest.Monke
     result = CliRunner().invoke(app, words)
     assert result.exit_code == 130
     assert "stopped" in result.output
+
+
+def test_status_says_which_plans_have_one_name_while_trials_wait(tmp_path: Path) -> None:
+    trial = Trial(method="vae", dataset="d", dataset_version="1", seed=0, steps=1, batch_size=2)
+    write_plan("mine", [trial], tmp_path, "as it was")
+    assert "named mine" not in CliRunner().invoke(app, ["status", str(tmp_path)]).output
+    write_plan("mine", [trial.model_copy(update={"steps": 2})], tmp_path, "as it is")
+    write_plan("other", [trial], tmp_path, "another")
+    output = CliRunner().invoke(app, ["status", str(tmp_path)]).output
+    assert "2 plans are named mine: mine-" in output
+    assert "named other" not in output
