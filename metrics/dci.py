@@ -66,7 +66,8 @@ def dci_disentanglement(
     """How far each code is important to one factor only, averaged over codes by their importance.
 
     `codes (N, D)`, `factors (N, K)` -> a number in [0, 1], higher is better, near 0 for noise and 0 where all codes are
-    dead. Constant factors are left out. `train` rows are fitted and, for gradient boosting, `test` others judged, fewer in
+    dead. With the lasso noise scores 0 or, on few rows, up to 1: where one coefficient is left, its code is about one factor
+    only. Constant factors are left out. `train` rows are fitted and, for gradient boosting, `test` others judged, fewer in
     the same proportion if the table is smaller; the other models judge the rows that they fitted and ignore `test`.
 
     **Cost**: gradient boosting grows 100 trees for every value of every factor, about 1.5 s a value on 6,667 fitted rows of
