@@ -20,6 +20,10 @@ from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx
 from torch.nn import functional
 
+# Asked once, because torch.compile cannot trace the question in every release that is supported.
+AUTOCAST = frozenset(
+    kind for kind in ("cpu", "cuda", "hpu", "mps", "mtia", "xla", "xpu") if torch.amp.is_autocast_available(kind)
+)
 NETWORKS = ("conv", "mlp")
 FEW = 3  # channels, to which an up-convolution on a CPU is a matrix product
 
@@ -96,7 +100,7 @@ class UpConvolution(nn.ConvTranspose2d):
 
     def forward(self, x: Tensor) -> Tensor:
         kind = x.device.type
-        rounded = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
+        rounded = kind in AUTOCAST and torch.is_autocast_enabled(kind)
         dtype = torch.get_autocast_dtype(kind) if rounded else x.dtype
         return _UpConvolution.apply(x.to(dtype), self.weight.to(dtype), self.bias.to(dtype))
 
@@ -155,8 +159,7 @@ def few_channels(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
 def float32(device: torch.device) -> AbstractContextManager[None]:
     """No autocast within, whatever the trainer's precision."""
-    available = torch.amp.is_autocast_available(device.type)
-    return torch.autocast(device.type, enabled=False) if available else nullcontext()
+    return torch.autocast(device.type, enabled=False) if device.type in AUTOCAST else nullcontext()
 
 
 def perceptron(sizes: Sequence[int], slope: float) -> nn.Sequential:
