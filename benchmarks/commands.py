@@ -14,14 +14,11 @@ from typing import Any, NamedTuple
 import typer
 from typer.models import CommandInfo
 
-from disbench.benchmarks.deferred import defer_torchmetrics
-
 log = logging.getLogger(__name__)
 TRIALS = ("disbench.benchmarks.trial", "disbench.benchmarks.hyperparameters", "disbench.benchmarks.suite")
 SCORES = ("disbench.benchmarks.score", "disbench.benchmarks.scores_cli")
 PAGES = ("disbench.reports.aggregate", "disbench.reports.render", "disbench.reports.text")
 DATASETS = ("disbench.benchmarks.data_facts",)
-LIGHTNING = {TRIALS[0], "disbench.benchmarks.profile", "disbench.benchmarks.estimators.study"}  # import it
 
 
 class Command(NamedTuple):
@@ -123,8 +120,6 @@ def load(modules: Sequence[str]) -> None:
         return
     log.info("disbench %s: loading %s", our_version(), "PyTorch" if "torch" not in sys.modules else "modules")
     with without_garbage_collection():
-        if not LIGHTNING.isdisjoint(modules):
-            defer_torchmetrics()
         for name in modules:
             import_module(name)
 
