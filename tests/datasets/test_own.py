@@ -320,6 +320,7 @@ def test_two_tables_or_none_ask_which(tmp_path: Path) -> None:
 def test_pictures_that_no_row_mentions_are_counted_in_a_warning(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.WARNING)
     source = write_folder(tmp_path / "source", GRID)
     imported(source, tmp_path / "root")
     assert not caplog.records
