@@ -7,10 +7,12 @@ import re
 import struct
 import zlib
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import TypeAdapter, ValidationError
 from typer.testing import CliRunner
 
 from disbench.benchmarks.cli import app
@@ -72,7 +74,6 @@ CONTENTS: dict[str, tuple[bytes, str]] = {
 SHOWN: dict[str, dict[str, Any]] = {
     "scores_not_finite": {"views": {"mean": {"mig": math.nan, "sap": math.inf}}},
     "no_scores": {"views": {}},
-    "score_of_400_digits": {"views": {"mean": {"mig": 10**400}}},
     "curves_backwards": {"curves": {"loss": [[9, 1.0], [3, 2.0], [3, math.nan], [1, 1e308], [0, -1e308]]}},
     "curves_empty": {"curves": {"loss": [], "": [[0, math.inf]]}},
     "partition_of_nothing": {
@@ -94,6 +95,9 @@ SHOWN: dict[str, dict[str, Any]] = {
     "quality_not_finite": {"reconstruction": {"psnr": math.nan, "images": math.inf}, "images_per_second": math.inf},
     "artefacts_elsewhere": {"artefacts": {"traversal": "/etc/passwd", "codes": "../../codes.h5", "x": "a\0b"}},
 }
+with suppress(ValidationError):  # newer releases of pydantic read it as infinite, older ones refuse it
+    TypeAdapter(float).validate_json("1" + "0" * 400)
+    SHOWN["score_of_400_digits"] = {"views": {"mean": {"mig": 10**400}}}
 
 
 def bomb() -> bytes:
