@@ -3,6 +3,7 @@
 import logging
 import math
 import signal
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -44,6 +45,7 @@ from disbench.datasets.atomic import set_aside
 from disbench.reports.records import Trial, trial_of
 
 log = logging.getLogger(__name__)
+LOSS_SECONDS = 0.5  # between two readings of the loss for the progress that is shown
 CURVE_POINTS = 100  # of each curve in a record, at most
 EXPLODED = 1e9  # nats an image that no method comes near while it learns anything
 ON_THIS_MACHINE = Machine()
@@ -141,13 +143,17 @@ class ShowProgress(lightning.Callback):
 
     def __init__(self, progress: Progress) -> None:
         self.progress = progress
+        self.loss_read = -math.inf  # the time at which the loss was last read
 
     def on_train_start(self, trainer: Any, module: Any) -> None:
         self.progress.begin(trainer.fit_loop.batch_idx + 1)
 
     def on_train_batch_end(self, trainer: Any, module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         self.progress.done = batch_idx + 1
-        if self.progress.due:  # reading the loss waits for the device
+        # Reading the loss waits for the device. It is read in time for the lines that the progress shows by itself.
+        now = time.monotonic()
+        if now - self.loss_read >= LOSS_SECONDS or self.progress.due:
+            self.loss_read = now
             self.progress.update(batch_idx + 1, f"loss {float(outputs['loss']):.1f}")
 
 

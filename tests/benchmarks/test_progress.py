@@ -12,6 +12,7 @@ import warnings
 from pathlib import Path
 
 import pytest
+import torch
 
 from disbench.benchmarks import progress
 from disbench.benchmarks.defaults import resolved_trial
@@ -20,6 +21,7 @@ from disbench.benchmarks.quiet import quiet_lightning
 from disbench.benchmarks.run import run_suite
 from disbench.benchmarks.status import STARTED, note_started, states
 from disbench.benchmarks.suite import Suite
+from disbench.benchmarks.train import ShowProgress
 from disbench.benchmarks.trial import run_trial
 from disbench.datasets import load
 from disbench.reports.records import Trial
@@ -205,3 +207,15 @@ def test_a_finished_trial_is_not_taken_for_a_stopped_one(tmp_path: Path) -> None
     run(trial(3), tmp_path)
     assert [state.state for state in states(tmp_path)] == ["finished"]
     assert not (tmp_path / trial(3).id / STARTED).exists()
+
+
+def test_the_loss_is_the_latest_also_where_lines_are_shown_by_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line that was just shown must not keep the training from reading the next loss."""
+    clock = iter(range(100))
+    monkeypatch.setattr(time, "monotonic", lambda: float(next(clock)))
+    shown = Progress("a training", 1000, "step")
+    callback = ShowProgress(shown)
+    for step in range(5):
+        shown.last_shown = 1e9
+        callback.on_train_batch_end(None, None, {"loss": torch.tensor(50.0 - step)}, None, step)
+    assert shown.values == "loss 46.0"
