@@ -30,7 +30,7 @@ $(VENV)/.installed-test: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test]'
 	touch $@
 
-quickstart: install ## train, score and show four methods on a small data set; a few minutes on two cores
+quickstart: install ## train, score and show four methods on a small dataset; about ten minutes of CPU time
 	$(ONE_THREAD) $(BIN)/disbench run quick --out $(OUT)
 
 test: install-test lint types unit ## everything that CI runs

@@ -8,12 +8,12 @@ from typing import Any
 
 from disbench.benchmarks import METHODS
 from disbench.benchmarks.hyperparameters import changed, resolved
+from disbench.benchmarks.validation import PRECISIONS
 from disbench.datasets.registry import default_options, normal_options
 from disbench.metrics import METRICS
 from disbench.reports.records import Record, Trial
 
-# Lightning takes several spellings of one precision.
-PRECISIONS = {"32": "32-true", "16": "16-mixed", "bf16": "bf16-mixed", "64": "64-true"}
+SPELLINGS = {spelling: name for name, spellings in PRECISIONS.items() for spelling in spellings}
 
 MetricOptions = dict[str, dict[str, Any]]
 
@@ -24,7 +24,7 @@ def resolved_trial(trial: Trial) -> Trial:
     Raises ValueError where a hyperparameter has a value that the method does not take.
     """
     fields: dict[str, Any] = {
-        "precision": PRECISIONS.get(trial.precision, trial.precision),
+        "precision": SPELLINGS.get(trial.precision, trial.precision),
         "dataset_options": {**default_options(trial.dataset), **normal_options(trial.dataset_options)},
     }
     if trial.method in METHODS:

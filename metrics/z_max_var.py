@@ -41,7 +41,7 @@ def z_max_var(
     Counts are theirs. Codes with a standard deviation below `threshold` (times the largest one if `relative`; theirs
     is absolute) are dropped and named in the detail, since a code of noise varies as much in any group as overall; if
     none is left, every vote is the same and the score is chance. Noise scores above chance where there are few
-    settings, since the same groups come again (.43 for a third on 360 rows). The other factors are held within bins of
+    settings, since the same groups come again (0.43 for a third on 360 rows). The other factors are held within bins of
     `factor_bins` equal widths where they are continuous, or not at all for 0. Constant factors are left out and not
     counted in K. Equal seeds give equal scores. Raises NotApplicable when fewer than two factors vary or one never
     varies alone, and ValueError for a malformed table, a count below 1 (a group below 2) or a negative threshold.
