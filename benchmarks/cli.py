@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from disbench.benchmarks.allocator import keep_memory
 from disbench.benchmarks.choices import DEFAULT_METRICS, PROTOCOL_NAMES, VIEWS
 from disbench.benchmarks.commands import complete, our_version, quick_exit
 from disbench.benchmarks.data_cli import data_app
 from disbench.benchmarks.estimators_cli import estimators
 from disbench.benchmarks.guard import GuardedGroup
 from disbench.benchmarks.list_cli import list_
-from disbench.benchmarks.locks import claimed
-from disbench.benchmarks.optional import unsupported_system
 from disbench.benchmarks.options import DataDir, DatasetOptions, MetricSettings, Select, assignments, dataset_options
 from disbench.benchmarks.profile_cli import profile_app
 from disbench.benchmarks.progress import AboveBars, score_shown
 from disbench.benchmarks.report_cli import report_app
+from disbench.benchmarks.runtime.allocator import keep_memory
+from disbench.benchmarks.runtime.locks import claimed
+from disbench.benchmarks.runtime.optional import unsupported_system
 from disbench.benchmarks.suite_cli import suite_app
 from disbench.benchmarks.terminal import PlainFormatter, Terminal, console, fail, say, write_file
 from disbench.reports.records import RECORD_FILE, NewerRecordError, Record, Trial

@@ -211,7 +211,7 @@ def preview(
     seed: Annotated[int, typer.Option(help="Seed of the random samples.")] = 0,
 ) -> None:
     """Write two pictures: random samples, and every factor swept in turn."""
-    from disbench.benchmarks.seeds import generator_for
+    from disbench.benchmarks.runtime.seeds import generator_for
     from disbench.benchmarks.traverse import factor_sweeps, random_samples
     from disbench.datasets import load
     from disbench.reports.figures import image_grid, png

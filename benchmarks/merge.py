@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from disbench.benchmarks.locks import LOCK, claimed
+from disbench.benchmarks.runtime.locks import LOCK, claimed
 from disbench.datasets.atomic import TEMPORARY, write_atomic
 from disbench.datasets.untrusted import printable, read_regular
 from disbench.reports.collect import Found, collect

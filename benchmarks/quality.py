@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from disbench.baselines.method import Method
-from disbench.benchmarks.seeds import generator_for
+from disbench.benchmarks.runtime.seeds import generator_for
 from disbench.datasets import FactorDataset
 
 if TYPE_CHECKING:

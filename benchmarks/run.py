@@ -11,9 +11,9 @@ from disbench.benchmarks.devices import check_shares
 from disbench.benchmarks.engines import Engine, Job, opened, run_here, unopened
 from disbench.benchmarks.engines.job import refused, written_at
 from disbench.benchmarks.existing import NOT_OPENED, Earlier, clear_unopened, finished
-from disbench.benchmarks.locks import claimed
-from disbench.benchmarks.machine import Machine
 from disbench.benchmarks.progress import duration
+from disbench.benchmarks.runtime.locks import claimed
+from disbench.benchmarks.runtime.machine import Machine
 from disbench.benchmarks.status import labelled, write_plan
 from disbench.benchmarks.suite import Suite
 from disbench.benchmarks.train import ON_THIS_MACHINE

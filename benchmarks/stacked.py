@@ -32,8 +32,8 @@ from disbench.baselines.alternating import AlternatingVAE, Outcome, Stage
 from disbench.baselines.networks import float32
 from disbench.baselines.vae import VAE
 from disbench.benchmarks.checkpoint import DESCRIPTION, WholeFiles, random_state
-from disbench.benchmarks.environment import code_version
 from disbench.benchmarks.progress import Progress
+from disbench.benchmarks.runtime.environment import code_version
 from disbench.benchmarks.train import CURVE_POINTS, EXPLODED, Images, build
 from disbench.datasets import FactorDataset
 from disbench.mine_vae.model import MINEDisentangleVAE

@@ -12,10 +12,10 @@ from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from disbench.benchmarks.machine import Machine
 from disbench.benchmarks.options import DataDir, DatasetOptions, MetricSettings, Select, assignments, dataset_options
 from disbench.benchmarks.options import metric_settings as settings_of_metrics
 from disbench.benchmarks.report_cli import show_page
+from disbench.benchmarks.runtime.machine import Machine
 from disbench.benchmarks.status import Row, State, TrialState, plans_of_one_name, rows, states
 from disbench.benchmarks.table_style import table as new_table
 from disbench.benchmarks.terminal import console, fail, say

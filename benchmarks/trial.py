@@ -28,12 +28,12 @@ from disbench.benchmarks.defaults import (
     scored_by,
 )
 from disbench.benchmarks.encode import Codes, encode, read_codes, scored_rows, write_codes
-from disbench.benchmarks.environment import environment, forget_peaks, peaks
 from disbench.benchmarks.existing import CHECKPOINT, CODES, clear_the_way, clear_unopened, existing_record
-from disbench.benchmarks.faults import ADVICE, failure_of, room_in
-from disbench.benchmarks.machine import Machine, determinism
 from disbench.benchmarks.progress import score_shown, title
 from disbench.benchmarks.quality import IMAGES, RECONSTRUCTION, fixed_rows, reconstruction_quality
+from disbench.benchmarks.runtime.environment import environment, forget_peaks, peaks
+from disbench.benchmarks.runtime.failures import ADVICE, failure_of, room_in
+from disbench.benchmarks.runtime.machine import Machine, determinism
 from disbench.benchmarks.status import note_ended, note_started
 from disbench.benchmarks.train import ON_THIS_MACHINE, build, train
 from disbench.benchmarks.traverse import COLUMNS, group_traversals, latent_traversals, reconstructions

@@ -26,8 +26,8 @@ from typer.testing import CliRunner
 from disbench.benchmarks import METHODS
 from disbench.benchmarks.cli import app
 from disbench.benchmarks.options import assignments
+from disbench.benchmarks.runtime.seeds import seed_for
 from disbench.benchmarks.scores_cli import metric_options
-from disbench.benchmarks.seeds import seed_for
 from disbench.benchmarks.suite import Suite, check_method, load_suite, suite_names
 from disbench.benchmarks.training_file import training_file
 from disbench.datasets import DATASETS, SOURCES, load

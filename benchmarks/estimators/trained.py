@@ -8,7 +8,7 @@ import torch
 from disbench.baselines.beta_vae import BetaVAE
 from disbench.baselines.gaussian import Posterior
 from disbench.benchmarks.estimators.tasks import PosteriorTask
-from disbench.benchmarks.seeds import generator_for
+from disbench.benchmarks.runtime.seeds import generator_for
 from disbench.datasets import load
 from disbench.datasets.hdf5 import open_hdf5, read_array
 

@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from disbench.benchmarks import allocator
-from disbench.benchmarks.allocator import VARIABLES, keep_memory
+from disbench.benchmarks.runtime import allocator
+from disbench.benchmarks.runtime.allocator import VARIABLES, keep_memory
 
 CHURN = """
 import resource, runpy, sys

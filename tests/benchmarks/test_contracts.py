@@ -23,7 +23,7 @@ from disbench.benchmarks import trial as trial_module
 from disbench.benchmarks.contracts import ContractError, check_contract, checked_optimizers, no_pictures
 from disbench.benchmarks.encode import encode
 from disbench.benchmarks.hyperparameters import check_method, hyperparameters, resolved
-from disbench.benchmarks.machine import Machine
+from disbench.benchmarks.runtime.machine import Machine
 from disbench.benchmarks.train import build, train
 from disbench.benchmarks.trial import run_trial
 from disbench.datasets import load

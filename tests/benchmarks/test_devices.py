@@ -21,10 +21,10 @@ from disbench.benchmarks import trial as trial_module
 from disbench.benchmarks.checkpoint import RESUME
 from disbench.benchmarks.devices import check_shares, sendable
 from disbench.benchmarks.encode import read_table
-from disbench.benchmarks.faults import failure_of
-from disbench.benchmarks.machine import Machine
 from disbench.benchmarks.position import POSITION, position
-from disbench.benchmarks.seeds import seed_for
+from disbench.benchmarks.runtime.failures import failure_of
+from disbench.benchmarks.runtime.machine import Machine
+from disbench.benchmarks.runtime.seeds import seed_for
 from disbench.benchmarks.train import minibatches
 from disbench.benchmarks.trial import CHECKPOINT, CODES, run_trial
 from disbench.datasets import load

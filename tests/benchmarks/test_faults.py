@@ -21,9 +21,9 @@ from disbench.baselines.vae import VAE
 from disbench.benchmarks import METHODS
 from disbench.benchmarks import trial as trial_module
 from disbench.benchmarks.checkpoint import RESUME
-from disbench.benchmarks.faults import failure_of, room_in
-from disbench.benchmarks.machine import Machine, determinism
 from disbench.benchmarks.position import position
+from disbench.benchmarks.runtime.failures import failure_of, room_in
+from disbench.benchmarks.runtime.machine import Machine, determinism
 from disbench.benchmarks.status import states
 from disbench.benchmarks.trial import CHECKPOINT, run_trial
 from disbench.datasets import load

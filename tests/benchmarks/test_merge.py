@@ -13,8 +13,8 @@ import pytest
 from typer.testing import CliRunner
 
 from disbench.benchmarks.cli import app
-from disbench.benchmarks.locks import claimed
 from disbench.benchmarks.merge import merge_folders
+from disbench.benchmarks.runtime.locks import claimed
 from disbench.reports.collect import collect
 from disbench.reports.records import RECORD_FILE, Record, Trial, read_records, write_record
 

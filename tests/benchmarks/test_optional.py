@@ -14,11 +14,11 @@ import torch
 import yaml
 from typer.testing import CliRunner
 
-from disbench.benchmarks import environment as environment_module
-from disbench.benchmarks import locks, optional
 from disbench.benchmarks.cli import app
-from disbench.benchmarks.environment import PACKAGES, code_version, environment, peaks, version_in
-from disbench.benchmarks.optional import module, output_of, package_version, signals, system_lines
+from disbench.benchmarks.runtime import environment as environment_module
+from disbench.benchmarks.runtime import locks, optional
+from disbench.benchmarks.runtime.environment import PACKAGES, code_version, environment, peaks, version_in
+from disbench.benchmarks.runtime.optional import module, output_of, package_version, signals, system_lines
 
 ROOT = Path(__file__).parents[2]
 COMMAND = Path(sys.executable).with_name("disbench")
@@ -130,14 +130,14 @@ def test_a_repository_that_does_not_hold_the_file_is_not_its_version(tmp_path: P
 
 
 def test_variables_that_name_another_repository_do_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    expected = version_in(ROOT / "benchmarks" / "environment.py")
+    expected = version_in(ROOT / "benchmarks" / "__init__.py")
     other = tmp_path / "other"
     other.mkdir()
     git(other, "init", "-q")
     git(other, "commit", "--allow-empty", "-qm", "other")
     monkeypatch.setenv("GIT_DIR", str(other / ".git"))
     monkeypatch.setenv("GIT_WORK_TREE", str(other))
-    assert version_in(ROOT / "benchmarks" / "environment.py") == expected
+    assert version_in(ROOT / "benchmarks" / "__init__.py") == expected
 
 
 def test_a_record_names_the_environment_without_git_resource_proc_and_metadata(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,9 +20,9 @@ from disbench.benchmarks import METHODS
 from disbench.benchmarks import trial as trial_module
 from disbench.benchmarks.checkpoint import RESUME, random_state, set_random_state
 from disbench.benchmarks.encode import read_table
-from disbench.benchmarks.locks import claimed
-from disbench.benchmarks.machine import Machine
 from disbench.benchmarks.position import POSITION, Position, position
+from disbench.benchmarks.runtime.locks import claimed
+from disbench.benchmarks.runtime.machine import Machine
 from disbench.benchmarks.train import load_checkpoint, minibatches
 from disbench.benchmarks.trial import CHECKPOINT, run_trial
 from disbench.datasets import load
@@ -341,7 +341,7 @@ def test_trials_killed_at_random_moments_end_like_one_left_alone() -> None:
 
 def test_a_trials_folder_is_free_again_when_its_holder_is_killed(tmp_path: Path) -> None:
     code = (
-        "import sys, time; from pathlib import Path; from disbench.benchmarks.locks import claimed\n"
+        "import sys, time; from pathlib import Path; from disbench.benchmarks.runtime.locks import claimed\n"
         "with claimed(Path(sys.argv[1])) as ours: print(ours, flush=True); time.sleep(60)"
     )
     holder = subprocess.Popen([sys.executable, "-c", code, tmp_path], stdout=subprocess.PIPE, text=True)

@@ -10,8 +10,8 @@ import pytest
 from typer.testing import CliRunner
 
 from disbench.benchmarks.cli import app
+from disbench.benchmarks.runtime.seeds import seed_for
 from disbench.benchmarks.score import score
-from disbench.benchmarks.seeds import seed_for
 from disbench.benchmarks.views import GROUP, view
 from disbench.metrics import METRICS, PROTOCOLS, Metric
 

@@ -19,9 +19,9 @@ from disbench.benchmarks.cli import app
 from disbench.benchmarks.encode import read_table
 from disbench.benchmarks.engines import Job
 from disbench.benchmarks.engines.stacked import stacked_engine
-from disbench.benchmarks.locks import claimed
-from disbench.benchmarks.machine import Machine
 from disbench.benchmarks.run import planned, run_suite
+from disbench.benchmarks.runtime.locks import claimed
+from disbench.benchmarks.runtime.machine import Machine
 from disbench.benchmarks.suite import Suite
 from disbench.benchmarks.train import build, load_checkpoint
 from disbench.datasets import load

@@ -5,7 +5,7 @@
 
 Times are CPU seconds of the process; ratios are medians over the rounds, each round's own against the fastest of the others in
 it, so that a machine that slows down for a minute slows all. The others have the default allocator; `ours` has the settings that
-`disbench` makes when it starts (`disbench.benchmarks.allocator`), and stands in the table without them too.
+`disbench` makes when it starts (`disbench.benchmarks.runtime.allocator`), and stands in the table without them too.
 
 Where a process's arrays happen to lie makes it up to an eighth faster or slower for as long as it lives, so every trainer is
 started `--processes` times, and the fastest of several is not the luckiest.

@@ -16,7 +16,7 @@ import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from disbench.benchmarks import METHODS
-from disbench.benchmarks.allocator import keep_memory
+from disbench.benchmarks.runtime.allocator import keep_memory
 from disbench.benchmarks.train import make_trainer
 from disbench.mine_vae import MINEDisentangleVAE
 from disbench.reports.records import Trial

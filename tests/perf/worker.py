@@ -156,7 +156,7 @@ def ours(method: str, precision: str) -> Fit:
 
 
 def ours_with_its_allocator(method: str, precision: str) -> Fit:
-    from disbench.benchmarks.allocator import keep_memory
+    from disbench.benchmarks.runtime.allocator import keep_memory
 
     if not keep_memory():
         raise RuntimeError(

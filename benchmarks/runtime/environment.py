@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from disbench.benchmarks.optional import module, output_of, package_version, system_lines
+from disbench.benchmarks.runtime.optional import module, output_of, package_version, system_lines
 
 PACKAGES = (
     "disbench",
@@ -31,7 +31,7 @@ def code_version() -> str:
     'installed' for an installed package, also where somebody else's repository surrounds it, and 'unknown' for a checkout of
     which git is absent or says nothing.
     """
-    return version_in(Path(__file__).resolve())
+    return version_in(Path(__file__).resolve().parents[1] / "__init__.py")  # of benchmarks/
 
 
 def version_in(file: Path) -> str:
