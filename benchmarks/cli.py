@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from disbench.benchmarks.choices import DEFAULT_METRICS, PROTOCOL_NAMES, VIEWS
 from disbench.benchmarks.commands import complete, our_version, quick_exit
 from disbench.benchmarks.data_cli import data_app
 from disbench.benchmarks.estimators_cli import estimators
@@ -21,6 +20,7 @@ from disbench.benchmarks.report_cli import report_app
 from disbench.benchmarks.runtime.allocator import keep_memory
 from disbench.benchmarks.runtime.locks import claimed
 from disbench.benchmarks.runtime.optional import unsupported_system
+from disbench.benchmarks.settings.choices import DEFAULT_METRICS, PROTOCOL_NAMES, VIEWS
 from disbench.benchmarks.suite_cli import suite_app
 from disbench.benchmarks.terminal import PlainFormatter, Terminal, console, fail, say, write_file
 from disbench.reports.records import RECORD_FILE, NewerRecordError, Record, Trial
@@ -28,7 +28,7 @@ from disbench.reports.records import RECORD_FILE, NewerRecordError, Record, Tria
 if TYPE_CHECKING:
     from disbench.baselines.method import Method
     from disbench.benchmarks.encode import Codes
-    from disbench.benchmarks.training_file import TrainingFile
+    from disbench.benchmarks.settings.training_file import TrainingFile
 
 app = typer.Typer(
     cls=GuardedGroup,
@@ -130,12 +130,12 @@ def train(
 
     Stop it with Ctrl-C at any time; the same command again goes on. Required: --method, --dataset and --steps, or a YAML file.
     """
-    from disbench.benchmarks.defaults import resolved_trial
     from disbench.benchmarks.existing import Earlier, finished
     from disbench.benchmarks.scores_cli import metric_options
-    from disbench.benchmarks.training_file import TrainingFile, read_training_file
+    from disbench.benchmarks.settings.defaults import resolved_trial
+    from disbench.benchmarks.settings.training_file import TrainingFile, read_training_file
+    from disbench.benchmarks.settings.trial_settings import check_precision_here, checked_trial
     from disbench.benchmarks.trial import run_trial
-    from disbench.benchmarks.trial_settings import check_precision_here, checked_trial
 
     wanted = metric_options(metrics, settings)
     file = read_training_file(config) if config else TrainingFile()

@@ -15,7 +15,7 @@ import typer
 from typer.models import CommandInfo
 
 log = logging.getLogger(__name__)
-TRIALS = ("disbench.benchmarks.trial", "disbench.benchmarks.hyperparameters", "disbench.benchmarks.suite")
+TRIALS = ("disbench.benchmarks.trial", "disbench.benchmarks.settings.hyperparameters", "disbench.benchmarks.suite")
 SCORES = ("disbench.benchmarks.score", "disbench.benchmarks.scores_cli")
 PAGES = ("disbench.reports.aggregate", "disbench.reports.render", "disbench.reports.text")
 DATASETS = ("disbench.benchmarks.data_facts",)

@@ -11,9 +11,9 @@ from typing import NamedTuple
 from disbench.benchmarks import METHODS
 from disbench.benchmarks.engines import opened
 from disbench.benchmarks.existing import Earlier, finished
-from disbench.benchmarks.hyperparameters import hyperparameters
 from disbench.benchmarks.run import Planned
 from disbench.benchmarks.runtime.machine import Machine
+from disbench.benchmarks.settings.hyperparameters import hyperparameters
 from disbench.benchmarks.trial import run_trial
 from disbench.reports.records import RECORD_FILE, NewerRecordError, Record, Trial, read_record
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from disbench.benchmarks.choices import PROFILE_NAMES
+from disbench.benchmarks.settings.choices import PROFILE_NAMES
 from disbench.benchmarks.terminal import console, fail
 from disbench.datasets.wording import did_you_mean, shown
 

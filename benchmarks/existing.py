@@ -9,8 +9,8 @@ import shutil
 import stat
 from pathlib import Path
 
-from disbench.benchmarks.defaults import MetricOptions, scored_by
 from disbench.benchmarks.runtime.locks import LOCK
+from disbench.benchmarks.settings.defaults import MetricOptions, scored_by
 from disbench.datasets.atomic import replacing, set_aside
 from disbench.reports.records import RECORD_FILE, NewerRecordError, Record, Trial, read_record
 

@@ -32,9 +32,9 @@ def filled(kind: str, heads: tuple[str, ...], lines: Iterator[tuple[str, ...]]) 
 
 
 def methods() -> Table:
-    load(("disbench.benchmarks.hyperparameters",))
+    load(("disbench.benchmarks.settings.hyperparameters",))
     from disbench.benchmarks import METHODS
-    from disbench.benchmarks.hyperparameters import hyperparameters
+    from disbench.benchmarks.settings.hyperparameters import hyperparameters
 
     def settings(name: str) -> str:
         return ", ".join(f"{key}={parameter.default}" for key, parameter in hyperparameters(name).items())
@@ -46,7 +46,7 @@ def methods() -> Table:
 
 def metrics() -> Table:
     load(("disbench.metrics",))
-    from disbench.benchmarks.choices import DEFAULT_METRICS
+    from disbench.benchmarks.settings.choices import DEFAULT_METRICS
     from disbench.metrics import METRICS
 
     lines = (

@@ -9,9 +9,9 @@ from typing import Annotated, Any
 
 import typer
 
+from disbench.benchmarks.settings.yaml_file import parse_yaml
 from disbench.benchmarks.terminal import console as console
 from disbench.benchmarks.terminal import fail as fail
-from disbench.benchmarks.yaml_file import parse_yaml
 from disbench.datasets.wording import shown
 
 DataDir = Annotated[
@@ -66,7 +66,7 @@ def metric_keywords(metric: str) -> dict[str, inspect.Parameter]:
 
 def metric_settings(words: list[str] | None) -> dict[str, dict[str, Any]]:
     """metric.keyword=value words by metric, each value of its keyword's type. Raises ValueError."""
-    from disbench.benchmarks.validation import check_metric
+    from disbench.benchmarks.settings.validation import check_metric
 
     found: dict[str, dict[str, Any]] = {}
     for word in words or []:

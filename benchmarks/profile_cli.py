@@ -4,8 +4,8 @@ from typing import Annotated
 
 import typer
 
-from disbench.benchmarks.choices import DEFAULT_METRICS, WARM_UP
 from disbench.benchmarks.options import DataDir, DatasetOptions, Select, assignments, dataset_options
+from disbench.benchmarks.settings.choices import DEFAULT_METRICS, WARM_UP
 from disbench.benchmarks.table_style import table as new_table
 from disbench.benchmarks.terminal import console, fail
 
@@ -28,10 +28,10 @@ def profile(
     data_dir: DataDir = None,
 ) -> None:
     """Where a trial's time goes, from a short training: a table; nothing is written."""
-    from disbench.benchmarks.defaults import resolved_trial
     from disbench.benchmarks.profile import profile_trial, shares
-    from disbench.benchmarks.trial_settings import check_precision_here, checked_trial
-    from disbench.benchmarks.validation import check_metrics
+    from disbench.benchmarks.settings.defaults import resolved_trial
+    from disbench.benchmarks.settings.trial_settings import check_precision_here, checked_trial
+    from disbench.benchmarks.settings.validation import check_metrics
 
     names = [name.strip() for name in metrics.split(",") if name.strip()]
     try:

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from rich.text import Text
 
-from disbench.benchmarks.choices import DEFAULT_METRICS
 from disbench.benchmarks.options import metric_settings
 from disbench.benchmarks.score import Scores, named_entries
+from disbench.benchmarks.settings.choices import DEFAULT_METRICS
 from disbench.benchmarks.table_style import table as new_table
 from disbench.benchmarks.tables import NamedTable
 from disbench.benchmarks.terminal import console, fail, say, write_file

@@ -18,15 +18,15 @@ from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter, ValidationError
 
-from disbench.benchmarks.defaults import MetricOptions, resolved_trial
 from disbench.benchmarks.engines import Engine, opened, run_here
-from disbench.benchmarks.hyperparameters import Range, check_count, check_method, hyperparameters, plain_number
 from disbench.benchmarks.run import Planned, run_trials
 from disbench.benchmarks.runtime.machine import Machine
 from disbench.benchmarks.runtime.seeds import seed_for
+from disbench.benchmarks.settings.defaults import MetricOptions, resolved_trial
+from disbench.benchmarks.settings.hyperparameters import Range, check_count, check_method, hyperparameters, plain_number
+from disbench.benchmarks.settings.validation import Seed, check_metric, explained
 from disbench.benchmarks.status import held, write_plan
 from disbench.benchmarks.train import ON_THIS_MACHINE
-from disbench.benchmarks.validation import Seed, check_metric, explained
 from disbench.datasets.wording import listed, shown
 from disbench.metrics import METRICS
 from disbench.reports.records import Record, Trial

@@ -6,10 +6,10 @@ from typing import Any
 
 from pydantic import Field, ValidationError, ValidationInfo, model_validator
 
-from disbench.benchmarks.choices import DEFAULT_METRICS
-from disbench.benchmarks.defaults import MetricOptions, resolved_trial
-from disbench.benchmarks.hyperparameters import Range, Strict, check_method, combinations
-from disbench.benchmarks.validation import (
+from disbench.benchmarks.settings.choices import DEFAULT_METRICS
+from disbench.benchmarks.settings.defaults import MetricOptions, resolved_trial
+from disbench.benchmarks.settings.hyperparameters import Range, Strict, check_method, combinations
+from disbench.benchmarks.settings.validation import (
     BatchSize,
     Name,
     Options,
@@ -23,7 +23,7 @@ from disbench.benchmarks.validation import (
     check_metrics,
     explained,
 )
-from disbench.benchmarks.yaml_file import read_yaml
+from disbench.benchmarks.settings.yaml_file import read_yaml
 from disbench.datasets.wording import did_you_mean, listed, shown
 from disbench.reports.records import Trial
 

@@ -24,8 +24,8 @@ from disbench.datasets.wording import did_you_mean, listed, shown, unknown
 if TYPE_CHECKING:
     from disbench.benchmarks.engines import Engine
     from disbench.benchmarks.estimate import Estimate
-    from disbench.benchmarks.hyperparameters import Range
     from disbench.benchmarks.run import Only
+    from disbench.benchmarks.settings.hyperparameters import Range
     from disbench.benchmarks.suite import Suite
     from disbench.benchmarks.tracking import Tracker
 
@@ -298,8 +298,8 @@ def status(
 
 
 def ranges_of(words: list[str] | None) -> "dict[str, Range]":
-    from disbench.benchmarks.hyperparameters import Range
-    from disbench.benchmarks.validation import explained
+    from disbench.benchmarks.settings.hyperparameters import Range
+    from disbench.benchmarks.settings.validation import explained
 
     found = {}
     for name, content in assignments(words, "--range").items():
@@ -354,7 +354,7 @@ def search(
 ) -> None:
     """Search a method's hyperparameters for the best mean of one metric, with Optuna. The same command again goes on."""
     from disbench.benchmarks.search import Search, best, run_search, seeds_of
-    from disbench.benchmarks.trial_settings import check_precision_here, checked_trial
+    from disbench.benchmarks.settings.trial_settings import check_precision_here, checked_trial
     from disbench.metrics import METRICS
 
     try:

@@ -33,13 +33,13 @@ from disbench.benchmarks.checkpoint import (
 from disbench.benchmarks.compiled import compiled
 from disbench.benchmarks.contracts import check_contract, checked_terms, schedulers_by_step
 from disbench.benchmarks.devices import Share, check_shares, on_each_device
-from disbench.benchmarks.hyperparameters import check_method
 from disbench.benchmarks.progress import Progress, title
 from disbench.benchmarks.quiet import quiet_lightning
 from disbench.benchmarks.runtime.failures import failure_of
 from disbench.benchmarks.runtime.machine import Machine
 from disbench.benchmarks.runtime.seeds import generator_for, seed_for
-from disbench.benchmarks.validation import explained
+from disbench.benchmarks.settings.hyperparameters import check_method
+from disbench.benchmarks.settings.validation import explained
 from disbench.datasets import FactorDataset
 from disbench.datasets.atomic import set_aside
 from disbench.reports.records import Trial, trial_of

@@ -19,14 +19,6 @@ from disbench.baselines.method import Method
 from disbench.baselines.networks import count_parameters
 from disbench.benchmarks.checkpoint import forget
 from disbench.benchmarks.contracts import no_pictures
-from disbench.benchmarks.defaults import (
-    MetricOptions,
-    changed_hparams,
-    changed_options,
-    metric_versions,
-    resolved_trial,
-    scored_by,
-)
 from disbench.benchmarks.encode import Codes, encode, read_codes, scored_rows, write_codes
 from disbench.benchmarks.existing import CHECKPOINT, CODES, clear_the_way, clear_unopened, existing_record
 from disbench.benchmarks.progress import score_shown, title
@@ -34,6 +26,14 @@ from disbench.benchmarks.quality import IMAGES, RECONSTRUCTION, fixed_rows, reco
 from disbench.benchmarks.runtime.environment import environment, forget_peaks, peaks
 from disbench.benchmarks.runtime.failures import ADVICE, failure_of, room_in
 from disbench.benchmarks.runtime.machine import Machine, determinism
+from disbench.benchmarks.settings.defaults import (
+    MetricOptions,
+    changed_hparams,
+    changed_options,
+    metric_versions,
+    resolved_trial,
+    scored_by,
+)
 from disbench.benchmarks.status import note_ended, note_started
 from disbench.benchmarks.train import ON_THIS_MACHINE, build, train
 from disbench.benchmarks.traverse import COLUMNS, group_traversals, latent_traversals, reconstructions

@@ -37,7 +37,7 @@ class Trial(BaseModel):
     dataset rows that are encoded and scored. `dataset_version` is the renderer's or file's version, so that a changed picture
     is a changed trial. `hparams` and `dataset_options` hold every value, defaults included, and `method_version` changes when
     the same hyperparameters train to another result: a changed default or method is a changed trial, too
-    (see `disbench.benchmarks.defaults.resolved_trial`).
+    (see `disbench.benchmarks.settings.defaults.resolved_trial`).
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

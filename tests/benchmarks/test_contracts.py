@@ -22,8 +22,8 @@ from disbench.benchmarks import METHODS
 from disbench.benchmarks import trial as trial_module
 from disbench.benchmarks.contracts import ContractError, check_contract, checked_optimizers, no_pictures
 from disbench.benchmarks.encode import encode
-from disbench.benchmarks.hyperparameters import check_method, hyperparameters, resolved
 from disbench.benchmarks.runtime.machine import Machine
+from disbench.benchmarks.settings.hyperparameters import check_method, hyperparameters, resolved
 from disbench.benchmarks.train import build, train
 from disbench.benchmarks.trial import run_trial
 from disbench.datasets import load

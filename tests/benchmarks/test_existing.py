@@ -17,10 +17,10 @@ from disbench.baselines.vae import VAE
 from disbench.benchmarks import METHODS
 from disbench.benchmarks import trial as trial_module
 from disbench.benchmarks.cli import app
-from disbench.benchmarks.defaults import resolved_trial
 from disbench.benchmarks.existing import NOT_OPENED, Earlier
-from disbench.benchmarks.hyperparameters import hyperparameters, resolved
 from disbench.benchmarks.run import planned, run_suite
+from disbench.benchmarks.settings.defaults import resolved_trial
+from disbench.benchmarks.settings.hyperparameters import hyperparameters, resolved
 from disbench.benchmarks.status import states
 from disbench.benchmarks.suite import Suite
 from disbench.benchmarks.tracking import EVENTS, tensorboard_tracker

@@ -12,7 +12,7 @@ from pytorch_lightning.profilers import PassThroughProfiler
 from pytorch_lightning.strategies import SingleDeviceStrategy
 
 from disbench.benchmarks import METHODS
-from disbench.benchmarks.hyperparameters import hyperparameters
+from disbench.benchmarks.settings.hyperparameters import hyperparameters
 from disbench.benchmarks.train import make_trainer
 from disbench.mine_vae import MINEDisentangleVAE
 from disbench.reports.records import Trial

@@ -16,11 +16,11 @@ from disbench.baselines.vae import VAE
 from disbench.benchmarks import METHODS
 from disbench.benchmarks import trial as trial_module
 from disbench.benchmarks.cli import app
-from disbench.benchmarks.defaults import resolved_trial
 from disbench.benchmarks.encode import scored_rows
 from disbench.benchmarks.run import run_suite
 from disbench.benchmarks.runtime.seeds import seed_for
 from disbench.benchmarks.score import score
+from disbench.benchmarks.settings.defaults import resolved_trial
 from disbench.benchmarks.suite import Suite, load_suite, suite_names
 from disbench.benchmarks.train import Images, load_checkpoint, minibatches
 from disbench.benchmarks.trial import run_trial

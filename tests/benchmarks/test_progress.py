@@ -15,10 +15,10 @@ import pytest
 import torch
 
 from disbench.benchmarks import progress
-from disbench.benchmarks.defaults import resolved_trial
 from disbench.benchmarks.progress import Progress, duration, title
 from disbench.benchmarks.quiet import quiet_lightning
 from disbench.benchmarks.run import run_suite
+from disbench.benchmarks.settings.defaults import resolved_trial
 from disbench.benchmarks.status import STARTED, note_started, states
 from disbench.benchmarks.suite import Suite
 from disbench.benchmarks.train import ShowProgress

@@ -7,8 +7,8 @@ from typer.testing import CliRunner
 
 from disbench.benchmarks import trial as trial_module
 from disbench.benchmarks.cli import app
-from disbench.benchmarks.hyperparameters import Range
 from disbench.benchmarks.search import STORAGE, Evaluated, Search, best, check_search, run_search
+from disbench.benchmarks.settings.hyperparameters import Range
 from disbench.reports.records import Trial, read_record
 
 optuna = pytest.importorskip("optuna")

@@ -1,6 +1,6 @@
 """A trial of seconds on a few ellipses, for tests of all that happens around training."""
 
-from disbench.benchmarks.defaults import resolved_trial
+from disbench.benchmarks.settings.defaults import resolved_trial
 from disbench.datasets import load
 from disbench.reports.records import Trial
 

@@ -18,7 +18,7 @@ from pydantic_core import to_jsonable_python
 
 from disbench.baselines.method import Method
 from disbench.benchmarks import METHODS
-from disbench.benchmarks.validation import no_such, reason
+from disbench.benchmarks.settings.validation import no_such, reason
 from disbench.datasets.wording import did_you_mean, listed, shown, unknown
 from disbench.reports.migration import plain
 

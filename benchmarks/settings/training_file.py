@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from disbench.benchmarks import METHODS
-from disbench.benchmarks.trial_settings import TrialSettings, check_fits, checked_trial
-from disbench.benchmarks.yaml_file import read_yaml
+from disbench.benchmarks.settings.trial_settings import TrialSettings, check_fits, checked_trial
+from disbench.benchmarks.settings.yaml_file import read_yaml
 from disbench.datasets.wording import did_you_mean, listed, shown
 
 HPARAM = "hparams."  # before the name of a hyperparameter, in MAPPED

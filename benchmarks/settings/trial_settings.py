@@ -7,8 +7,8 @@ import torch
 from pydantic import BeforeValidator, Field, ValidationError
 
 from disbench.benchmarks import METHODS
-from disbench.benchmarks.hyperparameters import Strict, check_method
-from disbench.benchmarks.validation import (
+from disbench.benchmarks.settings.hyperparameters import Strict, check_method
+from disbench.benchmarks.settings.validation import (
     BatchSize,
     Options,
     Precision,

@@ -7,8 +7,8 @@ another trial, and a default that was typed makes the same trial as one that was
 from typing import Any
 
 from disbench.benchmarks import METHODS
-from disbench.benchmarks.hyperparameters import changed, resolved
-from disbench.benchmarks.validation import PRECISIONS
+from disbench.benchmarks.settings.hyperparameters import changed, resolved
+from disbench.benchmarks.settings.validation import PRECISIONS
 from disbench.datasets.registry import default_options, normal_options
 from disbench.metrics import METRICS
 from disbench.reports.records import Record, Trial
