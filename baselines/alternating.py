@@ -1,7 +1,7 @@
 """Methods with several optimisers: their training step is a list of stages, each with a loss and those who descend it.
 
 A stage says what is computed and who moves, and leaves to others how, so that one description serves a model that is trained
-alone (here) and several that are trained as one (`disbench.benchmarks.stacked`).
+alone (here) and several that are trained as one (`disbench.benchmarks.training.experimental.seed_ensemble`).
 """
 
 from collections.abc import Callable, Iterator

@@ -15,7 +15,6 @@ from disbench.benchmarks.guard import GuardedGroup
 from disbench.benchmarks.list_cli import list_
 from disbench.benchmarks.options import DataDir, DatasetOptions, MetricSettings, Select, assignments, dataset_options
 from disbench.benchmarks.profile_cli import profile_app
-from disbench.benchmarks.progress import AboveBars, score_shown
 from disbench.benchmarks.report_cli import report_app
 from disbench.benchmarks.runtime.allocator import keep_memory
 from disbench.benchmarks.runtime.locks import claimed
@@ -23,6 +22,7 @@ from disbench.benchmarks.runtime.optional import unsupported_system
 from disbench.benchmarks.settings.choices import DEFAULT_METRICS, PROTOCOL_NAMES, VIEWS
 from disbench.benchmarks.suite_cli import suite_app
 from disbench.benchmarks.terminal import PlainFormatter, Terminal, console, fail, say, write_file
+from disbench.benchmarks.training.progress import AboveBars, score_shown
 from disbench.reports.records import RECORD_FILE, NewerRecordError, Record, Trial
 
 if TYPE_CHECKING:
@@ -193,7 +193,7 @@ def encode_checkpoint(checkpoint: Path, data_dir: str | None) -> "tuple[Method, 
     import torch
 
     from disbench.benchmarks.encode import encode, scored_rows
-    from disbench.benchmarks.train import load_checkpoint
+    from disbench.benchmarks.training.loop import load_checkpoint
     from disbench.datasets import load
 
     try:
@@ -247,7 +247,7 @@ def traverse(
     data_dir: DataDir = None,
 ) -> None:
     """Draw what each latent of a trained method does, as a picture with a row for each latent."""
-    from disbench.benchmarks.contracts import no_pictures
+    from disbench.benchmarks.training.contracts import no_pictures
     from disbench.benchmarks.traverse import latent_traversals
     from disbench.reports.figures import image_grid, png
 

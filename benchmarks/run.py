@@ -6,18 +6,18 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from disbench.benchmarks.devices import check_shares
 from disbench.benchmarks.engines import Engine, Job, opened, run_here, unopened
 from disbench.benchmarks.engines.job import refused, written_at
 from disbench.benchmarks.existing import NOT_OPENED, Earlier, clear_unopened, finished
-from disbench.benchmarks.progress import duration
 from disbench.benchmarks.runtime.locks import claimed
 from disbench.benchmarks.runtime.machine import Machine
 from disbench.benchmarks.settings.defaults import MetricOptions
 from disbench.benchmarks.settings.trial_settings import check_fits, check_precision_here
 from disbench.benchmarks.status import labelled, write_plan
 from disbench.benchmarks.suite import Suite
-from disbench.benchmarks.train import ON_THIS_MACHINE
+from disbench.benchmarks.training.experimental.data_parallel import check_shares
+from disbench.benchmarks.training.loop import ON_THIS_MACHINE
+from disbench.benchmarks.training.progress import duration
 from disbench.reports.records import NewerRecordError, Record, Trial
 
 log = logging.getLogger(__name__)

@@ -26,7 +26,7 @@ from disbench.benchmarks.settings.defaults import MetricOptions, resolved_trial
 from disbench.benchmarks.settings.hyperparameters import Range, check_count, check_method, hyperparameters, plain_number
 from disbench.benchmarks.settings.validation import Seed, check_metric, explained
 from disbench.benchmarks.status import held, write_plan
-from disbench.benchmarks.train import ON_THIS_MACHINE
+from disbench.benchmarks.training.loop import ON_THIS_MACHINE
 from disbench.datasets.wording import listed, shown
 from disbench.metrics import METRICS
 from disbench.reports.records import Record, Trial

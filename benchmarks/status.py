@@ -13,8 +13,8 @@ from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, Field
 
-from disbench.benchmarks.position import position
 from disbench.benchmarks.runtime.locks import claimed
+from disbench.benchmarks.training.position import position
 from disbench.datasets.atomic import write_atomic
 from disbench.datasets.untrusted import read_regular
 from disbench.reports.leftout import FROM_VALUES

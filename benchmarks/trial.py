@@ -17,11 +17,8 @@ from PIL.Image import Image
 from disbench.baselines.gaussian import Posterior, kl_to_prior
 from disbench.baselines.method import Method
 from disbench.baselines.networks import count_parameters
-from disbench.benchmarks.checkpoint import forget
-from disbench.benchmarks.contracts import no_pictures
 from disbench.benchmarks.encode import Codes, encode, read_codes, scored_rows, write_codes
 from disbench.benchmarks.existing import CHECKPOINT, CODES, clear_the_way, clear_unopened, existing_record
-from disbench.benchmarks.progress import score_shown, title
 from disbench.benchmarks.quality import IMAGES, RECONSTRUCTION, fixed_rows, reconstruction_quality
 from disbench.benchmarks.runtime.environment import environment, forget_peaks, peaks
 from disbench.benchmarks.runtime.failures import ADVICE, failure_of, room_in
@@ -35,7 +32,10 @@ from disbench.benchmarks.settings.defaults import (
     scored_by,
 )
 from disbench.benchmarks.status import note_ended, note_started
-from disbench.benchmarks.train import ON_THIS_MACHINE, build, train
+from disbench.benchmarks.training.checkpoint import forget
+from disbench.benchmarks.training.contracts import no_pictures
+from disbench.benchmarks.training.loop import ON_THIS_MACHINE, build, train
+from disbench.benchmarks.training.progress import score_shown, title
 from disbench.benchmarks.traverse import COLUMNS, group_traversals, latent_traversals, reconstructions
 from disbench.benchmarks.views import MEAN, views
 from disbench.datasets import FactorDataset

@@ -33,10 +33,10 @@ from disbench.benchmarks.estimators.cells import (
 from disbench.benchmarks.estimators.profiles import PROFILES, Profile
 from disbench.benchmarks.estimators.tasks import PosteriorTask, pair_tasks, posterior_tasks
 from disbench.benchmarks.estimators.trained import TRAINED
-from disbench.benchmarks.progress import duration
 from disbench.benchmarks.runtime.environment import code_version, environment
 from disbench.benchmarks.runtime.optional import system_lines
 from disbench.benchmarks.runtime.seeds import seed_for
+from disbench.benchmarks.training.progress import duration
 from disbench.reports.estimators_study import STUDY_FILE, Cell, Study, read_study, write_study
 
 log = logging.getLogger(__name__)

@@ -14,8 +14,8 @@ from torch._dynamo.utils import counters
 
 from disbench.baselines.vae import VAE
 from disbench.benchmarks import METHODS
-from disbench.benchmarks.compiled import compiled
-from disbench.benchmarks.train import make_trainer
+from disbench.benchmarks.training.compiled import compiled
+from disbench.benchmarks.training.loop import make_trainer
 from disbench.reports.records import Trial
 
 STEPS, BATCH = 20, 8

@@ -16,12 +16,12 @@ import torch
 from disbench.benchmarks.engines import Job, make_engine
 from disbench.benchmarks.engines.ray import ray_engine
 from disbench.benchmarks.engines.slurm import Requeued, slurm_engine
-from disbench.benchmarks.position import position
 from disbench.benchmarks.run import planned, run_suite
 from disbench.benchmarks.runtime.machine import Machine
 from disbench.benchmarks.status import TrialState, states, write_plan
 from disbench.benchmarks.suite import Suite
 from disbench.benchmarks.tracking import mlflow_tracker, tensorboard_tracker
+from disbench.benchmarks.training.position import position
 from disbench.reports.records import Record, read_record
 
 STEPS = 400  # a second or so; four times that is enough to lose a node within

@@ -24,7 +24,7 @@ from disbench.benchmarks.settings.hyperparameters import hyperparameters, resolv
 from disbench.benchmarks.status import states
 from disbench.benchmarks.suite import Suite
 from disbench.benchmarks.tracking import EVENTS, tensorboard_tracker
-from disbench.benchmarks.train import load_checkpoint
+from disbench.benchmarks.training.loop import load_checkpoint
 from disbench.metrics import METRICS
 from disbench.reports.migration import HPARAMS
 from disbench.reports.records import RECORD_FILE, SCHEMA_VERSION, Record, Trial, read_record, write_record

@@ -20,11 +20,11 @@ from disbench.baselines.gaussian import Posterior
 from disbench.baselines.vae import VAE
 from disbench.benchmarks import METHODS
 from disbench.benchmarks import trial as trial_module
-from disbench.benchmarks.checkpoint import RESUME
-from disbench.benchmarks.position import position
 from disbench.benchmarks.runtime.failures import failure_of, room_in
 from disbench.benchmarks.runtime.machine import Machine, determinism
 from disbench.benchmarks.status import states
+from disbench.benchmarks.training.checkpoint import RESUME
+from disbench.benchmarks.training.position import position
 from disbench.benchmarks.trial import CHECKPOINT, run_trial
 from disbench.datasets import load
 from disbench.reports.records import RECORD_FILE, Record, Trial, read_record, write_record
@@ -285,12 +285,12 @@ for name in ["model.ckpt", "codes.h5", "traversal.png", "reconstructions.png", "
 # Checkpoints at every step: each disk has room for half a one, for one and not the file beside it, for both, for two, ...
 FULL_IN_TRAINING = """
 import logging
-from disbench.benchmarks.checkpoint import RESUME
-from disbench.benchmarks.position import POSITION
+from disbench.benchmarks.training.checkpoint import RESUME
+from disbench.benchmarks.training.position import POSITION
 whole = pages[t.CHECKPOINT]
 kept = set()
 told = []
-log = logging.getLogger("disbench.benchmarks.checkpoint")
+log = logging.getLogger("disbench.benchmarks.training.checkpoint")
 log.addFilter(lambda record: told.append(record.getMessage()) or True)
 for room in [whole // 2, *range(whole - 1, whole + 4), *range(2 * whole - 1, 2 * whole + 4)]:
     with t.small_disk(disk, room * page) as make_room:

@@ -13,7 +13,7 @@ from pytorch_lightning.strategies import SingleDeviceStrategy
 
 from disbench.benchmarks import METHODS
 from disbench.benchmarks.settings.hyperparameters import hyperparameters
-from disbench.benchmarks.train import make_trainer
+from disbench.benchmarks.training.loop import make_trainer
 from disbench.mine_vae import MINEDisentangleVAE
 from disbench.reports.records import Trial
 

@@ -22,7 +22,7 @@ from disbench.benchmarks.runtime.seeds import seed_for
 from disbench.benchmarks.score import score
 from disbench.benchmarks.settings.defaults import resolved_trial
 from disbench.benchmarks.suite import Suite, load_suite, suite_names
-from disbench.benchmarks.train import Images, load_checkpoint, minibatches
+from disbench.benchmarks.training.loop import Images, load_checkpoint, minibatches
 from disbench.benchmarks.trial import run_trial
 from disbench.datasets import load
 from disbench.reports.records import Record, Trial, read_record

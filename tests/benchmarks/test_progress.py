@@ -14,14 +14,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from disbench.benchmarks import progress
-from disbench.benchmarks.progress import Progress, duration, title
-from disbench.benchmarks.quiet import quiet_lightning
 from disbench.benchmarks.run import run_suite
 from disbench.benchmarks.settings.defaults import resolved_trial
 from disbench.benchmarks.status import STARTED, note_started, states
 from disbench.benchmarks.suite import Suite
-from disbench.benchmarks.train import ShowProgress
+from disbench.benchmarks.training import progress
+from disbench.benchmarks.training.loop import ShowProgress
+from disbench.benchmarks.training.progress import Progress, duration, title
+from disbench.benchmarks.training.quiet import quiet_lightning
 from disbench.benchmarks.trial import run_trial
 from disbench.datasets import load
 from disbench.reports.records import Trial

@@ -17,12 +17,12 @@ from disbench.benchmarks.encode import read_table
 from disbench.benchmarks.engines import Job, run_job
 from disbench.benchmarks.engines.job import written_at
 from disbench.benchmarks.estimate import estimates
-from disbench.benchmarks.position import POSITION
 from disbench.benchmarks.run import NOT_OPENED, planned, run_suite
 from disbench.benchmarks.runtime.locks import claimed
 from disbench.benchmarks.runtime.machine import Machine
 from disbench.benchmarks.status import rows, states
 from disbench.benchmarks.suite import Suite
+from disbench.benchmarks.training.position import POSITION
 from disbench.reports.records import Record, read_record, write_record
 
 SELECT = {"shape": 1, "orientation": "0-3", "position_x": "10-13", "position_y": "10-13"}

@@ -12,8 +12,14 @@ from disbench.baselines.factor_vae import FactorVAE
 from disbench.baselines.gaussian import Posterior
 from disbench.baselines.vae import VAE
 from disbench.benchmarks import METHODS
-from disbench.benchmarks.stacked import Stack, clip_each, optimizers_of, stages_of, train_stacked
-from disbench.benchmarks.train import build, train
+from disbench.benchmarks.training.experimental.seed_ensemble import (
+    Stack,
+    clip_each,
+    optimizers_of,
+    stages_of,
+    train_stacked,
+)
+from disbench.benchmarks.training.loop import build, train
 from disbench.datasets import FactorDataset, load
 from disbench.mine_vae import MINEDisentangleVAE, model
 from disbench.mine_vae.audit import Audit

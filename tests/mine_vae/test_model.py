@@ -7,7 +7,7 @@ import yaml
 from disbench.baselines.bernoulli import bernoulli_loss
 from disbench.baselines.beta_tcvae import kl_terms
 from disbench.baselines.gaussian import Posterior, kl_to_prior
-from disbench.benchmarks.train import make_trainer
+from disbench.benchmarks.training.loop import make_trainer
 from disbench.mine_vae import MINEDisentangleVAE, model
 from disbench.reports.records import Trial
 

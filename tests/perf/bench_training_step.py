@@ -17,7 +17,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from disbench.benchmarks import METHODS
 from disbench.benchmarks.runtime.allocator import keep_memory
-from disbench.benchmarks.train import make_trainer
+from disbench.benchmarks.training.loop import make_trainer
 from disbench.mine_vae import MINEDisentangleVAE
 from disbench.reports.records import Trial
 

@@ -14,7 +14,7 @@ import pytorch_lightning as lightning
 import torch
 
 from disbench.benchmarks import METHODS
-from disbench.benchmarks.train import Images, build, make_trainer
+from disbench.benchmarks.training.loop import Images, build, make_trainer
 from disbench.datasets import load
 from disbench.reports.records import Trial
 

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from disbench.benchmarks.encode import encode
-from disbench.benchmarks.train import Curves, Images, build, make_trainer, train
+from disbench.benchmarks.training.loop import Curves, Images, build, make_trainer, train
 from disbench.datasets import load
 from disbench.reports.records import Trial
 

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from disbench.benchmarks import METHODS
 from disbench.benchmarks.runtime.allocator import keep_memory
-from disbench.benchmarks.train import Curves, make_trainer
+from disbench.benchmarks.training.loop import Curves, make_trainer
 from disbench.datasets.store import ImageStore
 from disbench.reports.records import Trial
 

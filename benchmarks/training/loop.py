@@ -20,7 +20,12 @@ from torch import Tensor
 
 from disbench.baselines.method import Method
 from disbench.benchmarks import METHODS
-from disbench.benchmarks.checkpoint import (
+from disbench.benchmarks.runtime.failures import failure_of
+from disbench.benchmarks.runtime.machine import Machine
+from disbench.benchmarks.runtime.seeds import generator_for, seed_for
+from disbench.benchmarks.settings.hyperparameters import check_method
+from disbench.benchmarks.settings.validation import explained
+from disbench.benchmarks.training.checkpoint import (
     DESCRIPTION,
     RESUME,
     Sitting,
@@ -30,16 +35,11 @@ from disbench.benchmarks.checkpoint import (
     read_checkpoint,
     resumable,
 )
-from disbench.benchmarks.compiled import compiled
-from disbench.benchmarks.contracts import check_contract, checked_terms, schedulers_by_step
-from disbench.benchmarks.devices import Share, check_shares, on_each_device
-from disbench.benchmarks.progress import Progress, title
-from disbench.benchmarks.quiet import quiet_lightning
-from disbench.benchmarks.runtime.failures import failure_of
-from disbench.benchmarks.runtime.machine import Machine
-from disbench.benchmarks.runtime.seeds import generator_for, seed_for
-from disbench.benchmarks.settings.hyperparameters import check_method
-from disbench.benchmarks.settings.validation import explained
+from disbench.benchmarks.training.compiled import compiled
+from disbench.benchmarks.training.contracts import check_contract, checked_terms, schedulers_by_step
+from disbench.benchmarks.training.experimental.data_parallel import Share, check_shares, on_each_device
+from disbench.benchmarks.training.progress import Progress, title
+from disbench.benchmarks.training.quiet import quiet_lightning
 from disbench.datasets import FactorDataset
 from disbench.datasets.atomic import set_aside
 from disbench.reports.records import Trial, trial_of

@@ -31,10 +31,10 @@ from torch.utils._pytree import tree_map
 from disbench.baselines.alternating import AlternatingVAE, Outcome, Stage
 from disbench.baselines.networks import float32
 from disbench.baselines.vae import VAE
-from disbench.benchmarks.checkpoint import DESCRIPTION, WholeFiles, random_state
-from disbench.benchmarks.progress import Progress
 from disbench.benchmarks.runtime.environment import code_version
-from disbench.benchmarks.train import CURVE_POINTS, EXPLODED, Images, build
+from disbench.benchmarks.training.checkpoint import DESCRIPTION, WholeFiles, random_state
+from disbench.benchmarks.training.loop import CURVE_POINTS, EXPLODED, Images, build
+from disbench.benchmarks.training.progress import Progress
 from disbench.datasets import FactorDataset
 from disbench.mine_vae.model import MINEDisentangleVAE
 from disbench.reports.records import Trial

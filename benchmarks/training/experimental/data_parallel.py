@@ -27,11 +27,11 @@ import torch
 from lightning_fabric.plugins.environments.lightning import find_free_network_port
 
 from disbench.benchmarks import METHODS
-from disbench.benchmarks.checkpoint import Sitting
 from disbench.benchmarks.runtime.failures import failure_of
 from disbench.benchmarks.runtime.machine import Machine, determinism
 from disbench.benchmarks.runtime.optional import signals
 from disbench.benchmarks.runtime.seeds import seed_for
+from disbench.benchmarks.training.checkpoint import Sitting
 from disbench.reports.records import Trial
 
 GRACE = 10.0  # seconds that the others have to tell their own error after the first

@@ -21,7 +21,7 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from disbench.baselines.alternating import AlternatingVAE
 from disbench.baselines.method import Method, codes_of
 from disbench.baselines.vae import VAE
-from disbench.benchmarks.checkpoint import random_state, set_random_state
+from disbench.benchmarks.training.checkpoint import random_state, set_random_state
 
 TERMS = 'return {"loss": loss, "kl": kl}, where loss is what the optimizer minimizes, such as a mean over images'
 OPTIMIZERS = (

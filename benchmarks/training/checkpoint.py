@@ -23,10 +23,10 @@ import pytorch_lightning as lightning
 import torch
 from lightning_fabric.plugins import CheckpointIO
 
-from disbench.benchmarks.position import POSITION
 from disbench.benchmarks.runtime.environment import code_version
 from disbench.benchmarks.runtime.failures import failure_of
 from disbench.benchmarks.runtime.optional import signals
+from disbench.benchmarks.training.position import POSITION
 from disbench.datasets.atomic import write_atomic
 from disbench.reports.records import Trial, trial_of
 
