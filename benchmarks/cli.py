@@ -27,8 +27,8 @@ from disbench.reports.records import RECORD_FILE, NewerRecordError, Record, Tria
 
 if TYPE_CHECKING:
     from disbench.baselines.method import Method
-    from disbench.benchmarks.encode import Codes
     from disbench.benchmarks.settings.training_file import TrainingFile
+    from disbench.benchmarks.trials.encode import Codes
 
 app = typer.Typer(
     cls=GuardedGroup,
@@ -130,12 +130,12 @@ def train(
 
     Stop it with Ctrl-C at any time; the same command again goes on. Required: --method, --dataset and --steps, or a YAML file.
     """
-    from disbench.benchmarks.existing import Earlier, finished
     from disbench.benchmarks.scores_cli import metric_options
     from disbench.benchmarks.settings.defaults import resolved_trial
     from disbench.benchmarks.settings.training_file import TrainingFile, read_training_file
     from disbench.benchmarks.settings.trial_settings import check_precision_here, checked_trial
-    from disbench.benchmarks.trial import run_trial
+    from disbench.benchmarks.trials.existing import Earlier, finished
+    from disbench.benchmarks.trials.trial import run_trial
 
     wanted = metric_options(metrics, settings)
     file = read_training_file(config) if config else TrainingFile()
@@ -178,8 +178,8 @@ def print_training_file(file: "TrainingFile") -> None:
 
 def finish(record: Record, folder: Path) -> None:
     """Print a trial's outcome, leave with status 1 where it failed."""
-    from disbench.benchmarks.score import Scores
     from disbench.benchmarks.scores_cli import print_scores
+    from disbench.benchmarks.trials.score import Scores
 
     say(folder)
     if record.status != "ok":
@@ -192,8 +192,8 @@ def encode_checkpoint(checkpoint: Path, data_dir: str | None) -> "tuple[Method, 
     """The trained method, its trial, and its data set's scored rows encoded anew, on an accelerator where there is one."""
     import torch
 
-    from disbench.benchmarks.encode import encode, scored_rows
     from disbench.benchmarks.training.loop import load_checkpoint
+    from disbench.benchmarks.trials.encode import encode, scored_rows
     from disbench.datasets import load
 
     try:
@@ -225,7 +225,7 @@ def evaluate(
 ) -> None:
     """Encode a checkpoint's data set again and score it; writes nothing."""
     from disbench.benchmarks.scores_cli import metric_options, metrics_without_settings, print_scores
-    from disbench.benchmarks.views import view as view_of
+    from disbench.metrics.views import view as view_of
 
     wanted = metric_options(metrics, settings, protocol)
     _, _, codes = encode_checkpoint(checkpoint, data_dir)
@@ -248,7 +248,7 @@ def traverse(
 ) -> None:
     """Draw what each latent of a trained method does, as a picture with a row for each latent."""
     from disbench.benchmarks.training.contracts import no_pictures
-    from disbench.benchmarks.traverse import latent_traversals
+    from disbench.benchmarks.trials.traversals import latent_traversals
     from disbench.reports.figures import image_grid, png
 
     method, trial, codes = encode_checkpoint(checkpoint, data_dir)
@@ -292,9 +292,9 @@ def score(
 ) -> None:
     """Score a table, whoever made it. `factor_names` (K,) and `code_names` (D,) in it are used where it has them."""
     from disbench.benchmarks import scores_cli as shown_as
-    from disbench.benchmarks.tables import read_named_table
-    from disbench.benchmarks.views import MEAN
-    from disbench.benchmarks.views import view as view_of
+    from disbench.benchmarks.trials.tables.tables import read_named_table
+    from disbench.metrics.views import MEAN
+    from disbench.metrics.views import view as view_of
 
     wanted = shown_as.metric_options(metrics, settings, protocol)
     try:

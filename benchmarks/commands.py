@@ -15,8 +15,12 @@ import typer
 from typer.models import CommandInfo
 
 log = logging.getLogger(__name__)
-TRIALS = ("disbench.benchmarks.trial", "disbench.benchmarks.settings.hyperparameters", "disbench.benchmarks.suite")
-SCORES = ("disbench.benchmarks.score", "disbench.benchmarks.scores_cli")
+TRIALS = (
+    "disbench.benchmarks.trials.trial",
+    "disbench.benchmarks.settings.hyperparameters",
+    "disbench.benchmarks.suite",
+)
+SCORES = ("disbench.benchmarks.trials.score", "disbench.benchmarks.scores_cli")
 PAGES = ("disbench.reports.aggregate", "disbench.reports.render", "disbench.reports.text")
 DATASETS = ("disbench.benchmarks.data_facts",)
 
@@ -57,7 +61,7 @@ COMMANDS = {
     "profile": Command(
         "disbench profile --method factor_vae --dataset dsprites_like",
         NOTHING,
-        ("disbench.benchmarks.profile",),
+        ("disbench.benchmarks.trials.profile",),
     ),
     "run": Command(
         "disbench run quick --out runs",

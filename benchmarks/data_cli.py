@@ -212,7 +212,7 @@ def preview(
 ) -> None:
     """Write two pictures: random samples, and every factor swept in turn."""
     from disbench.benchmarks.runtime.seeds import generator_for
-    from disbench.benchmarks.traverse import factor_sweeps, random_samples
+    from disbench.benchmarks.trials.traversals import factor_sweeps, random_samples
     from disbench.datasets import load
     from disbench.reports.figures import image_grid, png
 

@@ -10,11 +10,11 @@ from typing import NamedTuple
 
 from disbench.benchmarks import METHODS
 from disbench.benchmarks.engines import opened
-from disbench.benchmarks.existing import Earlier, finished
 from disbench.benchmarks.run import Planned
 from disbench.benchmarks.runtime.machine import Machine
 from disbench.benchmarks.settings.hyperparameters import hyperparameters
-from disbench.benchmarks.trial import run_trial
+from disbench.benchmarks.trials.existing import Earlier, finished
+from disbench.benchmarks.trials.trial import run_trial
 from disbench.reports.records import RECORD_FILE, NewerRecordError, Record, Trial, read_record
 
 PROBED_STEPS = (3, 53)  # two trials: what both have in common is no part of a step

@@ -28,10 +28,10 @@ def profile(
     data_dir: DataDir = None,
 ) -> None:
     """Where a trial's time goes, from a short training: a table; nothing is written."""
-    from disbench.benchmarks.profile import profile_trial, shares
     from disbench.benchmarks.settings.defaults import resolved_trial
     from disbench.benchmarks.settings.trial_settings import check_precision_here, checked_trial
     from disbench.benchmarks.settings.validation import check_metrics
+    from disbench.benchmarks.trials.profile import profile_trial, shares
 
     names = [name.strip() for name in metrics.split(",") if name.strip()]
     try:

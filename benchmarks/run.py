@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 from disbench.benchmarks.engines import Engine, Job, opened, run_here, unopened
 from disbench.benchmarks.engines.job import refused, written_at
-from disbench.benchmarks.existing import NOT_OPENED, Earlier, clear_unopened, finished
 from disbench.benchmarks.runtime.locks import claimed
 from disbench.benchmarks.runtime.machine import Machine
 from disbench.benchmarks.settings.defaults import MetricOptions
@@ -18,6 +17,7 @@ from disbench.benchmarks.suite import Suite
 from disbench.benchmarks.training.experimental.data_parallel import check_shares
 from disbench.benchmarks.training.loop import ON_THIS_MACHINE
 from disbench.benchmarks.training.progress import duration
+from disbench.benchmarks.trials.existing import NOT_OPENED, Earlier, clear_unopened, finished
 from disbench.reports.records import NewerRecordError, Record, Trial
 
 log = logging.getLogger(__name__)

@@ -10,11 +10,11 @@ import numpy as np
 from rich.text import Text
 
 from disbench.benchmarks.options import metric_settings
-from disbench.benchmarks.score import Scores, named_entries
 from disbench.benchmarks.settings.choices import DEFAULT_METRICS
 from disbench.benchmarks.table_style import table as new_table
-from disbench.benchmarks.tables import NamedTable
 from disbench.benchmarks.terminal import console, fail, say, write_file
+from disbench.benchmarks.trials.score import Scores, named_entries
+from disbench.benchmarks.trials.tables.tables import NamedTable
 from disbench.datasets.untrusted import spreadsheet_text
 from disbench.datasets.wording import did_you_mean, listed, shown
 from disbench.metrics import METRICS, PROTOCOLS

@@ -13,7 +13,7 @@ from disbench.benchmarks.runtime.failures import failure_of, room_in
 from disbench.benchmarks.runtime.locks import claimed
 from disbench.benchmarks.runtime.machine import Machine
 from disbench.benchmarks.settings.defaults import MetricOptions, changed_hparams
-from disbench.benchmarks.trial import run_trial
+from disbench.benchmarks.trials.trial import run_trial
 from disbench.datasets import FactorDataset, load
 from disbench.reports.records import RECORD_FILE, Record, Trial, read_record, write_record
 

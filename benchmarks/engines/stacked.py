@@ -11,7 +11,6 @@ from contextlib import ExitStack
 import torch
 
 from disbench.benchmarks.engines.job import Engine, Job, failed_meanwhile, opened, run_job
-from disbench.benchmarks.existing import CHECKPOINT, existing_record
 from disbench.benchmarks.runtime.allocator import keep_memory
 from disbench.benchmarks.runtime.failures import failure_of, room_in
 from disbench.benchmarks.runtime.locks import claimed
@@ -19,6 +18,7 @@ from disbench.benchmarks.runtime.machine import determinism
 from disbench.benchmarks.training.checkpoint import RESUME, forget, resumable
 from disbench.benchmarks.training.experimental.seed_ensemble import train_stacked, write_finished
 from disbench.benchmarks.training.loop import finished
+from disbench.benchmarks.trials.existing import CHECKPOINT, existing_record
 from disbench.reports.records import Record
 
 log = logging.getLogger(__name__)

@@ -11,6 +11,6 @@ WARM_UP = 5  # steps of `disbench profile` that are not counted
 
 PROTOCOL_NAMES = ("higgins2017", "locatello2019", "zaidi2020", "do2020")  # of disbench.metrics
 PROFILE_NAMES = ("quick", "full")  # of disbench.benchmarks.estimators.profiles
-VIEWS = ("mean", "group")  # of disbench.benchmarks.views
+VIEWS = ("mean", "group")  # of disbench.metrics.views
 Format = Literal["csv", "json", "latex", "markdown", "parquet"]  # of disbench.reports.export
 Statistic = Literal["mean", "iqm", "rank"]

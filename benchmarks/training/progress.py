@@ -13,7 +13,7 @@ from rich.logging import RichHandler
 from disbench.reports.records import Trial
 
 if TYPE_CHECKING:
-    from disbench.benchmarks.score import Scores
+    from disbench.benchmarks.trials.score import Scores
 
 log = logging.getLogger(__name__)
 BAR_SECONDS = 0.2  # between two updates of the bar
@@ -161,7 +161,7 @@ class Progress:
 
 def score_shown(what: str, codes: Any, factors: Any, metrics: dict[str, dict[str, Any]], **keywords: Any) -> "Scores":
     """`score` of codes (N, D) and factors (N, K), which shows which metric is computed."""
-    from disbench.benchmarks.score import score
+    from disbench.benchmarks.trials.score import score
 
     with Progress(what, len(metrics), "metric") as progress:
         return score(

@@ -4,9 +4,9 @@ import os
 import sys
 from pathlib import Path
 
-from disbench.benchmarks import trial as trial_module
 from disbench.benchmarks.run import run_suite
 from disbench.benchmarks.suite import load_suite
+from disbench.benchmarks.trials import trial as trial_module
 
 suite, out, notes = sys.argv[1:]
 train = trial_module.train

@@ -27,11 +27,11 @@ import numpy as np
 import torch
 
 from disbench.benchmarks import METHODS
-from disbench.benchmarks import trial as trial_module
 from disbench.benchmarks.runtime.machine import Machine
 from disbench.benchmarks.settings.defaults import resolved_trial
 from disbench.benchmarks.training.position import position
-from disbench.benchmarks.trial import CHECKPOINT, run_trial
+from disbench.benchmarks.trials import trial as trial_module
+from disbench.benchmarks.trials.trial import CHECKPOINT, run_trial
 from disbench.datasets import FactorDataset, load
 from disbench.mine_vae import model
 from disbench.reports.records import RECORD_FILE, Trial, read_record

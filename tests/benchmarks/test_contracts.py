@@ -19,13 +19,13 @@ from disbench.baselines.gaussian import kl_to_prior
 from disbench.baselines.method import Codes, Method
 from disbench.baselines.vae import VAE
 from disbench.benchmarks import METHODS
-from disbench.benchmarks import trial as trial_module
-from disbench.benchmarks.encode import encode
 from disbench.benchmarks.runtime.machine import Machine
 from disbench.benchmarks.settings.hyperparameters import check_method, hyperparameters, resolved
 from disbench.benchmarks.training.contracts import ContractError, check_contract, checked_optimizers, no_pictures
 from disbench.benchmarks.training.loop import build, train
-from disbench.benchmarks.trial import run_trial
+from disbench.benchmarks.trials import trial as trial_module
+from disbench.benchmarks.trials.encode import encode
+from disbench.benchmarks.trials.trial import run_trial
 from disbench.datasets import load
 from disbench.reports.records import Record, Trial
 

@@ -5,8 +5,8 @@ import logging
 import numpy as np
 import pytest
 
-from disbench.benchmarks.cost import seconds, warning
-from disbench.benchmarks.score import score
+from disbench.benchmarks.trials.cost import seconds, warning
+from disbench.benchmarks.trials.score import score
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,7 @@ def test_more_of_anything_costs_more():
 
 
 def test_score_tells_once_for_the_scores_that_share_a_computation(monkeypatch, caplog):
-    monkeypatch.setattr("disbench.benchmarks.cost.LONG", 0.0)
+    monkeypatch.setattr("disbench.benchmarks.trials.cost.LONG", 0.0)
     rng = np.random.default_rng(0)
     few = {"train": 40, "test": 20}
     with caplog.at_level(logging.INFO):

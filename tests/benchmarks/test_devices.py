@@ -17,8 +17,6 @@ from tiny_trial import SELECT, tiny_trial
 
 from disbench.baselines.beta_vae import BetaVAE
 from disbench.benchmarks import METHODS
-from disbench.benchmarks import trial as trial_module
-from disbench.benchmarks.encode import read_table
 from disbench.benchmarks.runtime.failures import failure_of
 from disbench.benchmarks.runtime.machine import Machine
 from disbench.benchmarks.runtime.seeds import seed_for
@@ -26,7 +24,9 @@ from disbench.benchmarks.training.checkpoint import RESUME
 from disbench.benchmarks.training.experimental.data_parallel import check_shares, sendable
 from disbench.benchmarks.training.loop import minibatches
 from disbench.benchmarks.training.position import POSITION, position
-from disbench.benchmarks.trial import CHECKPOINT, CODES, run_trial
+from disbench.benchmarks.trials import trial as trial_module
+from disbench.benchmarks.trials.encode import read_table
+from disbench.benchmarks.trials.trial import CHECKPOINT, CODES, run_trial
 from disbench.datasets import load
 from disbench.reports.records import RECORD_FILE, Record, Trial
 

@@ -13,9 +13,9 @@ from disbench.baselines.gaussian import Posterior
 from disbench.baselines.method import Codes, codes_of
 from disbench.baselines.vae import VAE
 from disbench.benchmarks import METHODS
-from disbench.benchmarks import trial as trial_module
-from disbench.benchmarks.encode import encode, write_codes
-from disbench.benchmarks.trial import CODES, run_trial
+from disbench.benchmarks.trials import trial as trial_module
+from disbench.benchmarks.trials.encode import encode, write_codes
+from disbench.benchmarks.trials.trial import CODES, run_trial
 from disbench.datasets import FactorDataset, load
 from disbench.mine_vae import MINEDisentangleVAE
 

@@ -15,9 +15,7 @@ from typer.testing import CliRunner
 
 from disbench.baselines.vae import VAE
 from disbench.benchmarks import METHODS
-from disbench.benchmarks import trial as trial_module
 from disbench.benchmarks.cli import app
-from disbench.benchmarks.existing import NOT_OPENED, Earlier
 from disbench.benchmarks.run import planned, run_suite
 from disbench.benchmarks.settings.defaults import resolved_trial
 from disbench.benchmarks.settings.hyperparameters import hyperparameters, resolved
@@ -25,6 +23,8 @@ from disbench.benchmarks.status import states
 from disbench.benchmarks.suite import Suite
 from disbench.benchmarks.tracking import EVENTS, tensorboard_tracker
 from disbench.benchmarks.training.loop import load_checkpoint
+from disbench.benchmarks.trials import trial as trial_module
+from disbench.benchmarks.trials.existing import NOT_OPENED, Earlier
 from disbench.metrics import METRICS
 from disbench.reports.migration import HPARAMS
 from disbench.reports.records import RECORD_FILE, SCHEMA_VERSION, Record, Trial, read_record, write_record

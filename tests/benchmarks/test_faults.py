@@ -19,13 +19,13 @@ from tiny_trial import tiny_trial
 from disbench.baselines.gaussian import Posterior
 from disbench.baselines.vae import VAE
 from disbench.benchmarks import METHODS
-from disbench.benchmarks import trial as trial_module
 from disbench.benchmarks.runtime.failures import failure_of, room_in
 from disbench.benchmarks.runtime.machine import Machine, determinism
 from disbench.benchmarks.status import states
 from disbench.benchmarks.training.checkpoint import RESUME
 from disbench.benchmarks.training.position import position
-from disbench.benchmarks.trial import CHECKPOINT, run_trial
+from disbench.benchmarks.trials import trial as trial_module
+from disbench.benchmarks.trials.trial import CHECKPOINT, run_trial
 from disbench.datasets import load
 from disbench.reports.records import RECORD_FILE, Record, Trial, read_record, write_record
 

@@ -12,13 +12,13 @@ import torch
 import typer
 from typer.testing import CliRunner
 
-from disbench.benchmarks import trial as trial_module
 from disbench.benchmarks.cli import app
 from disbench.benchmarks.guard import TRACEBACK, GuardedGroup
 from disbench.benchmarks.run import run_suite
 from disbench.benchmarks.settings.training_file import training_file
 from disbench.benchmarks.status import PLANS, states, write_plan
 from disbench.benchmarks.suite import Suite
+from disbench.benchmarks.trials import trial as trial_module
 from disbench.reports.records import Record, Trial, write_record
 
 SMALL = ["--set", "network=mlp", "--set", "hidden_dim=8", "--metrics", "mig"]

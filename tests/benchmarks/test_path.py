@@ -14,16 +14,16 @@ from typer.testing import CliRunner
 from disbench.baselines.method import PartitionReport
 from disbench.baselines.vae import VAE
 from disbench.benchmarks import METHODS
-from disbench.benchmarks import trial as trial_module
 from disbench.benchmarks.cli import app
-from disbench.benchmarks.encode import scored_rows
 from disbench.benchmarks.run import run_suite
 from disbench.benchmarks.runtime.seeds import seed_for
-from disbench.benchmarks.score import score
 from disbench.benchmarks.settings.defaults import resolved_trial
 from disbench.benchmarks.suite import Suite, load_suite, suite_names
 from disbench.benchmarks.training.loop import Images, load_checkpoint, minibatches
-from disbench.benchmarks.trial import run_trial
+from disbench.benchmarks.trials import trial as trial_module
+from disbench.benchmarks.trials.encode import scored_rows
+from disbench.benchmarks.trials.score import score
+from disbench.benchmarks.trials.trial import run_trial
 from disbench.datasets import load
 from disbench.reports.records import Record, Trial, read_record
 

@@ -6,7 +6,8 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from disbench.benchmarks.profile import (
+from disbench.benchmarks.profile_cli import profile_app
+from disbench.benchmarks.trials.profile import (
     BACKWARD,
     DATA,
     FORWARD,
@@ -18,7 +19,6 @@ from disbench.benchmarks.profile import (
     profile_trial,
     shares,
 )
-from disbench.benchmarks.profile_cli import profile_app
 from disbench.datasets import FactorDataset, load
 from disbench.mine_vae import MINEDisentangleVAE
 from disbench.reports.records import Trial

@@ -22,7 +22,7 @@ from disbench.benchmarks.training import progress
 from disbench.benchmarks.training.loop import ShowProgress
 from disbench.benchmarks.training.progress import Progress, duration, title
 from disbench.benchmarks.training.quiet import quiet_lightning
-from disbench.benchmarks.trial import run_trial
+from disbench.benchmarks.trials.trial import run_trial
 from disbench.datasets import load
 from disbench.reports.records import Trial
 
@@ -89,7 +89,7 @@ def test_lightning_writes_nothing_neither_in_a_log_nor_from_python(handlers: str
         "import logging\n"
         + "logging.basicConfig(level=logging.INFO)\n" * (handlers == "root")
         + "from pathlib import Path\n"
-        "from disbench.benchmarks.trial import run_trial\n"
+        "from disbench.benchmarks.trials.trial import run_trial\n"
         "from disbench.datasets import load\n"
         "from disbench.reports.records import Trial\n"
         f"trial = Trial.model_validate({trial(12).model_dump()!r})\n"

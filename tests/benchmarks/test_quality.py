@@ -10,8 +10,8 @@ from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
 from torchvision.models import alexnet
 
 from disbench.baselines.vae import VAE
-from disbench.benchmarks import quality
-from disbench.benchmarks.quality import (
+from disbench.benchmarks.trials import reconstruction as quality
+from disbench.benchmarks.trials.reconstruction import (
     ALEXNET,
     INCEPTION,
     fixed_rows,

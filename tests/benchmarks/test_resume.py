@@ -17,14 +17,14 @@ from tiny_trial import SELECT, tiny_trial
 
 from disbench.baselines.vae import VAE
 from disbench.benchmarks import METHODS
-from disbench.benchmarks import trial as trial_module
-from disbench.benchmarks.encode import read_table
 from disbench.benchmarks.runtime.locks import claimed
 from disbench.benchmarks.runtime.machine import Machine
 from disbench.benchmarks.training.checkpoint import RESUME, random_state, set_random_state
 from disbench.benchmarks.training.loop import load_checkpoint, minibatches
 from disbench.benchmarks.training.position import POSITION, Position, position
-from disbench.benchmarks.trial import CHECKPOINT, run_trial
+from disbench.benchmarks.trials import trial as trial_module
+from disbench.benchmarks.trials.encode import read_table
+from disbench.benchmarks.trials.trial import CHECKPOINT, run_trial
 from disbench.datasets import load
 from disbench.mine_vae import model
 from disbench.reports.records import RECORD_FILE, Record, Trial

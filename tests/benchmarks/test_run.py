@@ -11,9 +11,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from disbench.benchmarks import trial as trial_module
 from disbench.benchmarks.cli import app
-from disbench.benchmarks.encode import read_table
 from disbench.benchmarks.engines import Job, run_job
 from disbench.benchmarks.engines.job import written_at
 from disbench.benchmarks.estimate import estimates
@@ -23,6 +21,8 @@ from disbench.benchmarks.runtime.machine import Machine
 from disbench.benchmarks.status import rows, states
 from disbench.benchmarks.suite import Suite
 from disbench.benchmarks.training.position import POSITION
+from disbench.benchmarks.trials import trial as trial_module
+from disbench.benchmarks.trials.encode import read_table
 from disbench.reports.records import Record, read_record, write_record
 
 SELECT = {"shape": 1, "orientation": "0-3", "position_x": "10-13", "position_y": "10-13"}

@@ -16,11 +16,11 @@ import pytest
 from typer.testing import CliRunner
 
 from disbench.benchmarks.cli import app
-from disbench.benchmarks.encode import Codes, write_codes
 from disbench.benchmarks.options import metric_keywords
-from disbench.benchmarks.score import named_entries, score
-from disbench.benchmarks.tables import NamedTable, read_named_table, read_table
-from disbench.benchmarks.trial import reproducing_command
+from disbench.benchmarks.trials.encode import Codes, write_codes
+from disbench.benchmarks.trials.score import named_entries, score
+from disbench.benchmarks.trials.tables.tables import NamedTable, read_named_table, read_table
+from disbench.benchmarks.trials.trial import reproducing_command
 from disbench.metrics import METRICS, PROTOCOLS, Metric, votes
 from disbench.reports.records import Record, Trial, read_record
 
@@ -520,6 +520,6 @@ def test_a_listener_hears_of_each_metric_before_it_is_computed() -> None:
 
 
 def test_a_table_is_scored_without_torch() -> None:
-    code = "import sys, disbench.benchmarks.score; print('torch' in sys.modules)"
+    code = "import sys, disbench.benchmarks.trials.score; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"

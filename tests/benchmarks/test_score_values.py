@@ -11,9 +11,9 @@ from typer.testing import CliRunner
 
 from disbench.benchmarks.cli import app
 from disbench.benchmarks.runtime.seeds import seed_for
-from disbench.benchmarks.score import score
-from disbench.benchmarks.views import GROUP, view
+from disbench.benchmarks.trials.score import score
 from disbench.metrics import METRICS, PROTOCOLS, Metric
+from disbench.metrics.views import GROUP, view
 
 RNG = np.random.default_rng(0)
 ROWS = 1500

@@ -13,9 +13,7 @@ from typer.testing import CliRunner
 from disbench.baselines.gaussian import Posterior
 from disbench.baselines.vae import VAE
 from disbench.benchmarks import METHODS
-from disbench.benchmarks import trial as trial_module
 from disbench.benchmarks.cli import app
-from disbench.benchmarks.encode import read_table
 from disbench.benchmarks.engines import Job
 from disbench.benchmarks.engines.stacked import stacked_engine
 from disbench.benchmarks.run import planned, run_suite
@@ -24,6 +22,8 @@ from disbench.benchmarks.runtime.machine import Machine
 from disbench.benchmarks.suite import Suite
 from disbench.benchmarks.training.checkpoint import RESUME
 from disbench.benchmarks.training.loop import build, load_checkpoint
+from disbench.benchmarks.trials import trial as trial_module
+from disbench.benchmarks.trials.encode import read_table
 from disbench.datasets import load
 from disbench.mine_vae import model
 from disbench.reports.records import Record, read_record, write_record

@@ -15,13 +15,12 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from disbench.benchmarks import views
 from disbench.benchmarks.cli import app
 from disbench.benchmarks.commands import COMMANDS as HELP
 from disbench.benchmarks.commands import without_garbage_collection
 from disbench.benchmarks.estimators.profiles import PROFILES
 from disbench.benchmarks.settings import choices
-from disbench.metrics import METRICS, PROTOCOLS
+from disbench.metrics import METRICS, PROTOCOLS, views
 from disbench.reports import export
 from disbench.reports.records import RECORD_FILE, Record, Trial
 

@@ -12,9 +12,9 @@ from typer.testing import CliRunner
 from disbench.baselines.vae import VAE
 from disbench.benchmarks import METHODS
 from disbench.benchmarks.cli import app
-from disbench.benchmarks.existing import Earlier
 from disbench.benchmarks.settings.hyperparameters import Range, check_method, hyperparameters
 from disbench.benchmarks.suite import Suite, load_suite
+from disbench.benchmarks.trials.existing import Earlier
 from disbench.datasets import load
 
 GOOD = {

@@ -16,7 +16,7 @@ from scipy.io import savemat
 from typer.testing import CliRunner
 
 from disbench.benchmarks.cli import app
-from disbench.benchmarks.tables import NamedTable, read_named_table
+from disbench.benchmarks.trials.tables.tables import NamedTable, read_named_table
 
 FACTORS = np.random.default_rng(0).integers(0, 5, (60, 2))
 CODES = FACTORS @ [[1.0, 0.0, 0.5], [0.0, 1.0, 0.5]] + np.random.default_rng(1).normal(size=(60, 3)).round(6)
@@ -290,7 +290,7 @@ def test_an_array_of_another_file_is_refused_and_never_read_as_zeros(tmp_path: P
 def test_a_file_that_unpacks_to_far_more_is_refused_before_it_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("disbench.benchmarks.table_files.PACKED_BYTES", 2**16)
+    monkeypatch.setattr("disbench.benchmarks.trials.tables.table_files.PACKED_BYTES", 2**16)
     bomb = np.zeros((60, 2**12))
     np.savez_compressed(tmp_path / "t.npz", codes=bomb, factors=FACTORS)
     torch.save({"codes": torch.zeros(1).expand(60, 2**12), "factors": torch.tensor(FACTORS)}, tmp_path / "t.pt")

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from disbench.baselines.vae import VAE
-from disbench.benchmarks.traverse import COLUMNS, REACH, group_traversals, latent_traversals, reconstructions
+from disbench.benchmarks.trials.traversals import COLUMNS, REACH, group_traversals, latent_traversals, reconstructions
 from disbench.datasets import load
 
 SELECT = {"shape": 1, "orientation": "0-3", "position_x": "10-13", "position_y": "10-13"}

@@ -6,8 +6,8 @@ import h5py
 import numpy as np
 import pytest
 
-from disbench.benchmarks.tables import read_named_table
-from disbench.benchmarks.views import GROUP, MEAN, first_components, view, views
+from disbench.benchmarks.trials.tables.tables import read_named_table
+from disbench.metrics.views import GROUP, MEAN, first_components, view, views
 
 SPREAD = np.random.default_rng(0).normal(size=400)
 OTHER = np.random.default_rng(1).normal(size=400)

@@ -11,7 +11,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from torch.utils.data import DataLoader, Dataset
 
 from disbench.baselines.vae import VAE
-from disbench.benchmarks.encode import encode
+from disbench.benchmarks.trials.encode import encode
 from disbench.datasets import FactorDataset, load
 
 ROWS = torch.arange(5000)

@@ -16,8 +16,8 @@ from typing import Any
 
 import torch
 
-from disbench.benchmarks.encode import encode
 from disbench.benchmarks.training.loop import Curves, Images, build, make_trainer, train
+from disbench.benchmarks.trials.encode import encode
 from disbench.datasets import load
 from disbench.reports.records import Trial
 

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from disbench.baselines.method import Method, codes_of
 from disbench.benchmarks.runtime.seeds import generator_for
 from disbench.benchmarks.settings.defaults import changed_options
-from disbench.benchmarks.tables import NamedTable, read_named_table, read_table
 from disbench.benchmarks.training.progress import Progress
+from disbench.benchmarks.trials.tables.tables import NamedTable, read_named_table, read_table
 from disbench.datasets import FactorDataset
 from disbench.datasets.atomic import write_atomic
 from disbench.datasets.hdf5 import open_hdf5

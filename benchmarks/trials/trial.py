@@ -17,9 +17,6 @@ from PIL.Image import Image
 from disbench.baselines.gaussian import Posterior, kl_to_prior
 from disbench.baselines.method import Method
 from disbench.baselines.networks import count_parameters
-from disbench.benchmarks.encode import Codes, encode, read_codes, scored_rows, write_codes
-from disbench.benchmarks.existing import CHECKPOINT, CODES, clear_the_way, clear_unopened, existing_record
-from disbench.benchmarks.quality import IMAGES, RECONSTRUCTION, fixed_rows, reconstruction_quality
 from disbench.benchmarks.runtime.environment import environment, forget_peaks, peaks
 from disbench.benchmarks.runtime.failures import ADVICE, failure_of, room_in
 from disbench.benchmarks.runtime.machine import Machine, determinism
@@ -36,10 +33,13 @@ from disbench.benchmarks.training.checkpoint import forget
 from disbench.benchmarks.training.contracts import no_pictures
 from disbench.benchmarks.training.loop import ON_THIS_MACHINE, build, train
 from disbench.benchmarks.training.progress import score_shown, title
-from disbench.benchmarks.traverse import COLUMNS, group_traversals, latent_traversals, reconstructions
-from disbench.benchmarks.views import MEAN, views
+from disbench.benchmarks.trials.encode import Codes, encode, read_codes, scored_rows, write_codes
+from disbench.benchmarks.trials.existing import CHECKPOINT, CODES, clear_the_way, clear_unopened, existing_record
+from disbench.benchmarks.trials.reconstruction import IMAGES, RECONSTRUCTION, fixed_rows, reconstruction_quality
+from disbench.benchmarks.trials.traversals import COLUMNS, group_traversals, latent_traversals, reconstructions
 from disbench.datasets import FactorDataset
 from disbench.datasets.atomic import remove_temporary_files, write_atomic
+from disbench.metrics.views import MEAN, views
 from disbench.reports.figures import capacity_bars, image_grid, information_matrix, png
 from disbench.reports.records import FurtherView, Partition, Record, Trial, write_record
 

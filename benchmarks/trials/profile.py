@@ -19,14 +19,14 @@ import torch
 from torch import Tensor, nn
 
 from disbench.baselines.method import Method
-from disbench.benchmarks.encode import encode, scored_rows
-from disbench.benchmarks.quality import IMAGES, fixed_rows, reconstruction_quality
-from disbench.benchmarks.score import score
 from disbench.benchmarks.settings.choices import WARM_UP
 from disbench.benchmarks.training.contracts import checked_optimizers, no_pictures
 from disbench.benchmarks.training.loop import Curves, Images, build, make_trainer
 from disbench.benchmarks.training.quiet import quiet_lightning
-from disbench.benchmarks.trial import draw
+from disbench.benchmarks.trials.encode import encode, scored_rows
+from disbench.benchmarks.trials.reconstruction import IMAGES, fixed_rows, reconstruction_quality
+from disbench.benchmarks.trials.score import score
+from disbench.benchmarks.trials.trial import draw
 from disbench.datasets import FactorDataset
 from disbench.reports.records import Record, Trial
 

@@ -5,8 +5,8 @@ import torch
 from numpy.typing import NDArray
 
 from disbench.baselines.method import Method
-from disbench.benchmarks.views import NUISANCE, first_components
 from disbench.datasets import FactorDataset
+from disbench.metrics.views import NUISANCE, first_components
 
 COLUMNS = 9
 REACH = 2.0  # a latent is swept over its mean plus and minus this many standard deviations of the codes

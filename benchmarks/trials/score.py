@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from disbench.benchmarks.cost import warning
 from disbench.benchmarks.runtime.seeds import seed_for
+from disbench.benchmarks.trials.cost import warning
 from disbench.datasets.wording import shown
 from disbench.metrics import METRICS, NotApplicable
 from disbench.metrics.arrays import to_array

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.lib.recfunctions import structured_to_unstructured
 from numpy.typing import NDArray
 
-from disbench.benchmarks.table_files import (
+from disbench.benchmarks.trials.tables.table_files import (
     CONVERSIONS,
     Arrays,
     Columns,

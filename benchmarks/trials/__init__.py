@@ -1,0 +1,1 @@
+"""One trial from training to record, and tables of codes from anybody."""

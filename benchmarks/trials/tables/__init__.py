@@ -1,0 +1,1 @@
+"""Tables of codes and factors that somebody else wrote."""
