@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 TRIALS = (
     "disbench.benchmarks.trials.trial",
     "disbench.benchmarks.settings.hyperparameters",
-    "disbench.benchmarks.suite",
+    "disbench.benchmarks.studies.suite",
 )
 SCORES = ("disbench.benchmarks.trials.score", "disbench.benchmarks.scores_cli")
 PAGES = ("disbench.reports.aggregate", "disbench.reports.render", "disbench.reports.text")
@@ -66,13 +66,13 @@ COMMANDS = {
     "run": Command(
         "disbench run quick --out runs",
         "Writes to --out a folder for each trial, the suite's plan in plans/ and the page leaderboard.html.",
-        (*TRIALS, "disbench.benchmarks.run", "disbench.benchmarks.estimate", *PAGES),
+        (*TRIALS, "disbench.benchmarks.studies.run", "disbench.benchmarks.studies.budget", *PAGES),
     ),
     "status": Command("disbench status runs --watch", NOTHING),
     "search": Command(
         "disbench search beta_vae dsprites_like --steps 2000 --range 'beta={low: 1, high: 16, log: true}'",
         "Writes to --out a folder for each trial and the search's own state.",
-        (*TRIALS, "disbench.benchmarks.search"),
+        (*TRIALS, "disbench.benchmarks.studies.search"),
     ),
     "report": Command("disbench report runs", "Writes leaderboard.html to the folder, or to --output.", PAGES),
     "export": Command(

@@ -68,7 +68,7 @@ def datasets() -> Table:
 
 
 def suites() -> Table:
-    from disbench.benchmarks.suite import load_suite, suite_names
+    from disbench.benchmarks.studies.suite import load_suite, suite_names
 
     # The first sentence of what the suite says about itself.
     lines = ((name, load_suite(name, None).description.partition(". ")[0].rstrip(".")) for name in suite_names())

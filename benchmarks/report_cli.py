@@ -172,7 +172,7 @@ def merge(
     A trial that is there twice is copied once if its scores are the same. If they differ, nothing is copied at all: somebody
     has to say which are right.
     """
-    from disbench.benchmarks.merge import merge_folders
+    from disbench.benchmarks.studies.merge import merge_folders
 
     try:
         merged = merge_folders(out, folders)

@@ -16,18 +16,18 @@ from disbench.benchmarks.options import DataDir, DatasetOptions, MetricSettings,
 from disbench.benchmarks.options import metric_settings as settings_of_metrics
 from disbench.benchmarks.report_cli import show_page
 from disbench.benchmarks.runtime.machine import Machine
-from disbench.benchmarks.status import Row, State, TrialState, plans_of_one_name, rows, states
+from disbench.benchmarks.studies.status import Row, State, TrialState, plans_of_one_name, rows, states
 from disbench.benchmarks.table_style import table as new_table
 from disbench.benchmarks.terminal import console, fail, say
 from disbench.datasets.wording import did_you_mean, listed, shown, unknown
 
 if TYPE_CHECKING:
-    from disbench.benchmarks.engines import Engine
-    from disbench.benchmarks.estimate import Estimate
-    from disbench.benchmarks.run import Only
     from disbench.benchmarks.settings.hyperparameters import Range
-    from disbench.benchmarks.suite import Suite
-    from disbench.benchmarks.tracking import Tracker
+    from disbench.benchmarks.studies.budget import Estimate
+    from disbench.benchmarks.studies.engines import Engine
+    from disbench.benchmarks.studies.run import Only
+    from disbench.benchmarks.studies.suite import Suite
+    from disbench.benchmarks.studies.tracking import Tracker
 
 suite_app = typer.Typer()
 FILTERS = ("method", "dataset", "seed")
@@ -174,11 +174,11 @@ def run(
 
     Each trial is run once, however many of these commands work in one folder, on one machine or on several that share it.
     """
-    from disbench.benchmarks.engines.stacked import stacked_engine
-    from disbench.benchmarks.estimate import estimates
-    from disbench.benchmarks.run import planned, run_suite
-    from disbench.benchmarks.suite import load_suite
-    from disbench.benchmarks.tracking import mlflow_tracker, tensorboard_tracker
+    from disbench.benchmarks.studies.budget import estimates
+    from disbench.benchmarks.studies.engines.stacked import stacked_engine
+    from disbench.benchmarks.studies.run import planned, run_suite
+    from disbench.benchmarks.studies.suite import load_suite
+    from disbench.benchmarks.studies.tracking import mlflow_tracker, tensorboard_tracker
 
     try:
         loaded = load_suite(suite, data_dir)
@@ -227,7 +227,7 @@ def run(
 def engine_of(
     name: str, workers: int | None, gpus: float | None, cpus: int | None, slurm: list[str] | None
 ) -> "Engine":
-    from disbench.benchmarks.engines import ENGINES, make_engine
+    from disbench.benchmarks.studies.engines import ENGINES, make_engine
 
     if name not in ENGINES:
         raise ValueError(f"--engine takes {', '.join(ENGINES)}, got {shown(name)}.{did_you_mean(name, ENGINES)}")
@@ -353,8 +353,8 @@ def search(
     checkpoint_seconds: CheckpointSeconds = Machine.checkpoint_seconds,
 ) -> None:
     """Search a method's hyperparameters for the best mean of one metric, with Optuna. The same command again goes on."""
-    from disbench.benchmarks.search import Search, best, run_search, seeds_of
     from disbench.benchmarks.settings.trial_settings import check_precision_here, checked_trial
+    from disbench.benchmarks.studies.search import Search, best, run_search, seeds_of
     from disbench.metrics import METRICS
 
     try:

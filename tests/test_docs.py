@@ -29,7 +29,7 @@ from disbench.benchmarks.options import assignments
 from disbench.benchmarks.runtime.seeds import seed_for
 from disbench.benchmarks.scores_cli import metric_options
 from disbench.benchmarks.settings.training_file import training_file
-from disbench.benchmarks.suite import Suite, check_method, load_suite, suite_names
+from disbench.benchmarks.studies.suite import Suite, check_method, load_suite, suite_names
 from disbench.datasets import DATASETS, SOURCES, load
 from disbench.metrics import METRICS, NotApplicable, as_codes, shuffled, udr
 from disbench.reports.aggregate import tables as tables_of

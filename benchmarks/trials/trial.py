@@ -28,7 +28,7 @@ from disbench.benchmarks.settings.defaults import (
     resolved_trial,
     scored_by,
 )
-from disbench.benchmarks.status import note_ended, note_started
+from disbench.benchmarks.studies.status import note_ended, note_started
 from disbench.benchmarks.training.checkpoint import forget
 from disbench.benchmarks.training.contracts import no_pictures
 from disbench.benchmarks.training.loop import ON_THIS_MACHINE, build, train

@@ -4,8 +4,8 @@ import os
 import sys
 from pathlib import Path
 
-from disbench.benchmarks.run import run_suite
-from disbench.benchmarks.suite import load_suite
+from disbench.benchmarks.studies.run import run_suite
+from disbench.benchmarks.studies.suite import load_suite
 from disbench.benchmarks.trials import trial as trial_module
 
 suite, out, notes = sys.argv[1:]

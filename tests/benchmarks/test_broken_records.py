@@ -16,7 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 from typer.testing import CliRunner
 
 from disbench.benchmarks.cli import app
-from disbench.benchmarks.status import states
+from disbench.benchmarks.studies.status import states
 from disbench.reports.collect import collect
 from disbench.reports.records import RECORD_FILE, Record, Trial, write_record
 

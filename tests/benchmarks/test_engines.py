@@ -13,14 +13,14 @@ from typing import Any
 import pytest
 import torch
 
-from disbench.benchmarks.engines import Job, make_engine
-from disbench.benchmarks.engines.ray import ray_engine
-from disbench.benchmarks.engines.slurm import Requeued, slurm_engine
-from disbench.benchmarks.run import planned, run_suite
 from disbench.benchmarks.runtime.machine import Machine
-from disbench.benchmarks.status import TrialState, states, write_plan
-from disbench.benchmarks.suite import Suite
-from disbench.benchmarks.tracking import mlflow_tracker, tensorboard_tracker
+from disbench.benchmarks.studies.engines import Job, make_engine
+from disbench.benchmarks.studies.engines.ray import ray_engine
+from disbench.benchmarks.studies.engines.slurm import Requeued, slurm_engine
+from disbench.benchmarks.studies.run import planned, run_suite
+from disbench.benchmarks.studies.status import TrialState, states, write_plan
+from disbench.benchmarks.studies.suite import Suite
+from disbench.benchmarks.studies.tracking import mlflow_tracker, tensorboard_tracker
 from disbench.benchmarks.training.position import position
 from disbench.reports.records import Record, read_record
 

@@ -16,12 +16,12 @@ from typer.testing import CliRunner
 from disbench.baselines.vae import VAE
 from disbench.benchmarks import METHODS
 from disbench.benchmarks.cli import app
-from disbench.benchmarks.run import planned, run_suite
 from disbench.benchmarks.settings.defaults import resolved_trial
 from disbench.benchmarks.settings.hyperparameters import hyperparameters, resolved
-from disbench.benchmarks.status import states
-from disbench.benchmarks.suite import Suite
-from disbench.benchmarks.tracking import EVENTS, tensorboard_tracker
+from disbench.benchmarks.studies.run import planned, run_suite
+from disbench.benchmarks.studies.status import states
+from disbench.benchmarks.studies.suite import Suite
+from disbench.benchmarks.studies.tracking import EVENTS, tensorboard_tracker
 from disbench.benchmarks.training.loop import load_checkpoint
 from disbench.benchmarks.trials import trial as trial_module
 from disbench.benchmarks.trials.existing import NOT_OPENED, Earlier
@@ -335,7 +335,7 @@ def test_the_failure_of_a_dataset_goes_when_the_dataset_is_there(
         raise OSError("the file is damaged")
 
     with monkeypatch.context() as broken:
-        broken.setattr("disbench.benchmarks.run.opened", closed)
+        broken.setattr("disbench.benchmarks.studies.run.opened", closed)
         found = list(run_suite(tiny(), tmp_path))
         assert [(record.failure, record.trial.dataset_version) for record in found] == [
             ("dataset missing", NOT_OPENED)
@@ -345,7 +345,7 @@ def test_the_failure_of_a_dataset_goes_when_the_dataset_is_there(
     assert [read_record(folder / RECORD_FILE).status for folder in folders(tmp_path)] == ["ok", "ok"]
     assert len(states(tmp_path)) == 2
     with monkeypatch.context() as broken:
-        broken.setattr("disbench.benchmarks.run.opened", closed)
+        broken.setattr("disbench.benchmarks.studies.run.opened", closed)
         list(run_suite(tiny(), tmp_path))
     list(run_suite(tiny(), tmp_path))
     assert len(folders(tmp_path)) == 2

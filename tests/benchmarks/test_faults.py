@@ -21,7 +21,7 @@ from disbench.baselines.vae import VAE
 from disbench.benchmarks import METHODS
 from disbench.benchmarks.runtime.failures import failure_of, room_in
 from disbench.benchmarks.runtime.machine import Machine, determinism
-from disbench.benchmarks.status import states
+from disbench.benchmarks.studies.status import states
 from disbench.benchmarks.training.checkpoint import RESUME
 from disbench.benchmarks.training.position import position
 from disbench.benchmarks.trials import trial as trial_module

@@ -14,10 +14,10 @@ from typer.testing import CliRunner
 
 from disbench.benchmarks.cli import app
 from disbench.benchmarks.guard import TRACEBACK, GuardedGroup
-from disbench.benchmarks.run import run_suite
 from disbench.benchmarks.settings.training_file import training_file
-from disbench.benchmarks.status import PLANS, states, write_plan
-from disbench.benchmarks.suite import Suite
+from disbench.benchmarks.studies.run import run_suite
+from disbench.benchmarks.studies.status import PLANS, states, write_plan
+from disbench.benchmarks.studies.suite import Suite
 from disbench.benchmarks.trials import trial as trial_module
 from disbench.reports.records import Record, Trial, write_record
 

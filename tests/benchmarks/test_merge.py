@@ -13,8 +13,8 @@ import pytest
 from typer.testing import CliRunner
 
 from disbench.benchmarks.cli import app
-from disbench.benchmarks.merge import merge_folders
 from disbench.benchmarks.runtime.locks import claimed
+from disbench.benchmarks.studies.merge import merge_folders
 from disbench.reports.collect import collect
 from disbench.reports.records import RECORD_FILE, Record, Trial, read_records, write_record
 
@@ -22,7 +22,7 @@ from disbench.reports.records import RECORD_FILE, Record, Trial, read_records, w
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from disbench.benchmarks import merge
+from disbench.benchmarks.studies import merge
 whole, files = merge._copy_file, []
 def copy(source, target):
     files.append(source)

@@ -15,10 +15,10 @@ from disbench.baselines.method import PartitionReport
 from disbench.baselines.vae import VAE
 from disbench.benchmarks import METHODS
 from disbench.benchmarks.cli import app
-from disbench.benchmarks.run import run_suite
 from disbench.benchmarks.runtime.seeds import seed_for
 from disbench.benchmarks.settings.defaults import resolved_trial
-from disbench.benchmarks.suite import Suite, load_suite, suite_names
+from disbench.benchmarks.studies.run import run_suite
+from disbench.benchmarks.studies.suite import Suite, load_suite, suite_names
 from disbench.benchmarks.training.loop import Images, load_checkpoint, minibatches
 from disbench.benchmarks.trials import trial as trial_module
 from disbench.benchmarks.trials.encode import scored_rows

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from disbench.benchmarks.run import run_suite
 from disbench.benchmarks.settings.defaults import resolved_trial
-from disbench.benchmarks.status import STARTED, note_started, states
-from disbench.benchmarks.suite import Suite
+from disbench.benchmarks.studies.run import run_suite
+from disbench.benchmarks.studies.status import STARTED, note_started, states
+from disbench.benchmarks.studies.suite import Suite
 from disbench.benchmarks.training import progress
 from disbench.benchmarks.training.loop import ShowProgress
 from disbench.benchmarks.training.progress import Progress, duration, title

@@ -12,14 +12,14 @@ import yaml
 from typer.testing import CliRunner
 
 from disbench.benchmarks.cli import app
-from disbench.benchmarks.engines import Job, run_job
-from disbench.benchmarks.engines.job import written_at
-from disbench.benchmarks.estimate import estimates
-from disbench.benchmarks.run import NOT_OPENED, planned, run_suite
 from disbench.benchmarks.runtime.locks import claimed
 from disbench.benchmarks.runtime.machine import Machine
-from disbench.benchmarks.status import rows, states
-from disbench.benchmarks.suite import Suite
+from disbench.benchmarks.studies.budget import estimates
+from disbench.benchmarks.studies.engines import Job, run_job
+from disbench.benchmarks.studies.engines.job import written_at
+from disbench.benchmarks.studies.run import NOT_OPENED, planned, run_suite
+from disbench.benchmarks.studies.status import rows, states
+from disbench.benchmarks.studies.suite import Suite
 from disbench.benchmarks.training.position import POSITION
 from disbench.benchmarks.trials import trial as trial_module
 from disbench.benchmarks.trials.encode import read_table

@@ -6,8 +6,8 @@ import pytest
 from typer.testing import CliRunner
 
 from disbench.benchmarks.cli import app
-from disbench.benchmarks.search import STORAGE, Evaluated, Search, best, check_search, run_search
 from disbench.benchmarks.settings.hyperparameters import Range
+from disbench.benchmarks.studies.search import STORAGE, Evaluated, Search, best, check_search, run_search
 from disbench.benchmarks.trials import trial as trial_module
 from disbench.reports.records import Trial, read_record
 

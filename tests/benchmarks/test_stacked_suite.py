@@ -14,12 +14,12 @@ from disbench.baselines.gaussian import Posterior
 from disbench.baselines.vae import VAE
 from disbench.benchmarks import METHODS
 from disbench.benchmarks.cli import app
-from disbench.benchmarks.engines import Job
-from disbench.benchmarks.engines.stacked import stacked_engine
-from disbench.benchmarks.run import planned, run_suite
 from disbench.benchmarks.runtime.locks import claimed
 from disbench.benchmarks.runtime.machine import Machine
-from disbench.benchmarks.suite import Suite
+from disbench.benchmarks.studies.engines import Job
+from disbench.benchmarks.studies.engines.stacked import stacked_engine
+from disbench.benchmarks.studies.run import planned, run_suite
+from disbench.benchmarks.studies.suite import Suite
 from disbench.benchmarks.training.checkpoint import RESUME
 from disbench.benchmarks.training.loop import build, load_checkpoint
 from disbench.benchmarks.trials import trial as trial_module

@@ -13,7 +13,7 @@ from disbench.baselines.vae import VAE
 from disbench.benchmarks import METHODS
 from disbench.benchmarks.cli import app
 from disbench.benchmarks.settings.hyperparameters import Range, check_method, hyperparameters
-from disbench.benchmarks.suite import Suite, load_suite
+from disbench.benchmarks.studies.suite import Suite, load_suite
 from disbench.benchmarks.trials.existing import Earlier
 from disbench.datasets import load
 

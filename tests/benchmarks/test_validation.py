@@ -14,13 +14,13 @@ from typer.testing import CliRunner
 from disbench.benchmarks import METHODS
 from disbench.benchmarks.cli import app
 from disbench.benchmarks.options import assignments, metric_keywords
-from disbench.benchmarks.search import seeds_of
 from disbench.benchmarks.settings.hyperparameters import check_method
 from disbench.benchmarks.settings.training_file import read_training_file, training_file
 from disbench.benchmarks.settings.trial_settings import checked_trial
 from disbench.benchmarks.settings.validation import LIMITS, canonical_precision, check_metric, check_metrics
 from disbench.benchmarks.settings.yaml_file import parse_yaml
-from disbench.benchmarks.suite import load_suite
+from disbench.benchmarks.studies.search import seeds_of
+from disbench.benchmarks.studies.suite import load_suite
 from disbench.datasets.wording import did_you_mean, shown
 from disbench.metrics import METRICS
 

@@ -18,14 +18,14 @@ from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter, ValidationError
 
-from disbench.benchmarks.engines import Engine, opened, run_here
-from disbench.benchmarks.run import Planned, run_trials
 from disbench.benchmarks.runtime.machine import Machine
 from disbench.benchmarks.runtime.seeds import seed_for
 from disbench.benchmarks.settings.defaults import MetricOptions, resolved_trial
 from disbench.benchmarks.settings.hyperparameters import Range, check_count, check_method, hyperparameters, plain_number
 from disbench.benchmarks.settings.validation import Seed, check_metric, explained
-from disbench.benchmarks.status import held, write_plan
+from disbench.benchmarks.studies.engines import Engine, opened, run_here
+from disbench.benchmarks.studies.run import Planned, run_trials
+from disbench.benchmarks.studies.status import held, write_plan
 from disbench.benchmarks.training.loop import ON_THIS_MACHINE
 from disbench.datasets.wording import listed, shown
 from disbench.metrics import METRICS

@@ -10,11 +10,11 @@ from contextlib import ExitStack
 
 import torch
 
-from disbench.benchmarks.engines.job import Engine, Job, failed_meanwhile, opened, run_job
 from disbench.benchmarks.runtime.allocator import keep_memory
 from disbench.benchmarks.runtime.failures import failure_of, room_in
 from disbench.benchmarks.runtime.locks import claimed
 from disbench.benchmarks.runtime.machine import determinism
+from disbench.benchmarks.studies.engines.job import Engine, Job, failed_meanwhile, opened, run_job
 from disbench.benchmarks.training.checkpoint import RESUME, forget, resumable
 from disbench.benchmarks.training.experimental.seed_ensemble import train_stacked, write_finished
 from disbench.benchmarks.training.loop import finished

@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from disbench.benchmarks.engines.job import Engine, Job, lost, run_job
+from disbench.benchmarks.studies.engines.job import Engine, Job, lost, run_job
 from disbench.reports.records import Record
 
 LONGEST_ARRAY = 1000  # SLURM's default MaxArraySize is 1001

@@ -6,14 +6,14 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from disbench.benchmarks.engines import Engine, Job, opened, run_here, unopened
-from disbench.benchmarks.engines.job import refused, written_at
 from disbench.benchmarks.runtime.locks import claimed
 from disbench.benchmarks.runtime.machine import Machine
 from disbench.benchmarks.settings.defaults import MetricOptions
 from disbench.benchmarks.settings.trial_settings import check_fits, check_precision_here
-from disbench.benchmarks.status import labelled, write_plan
-from disbench.benchmarks.suite import Suite
+from disbench.benchmarks.studies.engines import Engine, Job, opened, run_here, unopened
+from disbench.benchmarks.studies.engines.job import refused, written_at
+from disbench.benchmarks.studies.status import labelled, write_plan
+from disbench.benchmarks.studies.suite import Suite
 from disbench.benchmarks.training.experimental.data_parallel import check_shares
 from disbench.benchmarks.training.loop import ON_THIS_MACHINE
 from disbench.benchmarks.training.progress import duration

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from disbench.benchmarks import METHODS
-from disbench.benchmarks.engines import opened
-from disbench.benchmarks.run import Planned
 from disbench.benchmarks.runtime.machine import Machine
 from disbench.benchmarks.settings.hyperparameters import hyperparameters
+from disbench.benchmarks.studies.engines import opened
+from disbench.benchmarks.studies.run import Planned
 from disbench.benchmarks.trials.existing import Earlier, finished
 from disbench.benchmarks.trials.trial import run_trial
 from disbench.reports.records import RECORD_FILE, NewerRecordError, Record, Trial, read_record

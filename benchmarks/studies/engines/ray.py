@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from disbench.benchmarks.engines.job import Engine, Job, lost, run_job
+from disbench.benchmarks.studies.engines.job import Engine, Job, lost, run_job
 from disbench.reports.records import Record
 
 AT_ONCE = 1000  # tasks that Ray is given at once, at most, so that a long study stays cheap to watch

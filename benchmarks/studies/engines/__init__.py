@@ -11,10 +11,10 @@ several at once, may go on with what another began.
 from collections.abc import Mapping
 from typing import Any
 
-from disbench.benchmarks.engines.job import Engine, Job, opened, run_job, unopened
-from disbench.benchmarks.engines.local import run_here
-from disbench.benchmarks.engines.ray import ray_engine
-from disbench.benchmarks.engines.slurm import slurm_engine
+from disbench.benchmarks.studies.engines.job import Engine, Job, opened, run_job, unopened
+from disbench.benchmarks.studies.engines.local import run_here
+from disbench.benchmarks.studies.engines.ray import ray_engine
+from disbench.benchmarks.studies.engines.slurm import slurm_engine
 
 __all__ = ["ENGINES", "Engine", "Job", "make_engine", "opened", "run_here", "run_job", "unopened"]
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from disbench.benchmarks.engines.job import Job, run_job
+from disbench.benchmarks.studies.engines.job import Job, run_job
 from disbench.reports.records import Record
 
 

@@ -1,0 +1,1 @@
+"""Many trials: suites, engines that run them, their status, searches and budgets."""
