@@ -24,10 +24,10 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from disbench.benchmarks import METHODS
-from disbench.benchmarks.cli import app
-from disbench.benchmarks.options import assignments
+from disbench.benchmarks.cli.main import app
+from disbench.benchmarks.cli.scores import metric_options
+from disbench.benchmarks.cli.terminal.options import assignments
 from disbench.benchmarks.runtime.seeds import seed_for
-from disbench.benchmarks.scores_cli import metric_options
 from disbench.benchmarks.settings.training_file import training_file
 from disbench.benchmarks.studies.suite import Suite, check_method, load_suite, suite_names
 from disbench.datasets import DATASETS, SOURCES, load

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter, ValidationError
 
-from disbench.benchmarks.options import metric_keywords
+from disbench.benchmarks.cli.terminal.options import metric_keywords
 from disbench.datasets.wording import did_you_mean, listed, shown, unknown
 from disbench.metrics import METRICS
 from disbench.metrics.dci import MODELS

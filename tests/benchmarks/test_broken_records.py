@@ -15,7 +15,7 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 from typer.testing import CliRunner
 
-from disbench.benchmarks.cli import app
+from disbench.benchmarks.cli.main import app
 from disbench.benchmarks.studies.status import states
 from disbench.reports.collect import collect
 from disbench.reports.records import RECORD_FILE, Record, Trial, write_record

@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from disbench.benchmarks.cli import app
-from disbench.benchmarks.options import console
+from disbench.benchmarks.cli.main import app
+from disbench.benchmarks.cli.terminal.options import console
 from disbench.datasets import DATASETS, SOURCES
 from disbench.datasets.dsprites import FILE_NAME
 from disbench.datasets.own import import_dataset

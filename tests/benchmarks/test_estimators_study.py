@@ -14,11 +14,11 @@ import torch
 import typer
 from typer.testing import CliRunner
 
+from disbench.benchmarks.cli.estimators import estimators
 from disbench.benchmarks.estimators.cells import measure_time
 from disbench.benchmarks.estimators.profiles import PROFILES, Profile
 from disbench.benchmarks.estimators.study import Run
 from disbench.benchmarks.estimators.trained import from_table
-from disbench.benchmarks.estimators_cli import estimators
 from disbench.reports.estimators_figures import best_error, error_at
 from disbench.reports.estimators_page import page_of, render_study
 from disbench.reports.estimators_study import Cell, Study, read_study, write_study

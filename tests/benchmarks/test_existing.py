@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from disbench.baselines.vae import VAE
 from disbench.benchmarks import METHODS
-from disbench.benchmarks.cli import app
+from disbench.benchmarks.cli.main import app
 from disbench.benchmarks.settings.defaults import resolved_trial
 from disbench.benchmarks.settings.hyperparameters import hyperparameters, resolved
 from disbench.benchmarks.studies.run import planned, run_suite

@@ -12,8 +12,8 @@ import torch
 import typer
 from typer.testing import CliRunner
 
-from disbench.benchmarks.cli import app
-from disbench.benchmarks.guard import TRACEBACK, GuardedGroup
+from disbench.benchmarks.cli.main import app
+from disbench.benchmarks.cli.terminal.guard import TRACEBACK, GuardedGroup
 from disbench.benchmarks.settings.training_file import training_file
 from disbench.benchmarks.studies.run import run_suite
 from disbench.benchmarks.studies.status import PLANS, states, write_plan

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from disbench.benchmarks.cli import app
+from disbench.benchmarks.cli.main import app
 from disbench.benchmarks.runtime.locks import claimed
 from disbench.benchmarks.studies.merge import merge_folders
 from disbench.reports.collect import collect
@@ -159,7 +159,7 @@ def test_a_full_disk_leaves_the_earlier_file_and_no_other(tmp_path: Path, words:
     command = [
         sys.executable,
         "-c",
-        "from disbench.benchmarks.cli import app; app()",
+        "from disbench.benchmarks.cli.main import app; app()",
         *(named.get(w, w) for w in words),
     ]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "MPLBACKEND": "Agg", "DISBENCH_CACHE": str(tmp_path / "cache")}

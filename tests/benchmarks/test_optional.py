@@ -14,7 +14,7 @@ import torch
 import yaml
 from typer.testing import CliRunner
 
-from disbench.benchmarks.cli import app
+from disbench.benchmarks.cli.main import app
 from disbench.benchmarks.runtime import environment as environment_module
 from disbench.benchmarks.runtime import locks, optional
 from disbench.benchmarks.runtime.environment import PACKAGES, code_version, environment, peaks, version_in

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from disbench.baselines.method import PartitionReport
 from disbench.baselines.vae import VAE
 from disbench.benchmarks import METHODS
-from disbench.benchmarks.cli import app
+from disbench.benchmarks.cli.main import app
 from disbench.benchmarks.runtime.seeds import seed_for
 from disbench.benchmarks.settings.defaults import resolved_trial
 from disbench.benchmarks.studies.run import run_suite

@@ -6,7 +6,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from disbench.benchmarks.profile_cli import profile_app
+from disbench.benchmarks.cli.profile import profile_app
 from disbench.benchmarks.trials.profile import (
     BACKWARD,
     DATA,

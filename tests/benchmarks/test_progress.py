@@ -29,7 +29,7 @@ from disbench.reports.records import Trial
 TRIAL = ("--method", "vae", "--dataset", "dsprites_like", "--steps", "40", "--rows", "200", "--metrics", "mig")
 SMALL = ("--select", "shape=1", "--select", "orientation=0", "--set", "network=mlp", "--set", "hidden_dim=8")
 LIGHTNING = ("GPU", "TPU", "HPU", "litlogger", "LitLogger", "max_epochs", "Lightning", "lightning", "LOCAL_RANK")
-PROGRAM = "import sys\nfrom disbench.benchmarks.cli import app\napp(sys.argv[1:])\n"
+PROGRAM = "import sys\nfrom disbench.benchmarks.cli.main import app\napp(sys.argv[1:])\n"
 
 
 def trial(steps: int) -> Trial:

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from disbench.benchmarks.options import console
-from disbench.benchmarks.report_cli import report_app
+from disbench.benchmarks.cli.report import report_app
+from disbench.benchmarks.cli.terminal.options import console
 from disbench.reports.aggregate import tables
 from disbench.reports.collect import collect
 from disbench.reports.export import export

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from disbench.benchmarks.cli import app
+from disbench.benchmarks.cli.main import app
 from disbench.benchmarks.runtime.locks import claimed
 from disbench.benchmarks.runtime.machine import Machine
 from disbench.benchmarks.studies.budget import estimates

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from disbench.benchmarks.cli import app
+from disbench.benchmarks.cli.main import app
 from disbench.benchmarks.runtime.seeds import seed_for
 from disbench.benchmarks.trials.score import score
 from disbench.metrics import METRICS, PROTOCOLS, Metric

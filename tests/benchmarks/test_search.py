@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from disbench.benchmarks.cli import app
+from disbench.benchmarks.cli.main import app
 from disbench.benchmarks.settings.hyperparameters import Range
 from disbench.benchmarks.studies.search import STORAGE, Evaluated, Search, best, check_search, run_search
 from disbench.benchmarks.trials import trial as trial_module

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from disbench.baselines.gaussian import Posterior
 from disbench.baselines.vae import VAE
 from disbench.benchmarks import METHODS
-from disbench.benchmarks.cli import app
+from disbench.benchmarks.cli.main import app
 from disbench.benchmarks.runtime.locks import claimed
 from disbench.benchmarks.runtime.machine import Machine
 from disbench.benchmarks.studies.engines import Job

@@ -15,9 +15,9 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from disbench.benchmarks.cli import app
-from disbench.benchmarks.commands import COMMANDS as HELP
-from disbench.benchmarks.commands import without_garbage_collection
+from disbench.benchmarks.cli.main import app
+from disbench.benchmarks.cli.terminal.commands import COMMANDS as HELP
+from disbench.benchmarks.cli.terminal.commands import without_garbage_collection
 from disbench.benchmarks.estimators.profiles import PROFILES
 from disbench.benchmarks.settings import choices
 from disbench.metrics import METRICS, PROTOCOLS, views
@@ -44,7 +44,7 @@ def imported(*arguments: str | Path) -> set[str]:
     """The packages that a process of the command has imported at its end, which has to be a success."""
     program = (
         "import json, sys\n"
-        "from disbench.benchmarks.cli import app\n"
+        "from disbench.benchmarks.cli.main import app\n"
         "try:\n    app(sys.argv[1:])\n"
         "except SystemExit as end:\n    status = end.code or 0\n"
         "names = sorted({name.partition('.')[0] for name in sys.modules})\n"
@@ -83,7 +83,7 @@ def test_help_imports_nothing_that_computes() -> None:
 
 
 def test_help_of_no_command_imports_what_the_command_works_with() -> None:
-    program = "import sys\nfrom typer.testing import CliRunner\nfrom disbench.benchmarks.cli import app\n"
+    program = "import sys\nfrom typer.testing import CliRunner\nfrom disbench.benchmarks.cli.main import app\n"
     program += (
         f"for words in {COMMANDS!r}:\n    assert CliRunner().invoke(app, [*words, '--help']).exit_code == 0, words\n"
     )
@@ -178,7 +178,7 @@ def test_without_arguments_there_is_help() -> None:
 
 @pytest.mark.parametrize("words", [["score", "nowhere.npz"], ["list", "methods"]], ids=" ".join)
 def test_a_command_that_loads_much_says_so_first(words: list[str]) -> None:
-    program = "import sys\nfrom disbench.benchmarks.cli import app\napp(sys.argv[1:])\n"
+    program = "import sys\nfrom disbench.benchmarks.cli.main import app\napp(sys.argv[1:])\n"
     done = subprocess.run([sys.executable, "-c", program, *words], capture_output=True, text=True)
     assert re.match(r"\d\d:\d\d:\d\d disbench \S+: loading ", done.stderr)
 

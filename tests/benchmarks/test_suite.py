@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from disbench.baselines.vae import VAE
 from disbench.benchmarks import METHODS
-from disbench.benchmarks.cli import app
+from disbench.benchmarks.cli.main import app
 from disbench.benchmarks.settings.hyperparameters import Range, check_method, hyperparameters
 from disbench.benchmarks.studies.suite import Suite, load_suite
 from disbench.benchmarks.trials.existing import Earlier

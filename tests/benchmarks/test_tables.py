@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.io import savemat
 from typer.testing import CliRunner
 
-from disbench.benchmarks.cli import app
+from disbench.benchmarks.cli.main import app
 from disbench.benchmarks.trials.tables.tables import NamedTable, read_named_table
 
 FACTORS = np.random.default_rng(0).integers(0, 5, (60, 2))

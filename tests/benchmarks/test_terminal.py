@@ -13,8 +13,8 @@ import pytest
 from rich.table import Table
 from rich.text import Text
 
-from disbench.benchmarks.cli import app
-from disbench.benchmarks.terminal import PlainFormatter, Terminal, fail, say
+from disbench.benchmarks.cli.main import app
+from disbench.benchmarks.cli.terminal.printing import PlainFormatter, Terminal, fail, say
 from disbench.datasets.untrusted import printable, spreadsheet_text
 from disbench.reports.records import Record, Trial, write_record
 
@@ -82,7 +82,15 @@ def test_every_command_prints_in_every_encoding(
 
 
 def test_scores_survive_an_old_code_page(table: Path) -> None:
-    words = [sys.executable, "-c", "from disbench.benchmarks.cli import app; app()", "score", table, "--metrics", "mig"]
+    words = [
+        sys.executable,
+        "-c",
+        "from disbench.benchmarks.cli.main import app; app()",
+        "score",
+        table,
+        "--metrics",
+        "mig",
+    ]
     environment = {**os.environ, "PYTHONIOENCODING": "cp1252", "OMP_NUM_THREADS": "1"}
     done = subprocess.run(words, capture_output=True, env=environment, check=False)
     assert done.returncode == 0, done.stderr
@@ -147,7 +155,7 @@ def test_a_formula_in_a_record_is_text_in_the_csv(runs: Path, monkeypatch: pytes
 
 def ended(words: str, **streams: Any) -> subprocess.CompletedProcess[str]:
     """`python -m` of the command in a shell, whose redirections are a part of the words."""
-    command = f"{sys.executable} -c 'from disbench.benchmarks.cli import app; app()' {words}"
+    command = f"{sys.executable} -c 'from disbench.benchmarks.cli.main import app; app()' {words}"
     return subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False, **streams)
 
 
@@ -178,9 +186,7 @@ def test_closed_streams_change_nothing_but_what_is_seen(tmp_path: Path) -> None:
 def test_a_deleted_current_folder_is_told_in_one_line(tmp_path: Path) -> None:
     gone = tmp_path / "gone"
     gone.mkdir()
-    command = (
-        f"cd {gone} && rmdir {gone} && {sys.executable} -c 'from disbench.benchmarks.cli import app; app()' data list"
-    )
+    command = f"cd {gone} && rmdir {gone} && {sys.executable} -c 'from disbench.benchmarks.cli.main import app; app()' data list"
     found = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
     assert (found.returncode, found.stderr.count("\n")) == (2, 1), found.stderr
     assert "no longer exists" in found.stderr

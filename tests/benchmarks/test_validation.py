@@ -12,8 +12,8 @@ import yaml
 from typer.testing import CliRunner
 
 from disbench.benchmarks import METHODS
-from disbench.benchmarks.cli import app
-from disbench.benchmarks.options import assignments, metric_keywords
+from disbench.benchmarks.cli.main import app
+from disbench.benchmarks.cli.terminal.options import assignments, metric_keywords
 from disbench.benchmarks.settings.hyperparameters import check_method
 from disbench.benchmarks.settings.training_file import read_training_file, training_file
 from disbench.benchmarks.settings.trial_settings import checked_trial

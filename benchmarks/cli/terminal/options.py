@@ -9,9 +9,9 @@ from typing import Annotated, Any
 
 import typer
 
+from disbench.benchmarks.cli.terminal.printing import console as console
+from disbench.benchmarks.cli.terminal.printing import fail as fail
 from disbench.benchmarks.settings.yaml_file import parse_yaml
-from disbench.benchmarks.terminal import console as console
-from disbench.benchmarks.terminal import fail as fail
 from disbench.datasets.wording import shown
 
 DataDir = Annotated[

@@ -7,9 +7,9 @@ import typer
 from rich.table import Column, Table
 from rich.text import Text
 
-from disbench.benchmarks.commands import load
-from disbench.benchmarks.table_style import table
-from disbench.benchmarks.terminal import console, fail
+from disbench.benchmarks.cli.terminal.commands import load
+from disbench.benchmarks.cli.terminal.printing import console, fail
+from disbench.benchmarks.cli.terminal.table_style import table
 from disbench.datasets.wording import did_you_mean, shown
 
 KINDS = ("methods", "metrics", "datasets", "suites")

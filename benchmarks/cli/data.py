@@ -8,9 +8,9 @@ import typer
 from rich.markup import escape
 from rich.table import Column
 
-from disbench.benchmarks.options import DataDir, DatasetOptions, Select, dataset_options
-from disbench.benchmarks.table_style import table as new_table
-from disbench.benchmarks.terminal import console, fail, say, write_file
+from disbench.benchmarks.cli.terminal.options import DataDir, DatasetOptions, Select, dataset_options
+from disbench.benchmarks.cli.terminal.printing import console, fail, say, write_file
+from disbench.benchmarks.cli.terminal.table_style import table as new_table
 
 data_app = typer.Typer(
     no_args_is_help=True,
@@ -50,7 +50,7 @@ def list_(data_dir: DataDir = None) -> None:
 
     A set counts as here when all its published files are; what was unpacked from them is not counted.
     """
-    from disbench.benchmarks.data_facts import row_of
+    from disbench.benchmarks.cli.data_facts import row_of
     from disbench.datasets import names
     from disbench.datasets.files import data_root
     from disbench.datasets.store import remove_unfinished_conversions
@@ -73,7 +73,7 @@ def info(name: Name, data_dir: DataDir = None) -> None:
 
     An official set whose files are not here is described as far as that goes without them.
     """
-    from disbench.benchmarks.data_facts import facts_of, facts_of_files
+    from disbench.benchmarks.cli.data_facts import facts_of, facts_of_files
     from disbench.datasets import DATASETS, SOURCES, load
 
     try:
@@ -137,7 +137,7 @@ def verify(name: Name, data_dir: DataDir = None, checksums: Checksums = None) ->
 
     The arrays that were converted from the files are compared too. A file whose checksum is not known here is never called ok.
     """
-    from disbench.benchmarks.data_facts import compared_files, opened
+    from disbench.benchmarks.cli.data_facts import compared_files, opened
     from disbench.datasets import SOURCES, check_name
     from disbench.datasets.download import expected_checksums
 
@@ -186,7 +186,7 @@ def import_(
     Values are numbers or words; a missing value is an error. An npz has `images` uint8 (N, H, W) or (N, H, W, 3), `factors`
     (N, K) and, if you like, `factor_names` (K).
     """
-    from disbench.benchmarks.data_facts import facts_of
+    from disbench.benchmarks.cli.data_facts import facts_of
     from disbench.datasets import DATASETS, SOURCES, load
     from disbench.datasets.own import import_dataset
 

@@ -8,9 +8,9 @@ import typer
 from rich.table import Column
 from rich.text import Text
 
+from disbench.benchmarks.cli.terminal.printing import console, fail, say, write_file
+from disbench.benchmarks.cli.terminal.table_style import table as new_table
 from disbench.benchmarks.settings.choices import Format, Statistic
-from disbench.benchmarks.table_style import table as new_table
-from disbench.benchmarks.terminal import console, fail, say, write_file
 from disbench.reports.collect import collect, no_garbage_collection, without_culprits
 
 if TYPE_CHECKING:

@@ -20,9 +20,9 @@ TRIALS = (
     "disbench.benchmarks.settings.hyperparameters",
     "disbench.benchmarks.studies.suite",
 )
-SCORES = ("disbench.benchmarks.trials.score", "disbench.benchmarks.scores_cli")
+SCORES = ("disbench.benchmarks.trials.score", "disbench.benchmarks.cli.scores")
 PAGES = ("disbench.reports.aggregate", "disbench.reports.render", "disbench.reports.text")
-DATASETS = ("disbench.benchmarks.data_facts",)
+DATASETS = ("disbench.benchmarks.cli.data_facts",)
 
 
 class Command(NamedTuple):

@@ -11,7 +11,7 @@ from typing import Any
 
 import typer
 
-from disbench.benchmarks.terminal import Commands, fail, flush_output
+from disbench.benchmarks.cli.terminal.printing import Commands, fail, flush_output
 
 INTERRUPTED, BUG = 130, 70  # exit statuses: the shell's for SIGINT, sysexits.h's EX_SOFTWARE
 TRACEBACK = "DISBENCH_TRACEBACK"

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from disbench.benchmarks.cli.terminal.printing import console, fail
 from disbench.benchmarks.settings.choices import PROFILE_NAMES
-from disbench.benchmarks.terminal import console, fail
 from disbench.datasets.wording import did_you_mean, shown
 
 if TYPE_CHECKING:

@@ -12,13 +12,20 @@ from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from disbench.benchmarks.options import DataDir, DatasetOptions, MetricSettings, Select, assignments, dataset_options
-from disbench.benchmarks.options import metric_settings as settings_of_metrics
-from disbench.benchmarks.report_cli import show_page
+from disbench.benchmarks.cli.report import show_page
+from disbench.benchmarks.cli.terminal.options import (
+    DataDir,
+    DatasetOptions,
+    MetricSettings,
+    Select,
+    assignments,
+    dataset_options,
+)
+from disbench.benchmarks.cli.terminal.options import metric_settings as settings_of_metrics
+from disbench.benchmarks.cli.terminal.printing import console, fail, say
+from disbench.benchmarks.cli.terminal.table_style import table as new_table
 from disbench.benchmarks.runtime.machine import Machine
 from disbench.benchmarks.studies.status import Row, State, TrialState, plans_of_one_name, rows, states
-from disbench.benchmarks.table_style import table as new_table
-from disbench.benchmarks.terminal import console, fail, say
 from disbench.datasets.wording import did_you_mean, listed, shown, unknown
 
 if TYPE_CHECKING:

@@ -4,10 +4,10 @@ from typing import Annotated
 
 import typer
 
-from disbench.benchmarks.options import DataDir, DatasetOptions, Select, assignments, dataset_options
+from disbench.benchmarks.cli.terminal.options import DataDir, DatasetOptions, Select, assignments, dataset_options
+from disbench.benchmarks.cli.terminal.printing import console, fail
+from disbench.benchmarks.cli.terminal.table_style import table as new_table
 from disbench.benchmarks.settings.choices import DEFAULT_METRICS, WARM_UP
-from disbench.benchmarks.table_style import table as new_table
-from disbench.benchmarks.terminal import console, fail
 
 profile_app = typer.Typer()
 

@@ -8,20 +8,27 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from disbench.benchmarks.commands import complete, our_version, quick_exit
-from disbench.benchmarks.data_cli import data_app
-from disbench.benchmarks.estimators_cli import estimators
-from disbench.benchmarks.guard import GuardedGroup
-from disbench.benchmarks.list_cli import list_
-from disbench.benchmarks.options import DataDir, DatasetOptions, MetricSettings, Select, assignments, dataset_options
-from disbench.benchmarks.profile_cli import profile_app
-from disbench.benchmarks.report_cli import report_app
+from disbench.benchmarks.cli.data import data_app
+from disbench.benchmarks.cli.estimators import estimators
+from disbench.benchmarks.cli.listing import list_
+from disbench.benchmarks.cli.profile import profile_app
+from disbench.benchmarks.cli.report import report_app
+from disbench.benchmarks.cli.suite import suite_app
+from disbench.benchmarks.cli.terminal.commands import complete, our_version, quick_exit
+from disbench.benchmarks.cli.terminal.guard import GuardedGroup
+from disbench.benchmarks.cli.terminal.options import (
+    DataDir,
+    DatasetOptions,
+    MetricSettings,
+    Select,
+    assignments,
+    dataset_options,
+)
+from disbench.benchmarks.cli.terminal.printing import PlainFormatter, Terminal, console, fail, say, write_file
 from disbench.benchmarks.runtime.allocator import keep_memory
 from disbench.benchmarks.runtime.locks import claimed
 from disbench.benchmarks.runtime.optional import unsupported_system
 from disbench.benchmarks.settings.choices import DEFAULT_METRICS, PROTOCOL_NAMES, VIEWS
-from disbench.benchmarks.suite_cli import suite_app
-from disbench.benchmarks.terminal import PlainFormatter, Terminal, console, fail, say, write_file
 from disbench.benchmarks.training.progress import AboveBars, score_shown
 from disbench.reports.records import RECORD_FILE, NewerRecordError, Record, Trial
 
@@ -130,7 +137,7 @@ def train(
 
     Stop it with Ctrl-C at any time; the same command again goes on. Required: --method, --dataset and --steps, or a YAML file.
     """
-    from disbench.benchmarks.scores_cli import metric_options
+    from disbench.benchmarks.cli.scores import metric_options
     from disbench.benchmarks.settings.defaults import resolved_trial
     from disbench.benchmarks.settings.training_file import TrainingFile, read_training_file
     from disbench.benchmarks.settings.trial_settings import check_precision_here, checked_trial
@@ -178,7 +185,7 @@ def print_training_file(file: "TrainingFile") -> None:
 
 def finish(record: Record, folder: Path) -> None:
     """Print a trial's outcome, leave with status 1 where it failed."""
-    from disbench.benchmarks.scores_cli import print_scores
+    from disbench.benchmarks.cli.scores import print_scores
     from disbench.benchmarks.trials.score import Scores
 
     say(folder)
@@ -224,7 +231,7 @@ def evaluate(
     data_dir: DataDir = None,
 ) -> None:
     """Encode a checkpoint's data set again and score it; writes nothing."""
-    from disbench.benchmarks.scores_cli import metric_options, metrics_without_settings, print_scores
+    from disbench.benchmarks.cli.scores import metric_options, metrics_without_settings, print_scores
     from disbench.metrics.views import view as view_of
 
     wanted = metric_options(metrics, settings, protocol)
@@ -291,7 +298,7 @@ def score(
     seed: Annotated[int, typer.Option(min=0, help="Seed of the metrics' random draws.")] = 0,
 ) -> None:
     """Score a table, whoever made it. `factor_names` (K,) and `code_names` (D,) in it are used where it has them."""
-    from disbench.benchmarks import scores_cli as shown_as
+    from disbench.benchmarks.cli.main import scores as shown_as
     from disbench.benchmarks.trials.tables.tables import read_named_table
     from disbench.metrics.views import MEAN
     from disbench.metrics.views import view as view_of

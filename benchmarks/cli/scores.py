@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from rich.text import Text
 
-from disbench.benchmarks.options import metric_settings
+from disbench.benchmarks.cli.terminal.options import metric_settings
+from disbench.benchmarks.cli.terminal.printing import console, fail, say, write_file
+from disbench.benchmarks.cli.terminal.table_style import table as new_table
 from disbench.benchmarks.settings.choices import DEFAULT_METRICS
-from disbench.benchmarks.table_style import table as new_table
-from disbench.benchmarks.terminal import console, fail, say, write_file
 from disbench.benchmarks.trials.score import Scores, named_entries
 from disbench.benchmarks.trials.tables.tables import NamedTable
 from disbench.datasets.untrusted import spreadsheet_text

@@ -1,0 +1,1 @@
+"""The commands: they parse arguments and print; what they work with is elsewhere."""
