@@ -6,20 +6,20 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from disbench.datasets import cars3d, celeba, dsprites, mpi3d, shapes3d, smallnorb
-from disbench.datasets.cars3d import Cars3D
-from disbench.datasets.celeba import CelebA
-from disbench.datasets.dsprites import DSprites
-from disbench.datasets.dsprites_like import DSpritesLike
-from disbench.datasets.faces_like import FacesLike
 from disbench.datasets.factors import FactorDataset, FactorSpace, normal_select, restrict
-from disbench.datasets.files import Source
-from disbench.datasets.mpi3d import MPI3D
-from disbench.datasets.mpi3d_like import MPI3DLike
-from disbench.datasets.own import OwnDataset, imported_names
-from disbench.datasets.shapes3d import Shapes3D
-from disbench.datasets.shapes3d_like import Shapes3DLike
-from disbench.datasets.smallnorb import SmallNORB
+from disbench.datasets.imported.dataset import OwnDataset, imported_names
+from disbench.datasets.official import cars3d, celeba, dsprites, mpi3d, shapes3d, smallnorb
+from disbench.datasets.official.cars3d import Cars3D
+from disbench.datasets.official.celeba import CelebA
+from disbench.datasets.official.dsprites import DSprites
+from disbench.datasets.official.mpi3d import MPI3D
+from disbench.datasets.official.shapes3d import Shapes3D
+from disbench.datasets.official.smallnorb import SmallNORB
+from disbench.datasets.procedural.dsprites_like import DSpritesLike
+from disbench.datasets.procedural.faces_like import FacesLike
+from disbench.datasets.procedural.mpi3d_like import MPI3DLike
+from disbench.datasets.procedural.shapes3d_like import Shapes3DLike
+from disbench.datasets.storage.files import Source
 from disbench.datasets.wording import did_you_mean, listed, shown
 
 __all__ = ["DATASETS", "SOURCES", "FactorDataset", "FactorSpace", "check_name", "load", "names", "restrict"]

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from disbench.datasets.hdf5 import open_hdf5, stored_array
+from disbench.datasets.storage.hdf5 import open_hdf5, stored_array
 from disbench.datasets.untrusted import path_inside, printable
 from disbench.metrics.information import table_information
 from disbench.reports.aggregate import Found, Row

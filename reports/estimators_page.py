@@ -4,7 +4,7 @@ from pathlib import Path
 
 from jinja2 import UndefinedError
 
-from disbench.datasets.atomic import write_atomic
+from disbench.datasets.storage.atomic import write_atomic
 from disbench.reports import estimators_figures as figures
 from disbench.reports import plots
 from disbench.reports.estimators_study import STUDY_FILE, Study, read_study

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from disbench.datasets.atomic import write_atomic
+from disbench.datasets.storage.atomic import write_atomic
 from disbench.datasets.untrusted import read_regular
 from disbench.reports.reasons import reason_of
 

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
-from disbench.datasets.atomic import set_aside, write_atomic
+from disbench.datasets.storage.atomic import set_aside, write_atomic
 from disbench.datasets.untrusted import check_path_name, read_regular
 from disbench.reports.migration import migrated_trial, set_in_version_1
 from disbench.reports.reasons import reason_of

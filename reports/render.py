@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from disbench.datasets.atomic import write_atomic
+from disbench.datasets.storage.atomic import write_atomic
 from disbench.metrics import METRICS
 from disbench.reports import export, plots
 from disbench.reports.aggregate import Table, distinct, tables

@@ -22,7 +22,7 @@ import pandas as pd
 from jinja2 import Environment
 from markupsafe import Markup
 
-from disbench.datasets.atomic import write_atomic
+from disbench.datasets.storage.atomic import write_atomic
 from disbench.datasets.untrusted import printable
 from disbench.reports import charts, details, pictures, plots, statistics
 from disbench.reports.aggregate import Found, Table

@@ -52,8 +52,8 @@ def list_(data_dir: DataDir = None) -> None:
     """
     from disbench.benchmarks.cli.data_facts import row_of
     from disbench.datasets import names
-    from disbench.datasets.files import data_root
-    from disbench.datasets.store import remove_unfinished_conversions
+    from disbench.datasets.storage.files import data_root
+    from disbench.datasets.storage.store import remove_unfinished_conversions
 
     remove_unfinished_conversions()
     table = new_table(Column("name", no_wrap=True), "pictures", "images", "download", "licence", "here")
@@ -112,8 +112,8 @@ def download_(
     run the same command again to go on. A file that is there already is compared and never overwritten.
     """
     from disbench.datasets import SOURCES, check_name
-    from disbench.datasets.cache import cache_folder
-    from disbench.datasets.download import download
+    from disbench.datasets.storage.cache import cache_folder
+    from disbench.datasets.storage.download import download
 
     try:
         check_name(name, data_dir)
@@ -139,7 +139,7 @@ def verify(name: Name, data_dir: DataDir = None, checksums: Checksums = None) ->
     """
     from disbench.benchmarks.cli.data_facts import compared_files, opened
     from disbench.datasets import SOURCES, check_name
-    from disbench.datasets.download import expected_checksums
+    from disbench.datasets.storage.download import expected_checksums
 
     given = checksums_from(checksums)
     found = []
@@ -188,7 +188,7 @@ def import_(
     """
     from disbench.benchmarks.cli.data_facts import facts_of
     from disbench.datasets import DATASETS, SOURCES, load
-    from disbench.datasets.own import import_dataset
+    from disbench.datasets.imported.dataset import import_dataset
 
     folders = {folder.partition("/")[0] for official in SOURCES.values() for folder in official.folders}
     try:

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 import torch
 
 from disbench.datasets import SOURCES, FactorDataset, load
-from disbench.datasets.download import amount, present
-from disbench.datasets.files import Source, checksum
-from disbench.datasets.own import is_unchanged
+from disbench.datasets.imported.dataset import is_unchanged
+from disbench.datasets.storage.download import amount, present
+from disbench.datasets.storage.files import Source, checksum
 
 
 def row_of(name: str, data_dir: str | None) -> tuple[str, str, str, str, str]:

@@ -10,7 +10,7 @@ from disbench.baselines.gaussian import Posterior
 from disbench.benchmarks.estimators.tasks import PosteriorTask
 from disbench.benchmarks.runtime.seeds import generator_for
 from disbench.datasets import load
-from disbench.datasets.hdf5 import open_hdf5, read_array
+from disbench.datasets.storage.hdf5 import open_hdf5, read_array
 
 TRAINED = "trained encoder"
 DATASET = "dsprites_like"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from disbench.datasets.atomic import remove_temporary_files
+from disbench.datasets.storage.atomic import remove_temporary_files
 from disbench.reports.records import Failure
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

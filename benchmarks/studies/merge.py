@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from disbench.benchmarks.runtime.locks import LOCK, claimed
-from disbench.datasets.atomic import TEMPORARY, write_atomic
+from disbench.datasets.storage.atomic import TEMPORARY, write_atomic
 from disbench.datasets.untrusted import printable, read_regular
 from disbench.reports.collect import Found, collect
 from disbench.reports.reasons import reason_of

@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field
 
 from disbench.benchmarks.runtime.locks import claimed
 from disbench.benchmarks.training.position import position
-from disbench.datasets.atomic import write_atomic
+from disbench.datasets.storage.atomic import write_atomic
 from disbench.datasets.untrusted import read_regular
 from disbench.reports.leftout import FROM_VALUES
 from disbench.reports.reasons import reason_of

@@ -27,7 +27,7 @@ from disbench.benchmarks.runtime.environment import code_version
 from disbench.benchmarks.runtime.failures import failure_of
 from disbench.benchmarks.runtime.optional import signals
 from disbench.benchmarks.training.position import POSITION
-from disbench.datasets.atomic import write_atomic
+from disbench.datasets.storage.atomic import write_atomic
 from disbench.reports.records import Trial, trial_of
 
 log = logging.getLogger(__name__)

@@ -41,7 +41,7 @@ from disbench.benchmarks.training.experimental.data_parallel import Share, check
 from disbench.benchmarks.training.progress import Progress, title
 from disbench.benchmarks.training.quiet import quiet_lightning
 from disbench.datasets import FactorDataset
-from disbench.datasets.atomic import set_aside
+from disbench.datasets.storage.atomic import set_aside
 from disbench.reports.records import Trial, trial_of
 
 log = logging.getLogger(__name__)

@@ -15,8 +15,8 @@ from disbench.benchmarks.settings.defaults import changed_options
 from disbench.benchmarks.training.progress import Progress
 from disbench.benchmarks.trials.tables.tables import NamedTable, read_named_table, read_table
 from disbench.datasets import FactorDataset
-from disbench.datasets.atomic import write_atomic
-from disbench.datasets.hdf5 import open_hdf5
+from disbench.datasets.storage.atomic import write_atomic
+from disbench.datasets.storage.hdf5 import open_hdf5
 from disbench.reports.records import Trial
 
 __all__ = [

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from disbench.benchmarks.runtime.locks import LOCK
 from disbench.benchmarks.settings.defaults import MetricOptions, scored_by
-from disbench.datasets.atomic import replacing, set_aside
+from disbench.datasets.storage.atomic import replacing, set_aside
 from disbench.reports.records import RECORD_FILE, NewerRecordError, Record, Trial, read_record
 
 log = logging.getLogger(__name__)

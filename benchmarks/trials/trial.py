@@ -38,7 +38,7 @@ from disbench.benchmarks.trials.existing import CHECKPOINT, CODES, clear_the_way
 from disbench.benchmarks.trials.reconstruction import IMAGES, RECONSTRUCTION, fixed_rows, reconstruction_quality
 from disbench.benchmarks.trials.traversals import COLUMNS, group_traversals, latent_traversals, reconstructions
 from disbench.datasets import FactorDataset
-from disbench.datasets.atomic import remove_temporary_files, write_atomic
+from disbench.datasets.storage.atomic import remove_temporary_files, write_atomic
 from disbench.metrics.views import MEAN, views
 from disbench.reports.figures import capacity_bars, image_grid, information_matrix, png
 from disbench.reports.records import FurtherView, Partition, Record, Trial, write_record

@@ -20,8 +20,8 @@ from typer.testing import CliRunner
 from disbench.benchmarks.cli.main import app
 from disbench.benchmarks.cli.terminal.options import console
 from disbench.datasets import DATASETS, SOURCES
-from disbench.datasets.dsprites import FILE_NAME
-from disbench.datasets.own import import_dataset
+from disbench.datasets.imported.dataset import import_dataset
+from disbench.datasets.official.dsprites import FILE_NAME
 
 
 class Quiet(SimpleHTTPRequestHandler):

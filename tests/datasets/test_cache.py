@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from disbench.datasets.cache import cache_folder, cached_array
+from disbench.datasets.storage.cache import cache_folder, cached_array
 
 
 class Counter:

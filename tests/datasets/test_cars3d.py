@@ -11,7 +11,7 @@ from layout_cars3d import NAMES, mat, mesh, tar_gz
 from PIL import Image
 from scipy.io import loadmat, savemat
 
-from disbench.datasets.cars3d import FILE_NAME, Cars3D, matlab_bytes
+from disbench.datasets.official.cars3d import FILE_NAME, Cars3D, matlab_bytes
 
 FIRST = f"data/cars/{NAMES[0]}.mat"
 

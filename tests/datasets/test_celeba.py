@@ -11,7 +11,7 @@ from layout_celeba import FILES, NAMES, PARTS, attribute_lines, jpg, partition_l
 from PIL import Image
 from torchvision import datasets, transforms
 
-from disbench.datasets.celeba import ATTRIBUTES, FOLDER, PARTITION, CelebA
+from disbench.datasets.official.celeba import ATTRIBUTES, FOLDER, PARTITION, CelebA
 
 FREQUENT = [name for name, column in zip(NAMES, values().T, strict=True) if 0.05 <= (column == 1).mean() <= 0.95]
 

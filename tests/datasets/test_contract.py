@@ -8,8 +8,9 @@ import pytest
 import torch
 from accelerator import NoWaiting, on_an_accelerator
 
-from disbench.datasets import DATASETS, SOURCES, FactorDataset, load, store
+from disbench.datasets import DATASETS, SOURCES, FactorDataset, load
 from disbench.datasets.factors import restrict
+from disbench.datasets.storage import store
 
 
 @pytest.fixture(params=DATASETS)

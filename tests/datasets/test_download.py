@@ -21,9 +21,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from disbench.datasets import transfer
-from disbench.datasets.download import download
-from disbench.datasets.files import OfficialFile, Source
+from disbench.datasets.storage import transfer
+from disbench.datasets.storage.download import download
+from disbench.datasets.storage.files import OfficialFile, Source
 
 CONTENT = np.random.default_rng(0).bytes(400_000)
 OTHER = np.random.default_rng(1).bytes(400_000)
@@ -611,7 +611,7 @@ def test_two_at_once_fetch_it_once(mirror: Mirror, root: Path, cache: Path, capl
     official = source(mirror.url("/a", patient))
     results: list[list[Path]] = []
     handler = Waiting()
-    logging.getLogger("disbench.datasets.download").addHandler(handler)
+    logging.getLogger("disbench.datasets.storage.download").addHandler(handler)
     try:
         threads = [
             threading.Thread(target=lambda: results.append(download(official, root, waits=(), timeout=(20, 20))))
@@ -622,7 +622,7 @@ def test_two_at_once_fetch_it_once(mirror: Mirror, root: Path, cache: Path, capl
         for thread in threads:
             thread.join()
     finally:
-        logging.getLogger("disbench.datasets.download").removeHandler(handler)
+        logging.getLogger("disbench.datasets.storage.download").removeHandler(handler)
     assert results == [[root / "pictures" / "pictures.npz"]] * 2
     assert len(mirror.seen) == 1
     assert is_right(root, cache)
@@ -636,7 +636,7 @@ def test_where_there_is_no_terminal_progress_is_lines_in_the_log(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     caplog.set_level(logging.INFO)
-    monkeypatch.setattr("disbench.datasets.transfer.LOG_EVERY", 0.0)
+    monkeypatch.setattr("disbench.datasets.storage.transfer.LOG_EVERY", 0.0)
     download(source(mirror.url("/a", whole())), root, **QUICK)
     assert "pictures.npz: 400.0 kB of 400.0 kB" in caplog.text
     assert capfd.readouterr() == ("", "")
@@ -664,7 +664,7 @@ def test_an_endless_body_is_read_up_to_the_known_size(mirror: Mirror, root: Path
 def test_an_endless_body_of_unknown_size_is_given_up_and_the_next_mirror_is_asked(
     mirror: Mirror, root: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("disbench.datasets.transfer.UNKNOWN_SIZE", 10**6)
+    monkeypatch.setattr("disbench.datasets.storage.transfer.UNKNOWN_SIZE", 10**6)
     (path,) = download(source(mirror.url("/a", endless), mirror.url("/b", whole())), root, **QUICK)
     assert path.read_bytes() == CONTENT
     assert "sent 1.0 MB and did not end" in caplog.text
@@ -716,7 +716,7 @@ def test_a_server_that_hardly_sends_is_left_for_the_next_mirror(
     slow: Answer,
     reason: str,
 ) -> None:
-    monkeypatch.setattr("disbench.datasets.transfer.PATIENCE", 0.5)
+    monkeypatch.setattr("disbench.datasets.storage.transfer.PATIENCE", 0.5)
     begun = time.monotonic()
     (path,) = download(source(mirror.url("/a", slow), mirror.url("/b", whole()), size=len(CONTENT)), root, **QUICK)
     assert path.read_bytes() == CONTENT

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from disbench.datasets import DATASETS, FactorDataset, load
-from disbench.datasets.dsprites import FILE_NAME, DSprites
-from disbench.datasets.files import data_root
+from disbench.datasets.official.dsprites import FILE_NAME, DSprites
+from disbench.datasets.storage.files import data_root
 
 Writer = Callable[..., Path]
 
@@ -39,7 +39,7 @@ def test_the_file_is_read_back_as_black_and_white(
 def test_images_are_packed_when_there_are_more_than_a_chunk(
     tmp_path: Path, write_official: Writer, sprites: FactorDataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("disbench.datasets.dsprites.ROWS_A_CHUNK", 7)
+    monkeypatch.setattr("disbench.datasets.official.dsprites.ROWS_A_CHUNK", 7)
     write_official()
     rows = torch.arange(len(sprites))
     assert torch.equal(DSprites(tmp_path).batch(rows), sprites.batch(rows))

@@ -9,7 +9,7 @@ import torch
 from matplotlib.path import Path as Polygon
 
 from disbench.datasets import load
-from disbench.datasets.dsprites_like import RENDERER_VERSION
+from disbench.datasets.procedural.dsprites_like import RENDERER_VERSION
 
 DATASET = load("dsprites_like")
 SQUARE, ELLIPSE, HEART = range(3)

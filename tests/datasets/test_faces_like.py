@@ -9,9 +9,16 @@ import torch
 from sklearn.linear_model import RidgeClassifier
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from disbench.datasets import face_attributes, faces_like
-from disbench.datasets.face_attributes import ATTRIBUTES, NUISANCES, ROWS, attributes_of, nuisances_of, possible
-from disbench.datasets.faces_like import RENDERER_VERSION, FacesLike, render
+from disbench.datasets.procedural import face_attributes, faces_like
+from disbench.datasets.procedural.face_attributes import (
+    ATTRIBUTES,
+    NUISANCES,
+    ROWS,
+    attributes_of,
+    nuisances_of,
+    possible,
+)
+from disbench.datasets.procedural.faces_like import RENDERER_VERSION, FacesLike, render
 
 RARE = {"Bald", "Double_Chin", "Gray_Hair", "Mustache", "Pale_Skin", "Wearing_Hat"}
 SOME_ROWS = np.arange(0, ROWS, 1_999)  # 102

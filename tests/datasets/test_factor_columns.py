@@ -3,7 +3,7 @@ import logging
 import numpy as np
 import pytest
 
-from disbench.datasets.factor_columns import as_matrix, read_column, warn_of_identifiers
+from disbench.datasets.imported.factor_columns import as_matrix, read_column, warn_of_identifiers
 
 
 def test_whole_floats_are_whole_numbers_from_text_and_from_arrays() -> None:

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from disbench.datasets import mpi3d_like
 from disbench.datasets.factors import FactorSpace
-from disbench.datasets.mpi3d import GRIDS, MPI3D, NAMES, SOURCES
+from disbench.datasets.official.mpi3d import GRIDS, MPI3D, NAMES, SOURCES
+from disbench.datasets.procedural import mpi3d_like
 
 ROWS = layout_mpi3d.ROWS
 
@@ -82,7 +82,7 @@ def test_a_stored_array_is_mapped_and_a_compressed_one_converted_once(tmp_path: 
 def test_images_are_decompressed_when_there_are_more_than_a_chunk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("disbench.datasets.mpi3d.ROWS_A_CHUNK", 7)
+    monkeypatch.setattr("disbench.datasets.official.mpi3d.ROWS_A_CHUNK", 7)
     layout_mpi3d.write(tmp_path, save=np.savez_compressed)
     images = MPI3D(tmp_path, variant="toy").batch(torch.arange(ROWS))
     assert torch.equal(images.permute(0, 2, 3, 1), torch.from_numpy(layout_mpi3d.images()))
@@ -186,7 +186,7 @@ def test_a_single_changed_byte_of_a_compressed_file_is_noticed(tmp_path: Path, c
 OPEN_AND_TAKE = """
 import sys
 import torch
-from disbench.datasets.mpi3d import MPI3D
+from disbench.datasets.official.mpi3d import MPI3D
 
 def peak():
     with open("/proc/self/status") as status:

@@ -10,8 +10,8 @@ import torch
 from matplotlib.path import Path as Polygon
 from scipy.spatial import ConvexHull
 
-from disbench.datasets import mpi3d_like as renderer
-from disbench.datasets.mpi3d_like import MPI3DLike
+from disbench.datasets.procedural import mpi3d_like as renderer
+from disbench.datasets.procedural.mpi3d_like import MPI3DLike
 
 SHAPES = ("cone", "cube", "cylinder", "hexagonal", "pyramid", "sphere")
 CONE, CUBE, CYLINDER, HEXAGONAL, PYRAMID, SPHERE = range(6)

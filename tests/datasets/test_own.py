@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from disbench.datasets import restrict
-from disbench.datasets.own import OwnDataset, import_dataset, imported_names
+from disbench.datasets.imported.dataset import OwnDataset, import_dataset, imported_names
 
 COLOURS = {"blue": (0, 0, 255), "green": (0, 255, 0), "red": (255, 0, 0)}
 GRID = [(colour, size) for colour in COLOURS for size in ("2", "9", "10")]
@@ -459,7 +459,7 @@ def test_an_npz_of_all_combinations_becomes_a_grid_in_c_order(tmp_path: Path, ch
 def test_an_npz_of_other_rows_keeps_them_in_their_order_piece_by_piece(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("disbench.datasets.own.CHUNK_BYTES", 2 * 64 * 64)
+    monkeypatch.setattr("disbench.datasets.imported.dataset.CHUNK_BYTES", 2 * 64 * 64)
     content = arrays(None)
     content = {key: array[:5] for key, array in content.items()}
     dataset = imported(npz(tmp_path / "a.npz", content), tmp_path / "root")

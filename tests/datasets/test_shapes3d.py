@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from disbench.datasets import shapes3d_like
-from disbench.datasets.shapes3d import FILE_NAME, SOURCE, Shapes3D
+from disbench.datasets.official.shapes3d import FILE_NAME, SOURCE, Shapes3D
+from disbench.datasets.procedural import shapes3d_like
 
 ROWS = layout_shapes3d.ROWS
 
@@ -35,7 +35,7 @@ def test_the_drawn_set_has_the_same_factors_in_the_same_order(tmp_path: Path) ->
 @pytest.mark.parametrize("rows", [1, 7, 50, 120, ROWS])
 def test_slabs_of_any_size_give_the_same_images(tmp_path: Path, rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DISBENCH_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("disbench.datasets.shapes3d.ROWS_A_SLAB", rows)
+    monkeypatch.setattr("disbench.datasets.official.shapes3d.ROWS_A_SLAB", rows)
     images = layout_shapes3d.images()[:48, :, :, :]
     layout_shapes3d.write(tmp_path, images=images, labels=layout_shapes3d.labels()[:48])
     batch = Shapes3D(tmp_path).batch(torch.arange(48))

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from disbench.datasets import FactorDataset, load
-from disbench.datasets import shapes3d_like as renderer
+from disbench.datasets.procedural import shapes3d_like as renderer
 
 CUBE, CYLINDER, SPHERE, CAPSULE = range(4)
 MIDDLE = 7  # the orientation that looks straight ahead

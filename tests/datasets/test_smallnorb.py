@@ -8,7 +8,7 @@ import torch
 from layout_smallnorb import INSTANCE_OF, SIZES, content, matrix
 from PIL import Image
 
-from disbench.datasets.smallnorb import BYTES, FILES, INTEGERS, SOURCE, TESTING, TRAINING, SmallNORB
+from disbench.datasets.official.smallnorb import BYTES, FILES, INTEGERS, SOURCE, TESTING, TRAINING, SmallNORB
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +59,7 @@ def test_a_factor_of_one_value_is_dropped(tmp_path: Path) -> None:
 def test_pairs_are_read_when_there_are_more_than_a_chunk(
     tmp_path: Path, toys: SmallNORB, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("disbench.datasets.smallnorb.ROWS_A_CHUNK", 7)
+    monkeypatch.setattr("disbench.datasets.official.smallnorb.ROWS_A_CHUNK", 7)
     monkeypatch.setenv("DISBENCH_CACHE", str(tmp_path / "cache"))
     layout_smallnorb.write(tmp_path)
     rows = torch.arange(len(toys))

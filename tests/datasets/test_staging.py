@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from disbench.datasets.staging import clean_up, new_folder
+from disbench.datasets.imported.staging import clean_up, new_folder
 
 KILLED = """
 import os, sys
 from pathlib import Path
-from disbench.datasets import staging
+from disbench.datasets.imported import staging
 
 calls, rename = [], Path.rename
 def killed(self, target):

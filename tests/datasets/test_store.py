@@ -20,8 +20,8 @@ import torch
 from filelock import FileLock
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from disbench.datasets import npz, store
-from disbench.datasets.store import Conversion, Create, ImageStore, converted
+from disbench.datasets.storage import npz, store
+from disbench.datasets.storage.store import Conversion, Create, ImageStore, converted
 
 SHA256 = "0123456789abcdef" * 4
 PICTURES = np.random.default_rng(0).integers(0, 256, (10, 2, 3), dtype=np.uint8)
@@ -229,7 +229,7 @@ CONVERT = """
 import sys, time
 from pathlib import Path
 import numpy as np
-from disbench.datasets.store import converted
+from disbench.datasets.storage.store import converted
 
 def make(create):
     with (here / "made").open("a") as log:

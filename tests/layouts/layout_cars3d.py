@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.io import savemat
 
-from disbench.datasets.cars3d import FILE_NAME
+from disbench.datasets.official.cars3d import FILE_NAME
 
 NAMES = ("car_020_mesh", "car_003_mesh")  # not in the order of the alphabet
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from disbench.datasets.celeba import ARCHIVE, ATTRIBUTES, FOLDER, PARTITION
+from disbench.datasets.official.celeba import ARCHIVE, ATTRIBUTES, FOLDER, PARTITION
 
 HEADER = (
     "5_o_Clock_Shadow Arched_Eyebrows Attractive Bags_Under_Eyes Bald Bangs Big_Lips Big_Nose Black_Hair Blond_Hair Blurry "

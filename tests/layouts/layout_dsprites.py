@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from disbench.datasets import load
-from disbench.datasets.dsprites import FILE_NAME
+from disbench.datasets.official.dsprites import FILE_NAME
 
 SELECT = {"scale": "0-1", "orientation": "0-3", "position_x": "0-2", "position_y": "0-4"}
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from disbench.datasets.mpi3d import SOURCES
+from disbench.datasets.official.mpi3d import SOURCES
 
 SIZES = (3, 2, 2, 2, 2, 2, 2)
 ROWS = 192

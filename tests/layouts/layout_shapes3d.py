@@ -6,7 +6,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from disbench.datasets.shapes3d import FILE_NAME
+from disbench.datasets.official.shapes3d import FILE_NAME
 
 VALUES = (
     np.arange(3) / 10,

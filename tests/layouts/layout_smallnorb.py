@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from disbench.datasets.smallnorb import BYTES, FILES, INTEGERS
+from disbench.datasets.official.smallnorb import BYTES, FILES, INTEGERS
 
 SIZES = (2, 2, 3, 4, 3)  # category, instance, elevation, azimuth, lighting
 INSTANCE_OF = {"testing": 0, "training": 1}

@@ -13,7 +13,7 @@ import layout_shapes3d
 import layout_smallnorb
 import pytest
 
-from disbench.datasets import mpi3d
+from disbench.datasets.official import mpi3d
 
 WRITE: dict[str, Callable[..., Any]] = {
     "dsprites": layout_dsprites.write,

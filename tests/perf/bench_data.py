@@ -9,7 +9,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from torch.utils.data import DataLoader, Dataset
 
 from disbench.datasets import load
-from disbench.datasets.store import ImageStore
+from disbench.datasets.storage.store import ImageStore
 
 BATCH, BATCHES, ROWS = 64, 16, 20_000
 GROUP = f"{BATCHES} random minibatches of {BATCH}"
@@ -61,7 +61,7 @@ def bench_single_items(benchmark: BenchmarkFixture, cached: np.ndarray, floats: 
 @pytest.mark.parametrize("held", [True, False], ids=["held", "mapped"])
 def bench_cache(benchmark: BenchmarkFixture, cached: np.ndarray, held: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     if not held:
-        monkeypatch.setattr("disbench.datasets.store.HELD_BYTES", 0)
+        monkeypatch.setattr("disbench.datasets.storage.store.HELD_BYTES", 0)
     store, rows = ImageStore(cached), random_rows(ROWS)
     benchmark(lambda: consume(store.take(batch).float().div_(255) for batch in rows))
 
@@ -73,7 +73,7 @@ def bench_cache_bytes(
 ) -> None:
     """As bytes, which is what leaves the data set: an accelerator makes the floats."""
     if not held:
-        monkeypatch.setattr("disbench.datasets.store.HELD_BYTES", 0)
+        monkeypatch.setattr("disbench.datasets.storage.store.HELD_BYTES", 0)
     store, rows = ImageStore(cached), random_rows(ROWS)
     benchmark(lambda: consume(store.take(batch) for batch in rows))
 

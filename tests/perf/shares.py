@@ -23,7 +23,7 @@ from torch import Tensor
 from disbench.benchmarks import METHODS
 from disbench.benchmarks.runtime.allocator import keep_memory
 from disbench.benchmarks.training.loop import Curves, make_trainer
-from disbench.datasets.store import ImageStore
+from disbench.datasets.storage.store import ImageStore
 from disbench.reports.records import Trial
 
 BATCH, N, STEPS, WARM_UP = 64, 4096, 10, 3

@@ -134,7 +134,7 @@ def steps_of(step: Callable[[], object]) -> Run:
 def ours(method: str, precision: str) -> Fit:
     from disbench.benchmarks import METHODS as REGISTERED
     from disbench.benchmarks.training.loop import make_trainer
-    from disbench.datasets.store import ImageStore
+    from disbench.datasets.storage.store import ImageStore
     from disbench.reports.records import Trial
 
     images = ImageStore(bytes_in_memory().numpy())

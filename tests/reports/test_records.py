@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from disbench.datasets.atomic import remove_temporary_files, write_atomic
+from disbench.datasets.storage.atomic import remove_temporary_files, write_atomic
 from disbench.reports.aggregate import tables
 from disbench.reports.collect import collect
 from disbench.reports.fairness import unequal

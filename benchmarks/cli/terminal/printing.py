@@ -19,7 +19,7 @@ from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 from rich.text import Text
 
-from disbench.datasets.atomic import write_atomic
+from disbench.datasets.storage.atomic import write_atomic
 from disbench.datasets.untrusted import printable
 
 SUBSTITUTES = {

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from disbench.datasets.csv_file import read_csv
-from disbench.datasets.hdf5 import MOST_BYTES, check_regular_file, open_hdf5, read_array
-from disbench.datasets.npz import small_array
+from disbench.datasets.imported.csv_file import read_csv
+from disbench.datasets.storage.hdf5 import MOST_BYTES, check_regular_file, open_hdf5, read_array
+from disbench.datasets.storage.npz import small_array
 from disbench.metrics.arrays import to_array
 
 SAVE = "numpy.savez('table.npz', codes=codes, factors=factors)"

@@ -26,8 +26,8 @@ from disbench.benchmarks.trials.tables.table_files import (
     open_parquet,
     open_torch,
 )
-from disbench.datasets.factor_columns import IDENTIFIER_ROWS, as_matrix, read_column, warn_of_identifiers
-from disbench.datasets.hdf5 import check_regular_file
+from disbench.datasets.imported.factor_columns import IDENTIFIER_ROWS, as_matrix, read_column, warn_of_identifiers
+from disbench.datasets.storage.hdf5 import check_regular_file
 from disbench.metrics.arrays import check_rows, check_shape
 
 _log = logging.getLogger(__name__)

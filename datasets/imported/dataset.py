@@ -20,16 +20,21 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from disbench.datasets.atomic import write_atomic
-from disbench.datasets.factor_columns import FactorColumn, read_column, warn_of_identifiers
 from disbench.datasets.factors import FactorDataset, FactorSpace
-from disbench.datasets.files import checksum, data_root, explained, sha256_of
-from disbench.datasets.hdf5 import check_regular_file
-from disbench.datasets.npz import byte_shape, keys, rows_in_chunks, small_array
-from disbench.datasets.picture_folder import of_file, only_table, read_table_of_pictures, warn_of_pictures_left_out
-from disbench.datasets.pictures import GREY_MODES, SIDE, in_order, opened, small_square, turned_upright
-from disbench.datasets.staging import clean_up, new_folder
-from disbench.datasets.store import ImageStore, allocated_array
+from disbench.datasets.imported.factor_columns import FactorColumn, read_column, warn_of_identifiers
+from disbench.datasets.imported.picture_folder import (
+    of_file,
+    only_table,
+    read_table_of_pictures,
+    warn_of_pictures_left_out,
+)
+from disbench.datasets.imported.staging import clean_up, new_folder
+from disbench.datasets.storage.atomic import write_atomic
+from disbench.datasets.storage.files import checksum, data_root, explained, sha256_of
+from disbench.datasets.storage.hdf5 import check_regular_file
+from disbench.datasets.storage.npz import byte_shape, keys, rows_in_chunks, small_array
+from disbench.datasets.storage.pictures import GREY_MODES, SIDE, in_order, opened, small_square, turned_upright
+from disbench.datasets.storage.store import ImageStore, allocated_array
 
 _log = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from disbench.datasets.hdf5 import check_regular_file
+from disbench.datasets.storage.hdf5 import check_regular_file
 
 DELIMITERS = (",", ";", "\t")
 INDEX_COLUMN = re.compile(r"(unnamed: 0)?", re.IGNORECASE)  # the index that pandas and R write before the first column

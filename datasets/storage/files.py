@@ -18,9 +18,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from disbench.datasets.atomic import write_atomic
-from disbench.datasets.cache import cache_folder
-from disbench.datasets.hdf5 import check_regular_file
+from disbench.datasets.storage.atomic import write_atomic
+from disbench.datasets.storage.cache import cache_folder
+from disbench.datasets.storage.hdf5 import check_regular_file
 
 _log = logging.getLogger(__name__)
 

@@ -22,7 +22,7 @@ import requests
 import urllib3
 from tqdm import tqdm
 
-from disbench.datasets.files import checksum
+from disbench.datasets.storage.files import checksum
 
 _log = logging.getLogger(__name__)
 

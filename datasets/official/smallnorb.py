@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from disbench.datasets.factors import FactorDataset, FactorSpace
-from disbench.datasets.files import OfficialFile, Source, explained, find, sha256_of
-from disbench.datasets.store import Create, ImageStore, converted
+from disbench.datasets.storage.files import OfficialFile, Source, explained, find, sha256_of
+from disbench.datasets.storage.store import Create, ImageStore, converted
 
 URL = "https://cs.nyu.edu/~ylclab/data/norb-v1.0-small/"
 TESTING, TRAINING = "smallnorb-5x01235x9x18x6x2x96x96-testing", "smallnorb-5x46789x9x18x6x2x96x96-training"

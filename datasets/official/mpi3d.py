@@ -12,9 +12,9 @@ from typing import Any
 import torch
 
 from disbench.datasets.factors import FactorDataset, FactorSpace
-from disbench.datasets.files import OfficialFile, Source, explained, find, sha256_of
-from disbench.datasets.npz import byte_shape, mapped_bytes, rows_in_chunks
-from disbench.datasets.store import Create, ImageStore, converted
+from disbench.datasets.storage.files import OfficialFile, Source, explained, find, sha256_of
+from disbench.datasets.storage.npz import byte_shape, mapped_bytes, rows_in_chunks
+from disbench.datasets.storage.store import Create, ImageStore, converted
 
 KEY = "images"
 NAMES = (

@@ -16,9 +16,9 @@ import torch
 from numpy.typing import NDArray
 
 from disbench.datasets.factors import FactorDataset, FactorSpace
-from disbench.datasets.files import OfficialFile, Source, explained, find, sha256_of
-from disbench.datasets.hdf5 import open_hdf5, stored_array
-from disbench.datasets.store import Create, ImageStore, converted
+from disbench.datasets.storage.files import OfficialFile, Source, explained, find, sha256_of
+from disbench.datasets.storage.hdf5 import open_hdf5, stored_array
+from disbench.datasets.storage.store import Create, ImageStore, converted
 
 _log = logging.getLogger(__name__)
 

@@ -16,10 +16,10 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from disbench.datasets.atomic import write_atomic
-from disbench.datasets.cache import cache_folder
-from disbench.datasets.files import OfficialFile, Source, candidates, checksum, data_root, sha256_of
-from disbench.datasets.transfer import TIMEOUT, WAITS, Transfer, UnusableError, amount
+from disbench.datasets.storage.atomic import write_atomic
+from disbench.datasets.storage.cache import cache_folder
+from disbench.datasets.storage.files import OfficialFile, Source, candidates, checksum, data_root, sha256_of
+from disbench.datasets.storage.transfer import TIMEOUT, WAITS, Transfer, UnusableError, amount
 
 __all__ = ["amount", "download", "expected_checksums", "present"]
 

@@ -23,10 +23,10 @@ import torch
 from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
-from disbench.datasets.atomic import write_atomic
-from disbench.datasets.cache import cache_folder, umask
 from disbench.datasets.factors import check_indices
-from disbench.datasets.files import checksum
+from disbench.datasets.storage.atomic import write_atomic
+from disbench.datasets.storage.cache import cache_folder, umask
+from disbench.datasets.storage.files import checksum
 
 _log = logging.getLogger(__name__)
 

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from pathlib import Path, PureWindowsPath
 from typing import TypeVar
 
-from disbench.datasets.csv_file import CsvFile, read_csv
-from disbench.datasets.factor_columns import FactorColumn, read_column
-from disbench.datasets.pictures import SUFFIXES
+from disbench.datasets.imported.csv_file import CsvFile, read_csv
+from disbench.datasets.imported.factor_columns import FactorColumn, read_column
+from disbench.datasets.storage.pictures import SUFFIXES
 
 _log = logging.getLogger(__name__)
 

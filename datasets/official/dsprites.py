@@ -13,9 +13,9 @@ import torch
 from numpy.typing import NDArray
 
 from disbench.datasets.factors import FactorDataset, FactorSpace
-from disbench.datasets.files import OfficialFile, Source, explained, find, sha256_of
-from disbench.datasets.npz import byte_shape, rows_in_chunks, small_array
-from disbench.datasets.store import Create, ImageStore, converted
+from disbench.datasets.storage.files import OfficialFile, Source, explained, find, sha256_of
+from disbench.datasets.storage.npz import byte_shape, rows_in_chunks, small_array
+from disbench.datasets.storage.store import Create, ImageStore, converted
 
 FILE_NAME = "dsprites_ndarray_co1sh3sc6or40x32y32_64x64.npz"
 URL = "https://github.com/google-deepmind/dsprites-dataset/raw/fa310c66517cfc1939d77fe17c725154efc97127/" + FILE_NAME

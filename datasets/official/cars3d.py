@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from disbench.datasets.factors import FactorDataset, FactorSpace
-from disbench.datasets.files import OfficialFile, Source, explained, find, sha256_of
-from disbench.datasets.store import Create, ImageStore, converted
+from disbench.datasets.storage.files import OfficialFile, Source, explained, find, sha256_of
+from disbench.datasets.storage.store import Create, ImageStore, converted
 
 FILE_NAME = "nips2015-analogy-data.tar.gz"
 LIST_NAME = "list.txt"

@@ -20,10 +20,10 @@ import torch
 from numpy.typing import NDArray
 
 from disbench.datasets.factors import FactorDataset, FactorSpace
-from disbench.datasets.files import OfficialFile, Source, WrongContentError, explained, find, sha256_of
-from disbench.datasets.npz import check_zip
-from disbench.datasets.pictures import SIDE, in_order, opened, small_square
-from disbench.datasets.store import Create, ImageStore, converted
+from disbench.datasets.storage.files import OfficialFile, Source, WrongContentError, explained, find, sha256_of
+from disbench.datasets.storage.npz import check_zip
+from disbench.datasets.storage.pictures import SIDE, in_order, opened, small_square
+from disbench.datasets.storage.store import Create, ImageStore, converted
 from disbench.datasets.wording import listed, shown
 
 FOLDER = "img_align_celeba"

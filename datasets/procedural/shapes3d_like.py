@@ -19,8 +19,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from disbench.datasets.cache import cached_array
 from disbench.datasets.factors import FactorDataset, FactorSpace
+from disbench.datasets.storage.cache import cached_array
 
 RENDERER_VERSION = "1"
 

@@ -19,7 +19,8 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from disbench.datasets.face_attributes import (
+from disbench.datasets.factors import FactorDataset, FactorSpace, check_indices
+from disbench.datasets.procedural.face_attributes import (
     ATTRIBUTES,
     NUISANCES,
     ROWS,
@@ -27,7 +28,6 @@ from disbench.datasets.face_attributes import (
     attributes_of,
     nuisances_of,
 )
-from disbench.datasets.factors import FactorDataset, FactorSpace, check_indices
 from disbench.datasets.wording import listed, shown
 
 RENDERER_VERSION = "1"

@@ -1,0 +1,1 @@
+"""Images and factors of the user, imported once and opened by name."""

@@ -1,0 +1,1 @@
+"""Datasets that are drawn here, so that no download is needed."""

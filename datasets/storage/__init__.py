@@ -1,0 +1,1 @@
+"""Files of datasets: their download, formats, caches and how they are written."""
