@@ -4,9 +4,9 @@ import re
 import sys
 from pathlib import Path
 
-from disbench.reports.aggregate import tables
-from disbench.reports.collect import collect
 from disbench.reports.export import export
+from disbench.reports.records.collect import collect
+from disbench.reports.tables.aggregate import tables
 
 README = Path(__file__).parents[1] / "README.md"
 BETWEEN = re.compile(r"(?<=<!-- table:first -->\n).*?(?=<!-- /table:first -->)", flags=re.DOTALL)

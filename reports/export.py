@@ -17,10 +17,10 @@ from typing import Any, Literal, NamedTuple
 import pandas as pd
 
 from disbench.datasets.untrusted import printable, spreadsheet_text
-from disbench.reports.aggregate import Table
-from disbench.reports.columns import Column, columns
-from disbench.reports.compare import DATA, leaderboard, score_frame
-from disbench.reports.notices import short_runs
+from disbench.reports.comparison import DATA, leaderboard, score_frame
+from disbench.reports.tables.aggregate import Table
+from disbench.reports.tables.columns import Column, columns
+from disbench.reports.tables.notices import short_runs
 
 Format = Literal["csv", "json", "latex", "markdown", "parquet"]
 Statistic = Literal["mean", "iqm", "rank"]

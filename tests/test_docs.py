@@ -32,9 +32,9 @@ from disbench.benchmarks.settings.training_file import training_file
 from disbench.benchmarks.studies.suite import Suite, check_method, load_suite, suite_names
 from disbench.datasets import DATASETS, SOURCES, load
 from disbench.metrics import METRICS, NotApplicable, as_codes, shuffled, udr
-from disbench.reports.aggregate import tables as tables_of
-from disbench.reports.collect import collect
-from disbench.reports.compare import compare, score_frame
+from disbench.reports.comparison import compare, score_frame
+from disbench.reports.records.collect import collect
+from disbench.reports.tables.aggregate import tables as tables_of
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs" / "metrics"

@@ -214,7 +214,7 @@ def preview(
     from disbench.benchmarks.runtime.seeds import generator_for
     from disbench.benchmarks.trials.traversals import factor_sweeps, random_samples
     from disbench.datasets import load
-    from disbench.reports.figures import image_grid, png
+    from disbench.reports.markup.image_grids import image_grid, png
 
     try:
         dataset = load(name, data_dir, **dataset_options(options, select))

@@ -34,8 +34,8 @@ def estimators(
     from disbench.benchmarks.estimators.profiles import PROFILES
     from disbench.benchmarks.estimators.study import run_study, seeded
     from disbench.benchmarks.estimators.trained import from_table, train_here
-    from disbench.reports.estimators_page import page_in, render_study
-    from disbench.reports.estimators_study import STUDY_FILE
+    from disbench.reports.estimators.page import page_in, render_study
+    from disbench.reports.estimators.study import STUDY_FILE
 
     if profile not in PROFILES:
         known = ", ".join(PROFILES)

@@ -256,7 +256,7 @@ def traverse(
     """Draw what each latent of a trained method does, as a picture with a row for each latent."""
     from disbench.benchmarks.training.contracts import no_pictures
     from disbench.benchmarks.trials.traversals import latent_traversals
-    from disbench.reports.figures import image_grid, png
+    from disbench.reports.markup.image_grids import image_grid, png
 
     method, trial, codes = encode_checkpoint(checkpoint, data_dir)
     if (reason := no_pictures(method)) is not None:

@@ -11,7 +11,7 @@ from rich.text import Text
 from disbench.benchmarks.cli.terminal.printing import console, fail, say, write_file
 from disbench.benchmarks.cli.terminal.table_style import table as new_table
 from disbench.benchmarks.settings.choices import Format, Statistic
-from disbench.reports.collect import collect, no_garbage_collection, without_culprits
+from disbench.reports.records.collect import collect, no_garbage_collection, without_culprits
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,8 +45,8 @@ def report(
 @no_garbage_collection()
 def show_page(folder: Path, output: Path | None = None, *, every_trial: bool = False, linked: bool = True) -> None:
     """Print the tables of a folder's records, make its page and print where it is; the records are read once."""
-    from disbench.reports.render import tabulated, write_page
-    from disbench.reports.text import text_of
+    from disbench.reports.page.render import tabulated, write_page
+    from disbench.reports.tables.text import text_of
 
     grouped, collection = tabulated(collect(folder))
     say(text_of(collection, grouped))
@@ -67,8 +67,8 @@ def export_(
     seed: Seed = 0,
 ) -> None:
     """The leaderboard as a table for other programs (csv, json, parquet) or for a paper (latex, markdown)."""
-    from disbench.reports.aggregate import tables
     from disbench.reports.export import export
+    from disbench.reports.tables.aggregate import tables
 
     if form == "parquet" and output is None:
         raise fail("Parquet is no text for a terminal: name a file with -o.")
@@ -97,8 +97,8 @@ def compare_(
 
     A tie is a difference whose 95 % interval (Welch) holds zero. Fewer than three seeds give no interval and no verdict.
     """
-    from disbench.reports.aggregate import tables
-    from disbench.reports.compare import DATA, compare, score_frame
+    from disbench.reports.comparison import DATA, compare, score_frame
+    from disbench.reports.tables.aggregate import tables
 
     try:
         scores, collection = without_culprits(collect(folder), lambda found: score_frame(tables(found)))
@@ -129,7 +129,7 @@ def compare_(
 
 def print_comparison(lines: "pd.DataFrame", one: str, other: str) -> None:
     """One data set's comparison, and below it why something is missing."""
-    from disbench.reports.columns import column
+    from disbench.reports.tables.columns import column
 
     table = new_table("metric", Column(Text(one)), Column(Text(other)), "difference", "P(improve)", "verdict")
     notes: dict[str, list[str]] = {}

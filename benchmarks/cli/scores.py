@@ -19,7 +19,7 @@ from disbench.datasets.untrusted import spreadsheet_text
 from disbench.datasets.wording import did_you_mean, listed, shown
 from disbench.metrics import METRICS, PROTOCOLS
 from disbench.metrics.information import table_information
-from disbench.reports.figures import information_matrix, png
+from disbench.reports.markup.image_grids import information_matrix, png
 
 SPREAD = {"bootstrap": "95 %", "seeds": "{n} seeds"}
 CONFIDENCE_COLUMNS = ("kind", "low", "high", "mean", "sd", "n")

@@ -20,7 +20,7 @@ from disbench.baselines.method import Method
 from disbench.benchmarks import METHODS
 from disbench.benchmarks.settings.validation import no_such, reason
 from disbench.datasets.wording import did_you_mean, listed, shown, unknown
-from disbench.reports.migration import plain
+from disbench.reports.records.migration import plain
 
 POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)

@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 from disbench.benchmarks.runtime.locks import LOCK, claimed
 from disbench.datasets.storage.atomic import TEMPORARY, write_atomic
 from disbench.datasets.untrusted import printable, read_regular
-from disbench.reports.collect import Found, collect
-from disbench.reports.reasons import reason_of
 from disbench.reports.records import LARGEST, RECORD_FILE, Record
+from disbench.reports.records.collect import Found, collect
+from disbench.reports.records.reasons import reason_of
 
 HIDDEN = (".disbench-merge-*", ".merge-*")  # version 0.1 made the second
 COMPARED = (

@@ -17,8 +17,6 @@ from disbench.benchmarks.runtime.locks import claimed
 from disbench.benchmarks.training.position import position
 from disbench.datasets.storage.atomic import write_atomic
 from disbench.datasets.untrusted import read_regular
-from disbench.reports.leftout import FROM_VALUES
-from disbench.reports.reasons import reason_of
 from disbench.reports.records import (
     LARGEST,
     RECORD_FILE,
@@ -28,6 +26,8 @@ from disbench.reports.records import (
     read_record,
     trial_of,
 )
+from disbench.reports.records.left_out import FROM_VALUES
+from disbench.reports.records.reasons import reason_of
 
 PLANS = "plans"
 STARTED = "trial.json"  # of a trial that has begun and has no record yet

@@ -40,7 +40,7 @@ from disbench.benchmarks.trials.traversals import COLUMNS, group_traversals, lat
 from disbench.datasets import FactorDataset
 from disbench.datasets.storage.atomic import remove_temporary_files, write_atomic
 from disbench.metrics.views import MEAN, views
-from disbench.reports.figures import capacity_bars, image_grid, information_matrix, png
+from disbench.reports.markup.image_grids import capacity_bars, image_grid, information_matrix, png
 from disbench.reports.records import FurtherView, Partition, Record, Trial, write_record
 
 log = logging.getLogger(__name__)

@@ -17,8 +17,8 @@ from typer.testing import CliRunner
 
 from disbench.benchmarks.cli.main import app
 from disbench.benchmarks.studies.status import states
-from disbench.reports.collect import collect
 from disbench.reports.records import RECORD_FILE, Record, Trial, write_record
+from disbench.reports.records.collect import collect
 
 GOOD = {"method": "vae", "dataset": "dsprites", "dataset_version": "1", "seed": 0, "steps": 30, "batch_size": 64}
 ESCAPES = "\x1b]0;owned\x07\x1b[31mred\x9b2J\u202egnp.exe\r"

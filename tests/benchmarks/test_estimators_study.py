@@ -19,10 +19,10 @@ from disbench.benchmarks.estimators.cells import measure_time
 from disbench.benchmarks.estimators.profiles import PROFILES, Profile
 from disbench.benchmarks.estimators.study import Run
 from disbench.benchmarks.estimators.trained import from_table
-from disbench.reports.estimators_figures import best_error, error_at
-from disbench.reports.estimators_page import page_of, render_study
-from disbench.reports.estimators_study import Cell, Study, read_study, write_study
-from disbench.reports.estimators_verdicts import verdicts
+from disbench.reports.estimators.figures import best_error, error_at
+from disbench.reports.estimators.page import page_of, render_study
+from disbench.reports.estimators.study import Cell, Study, read_study, write_study
+from disbench.reports.estimators.verdicts import verdicts
 
 TINY = Profile(
     rows=64,

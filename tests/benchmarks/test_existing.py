@@ -26,8 +26,8 @@ from disbench.benchmarks.training.loop import load_checkpoint
 from disbench.benchmarks.trials import trial as trial_module
 from disbench.benchmarks.trials.existing import NOT_OPENED, Earlier
 from disbench.metrics import METRICS
-from disbench.reports.migration import HPARAMS
 from disbench.reports.records import RECORD_FILE, SCHEMA_VERSION, Record, Trial, read_record, write_record
+from disbench.reports.records.migration import HPARAMS
 
 SELECT = {"shape": 1, "orientation": "0-3", "position_x": "10-13", "position_y": "10-13"}
 FIELDS = {

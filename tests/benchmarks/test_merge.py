@@ -15,8 +15,8 @@ from typer.testing import CliRunner
 from disbench.benchmarks.cli.main import app
 from disbench.benchmarks.runtime.locks import claimed
 from disbench.benchmarks.studies.merge import merge_folders
-from disbench.reports.collect import collect
 from disbench.reports.records import RECORD_FILE, Record, Trial, read_records, write_record
+from disbench.reports.records.collect import collect
 
 # Merges, and is killed while the second file of the second trial is half copied.
 KILLED = """

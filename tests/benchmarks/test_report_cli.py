@@ -9,10 +9,10 @@ from typer.testing import CliRunner
 
 from disbench.benchmarks.cli.report import report_app
 from disbench.benchmarks.cli.terminal.options import console
-from disbench.reports.aggregate import tables
-from disbench.reports.collect import collect
 from disbench.reports.export import export
 from disbench.reports.records import Record, Trial, read_record, write_record
+from disbench.reports.records.collect import collect
+from disbench.reports.tables.aggregate import tables
 
 
 @pytest.fixture(autouse=True)

@@ -9,8 +9,8 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from disbench.metrics import METRICS
+from disbench.reports.page.render import render
 from disbench.reports.records import RECORD_FILE, Record, Trial, write_record
-from disbench.reports.render import render
 
 pytestmark = pytest.mark.benchmark(timer=time.process_time, group="the page of 200 records")
 

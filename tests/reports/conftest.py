@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from disbench.reports.figures import image_grid, png
+from disbench.reports.markup.image_grids import image_grid, png
 from disbench.reports.records import FurtherView, Partition, Record, Trial, write_record
 
 METRICS = ("z_diff", "z_min_var", "factor_vae_score", "irs", "mig", "jemmig")

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from disbench.reports.aggregate import Cell, Row, Table, marks, tables
-from disbench.reports.notices import short_runs, skipped, without_quality
 from disbench.reports.records import FurtherView, Record
+from disbench.reports.tables.aggregate import Cell, Row, Table, marks, tables
+from disbench.reports.tables.notices import short_runs, skipped, without_quality
 
 Make = Callable[..., Record]
 

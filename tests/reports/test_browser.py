@@ -13,11 +13,11 @@ import pandas as pd
 import pytest
 
 from disbench.metrics import METRICS
-from disbench.reports.aggregate import tables
-from disbench.reports.collect import collect
 from disbench.reports.export import Statistic, export
+from disbench.reports.page.render import render
 from disbench.reports.records import Record, Trial, write_record
-from disbench.reports.render import render
+from disbench.reports.records.collect import collect
+from disbench.reports.tables.aggregate import tables
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 ARGUMENTS = [

@@ -14,11 +14,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from disbench.reports.aggregate import Table, tables
-from disbench.reports.collect import collect
-from disbench.reports.compare import LEADERBOARD, compare, diagrams, leaderboard, overview, score_frame
+from disbench.reports.comparison import LEADERBOARD, compare, diagrams, leaderboard, overview, score_frame
 from disbench.reports.export import export, latex_text, markdown_text
 from disbench.reports.records import Record
+from disbench.reports.records.collect import collect
+from disbench.reports.tables.aggregate import Table, tables
 
 Make = Callable[..., Record]
 HOSTILE = r"<script>alert(1)</script> & 100 % $x_1^2$ #{~}\end{document} |*[b]`β` [é] 漢"

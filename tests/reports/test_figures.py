@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from disbench.reports import plots
-from disbench.reports.aggregate import Table, tables
-from disbench.reports.collect import collect
-from disbench.reports.figures import capacity_bars, image_grid, information_matrix, png
-from disbench.reports.pictures import strip
+from disbench.reports.markup import score_charts as plots
+from disbench.reports.markup.embedded_pictures import strip
+from disbench.reports.markup.image_grids import capacity_bars, image_grid, information_matrix, png
 from disbench.reports.records import GRID, Record
+from disbench.reports.records.collect import collect
+from disbench.reports.tables.aggregate import Table, tables
 
 SVG = "{http://www.w3.org/2000/svg}"
 

@@ -10,11 +10,11 @@ from urllib.parse import unquote
 
 import pytest
 
-from disbench.reports import sections
-from disbench.reports.collect import CULPRITS, Found, collect, without_culprits
-from disbench.reports.estimators_page import render_study
+from disbench.reports.estimators.page import render_study
+from disbench.reports.page import sections
+from disbench.reports.page.render import render
 from disbench.reports.records import Record, write_record
-from disbench.reports.render import render
+from disbench.reports.records.collect import CULPRITS, Found, collect, without_culprits
 
 
 def put(folder: Path, make_record: Callable[..., Record], count: int) -> Path:

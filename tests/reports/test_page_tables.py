@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 from disbench.metrics import METRICS
-from disbench.reports.aggregate import Table, tables
-from disbench.reports.collect import collect
-from disbench.reports.columns import protocol
-from disbench.reports.fairness import unequal
-from disbench.reports.ranking import Board, Overview, boards, facets, overviews, what_was_run
+from disbench.reports.page.render import render
+from disbench.reports.page.tables import Board, Overview, boards, facets, overviews, what_was_run
 from disbench.reports.records import Record, write_record
-from disbench.reports.render import render
+from disbench.reports.records.collect import collect
 from disbench.reports.statistics import difference, over_datasets, ranking, verdict
+from disbench.reports.tables.aggregate import Table, tables
+from disbench.reports.tables.columns import protocol
+from disbench.reports.tables.fairness import unequal
 
 Make = Callable[..., Record]
 

@@ -8,9 +8,6 @@ from pathlib import Path
 import pytest
 
 from disbench.datasets.storage.atomic import remove_temporary_files, write_atomic
-from disbench.reports.aggregate import tables
-from disbench.reports.collect import collect
-from disbench.reports.fairness import unequal
 from disbench.reports.records import (
     RECORD_FILE,
     SCHEMA_VERSION,
@@ -22,6 +19,9 @@ from disbench.reports.records import (
     read_records,
     write_record,
 )
+from disbench.reports.records.collect import collect
+from disbench.reports.tables.aggregate import tables
+from disbench.reports.tables.fairness import unequal
 
 BASE = {
     "method": "vae",

@@ -11,8 +11,8 @@ import pytest
 
 from disbench.datasets.untrusted import path_inside
 from disbench.metrics import METRICS
+from disbench.reports.page.render import as_text, render
 from disbench.reports.records import RECORD_FILE, Record, write_record
-from disbench.reports.render import as_text, render
 
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>"
 

@@ -12,10 +12,10 @@ import h5py
 import numpy as np
 import pytest
 
-from disbench.reports.aggregate import tables
-from disbench.reports.collect import collect
+from disbench.reports.page.sections import dataset_sections, layout_of, overall_sections, write_trial_pages
 from disbench.reports.records import Record, write_record
-from disbench.reports.sections import dataset_sections, layout_of, overall_sections, write_trial_pages
+from disbench.reports.records.collect import collect
+from disbench.reports.tables.aggregate import tables
 
 MEGABYTE = 1 << 20
 METHODS = ("vae", "beta_vae", "beta_tcvae", "factor_vae", "annealed_vae")
@@ -118,8 +118,8 @@ def test_the_page_of_a_trial_is_small_since_its_pictures_stay_where_they_are(tho
 
 def measure(base: Path, trials: int, folder: Path) -> None:
     """Print what a study of so many copies of the trial in `base` takes."""
+    from disbench.reports.page.render import render
     from disbench.reports.records import read_record
-    from disbench.reports.render import render
 
     def timed(what: str, work: Callable[[], object]) -> None:
         wall, cpu = time.perf_counter(), time.process_time()

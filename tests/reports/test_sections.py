@@ -18,12 +18,15 @@ import pytest
 from PIL import Image
 from scipy.stats import spearmanr
 
-from disbench.reports import charts, figures, pictures, sections
-from disbench.reports.aggregate import Table, tables
-from disbench.reports.collect import Collection, Summary, collect, whole
-from disbench.reports.estimators_study import Study, write_study
+from disbench.reports.estimators.study import Study, write_study
+from disbench.reports.markup import comparison_charts as charts
+from disbench.reports.markup import embedded_pictures as pictures
+from disbench.reports.markup import image_grids as figures
+from disbench.reports.page import sections
+from disbench.reports.page.sections import Layout, dataset_sections, layout_of, overall_sections, write_trial_pages
 from disbench.reports.records import Partition, Record, read_record, write_record
-from disbench.reports.sections import Layout, dataset_sections, layout_of, overall_sections, write_trial_pages
+from disbench.reports.records.collect import Collection, Summary, collect, whole
+from disbench.reports.tables.aggregate import Table, tables
 
 Make = Callable[..., Record]
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

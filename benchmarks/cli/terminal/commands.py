@@ -21,7 +21,7 @@ TRIALS = (
     "disbench.benchmarks.studies.suite",
 )
 SCORES = ("disbench.benchmarks.trials.score", "disbench.benchmarks.cli.scores")
-PAGES = ("disbench.reports.aggregate", "disbench.reports.render", "disbench.reports.text")
+PAGES = ("disbench.reports.tables.aggregate", "disbench.reports.page.render", "disbench.reports.tables.text")
 DATASETS = ("disbench.benchmarks.cli.data_facts",)
 
 
@@ -78,12 +78,12 @@ COMMANDS = {
     "export": Command(
         "disbench export runs --format latex -o table.tex",
         "Writes the table to --output, by default to the terminal.",
-        ("disbench.reports.aggregate", "disbench.reports.export"),
+        ("disbench.reports.tables.aggregate", "disbench.reports.export"),
     ),
     "compare": Command(
         "disbench compare beta_vae factor_vae runs",
         NOTHING,
-        ("disbench.reports.aggregate", "disbench.reports.compare"),
+        ("disbench.reports.tables.aggregate", "disbench.reports.comparison"),
     ),
     "merge": Command("disbench merge all mine/runs yours/runs", "Writes a copy of each trial to the first folder."),
     "data list": Command("disbench data list", NOTHING, DATASETS),

@@ -17,10 +17,10 @@ from pydantic import Field, GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
 from disbench.datasets.untrusted import printable, read_regular
-from disbench.reports.estimators_study import STUDY_FILE
-from disbench.reports.leftout import FROM_VALUES, problem
-from disbench.reports.reasons import reason_of
+from disbench.reports.estimators.study import STUDY_FILE
 from disbench.reports.records import LARGEST, RECORD_FILE, SCHEMA_VERSION, FurtherView, Record, migrated, read_record
+from disbench.reports.records.left_out import FROM_VALUES, problem
+from disbench.reports.records.reasons import reason_of
 
 CULPRITS = 100  # records that are searched for before the search is given up
 Found = tuple[Path, Record]

@@ -18,10 +18,10 @@ import numpy as np
 from PIL import Image
 
 from disbench.datasets.untrusted import path_inside, printable, read_regular
-from disbench.reports.aggregate import Found, Row
-from disbench.reports.leftout import FROM_VALUES
-from disbench.reports.reasons import reason_of
 from disbench.reports.records import GRID
+from disbench.reports.records.left_out import FROM_VALUES
+from disbench.reports.records.reasons import reason_of
+from disbench.reports.tables.aggregate import Found, Row
 
 TRAVERSAL = "traversal"
 CAPTIONS = {

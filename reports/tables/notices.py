@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable
 
-from disbench.reports.aggregate import Table
-from disbench.reports.columns import QUALITIES
 from disbench.reports.records import Record
+from disbench.reports.tables.aggregate import Table
+from disbench.reports.tables.columns import QUALITIES
 
 LITERATURE_STEPS = 300_000  # Locatello et al. 2019 (arXiv:1811.12359): every model of their study
 SHORT_STEPS = 100_000

@@ -24,19 +24,23 @@ from markupsafe import Markup
 
 from disbench.datasets.storage.atomic import write_atomic
 from disbench.datasets.untrusted import printable
-from disbench.reports import charts, details, pictures, plots, statistics
-from disbench.reports.aggregate import Found, Table
-from disbench.reports.collect import Collection, whole
-from disbench.reports.columns import QUALITIES, Column, column
-from disbench.reports.compare import Pairs, diagrams, pairs_over, pairs_within, score_frame
-from disbench.reports.estimators_page import PAGE_FILE as ESTIMATORS_PAGE
-from disbench.reports.estimators_study import STUDY_FILE, read_study
-from disbench.reports.estimators_verdicts import verdicts
-from disbench.reports.leftout import FROM_VALUES
-from disbench.reports.notices import skipped, without_quality
-from disbench.reports.reasons import reason_of
+from disbench.reports import statistics
+from disbench.reports.comparison import Pairs, diagrams, pairs_over, pairs_within, score_frame
+from disbench.reports.estimators.page import PAGE_FILE as ESTIMATORS_PAGE
+from disbench.reports.estimators.study import STUDY_FILE, read_study
+from disbench.reports.estimators.verdicts import verdicts
+from disbench.reports.markup import comparison_charts as charts
+from disbench.reports.markup import embedded_pictures as pictures
+from disbench.reports.markup import score_charts as plots
+from disbench.reports.markup.templates import environment
+from disbench.reports.page import trial_details as details
 from disbench.reports.records import RECORD_FILE, Partition, Record
-from disbench.reports.templates import environment
+from disbench.reports.records.collect import Collection, whole
+from disbench.reports.records.left_out import FROM_VALUES
+from disbench.reports.records.reasons import reason_of
+from disbench.reports.tables.aggregate import Found, Table
+from disbench.reports.tables.columns import QUALITIES, Column, column
+from disbench.reports.tables.notices import skipped, without_quality
 
 INLINE = 100  # trials whose details one page holds
 PAGED = 1000  # trials that all have a page beside it: each takes 4 ms and has some 40 kB

@@ -11,11 +11,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from disbench.reports import plots
-from disbench.reports.aggregate import Row, Table
-from disbench.reports.columns import Column
-from disbench.reports.compare import Diagram
-from disbench.reports.plots import CHARACTER, MANY, WIDTH, Scale, colour, dots, escape, legend, number, short, svg, text
+from disbench.reports.comparison import Diagram
+from disbench.reports.markup import score_charts as plots
+from disbench.reports.markup.score_charts import (
+    CHARACTER,
+    MANY,
+    WIDTH,
+    Scale,
+    colour,
+    dots,
+    escape,
+    legend,
+    number,
+    short,
+    svg,
+    text,
+)
+from disbench.reports.tables.aggregate import Row, Table
+from disbench.reports.tables.columns import Column
 
 PANELS = 9  # of sensitivity
 _ACROSS = 3

@@ -3,9 +3,9 @@
 import math
 from collections.abc import Mapping, Sequence
 
-from disbench.reports.estimators_study import Study
-from disbench.reports.estimators_verdicts import LABELS, Numbers, by_estimator, main_batch, tasks_of, times
-from disbench.reports.plots import Scale, colour, escape
+from disbench.reports.estimators.study import Study
+from disbench.reports.estimators.verdicts import LABELS, Numbers, by_estimator, main_batch, tasks_of, times
+from disbench.reports.markup.score_charts import Scale, colour, escape
 
 WIDTH = 960
 HUES = {"mine": 0, "mss": 1, "ratio": 2, "marginal": 3, "batch_average": 4, "smile": 5, "full_n": 6, "nested": 7}

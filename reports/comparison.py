@@ -20,9 +20,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from disbench.reports import statistics
-from disbench.reports.aggregate import Cell, Table
-from disbench.reports.columns import column
 from disbench.reports.statistics import Array, CriticalDifference
+from disbench.reports.tables.aggregate import Cell, Table
+from disbench.reports.tables.columns import column
 
 DATA = ["dataset", "options", "version", "provenance"]
 SCORES = [*DATA, "view", "method", "setting", "trained", "steps", "seed", "metric", "score", "failed", "reason", "mark"]

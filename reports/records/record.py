@@ -15,8 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 
 from disbench.datasets.storage.atomic import set_aside, write_atomic
 from disbench.datasets.untrusted import check_path_name, read_regular
-from disbench.reports.migration import migrated_trial, set_in_version_1
-from disbench.reports.reasons import reason_of
+from disbench.reports.records.migration import migrated_trial, set_in_version_1
+from disbench.reports.records.reasons import reason_of
 
 log = logging.getLogger(__name__)
 # 2: trials hold every hyperparameter and the version of their method, records the versions of metrics.

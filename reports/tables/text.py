@@ -5,10 +5,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from disbench.datasets.untrusted import printable
-from disbench.reports.aggregate import Cell, Row, Table, tables
-from disbench.reports.collect import Collection, collect
-from disbench.reports.columns import Column
-from disbench.reports.notices import short_runs, skipped
+from disbench.reports.records.collect import Collection, collect
+from disbench.reports.tables.aggregate import Cell, Row, Table, tables
+from disbench.reports.tables.columns import Column
+from disbench.reports.tables.notices import short_runs, skipped
 
 _WIDTH = 110
 _METRICS = 6  # columns that fit beside each other

@@ -5,13 +5,13 @@ from pathlib import Path
 from jinja2 import UndefinedError
 
 from disbench.datasets.storage.atomic import write_atomic
-from disbench.reports import estimators_figures as figures
-from disbench.reports import plots
-from disbench.reports.estimators_study import STUDY_FILE, Study, read_study
-from disbench.reports.estimators_verdicts import LABELS, by_estimator, main_batch, tasks_of, times, verdicts
-from disbench.reports.leftout import FROM_VALUES
-from disbench.reports.reasons import reason_of
-from disbench.reports.templates import environment
+from disbench.reports.estimators import figures
+from disbench.reports.estimators.study import STUDY_FILE, Study, read_study
+from disbench.reports.estimators.verdicts import LABELS, by_estimator, main_batch, tasks_of, times, verdicts
+from disbench.reports.markup import score_charts as plots
+from disbench.reports.markup.templates import environment
+from disbench.reports.records.left_out import FROM_VALUES
+from disbench.reports.records.reasons import reason_of
 
 PAGE_FILE = "estimators.html"
 TEMPLATE = "estimators.html.j2"

@@ -11,16 +11,17 @@ from typing import Any
 
 from disbench.datasets.storage.atomic import write_atomic
 from disbench.metrics import METRICS
-from disbench.reports import export, plots
-from disbench.reports.aggregate import Table, distinct, tables
-from disbench.reports.collect import Collection, Found, collect, no_garbage_collection, without_culprits
-from disbench.reports.columns import columns, protocol
-from disbench.reports.notices import short_runs
-from disbench.reports.ranking import boards, facets, overviews, what_was_run
+from disbench.reports import export
+from disbench.reports.markup import score_charts as plots
+from disbench.reports.markup.templates import environment
+from disbench.reports.page.sections import Layout, dataset_sections, layout_of, overall_sections, write_trial_pages
+from disbench.reports.page.tables import boards, facets, overviews, what_was_run
 from disbench.reports.records import SCHEMA_VERSION
-from disbench.reports.sections import Layout, dataset_sections, layout_of, overall_sections, write_trial_pages
-from disbench.reports.templates import environment
-from disbench.reports.text import as_text
+from disbench.reports.records.collect import Collection, Found, collect, no_garbage_collection, without_culprits
+from disbench.reports.tables.aggregate import Table, distinct, tables
+from disbench.reports.tables.columns import columns, protocol
+from disbench.reports.tables.notices import short_runs
+from disbench.reports.tables.text import as_text
 
 __all__ = ["as_text", "render"]
 

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from disbench.datasets.storage.atomic import write_atomic
 from disbench.datasets.untrusted import read_regular
-from disbench.reports.reasons import reason_of
+from disbench.reports.records.reasons import reason_of
 
 STUDY_FILE = "estimators.json"
 STUDY_SCHEMA = 1

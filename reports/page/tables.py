@@ -8,10 +8,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from disbench.reports.aggregate import Cell, Row, Table
-from disbench.reports.columns import Column, columns
-from disbench.reports.compare import BUDGETS, DATA, LEADERBOARD, first_views, leaderboard, overview, score_frame
+from disbench.reports.comparison import BUDGETS, DATA, LEADERBOARD, first_views, leaderboard, overview, score_frame
 from disbench.reports.export import key_of, notices_of, overview_pieces, pages, pieces, records, scored_lines
+from disbench.reports.tables.aggregate import Cell, Row, Table
+from disbench.reports.tables.columns import Column, columns
 
 Line = dict[str, Any]
 _OVERVIEW = ["provenance", "metric", "method", "mean_rank", "rank_low", "rank_high", "iqm", "low", "high", "note"]

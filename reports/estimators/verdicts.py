@@ -9,7 +9,7 @@ import statistics
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from disbench.reports.estimators_study import Cell, Study
+from disbench.reports.estimators.study import Cell, Study
 
 Numbers = dict[str, float | None]
 LABELS = {

@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from disbench.datasets.untrusted import printable
-from disbench.reports.aggregate import Row, Table
-from disbench.reports.collect import whole
-from disbench.reports.columns import Column
-from disbench.reports.pictures import median_trial
+from disbench.reports.markup.embedded_pictures import median_trial
 from disbench.reports.records import Record
+from disbench.reports.records.collect import whole
+from disbench.reports.tables.aggregate import Row, Table
+from disbench.reports.tables.columns import Column
 
 PALETTE = ("#0072b2", "#c04f00", "#007f5f", "#a8488b", "#8a6d00", "#2b8cbe", "#5b5b5b", "#7a3b1d")
 WIDTH = 960

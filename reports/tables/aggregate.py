@@ -27,10 +27,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from disbench.reports.columns import QUALITIES, Column, columns
-from disbench.reports.fairness import unequal
 from disbench.reports.records import Record, Trial
 from disbench.reports.statistics import MIN_SEEDS, Array, difference, verdict
+from disbench.reports.tables.columns import QUALITIES, Column, columns
+from disbench.reports.tables.fairness import unequal
 
 Found = tuple[Path, Record]
 Mark = Literal["", "best", "noise"]

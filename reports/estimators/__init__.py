@@ -1,0 +1,1 @@
+"""The study of estimators: its file, what it shows, and its page."""

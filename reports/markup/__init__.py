@@ -1,0 +1,1 @@
+"""Charts, pictures and templates of which pages consist."""

@@ -1,0 +1,41 @@
+"""The contract between running and reporting, and how a folder of records is read."""
+
+from disbench.reports.records.record import (
+    GRID,
+    LARGEST,
+    LARGEST_INTEGER,
+    RECORD_FILE,
+    SCHEMA_VERSION,
+    Failure,
+    FurtherView,
+    NewerRecordError,
+    Partition,
+    Record,
+    Trial,
+    migrated,
+    migrated_to_today,
+    read_record,
+    read_records,
+    trial_of,
+    write_record,
+)
+
+__all__ = [
+    "GRID",
+    "LARGEST",
+    "LARGEST_INTEGER",
+    "RECORD_FILE",
+    "SCHEMA_VERSION",
+    "Failure",
+    "FurtherView",
+    "NewerRecordError",
+    "Partition",
+    "Record",
+    "Trial",
+    "migrated",
+    "migrated_to_today",
+    "read_record",
+    "read_records",
+    "trial_of",
+    "write_record",
+]
