@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING, Any
 
+from disbench.datasets.moved import MovedModules
+
 if TYPE_CHECKING:
     from disbench.benchmarks.methods import METHODS
 
@@ -15,3 +17,38 @@ def __getattr__(name: str) -> Any:
 
         return METHODS
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+MovedModules(
+    "disbench.benchmarks",
+    {
+        "cli": "data_facts",
+        "cli.terminal": "options",
+        "runtime": "allocator environment locks machine seeds",
+        "settings": "choices hyperparameters",
+        "studies": "engines run search status suite tracking",
+        "training": "checkpoint compiled position",
+        "trials": "encode profile score trial",
+    },
+    {
+        "data_cli": "benchmarks.cli.data",
+        "devices": "benchmarks.training.experimental.data_parallel",
+        "engines.job": "benchmarks.studies.engines.job",
+        "engines.local": "benchmarks.studies.engines.local",
+        "engines.ray": "benchmarks.studies.engines.ray",
+        "engines.slurm": "benchmarks.studies.engines.slurm",
+        "engines.stacked": "benchmarks.studies.engines.stacked",
+        "estimate": "benchmarks.studies.budget",
+        "estimators_cli": "benchmarks.cli.estimators",
+        "faults": "benchmarks.runtime.failures",
+        "profile_cli": "benchmarks.cli.profile",
+        "quality": "benchmarks.trials.reconstruction",
+        "report_cli": "benchmarks.cli.report",
+        "scores_cli": "benchmarks.cli.scores",
+        "stacked": "benchmarks.training.experimental.seed_ensemble",
+        "suite_cli": "benchmarks.cli.suite",
+        "train": "benchmarks.training.loop",
+        "traverse": "benchmarks.trials.traversals",
+        "views": "metrics.views",
+    },
+).install()

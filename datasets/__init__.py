@@ -6,6 +6,8 @@ A new dataset is a module and a line in `registry.py`, and a line in the contrac
 
 from typing import TYPE_CHECKING, Any
 
+from disbench.datasets.moved import MovedModules
+
 if TYPE_CHECKING:
     from disbench.datasets.factors import FactorDataset, FactorSpace, restrict
     from disbench.datasets.registry import DATASETS, SOURCES, check_name, load, names
@@ -20,3 +22,16 @@ def __getattr__(name: str) -> Any:
 
         return getattr(registry, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+MovedModules(
+    "disbench.datasets",
+    {
+        "official": "cars3d celeba dsprites mpi3d shapes3d smallnorb",
+        "procedural": "dsprites_like face_attributes faces_like mpi3d_like shapes3d_like",
+        "storage": "cache download files npz pictures store",
+    },
+    {
+        "own": "datasets.imported.dataset",
+    },
+).install()

@@ -14,6 +14,13 @@ ALLOWED = {
     "reports": {"datasets", "metrics"},
     "benchmarks": {"datasets", "metrics", "baselines", "mine_vae", "reports"},
 }
+# The rooms of a folder, lowest floor first. A room imports from lower floors alone; rooms on one floor do not know each other.
+FLOORS = {
+    "benchmarks": ["runtime", "methods", "settings", "training", "trials estimators", "studies", "cli"],
+    "datasets": ["moved untrusted wording", "factors", "storage", "official procedural imported", "registry"],
+    "reports": ["records", "statistics", "tables", "comparison", "export", "markup", "estimators", "page"],
+}
+MOST_ROOMS = 9
 WITHOUT_TORCH = ("metrics", "reports")
 
 
@@ -52,3 +59,50 @@ def test_scoring_and_reporting_need_no_torch(folder: str) -> None:
 def test_every_folder_with_code_is_held_to_a_direction() -> None:
     folders = {path.parent.name for path in ROOT.glob("*/__init__.py")}
     assert folders - {"tests"} == set(ALLOWED)
+
+
+def room(path: Path, folder: str) -> str:
+    return path.relative_to(ROOT / folder).parts[0].removesuffix(".py")
+
+
+def rooms_imported(path: Path, folder: str) -> set[str]:
+    """The rooms of a folder from which a file imports, at its top or inside a function."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if not isinstance(node, ast.ImportFrom) or not (node.module or "").startswith(f"disbench.{folder}"):
+            continue
+        parts = (node.module or "").split(".")[2:]
+        found |= {parts[0]} if parts else {alias.name.lower() for alias in node.names}
+    return found
+
+
+@pytest.mark.parametrize("folder", FLOORS)
+def test_imports_go_down_the_floors(folder: str) -> None:
+    floor = {name: number for number, names in enumerate(FLOORS[folder]) for name in names.split()}
+    wrong = []
+    for path in sorted((ROOT / folder).rglob("*.py")):
+        if path.parent == ROOT / folder and path.name == "__init__.py":
+            continue
+        here = room(path, folder)
+        assert here in floor, f"{path} is in no room: put it in one, or give the new room a floor."
+        wrong += [
+            f"{path.relative_to(ROOT)} imports {other}"
+            for other in rooms_imported(path, folder) & set(floor)
+            if other != here and floor[other] >= floor[here]
+        ]
+    assert not wrong
+
+
+ROOMY = ("metrics", "baselines", "mine_vae", "datasets/official", "datasets/procedural")  # one idea a module
+
+
+def rooms_in(folder: Path) -> list[str]:
+    modules = [path.stem for path in folder.glob("*.py") if path.name != "__init__.py"]
+    return modules + [path.parent.name for path in folder.glob("*/__init__.py")]
+
+
+def test_no_folder_has_more_rooms_than_one_can_keep_in_mind() -> None:
+    folders = {path.parent for folder in ALLOWED for path in (ROOT / folder).rglob("__init__.py")}
+    counted = {folder.relative_to(ROOT).as_posix(): len(rooms_in(folder)) for folder in folders}
+    assert len(counted) > 20
+    assert not {name: number for name, number in counted.items() if number > MOST_ROOMS and name not in ROOMY}

@@ -35,7 +35,7 @@ def estimators(
     from disbench.benchmarks.estimators.study import run_study, seeded
     from disbench.benchmarks.estimators.trained import from_table, train_here
     from disbench.reports.estimators.page import page_in, render_study
-    from disbench.reports.estimators.study import STUDY_FILE
+    from disbench.reports.records import STUDY_FILE
 
     if profile not in PROFILES:
         known = ", ".join(PROFILES)

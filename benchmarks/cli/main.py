@@ -29,7 +29,7 @@ from disbench.benchmarks.runtime.allocator import keep_memory
 from disbench.benchmarks.runtime.locks import claimed
 from disbench.benchmarks.runtime.optional import unsupported_system
 from disbench.benchmarks.settings.choices import DEFAULT_METRICS, PROTOCOL_NAMES, VIEWS
-from disbench.benchmarks.training.progress import AboveBars, score_shown
+from disbench.benchmarks.training.progress import AboveBars
 from disbench.reports.records import RECORD_FILE, NewerRecordError, Record, Trial
 
 if TYPE_CHECKING:
@@ -298,7 +298,8 @@ def score(
     seed: Annotated[int, typer.Option(min=0, help="Seed of the metrics' random draws.")] = 0,
 ) -> None:
     """Score a table, whoever made it. `factor_names` (K,) and `code_names` (D,) in it are used where it has them."""
-    from disbench.benchmarks.cli.main import scores as shown_as
+    from disbench.benchmarks.cli import scores as shown_as
+    from disbench.benchmarks.trials.score import score_shown
     from disbench.benchmarks.trials.tables.tables import read_named_table
     from disbench.metrics.views import MEAN
     from disbench.metrics.views import view as view_of

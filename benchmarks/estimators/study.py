@@ -37,7 +37,8 @@ from disbench.benchmarks.runtime.environment import code_version, environment
 from disbench.benchmarks.runtime.optional import system_lines
 from disbench.benchmarks.runtime.seeds import seed_for
 from disbench.benchmarks.training.progress import duration
-from disbench.reports.estimators.study import STUDY_FILE, Cell, Study, read_study, write_study
+from disbench.reports.estimators.study import Cell, Study, read_study, write_study
+from disbench.reports.records import STUDY_FILE
 
 log = logging.getLogger(__name__)
 EASY = "easy"

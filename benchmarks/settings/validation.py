@@ -9,7 +9,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter, ValidationError
 
-from disbench.benchmarks.cli.terminal.options import metric_keywords
 from disbench.datasets.wording import did_you_mean, listed, shown, unknown
 from disbench.metrics import METRICS
 from disbench.metrics.dci import MODELS
@@ -94,6 +93,14 @@ def _limits(name: str, parameter: inspect.Parameter) -> Any:
     if kind in (int, "int"):
         return Annotated[int, Field(ge=min(1, parameter.default), le=1_000_000)]
     return Annotated[float, Field(ge=0, allow_inf_nan=False)] if kind in (float, "float") else kind
+
+
+def metric_keywords(metric: str) -> dict[str, inspect.Parameter]:
+    """The keywords of a metric that a user can set: all but its seed and, where there are any, arrays."""
+    from disbench.metrics import METRICS
+
+    parameters = inspect.signature(METRICS[metric].fn).parameters.values()
+    return {p.name: p for p in parameters if p.name != "seed" and isinstance(p.default, bool | int | float | str)}
 
 
 def check_metric(metric: str, options: Mapping[str, Any], where: str = "") -> dict[str, Any]:

@@ -15,6 +15,7 @@ from pydantic import BaseModel, Field
 
 from disbench.benchmarks.runtime.locks import claimed
 from disbench.benchmarks.training.position import position
+from disbench.benchmarks.trials.existing import STARTED
 from disbench.datasets.storage.atomic import write_atomic
 from disbench.datasets.untrusted import read_regular
 from disbench.reports.records import (
@@ -30,7 +31,6 @@ from disbench.reports.records.left_out import FROM_VALUES
 from disbench.reports.records.reasons import reason_of
 
 PLANS = "plans"
-STARTED = "trial.json"  # of a trial that has begun and has no record yet
 State = Literal["finished", "failed", "running", "stopped", "waiting", "unreadable"]
 
 
@@ -81,15 +81,6 @@ def write_plan(name: str, trials: Sequence[Trial], out: Path, decides: str = "")
     path = folder / f"{re.sub(r'[^A-Za-z0-9_.-]+', '_', name)[:150]}{digest}.json"
     content = {"name": name, "trials": [trial.model_dump(mode="json") for trial in trials]}
     write_atomic(path, json.dumps(content).encode())
-
-
-def note_started(trial: Trial, folder: Path) -> None:
-    """Leave in a trial's folder which trial it is, so that `states` can name it before it has a record."""
-    write_atomic(folder / STARTED, trial.model_dump_json().encode())
-
-
-def note_ended(folder: Path) -> None:
-    (folder / STARTED).unlink(missing_ok=True)
 
 
 def started_trials(out: Path) -> dict[str, Trial]:

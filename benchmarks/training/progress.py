@@ -6,14 +6,11 @@ import sys
 import threading
 import time
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from rich.logging import RichHandler
 
 from disbench.reports.records import Trial
-
-if TYPE_CHECKING:
-    from disbench.benchmarks.trials.score import Scores
 
 log = logging.getLogger(__name__)
 BAR_SECONDS = 0.2  # between two updates of the bar
@@ -157,13 +154,3 @@ class Progress:
         while not self._ended.wait(LOG_LOOK_SECONDS if self._bar is None else 1.0):
             if self._bar is not None or self.due:
                 self.show()
-
-
-def score_shown(what: str, codes: Any, factors: Any, metrics: dict[str, dict[str, Any]], **keywords: Any) -> "Scores":
-    """`score` of codes (N, D) and factors (N, K), which shows which metric is computed."""
-    from disbench.benchmarks.trials.score import score
-
-    with Progress(what, len(metrics), "metric") as progress:
-        return score(
-            codes, factors, metrics, on_metric=lambda name, index, total: progress.update(index, name), **keywords
-        )

@@ -11,12 +11,22 @@ from pathlib import Path
 
 from disbench.benchmarks.runtime.locks import LOCK
 from disbench.benchmarks.settings.defaults import MetricOptions, scored_by
-from disbench.datasets.storage.atomic import replacing, set_aside
+from disbench.datasets.storage.atomic import replacing, set_aside, write_atomic
 from disbench.reports.records import RECORD_FILE, NewerRecordError, Record, Trial, read_record
 
 log = logging.getLogger(__name__)
 CODES, CHECKPOINT = "codes.h5", "model.ckpt"
+STARTED = "trial.json"  # of a trial that has begun and has no record yet
 NOT_OPENED = "not opened"  # the version of a dataset whose own is unknown
+
+
+def note_started(trial: Trial, folder: Path) -> None:
+    """Leave in a trial's folder which trial it is, so that `disbench status` can name it before it has a record."""
+    write_atomic(folder / STARTED, trial.model_dump_json().encode())
+
+
+def note_ended(folder: Path) -> None:
+    (folder / STARTED).unlink(missing_ok=True)
 
 
 def existing_record(trial: Trial, folder: Path) -> Record | None:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from disbench.benchmarks.runtime.seeds import seed_for
+from disbench.benchmarks.training.progress import Progress
 from disbench.benchmarks.trials.cost import warning
 from disbench.datasets.wording import shown
 from disbench.metrics import METRICS, NotApplicable
@@ -113,6 +114,14 @@ def score(
         found, result.no_confidence = confidences(scored, codes, factors, resamples=resamples, seed=seed)
         result.confidence = {name: asdict(spread) for name, spread in found.items()}
     return result
+
+
+def score_shown(what: str, codes: Any, factors: Any, metrics: dict[str, dict[str, Any]], **keywords: Any) -> Scores:
+    """`score` of codes (N, D) and factors (N, K), which shows which metric is computed."""
+    with Progress(what, len(metrics), "metric") as progress:
+        return score(
+            codes, factors, metrics, on_metric=lambda name, index, total: progress.update(index, name), **keywords
+        )
 
 
 def _called(name: str, function: Callable[..., Any], *table: Any, **keywords: Any) -> Any:

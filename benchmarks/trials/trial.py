@@ -28,14 +28,22 @@ from disbench.benchmarks.settings.defaults import (
     resolved_trial,
     scored_by,
 )
-from disbench.benchmarks.studies.status import note_ended, note_started
 from disbench.benchmarks.training.checkpoint import forget
 from disbench.benchmarks.training.contracts import no_pictures
 from disbench.benchmarks.training.loop import ON_THIS_MACHINE, build, train
-from disbench.benchmarks.training.progress import score_shown, title
+from disbench.benchmarks.training.progress import title
 from disbench.benchmarks.trials.encode import Codes, encode, read_codes, scored_rows, write_codes
-from disbench.benchmarks.trials.existing import CHECKPOINT, CODES, clear_the_way, clear_unopened, existing_record
+from disbench.benchmarks.trials.existing import (
+    CHECKPOINT,
+    CODES,
+    clear_the_way,
+    clear_unopened,
+    existing_record,
+    note_ended,
+    note_started,
+)
 from disbench.benchmarks.trials.reconstruction import IMAGES, RECONSTRUCTION, fixed_rows, reconstruction_quality
+from disbench.benchmarks.trials.score import score_shown
 from disbench.benchmarks.trials.traversals import COLUMNS, group_traversals, latent_traversals, reconstructions
 from disbench.datasets import FactorDataset
 from disbench.datasets.storage.atomic import remove_temporary_files, write_atomic

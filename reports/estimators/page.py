@@ -6,10 +6,11 @@ from jinja2 import UndefinedError
 
 from disbench.datasets.storage.atomic import write_atomic
 from disbench.reports.estimators import figures
-from disbench.reports.estimators.study import STUDY_FILE, Study, read_study
+from disbench.reports.estimators.study import Study, read_study
 from disbench.reports.estimators.verdicts import LABELS, by_estimator, main_batch, tasks_of, times, verdicts
 from disbench.reports.markup import score_charts as plots
 from disbench.reports.markup.templates import environment
+from disbench.reports.records import STUDY_FILE
 from disbench.reports.records.left_out import FROM_VALUES
 from disbench.reports.records.reasons import reason_of
 

@@ -8,9 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from disbench.datasets.storage.atomic import write_atomic
 from disbench.datasets.untrusted import read_regular
+from disbench.reports.records import STUDY_FILE
 from disbench.reports.records.reasons import reason_of
 
-STUDY_FILE = "estimators.json"
 STUDY_SCHEMA = 1
 LARGEST = 64 << 20  # bytes of a study that is read; the full profile writes about 1 MB
 

@@ -27,14 +27,14 @@ from disbench.datasets.untrusted import printable
 from disbench.reports import statistics
 from disbench.reports.comparison import Pairs, diagrams, pairs_over, pairs_within, score_frame
 from disbench.reports.estimators.page import PAGE_FILE as ESTIMATORS_PAGE
-from disbench.reports.estimators.study import STUDY_FILE, read_study
+from disbench.reports.estimators.study import read_study
 from disbench.reports.estimators.verdicts import verdicts
 from disbench.reports.markup import comparison_charts as charts
 from disbench.reports.markup import embedded_pictures as pictures
 from disbench.reports.markup import score_charts as plots
 from disbench.reports.markup.templates import environment
 from disbench.reports.page import trial_details as details
-from disbench.reports.records import RECORD_FILE, Partition, Record
+from disbench.reports.records import RECORD_FILE, STUDY_FILE, Partition, Record
 from disbench.reports.records.collect import Collection, whole
 from disbench.reports.records.left_out import FROM_VALUES
 from disbench.reports.records.reasons import reason_of
@@ -134,7 +134,8 @@ def write_trial_pages(tables: Sequence[Table], layout: Layout) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     style = "".join(_environment().get_template(name).render() for name in ("leaderboard.css.j2", "sections.css.j2"))
     write_atomic(folder / STYLE_FILE, style.encode(), durable=False)
-    newest = max(path.stat().st_mtime for path in Path(__file__).parent.iterdir())
+    package = (path for kind in ("*.py", "*.j2") for path in Path(__file__).parents[1].rglob(kind))
+    newest = max(path.stat().st_mtime for path in package)
     written = 0
     for table in tables:
         paged = _paged(table, layout)

@@ -17,8 +17,16 @@ from pydantic import Field, GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
 from disbench.datasets.untrusted import printable, read_regular
-from disbench.reports.estimators.study import STUDY_FILE
-from disbench.reports.records import LARGEST, RECORD_FILE, SCHEMA_VERSION, FurtherView, Record, migrated, read_record
+from disbench.reports.records import (
+    LARGEST,
+    RECORD_FILE,
+    SCHEMA_VERSION,
+    STUDY_FILE,
+    FurtherView,
+    Record,
+    migrated,
+    read_record,
+)
 from disbench.reports.records.left_out import FROM_VALUES, problem
 from disbench.reports.records.reasons import reason_of
 

@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 # 2: trials hold every hyperparameter and the version of their method, records the versions of metrics.
 SCHEMA_VERSION = 2
 RECORD_FILE = "record.json"
+STUDY_FILE = "estimators.json"  # of a study of estimators, which folders of records may hold, too
 LARGEST = 256 << 20  # bytes of a record that is read; 100,000 steps of training leave about 2 MB
 LARGEST_INTEGER = 2**63 - 1
 GRID = "disbench grid"  # the text chunk in which the PNG of a grid of images says where its columns are

@@ -16,7 +16,7 @@ import pytest
 from typer.testing import CliRunner
 
 from disbench.benchmarks.cli.main import app
-from disbench.benchmarks.cli.terminal.options import metric_keywords
+from disbench.benchmarks.settings.validation import metric_keywords
 from disbench.benchmarks.trials.encode import Codes, write_codes
 from disbench.benchmarks.trials.score import named_entries, score
 from disbench.benchmarks.trials.tables.tables import NamedTable, read_named_table, read_table

@@ -13,11 +13,17 @@ from typer.testing import CliRunner
 
 from disbench.benchmarks import METHODS
 from disbench.benchmarks.cli.main import app
-from disbench.benchmarks.cli.terminal.options import assignments, metric_keywords
+from disbench.benchmarks.cli.terminal.options import assignments
 from disbench.benchmarks.settings.hyperparameters import check_method
 from disbench.benchmarks.settings.training_file import read_training_file, training_file
 from disbench.benchmarks.settings.trial_settings import checked_trial
-from disbench.benchmarks.settings.validation import LIMITS, canonical_precision, check_metric, check_metrics
+from disbench.benchmarks.settings.validation import (
+    LIMITS,
+    canonical_precision,
+    check_metric,
+    check_metrics,
+    metric_keywords,
+)
 from disbench.benchmarks.settings.yaml_file import parse_yaml
 from disbench.benchmarks.studies.search import seeds_of
 from disbench.benchmarks.studies.suite import load_suite

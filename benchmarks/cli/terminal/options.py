@@ -4,7 +4,6 @@ Modules of commands import what a command works with inside it: help, completion
 second, where torch, Lightning and scikit-learn take several.
 """
 
-import inspect
 from typing import Annotated, Any
 
 import typer
@@ -54,14 +53,6 @@ def dataset_options(options: list[str] | None, select: list[str] | None) -> dict
             raise ValueError("--select and --option select=... are both given; use one.")
         found["select"] = assignments(select, "--select")
     return found
-
-
-def metric_keywords(metric: str) -> dict[str, inspect.Parameter]:
-    """The keywords of a metric that a user can set: all but its seed and, where there are any, arrays."""
-    from disbench.metrics import METRICS
-
-    parameters = inspect.signature(METRICS[metric].fn).parameters.values()
-    return {p.name: p for p in parameters if p.name != "seed" and isinstance(p.default, bool | int | float | str)}
 
 
 def metric_settings(words: list[str] | None) -> dict[str, dict[str, Any]]:
