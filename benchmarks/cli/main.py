@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from disbench.benchmarks.cli.data import data_app
-from disbench.benchmarks.cli.estimators import estimators
 from disbench.benchmarks.cli.listing import list_
-from disbench.benchmarks.cli.profile import profile_app
 from disbench.benchmarks.cli.report import report_app
 from disbench.benchmarks.cli.suite import suite_app
 from disbench.benchmarks.cli.terminal.commands import complete, our_version, quick_exit
@@ -25,6 +23,7 @@ from disbench.benchmarks.cli.terminal.options import (
     dataset_options,
 )
 from disbench.benchmarks.cli.terminal.printing import PlainFormatter, Terminal, console, fail, say, write_file
+from disbench.benchmarks.cli.timing import timing_app
 from disbench.benchmarks.runtime.allocator import keep_memory
 from disbench.benchmarks.runtime.locks import claimed
 from disbench.benchmarks.runtime.optional import unsupported_system
@@ -46,8 +45,7 @@ app = typer.Typer(
 app.add_typer(data_app, name="data")
 app.add_typer(report_app)  # export, compare, merge
 app.add_typer(suite_app)  # run, status, search
-app.add_typer(profile_app)
-app.command()(estimators)
+app.add_typer(timing_app)  # profile, estimators
 app.command("list")(list_)
 
 MetricNames = Annotated[
@@ -232,6 +230,7 @@ def evaluate(
 ) -> None:
     """Encode a checkpoint's data set again and score it; writes nothing."""
     from disbench.benchmarks.cli.scores import metric_options, metrics_without_settings, print_scores
+    from disbench.benchmarks.trials.score import score_shown
     from disbench.metrics.views import view as view_of
 
     wanted = metric_options(metrics, settings, protocol)

@@ -14,7 +14,7 @@ import torch
 import typer
 from typer.testing import CliRunner
 
-from disbench.benchmarks.cli.estimators import estimators
+from disbench.benchmarks.cli.timing import estimators
 from disbench.benchmarks.estimators.cells import measure_time
 from disbench.benchmarks.estimators.profiles import PROFILES, Profile
 from disbench.benchmarks.estimators.study import Run

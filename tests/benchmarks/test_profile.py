@@ -6,7 +6,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from disbench.benchmarks.cli.profile import profile_app
+from disbench.benchmarks.cli.timing import timing_app
 from disbench.benchmarks.trials.profile import (
     BACKWARD,
     DATA,
@@ -101,11 +101,11 @@ def test_a_trials_profile_has_every_stage_and_shares_add_up(dataset: FactorDatas
 def test_the_command_prints_the_table_and_refuses_what_it_does_not_know() -> None:
     words = ["--method", "vae", "--dataset", "dsprites_like", "--set", "network=mlp", "--set", "hidden_dim=16"]
     words += ["--select", "scale=3", "--rows", "200", "--timed-steps", "2", "--metrics", "mig"]
-    result = CliRunner().invoke(profile_app, words)
+    result = CliRunner().invoke(timing_app, words)
     assert result.exit_code == 0, result.output
     for part in ("Lightning", "backward: decoder", "score: mig", "pictures"):
         assert part in result.output
     for wrong, needed in ((["--metrics", "magic"], "magic"), (["--set", "betta=1"], "betta")):
-        refused = CliRunner().invoke(profile_app, [*words, *wrong])
+        refused = CliRunner().invoke(timing_app, [*words, *wrong])
         assert refused.exit_code == 2
         assert needed in refused.output
