@@ -14,16 +14,16 @@ from disbench.baselines.networks import float32
 from disbench.baselines.vae import VAE
 
 
-class Outcome(NamedTuple):
-    """What a stage gives: losses that are descended in turn, mostly one or none; terms for curves; what the next is handed."""
+class StageResult(NamedTuple):
+    """What a stage gives: losses that are losses in turn, mostly one or none; terms for curves; what the next is handed."""
 
-    descended: tuple[Tensor, ...]
+    losses: tuple[Tensor, ...]
     terms: dict[str, Tensor]
-    carried: Any
+    context: Any
 
 
 class Stage(NamedTuple):
-    """A part of a step: `run(method, batch, carried)`, then a descent of its loss by `optimizers`, by their numbers.
+    """A part of a step: `run(method, batch, context)`, then a descent of its loss by `optimizers`, by their numbers.
 
     clip: the largest gradient norm. Stages of one `name` draw the same noise, in the same order. data_dependent: it does what
     depends on the numbers it computes, so that several models cannot do it as one; it draws from a random state that it restores,
@@ -31,7 +31,7 @@ class Stage(NamedTuple):
     """
 
     name: str
-    run: Callable[[Any, Tensor, Any], Outcome]
+    run: Callable[[Any, Tensor, Any], StageResult]
     optimizers: tuple[int, ...] = ()
     clip: float | None = None
     data_dependent: bool = False
@@ -55,20 +55,20 @@ class AlternatingVAE(VAE):
         found = self.optimizers()
         optimizers = found if isinstance(found, list) else [found]  # Lightning returns a single one bare
         terms: dict[str, Tensor] = {}
-        carried: Any = ()
+        context: Any = ()
         for stage in self.stages(batch_idx, self.trainer.num_training_batches):
-            outcome = stage.run(self, batch, carried)
+            outcome = stage.run(self, batch, context)
             movers = [optimizers[number] for number in stage.optimizers]
-            for loss in outcome.descended:
-                self.descend(movers, loss, stage.clip)
+            for loss in outcome.losses:
+                self.minimize(movers, loss, stage.clip)
             terms |= outcome.terms
-            carried = outcome.carried
+            context = outcome.context
         for settings in self.trainer.lr_scheduler_configs:  # with several optimizers Lightning steps none
             if (batch_idx + 1) % settings.frequency == 0:
                 settings.scheduler.step()
         return {name: value.detach() for name, value in terms.items()}
 
-    def descend(self, optimizers: list[Any], loss: Tensor, clip: float | None = None) -> None:
+    def minimize(self, optimizers: list[Any], loss: Tensor, clip: float | None = None) -> None:
         """One step of several optimisers down one loss."""
         moved = [
             parameter for optimizer in optimizers for group in optimizer.param_groups for parameter in group["params"]

@@ -12,7 +12,7 @@ from disbench.baselines.vae import VAE, ShellOptions
 class BetaVAE(VAE):
     """beta > 1 trades reconstruction for a posterior closer to the factorised prior; beta = 1 is the VAE."""
 
-    mean_over_images = True
+    data_parallel = True
 
     def __init__(
         self, image_shape: Sequence[int], n_train: int, *, beta: float = 4.0, **shell: Unpack[ShellOptions]

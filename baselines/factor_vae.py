@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from disbench.baselines import networks
-from disbench.baselines.alternating import AlternatingVAE, Outcome, Stage
+from disbench.baselines.alternating import AlternatingVAE, Stage, StageResult
 from disbench.baselines.gaussian import kl_to_prior
 from disbench.baselines.optim import adam
 from disbench.baselines.vae import ShellOptions
@@ -80,13 +80,13 @@ class FactorVAE(AlternatingVAE):
         yield Stage("autoencoder", type(self).autoencoder_stage, (0,))
         yield Stage("discriminator", type(self).discriminator_stage, (1,))
 
-    def autoencoder_stage(self, batch: Tensor, carried: Any) -> Outcome:
+    def autoencoder_stage(self, batch: Tensor, context: Any) -> StageResult:
         terms, z = self.autoencoder_terms(batch.chunk(2)[0])
-        return Outcome((terms["loss"],), terms, z)
+        return StageResult((terms["loss"],), terms, z)
 
-    def discriminator_stage(self, batch: Tensor, z: Tensor) -> Outcome:
+    def discriminator_stage(self, batch: Tensor, z: Tensor) -> StageResult:
         loss = self.discriminator_loss(z, batch.chunk(2)[1])
-        return Outcome((loss,), {"discriminator": loss}, z)
+        return StageResult((loss,), {"discriminator": loss}, z)
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         autoencoder = [*self.encoder.parameters(), *self.decoder.parameters()]

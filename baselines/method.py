@@ -32,7 +32,7 @@ class Method(LightningModule):
     """A method to train, encode with and score: `encode`, `training_step` and `configure_optimizers` are what it needs.
 
     batches_per_step: minibatches that one call of `training_step` gets, concatenated. generates: False for an encoder without a
-    decoder, of which no pictures are drawn and no reconstruction is measured. mean_over_images: whether the loss is a mean over
+    decoder, of which no pictures are drawn and no reconstruction is measured. data_parallel: whether the loss is a mean over
     images, as training on several devices needs; it is not inherited, so each class says so of itself. version: raise it, in
     the class whose training changes, when the same hyperparameters train to another result; finished records of an earlier
     version then no longer count as this method's.
@@ -41,7 +41,7 @@ class Method(LightningModule):
     version: int = 1
     batches_per_step = 1
     generates = True
-    mean_over_images = False
+    data_parallel = False
 
     def __init__(self) -> None:
         super().__init__()

@@ -42,7 +42,7 @@ class VAE(Method):
     (Locatello et al. 2019: 1e-4). network: 'conv' or 'mlp' (see `networks`); hidden_dim: the width of 'mlp'.
     """
 
-    mean_over_images = True
+    data_parallel = True
 
     def __init__(
         self,

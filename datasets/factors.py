@@ -172,14 +172,14 @@ class FactorDataset(ABC):
             return self.space.factors(indices)
         return self.labels[indices.to(self.labels.device)].to(indices.device, torch.int64)
 
-    def place(self, device: torch.device) -> torch.device:
+    def preferred_device(self, device: torch.device) -> torch.device:
         """Where `batch` is best given its indices when images are needed on `device`.
 
         `device` itself for sets that are drawn there or that fit into its memory, which this call moves there; else the CPU.
         """
         return device
 
-    def keep(self) -> None:
+    def preload(self) -> None:
         """Draw all images now and keep them for the CPU's batches, if they are drawn and few: for who comes back to each."""
         return
 
@@ -225,10 +225,10 @@ class RestrictedDataset(FactorDataset):
         steps = (value * strides[position] for value, position in zip(values, self._varying, strict=True))
         return sum(steps, start=torch.full_like(indices, corner))
 
-    def place(self, device: torch.device) -> torch.device:
-        return self._parent.place(device)
+    def preferred_device(self, device: torch.device) -> torch.device:
+        return self._parent.preferred_device(device)
 
-    def keep(self) -> None:
+    def preload(self) -> None:
         small = len(self) * math.prod(self.image_shape) <= KEPT_BYTES
         if self._images is None and small and self.provenance == "procedural":
             images = torch.empty((len(self), *self.image_shape), dtype=torch.uint8)

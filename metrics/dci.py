@@ -28,8 +28,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import xlogy
 
 from disbench.metrics.groups import require_counts
+from disbench.metrics.memoize import recent
 from disbench.metrics.metric import NotApplicable
-from disbench.metrics.recent import recent
 from disbench.metrics.split import split_rows
 from disbench.metrics.table import as_table, require_classes
 from disbench.metrics.threads import one_thread

@@ -33,9 +33,9 @@ from disbench.metrics.information import (
     require_factors_to_compare,
     standardised,
 )
+from disbench.metrics.memoize import recent
 from disbench.metrics.metric import NotApplicable
 from disbench.metrics.nearest_neighbors import information_about_labels
-from disbench.metrics.recent import recent
 from disbench.metrics.table import Table, as_table
 from disbench.metrics.threads import one_thread
 

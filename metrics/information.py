@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import xlogy
 
+from disbench.metrics.memoize import recent
 from disbench.metrics.metric import NotApplicable
-from disbench.metrics.recent import recent
 from disbench.metrics.table import Checked, Table, as_table
 
 CODES_AT_ONCE = 1 << 18  # numbers of a table in memory as float64

@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from disbench.metrics.groups import Groups, group_rows
+from disbench.metrics.majority_vote import majority_vote
 from disbench.metrics.metric import NotApplicable
 from disbench.metrics.table import Table
-from disbench.metrics.votes import majority_vote
 
 
 def z_max_var(

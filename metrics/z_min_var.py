@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from disbench.metrics.groups import all_groups
-from disbench.metrics.votes import majority_vote
+from disbench.metrics.majority_vote import majority_vote
 
 
 def factor_vae_score(

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from disbench.mine_vae.factor_encoder import NOISE
-from disbench.mine_vae.recent import Recent
+from disbench.mine_vae.replay_buffer import ReplayBuffer
 
 NUISANCE_SHARE = 0.1  # of the KL nats
 
@@ -21,7 +21,7 @@ class GaussianFitEstimator(nn.Module):
 
     def __init__(self, num_factors: int = 10, factor_dim: int = 32, *, gaussian_fit_samples: int = 1000) -> None:
         super().__init__()
-        self.recent = Recent(gaussian_fit_samples, num_factors, factor_dim)
+        self.recent = ReplayBuffer(gaussian_fit_samples, num_factors, factor_dim)
 
     def add(self, embeddings: Tensor) -> None:
         """Take in a batch (K, B, F)."""

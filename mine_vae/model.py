@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
-from disbench.baselines.alternating import AlternatingVAE, Outcome, Stage
+from disbench.baselines.alternating import AlternatingVAE, Stage, StageResult
 from disbench.baselines.bernoulli import bernoulli_loss
 from disbench.baselines.beta_tcvae import kl_terms
 from disbench.baselines.gaussian import Posterior, kl_to_prior
@@ -41,7 +41,7 @@ from disbench.mine_vae.gaussian_fit import capacity_target
 from disbench.mine_vae.marginals import MarginalCritics, total_correlation
 from disbench.mine_vae.mine import CRITIC_CLIP, MutualInformationEstimator
 from disbench.mine_vae.partition import Partition, Party
-from disbench.mine_vae.recent import Recent
+from disbench.mine_vae.replay_buffer import ReplayBuffer
 
 log = logging.getLogger(__name__)
 CRITICS_LEAD = 0.1  # of training, that the marginals' critics learn before they are listened to
@@ -115,7 +115,7 @@ class MINEDisentangleVAE(AlternatingVAE):
             bi_level=bi_level,
             critic=critic,
         )
-        self.recent = Recent(recent_posteriors, 2, self.latent_dim)
+        self.recent = ReplayBuffer(recent_posteriors, 2, self.latent_dim)
         self.register_buffer("monte_carlo", torch.zeros(()))  # the last reading of TC by Monte Carlo
         self.read: dict[str, Tensor] = {}  # the last readings of audits and of the assignment's terms, for the curves
 
@@ -179,7 +179,7 @@ class MINEDisentangleVAE(AlternatingVAE):
         yield Stage(f"outer, {phase}", outer, tuple(number[party] for party in first))
         if self.handover == 1 or done < self.handover - CRITICS_LEAD:
             return
-        yield Stage(f"remember, {phase}", partial(own.remember_stage, step=step, second_phase=second_phase))
+        yield Stage(f"remember, {phase}", partial(own.buffer_stage, step=step, second_phase=second_phase))
         for parties in later:
             if parties != ("critics",):
                 yield Stage("assignment", own.assignment_stage, (number["assignment"],))
@@ -189,42 +189,44 @@ class MINEDisentangleVAE(AlternatingVAE):
                     yield Stage(f"critics, {phase}", critics, (number["critics"],), CRITIC_CLIP)
         if second_phase:
             audited = self.mine and step in [round(share * steps) for share in self.audit_at]
-            checked = partial(own.checked_stage, step=step, audited=audited)
+            checked = partial(own.monitor_stage, step=step, audited=audited)
             yield Stage("checked", checked, data_dependent=audited)
 
-    def outer_stage(self, batch: Tensor, carried: Any, *, second_phase: bool, joint: bool) -> Outcome:
+    def outer_stage(self, batch: Tensor, context: Any, *, second_phase: bool, joint: bool) -> StageResult:
         q = self.posterior(batch)
         z = q.sample()
         terms = self.outer_loss(batch, q, z, second_phase)
         loss = terms["loss"]
         if joint:
             loss = loss + self.assignment_loss(z, q)
-        return Outcome((loss,), terms, (q, z))
+        return StageResult((loss,), terms, (q, z))
 
-    def remember_stage(
-        self, batch: Tensor, carried: tuple[Posterior, Tensor], *, step: int, second_phase: bool
-    ) -> Outcome:
+    def buffer_stage(
+        self, batch: Tensor, context: tuple[Posterior, Tensor], *, step: int, second_phase: bool
+    ) -> StageResult:
         """Take in the posteriors of a step, for those who learn from recent ones."""
-        q, z = carried
+        q, z = context
         with float32(batch.device):
             self.recent.add(torch.stack(q, dim=1))
             self.marginals.fit(self.draw(len(self.recent.rows)))
             if second_phase:
                 self.parts.observe(self.parts.factor_encoder(z.detach()).detach(), step)
-        return Outcome((), {}, carried)
+        return StageResult((), {}, context)
 
-    def critics_stage(self, batch: Tensor, carried: Any, *, second_phase: bool) -> Outcome:
+    def critics_stage(self, batch: Tensor, context: Any, *, second_phase: bool) -> StageResult:
         with float32(batch.device):
-            return Outcome((self.critic_loss(len(batch), second_phase),), {}, carried)
+            return StageResult((self.critic_loss(len(batch), second_phase),), {}, context)
 
-    def assignment_stage(self, batch: Tensor, carried: Any) -> Outcome:
+    def assignment_stage(self, batch: Tensor, context: Any) -> StageResult:
         with float32(batch.device):
             recent = self.draw(len(batch))
-            return Outcome((self.assignment_loss(recent.sample(), recent),), {}, carried)
+            return StageResult((self.assignment_loss(recent.sample(), recent),), {}, context)
 
-    def checked_stage(self, batch: Tensor, carried: tuple[Posterior, Tensor], *, step: int, audited: bool) -> Outcome:
+    def monitor_stage(
+        self, batch: Tensor, context: tuple[Posterior, Tensor], *, step: int, audited: bool
+    ) -> StageResult:
         """The last Monte Carlo reading of TC, and those of audits and assignment, for the curves beside MINE's."""
-        q, z = carried
+        q, z = context
         with float32(batch.device):
             if step % MONTE_CARLO_EVERY == 0:
                 with torch.no_grad():
@@ -232,7 +234,7 @@ class MINEDisentangleVAE(AlternatingVAE):
             if audited:
                 with torch.random.fork_rng([z.device] if z.device.type == "cuda" else []):
                     self.audit(step, len(z))
-        return Outcome((), {"total_correlation_monte_carlo": self.monte_carlo, **self.read}, carried)
+        return StageResult((), {"total_correlation_monte_carlo": self.monte_carlo, **self.read}, context)
 
     def assignment_loss(self, z: Tensor, q: Posterior) -> Tensor:
         """The attention's, on z drawn from q; its terms are kept for the curves."""

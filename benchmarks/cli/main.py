@@ -25,7 +25,7 @@ from disbench.benchmarks.cli.terminal.options import (
 from disbench.benchmarks.cli.terminal.printing import PlainFormatter, Terminal, console, fail, say, write_file
 from disbench.benchmarks.cli.timing import timing_app
 from disbench.benchmarks.runtime.allocator import keep_memory
-from disbench.benchmarks.runtime.locks import claimed
+from disbench.benchmarks.runtime.locks import try_lock
 from disbench.benchmarks.runtime.optional import unsupported_system
 from disbench.benchmarks.settings.choices import DEFAULT_METRICS, PROTOCOL_NAMES, VIEWS
 from disbench.benchmarks.training.progress import AboveBars
@@ -159,7 +159,7 @@ def train(
             found = None if (out / trial.id / RECORD_FILE).exists() else earlier.record(trial)
             finish(record, out / trial.id if found is None else found[0])
             return
-        with claimed(out / trial.id) as ours:
+        with try_lock(out / trial.id) as ours:
             if not ours:
                 raise fail(f"Another process is running {trial.id}.")
             earlier.reuse(trial)

@@ -20,7 +20,7 @@ from disbench.baselines.gaussian import Posterior, log_density_per_latent, log_n
 from disbench.benchmarks.estimators.tasks import Draw, Pairs
 from disbench.mine_vae.marginals import MarginalCritics, total_correlation
 from disbench.mine_vae.mine import CRITIC_CLIP, MutualInformationEstimator
-from disbench.mine_vae.recent import Recent
+from disbench.mine_vae.replay_buffer import ReplayBuffer
 
 Arrange = Callable[[Any], tuple[Tensor, Tensor]]
 
@@ -85,7 +85,7 @@ class Marginal:
     def __init__(self, latent_dim: int, batch: int, *, recent_batches: int = 8, lr: float = 3e-3) -> None:
         self.batch = batch
         self.critics = MarginalCritics(latent_dim)
-        self.recent = Recent(recent_batches * batch, 2, latent_dim)
+        self.recent = ReplayBuffer(recent_batches * batch, 2, latent_dim)
         self.optimizer = torch.optim.Adam(self.critics.parameters(), lr=lr, betas=(0.5, 0.9))
 
     def to(self, device: torch.device) -> "Marginal":

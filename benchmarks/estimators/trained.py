@@ -42,7 +42,7 @@ def train_here(rows: int, steps: int, device: torch.device) -> PosteriorTask:
     """
     dataset = load(DATASET)
     chosen = torch.randperm(len(dataset), generator=generator_for("estimators", "images"))[:rows]
-    images = dataset.batch(chosen.to(dataset.place(device))).to(device).float().div_(255)
+    images = dataset.batch(chosen.to(dataset.preferred_device(device))).to(device).float().div_(255)
     method = BetaVAE(dataset.image_shape, len(images), network="mlp", hidden_dim=400, lr=1e-3).to(device)
     optimizer = torch.optim.Adam(method.parameters(), lr=method.lr)
     for step in range(steps):

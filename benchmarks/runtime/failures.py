@@ -10,9 +10,9 @@ import torch
 from disbench.datasets.storage.atomic import remove_temporary_files
 from disbench.reports.records import Failure
 
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+DISK_FULL_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # What a RuntimeError for want of memory says: of torch's CPU allocator, of CUDA and Metal, of cuBLAS and cuDNN.
-SHORT = ("DefaultCPUAllocator", "out of memory", "STATUS_ALLOC_FAILED")
+OUT_OF_MEMORY_SIGNS = ("DefaultCPUAllocator", "out of memory", "STATUS_ALLOC_FAILED")
 ADVICE = {
     "diverged": "Diverged: the trial has no result. Try a smaller lr, or a smaller weight of the regulariser.",
     "out of memory": (
@@ -30,18 +30,18 @@ def causes(error: BaseException) -> Iterator[BaseException]:
         found = found.__cause__ or found.__context__
 
 
-def failure_of(error: BaseException) -> Failure:
+def classify(error: BaseException) -> Failure:
     """The kind of a failure, by types where there is one and by words where a library has none."""
     for each in causes(error):
         words = str(each)
         # HDF5 writes the number of the system's error into its text.
-        if isinstance(each, OSError) and (each.errno in FULL or f"errno = {errno.ENOSPC}" in words):
+        if isinstance(each, OSError) and (each.errno in DISK_FULL_ERRNOS or f"errno = {errno.ENOSPC}" in words):
             return "disk full"
         if isinstance(each, MemoryError | torch.OutOfMemoryError) or (
             isinstance(each, OSError) and each.errno == errno.ENOMEM
         ):
             return "out of memory"
-        if isinstance(each, RuntimeError) and any(sign in words for sign in SHORT):
+        if isinstance(each, RuntimeError) and any(sign in words for sign in OUT_OF_MEMORY_SIGNS):
             return "out of memory"
         if isinstance(each, FloatingPointError):
             return "diverged"
@@ -49,12 +49,12 @@ def failure_of(error: BaseException) -> Failure:
 
 
 @contextmanager
-def room_in(folder: Path) -> Iterator[None]:
+def disk_full_as_one_error(folder: Path) -> Iterator[None]:
     """Turn a full disk, whoever met it, into one OSError that says what to do; no half-written file stays in `folder`."""
     try:
         yield
     except Exception as error:
-        if failure_of(error) != "disk full":
+        if classify(error) != "disk full":
             raise
         remove_temporary_files(folder)
         raise OSError(

@@ -14,7 +14,7 @@ NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
 @contextmanager
-def claimed(folder: Path) -> Iterator[bool]:
+def try_lock(folder: Path) -> Iterator[bool]:
     """Whether this process has the trial's folder to itself within the block; False where another process has it.
 
     A file system without locks is used without them, with a warning.

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from disbench.benchmarks.runtime.locks import LOCK, claimed
+from disbench.benchmarks.runtime.locks import LOCK, try_lock
 from disbench.datasets.storage.atomic import TEMPORARY, write_atomic
 from disbench.datasets.untrusted import printable, read_regular
 from disbench.reports.records import LARGEST, RECORD_FILE, Record
@@ -94,7 +94,7 @@ def copy_trial(source: Path, target: Path) -> None:
     record = _record_of(source)
     hidden = target.with_name(f".disbench-merge-{secrets.token_hex(8)}")
     try:
-        with claimed(hidden):
+        with try_lock(hidden):
             room = shutil.disk_usage(hidden).free
             for path in _files(source):
                 room -= _allocated(path)
@@ -113,7 +113,7 @@ def remove_cut_off_copies(out: Path) -> None:
     for pattern in HIDDEN:
         for path in out.glob(pattern):
             if path.is_dir() and not path.is_symlink():
-                with claimed(path) as ours:
+                with try_lock(path) as ours:
                     if ours:
                         shutil.rmtree(path, ignore_errors=True)
 

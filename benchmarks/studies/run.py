@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from disbench.benchmarks.runtime.locks import claimed
+from disbench.benchmarks.runtime.locks import try_lock
 from disbench.benchmarks.runtime.machine import Machine
 from disbench.benchmarks.settings.defaults import MetricOptions
 from disbench.benchmarks.settings.trial_settings import check_fits, check_precision_here
@@ -78,7 +78,7 @@ def free(jobs: Sequence[Job]) -> list[Job]:
     while True:
         found = []
         for job in jobs:
-            with claimed(job.folder) as ours:
+            with try_lock(job.folder) as ours:
                 if ours:
                     found.append(job)
         if found:

@@ -25,7 +25,7 @@ from disbench.benchmarks.settings.hyperparameters import Range, check_count, che
 from disbench.benchmarks.settings.validation import Seed, check_metric, explained
 from disbench.benchmarks.studies.engines import Engine, opened, run_here
 from disbench.benchmarks.studies.run import Planned, run_trials
-from disbench.benchmarks.studies.status import held, write_plan
+from disbench.benchmarks.studies.status import is_locked, write_plan
 from disbench.benchmarks.training.loop import ON_THIS_MACHINE
 from disbench.datasets.wording import listed, shown
 from disbench.metrics import METRICS
@@ -196,7 +196,7 @@ def run_search(
         trial.number: plain(trial.params)
         for trial in study.get_trials(states=(optuna.trial.TrialState.RUNNING,))
         if set(trial.params) == set(space)
-        and not any(held(out / one.id) for one in search.trials(plain(trial.params)) if (out / one.id).exists())
+        and not any(is_locked(out / one.id) for one in search.trials(plain(trial.params)) if (out / one.id).exists())
     }
     while True:
         tried = sum(trial.state.is_finished() for trial in study.get_trials(deepcopy=False))

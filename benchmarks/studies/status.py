@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, Field
 
-from disbench.benchmarks.runtime.locks import claimed
+from disbench.benchmarks.runtime.locks import try_lock
 from disbench.benchmarks.training.position import position
 from disbench.benchmarks.trials.existing import STARTED
 from disbench.datasets.storage.atomic import write_atomic
@@ -133,10 +133,10 @@ def plans_of_one_name(out: Path) -> list[str]:
     ]
 
 
-def held(folder: Path) -> bool:
+def is_locked(folder: Path) -> bool:
     """Whether a process is running the trial of this folder now."""
     try:
-        with claimed(folder) as ours:
+        with try_lock(folder) as ours:
             return not ours
     except PermissionError:  # in a folder of somebody else's, whose lock cannot be tried
         return False
@@ -144,7 +144,7 @@ def held(folder: Path) -> bool:
 
 def taken_up_again(folder: Path) -> bool:
     """Whether a trial whose record says that it failed has been run since: it runs now, or was stopped before its end."""
-    return folder.is_dir() and ((folder / STARTED).exists() or held(folder))
+    return folder.is_dir() and ((folder / STARTED).exists() or is_locked(folder))
 
 
 def ended(folder: Path) -> TrialState | None:
@@ -180,7 +180,7 @@ def state_of(trial: Trial, folder: Path) -> TrialState:
     if not folder.is_dir():
         return TrialState(trial, folder, "waiting")
     last = position(folder)
-    if held(folder):
+    if is_locked(folder):
         if last is None or last.step == 0:
             return TrialState(trial, folder, "running")
         left = last.seconds / last.step * (last.steps - last.step)

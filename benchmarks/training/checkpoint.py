@@ -1,6 +1,6 @@
 """What a trial in training leaves in its folder, so that it goes on where it was stopped, and how far it is.
 
-Lightning saves and restores weights, optimisers, its loops and a gradient scaler; `Sitting` adds the random states, the curves
+Lightning saves and restores weights, optimizers, its loops and a gradient scaler; `ResumeCallback` adds random states, curves
 and the time that was spent. The position in the data is the number of steps: the order of images depends on nothing else (see
 `minibatches`). A checkpoint is written whole or not at all and is read as data, never as code.
 """
@@ -24,7 +24,7 @@ import torch
 from lightning_fabric.plugins import CheckpointIO
 
 from disbench.benchmarks.runtime.environment import code_version
-from disbench.benchmarks.runtime.failures import failure_of
+from disbench.benchmarks.runtime.failures import classify
 from disbench.benchmarks.runtime.optional import signals
 from disbench.benchmarks.training.position import POSITION
 from disbench.datasets.storage.atomic import write_atomic
@@ -32,7 +32,7 @@ from disbench.reports.records import Trial, trial_of
 
 log = logging.getLogger(__name__)
 RESUME = "resume.ckpt"
-HANDED_ON = signals("SIGTERM", "SIGUSR1", "SIGUSR2")  # signals that wait for a step's end and its checkpoint
+DEFERRED_SIGNALS = signals("SIGTERM", "SIGUSR1", "SIGUSR2")  # signals that wait for a step's end and its checkpoint
 ADVICE = (
     "Only checkpoints that `disbench train` or `disbench run` wrote can be used here. To score another model, encode a dataset "
     "with your own code, save codes and factors, and run: disbench score table.npz"
@@ -50,7 +50,7 @@ class Stopped(BaseException):
         self.number = number
 
 
-def forget(folder: Path) -> None:
+def delete_resume_files(folder: Path) -> None:
     """Remove what an unfinished trial goes on from."""
     for name in (POSITION, RESUME):
         (folder / name).unlink(missing_ok=True)
@@ -133,7 +133,7 @@ def set_random_state(state: Mapping[str, Any], device: torch.device) -> None:
         torch.get_device_module(device).set_rng_state(state["device"])
 
 
-def gathered(own: tuple[dict[str, Any], float]) -> list[tuple[dict[str, Any], float]]:
+def all_gather(own: tuple[dict[str, Any], float]) -> list[tuple[dict[str, Any], float]]:
     """What each process of a training passes, in the order of their ranks; called by all of them."""
     if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
         return [own]
@@ -142,17 +142,17 @@ def gathered(own: tuple[dict[str, Any], float]) -> list[tuple[dict[str, Any], fl
     return everyone
 
 
-def agreed(trainer: Any, *wishes: bool) -> list[bool]:
+def any_rank(trainer: Any, *wishes: bool) -> list[bool]:
     """What any process of a training on several devices wishes, told to all of them; called by all of them."""
     wanted = torch.tensor(wishes, dtype=torch.int32, device=trainer.strategy.root_device)
     return [bool(wish) for wish in trainer.strategy.reduce(wanted, reduce_op="max").tolist()]
 
 
-class Sitting(lightning.Callback):
-    """One sitting of a trial's training: takes up the one before, and checkpoints every `every` seconds and when stopped.
+class ResumeCallback(lightning.Callback):
+    """One resume of a trial's training: takes up the one before, and checkpoints every `every` seconds and when stopped.
 
     Steps are whole: signals wait for the end of the step, whose checkpoint then is a state that training was in.
-    `seconds` and `cpu_seconds` count every sitting up to its last checkpoint; `resumed_at` holds the steps done when one began.
+    `seconds` and `cpu_seconds` count every resume up to its last checkpoint; `resumed_at` holds the steps done when one began.
     On several devices each has one, they stop and save at the same step, and `cpu_seconds` is their sum.
     """
 
@@ -190,7 +190,7 @@ class Sitting(lightning.Callback):
         return self._before[1] + time.process_time() - self._started[1]
 
     def on_save_checkpoint(self, trainer: Any, module: Any, checkpoint: dict[str, Any]) -> None:
-        everyone = gathered((random_state(trainer.strategy.root_device), self.cpu_seconds))
+        everyone = all_gather((random_state(trainer.strategy.root_device), self.cpu_seconds))
         checkpoint[DESCRIPTION] = {
             **self.described,
             "step": self.step,
@@ -204,7 +204,7 @@ class Sitting(lightning.Callback):
             "code": code_version(),
         }
 
-    def take_up(self, description: Mapping[str, Any], module: Any, device: torch.device, rank: int = 0) -> None:
+    def restore(self, description: Mapping[str, Any], module: Any, device: torch.device, rank: int = 0) -> None:
         """Go on from what `on_save_checkpoint` left; a rank that was not there before keeps the random state that it has."""
         self.step = description["step"]
         self.points.update(description["points"])
@@ -219,7 +219,7 @@ class Sitting(lightning.Callback):
             module.remarks.append(f"Trained by code {code} up to step {self.step}, by {code_version()} from there.")
 
     def on_load_checkpoint(self, trainer: Any, module: Any, checkpoint: dict[str, Any]) -> None:
-        self.take_up(checkpoint[DESCRIPTION], module, trainer.strategy.root_device, trainer.global_rank)
+        self.restore(checkpoint[DESCRIPTION], module, trainer.strategy.root_device, trainer.global_rank)
         self.resumed_at.append(self.step)
 
     def on_train_start(self, trainer: Any, module: Any) -> None:
@@ -232,7 +232,7 @@ class Sitting(lightning.Callback):
     def note(self, number: int, frame: Any) -> None:
         self.received = number
 
-    def hand_on(self) -> None:
+    def reraise_signal(self) -> None:
         """Let the signal that was noted do what it did before: end the process, or what its handler does and then go on."""
         if self.received is None:
             return
@@ -256,7 +256,7 @@ class Sitting(lightning.Callback):
         stopping = self.interrupted or trainer.received_sigterm or ending
         due = received is not None or time.monotonic() - self._saved >= self.every
         if trainer.world_size > 1:
-            stopping, due = agreed(trainer, stopping, due)
+            stopping, due = any_rank(trainer, stopping, due)
         if stopping or due:
             self.save(trainer)
         if stopping:
@@ -268,13 +268,13 @@ class Sitting(lightning.Callback):
         if stopping and (self.interrupted or trainer.world_size > 1):
             raise Stopped
         if received is not None:
-            self.hand_on()
+            self.reraise_signal()
 
     def on_train_end(self, trainer: Any, module: Any) -> None:
         if self.step == self.steps:
             trainer.save_checkpoint(self.checkpoint, weights_only=False)
             if trainer.is_global_zero:
-                forget(self.folder)
+                delete_resume_files(self.folder)
 
     def save(self, trainer: Any) -> None:
         """Write the checkpoint. Where there is no room the one before stays, and training goes on."""
@@ -290,7 +290,7 @@ class Sitting(lightning.Callback):
         try:
             write()
         except OSError as error:
-            if failure_of(error) != "disk full":
+            if classify(error) != "disk full":
                 raise
             log.warning("The checkpoint at step %d is left out: %s. The one before it is kept.", self.step, error)
             return False
@@ -298,7 +298,7 @@ class Sitting(lightning.Callback):
 
 
 @contextmanager
-def finishing_steps(sitting: Sitting, then: Any = signal.default_int_handler) -> Iterator[None]:
+def finishing_steps(resume: ResumeCallback, then: Any = signal.default_int_handler) -> Iterator[None]:
     """Signals that come within wait until the step is over and its checkpoint written. Outside the main thread they do not.
 
     Ctrl-C and SIGTERM then end the process, with KeyboardInterrupt and SystemExit. A second Ctrl-C is for `then`: it interrupts
@@ -307,28 +307,28 @@ def finishing_steps(sitting: Sitting, then: Any = signal.default_int_handler) ->
     """
 
     def interrupted(number: int, frame: Any) -> None:
-        sitting.interrupted = True
+        resume.interrupted = True
         signal.signal(signal.SIGINT, then)
 
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, *HANDED_ON)}
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, *DEFERRED_SIGNALS)}
     if before[signal.SIGINT] is signal.default_int_handler:
         signal.signal(signal.SIGINT, interrupted)
     else:
         del before[signal.SIGINT]
-    for number in HANDED_ON:
+    for number in DEFERRED_SIGNALS:
         if callable(before[number]) or (number == signal.SIGTERM and before[number] is signal.SIG_DFL):
-            sitting.handlers[number] = before[number]
-            signal.signal(number, sitting.note)
+            resume.handlers[number] = before[number]
+            signal.signal(number, resume.note)
         else:
             del before[number]
     try:
         yield
-        if sitting.interrupted:  # in the last step, after which there is nothing to save
+        if resume.interrupted:  # in the last step, after which there is nothing to save
             raise Stopped
-        sitting.hand_on()
+        resume.reraise_signal()
     except Stopped as stopped:
         if stopped.number == signal.SIGINT:
             raise KeyboardInterrupt from None

@@ -243,7 +243,7 @@ def _rehearse_codes(method: Method, images: Tensor) -> None:
 
 def _rehearse_stages(method: AlternatingVAE, batch: Tensor, steps: int, optimizers: int) -> None:
     terms: dict[str, Tensor] = {}
-    carried: Any = ()
+    context: Any = ()
     name = type(method).__name__
     for stage in method.stages(0, steps):
         if wrong := [number for number in stage.optimizers if not 0 <= number < optimizers]:
@@ -251,15 +251,15 @@ def _rehearse_stages(method: AlternatingVAE, batch: Tensor, steps: int, optimize
                 f"{name}: the stage {stage.name!r} names optimizer {wrong[0]}, but configure_optimizers returns {optimizers}, "
                 "numbered from 0."
             )
-        outcome = stage.run(method, batch, carried)
-        for loss in outcome.descended:
+        outcome = stage.run(method, batch, context)
+        for loss in outcome.losses:
             if not isinstance(loss, Tensor) or loss.shape != () or not loss.requires_grad:
                 got = f"shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
                 raise ContractError(f"{name}: the stage {stage.name!r} needs a scalar loss with a gradient, got {got}.")
-        if outcome.descended and not stage.optimizers:
+        if outcome.losses and not stage.optimizers:
             raise ContractError(
                 f"{name}: the stage {stage.name!r} has a loss but no optimizer. Name one by its number."
             )
         terms |= outcome.terms
-        carried = outcome.carried
+        context = outcome.context
     checked_terms(method, terms)

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from disbench.baselines.method import Method
 from disbench.benchmarks import METHODS
-from disbench.benchmarks.runtime.failures import failure_of
+from disbench.benchmarks.runtime.failures import classify
 from disbench.benchmarks.runtime.machine import Machine
 from disbench.benchmarks.runtime.seeds import generator_for, seed_for
 from disbench.benchmarks.settings.hyperparameters import check_method
@@ -28,10 +28,10 @@ from disbench.benchmarks.settings.validation import explained
 from disbench.benchmarks.training.checkpoint import (
     DESCRIPTION,
     RESUME,
-    Sitting,
+    ResumeCallback,
     WholeFiles,
+    delete_resume_files,
     finishing_steps,
-    forget,
     read_checkpoint,
     resumable,
 )
@@ -66,7 +66,7 @@ def minibatches(
     where the data set can be there. The first `skip` minibatches are passed over without making their images. Of each only
     the share of one rank is made, every `ranks`-th image from number `rank` on.
     """
-    where = dataset.place(device or torch.device("cpu"))
+    where = dataset.preferred_device(device or torch.device("cpu"))
     epochs, first = divmod(skip, len(dataset) // size)
     for _ in range(epochs):
         torch.randperm(len(dataset), generator=generator)
@@ -105,7 +105,7 @@ class Images(lightning.LightningDataModule):
     def stream(self, device: torch.device, skip: int = 0, rank: int = 0, ranks: int = 1) -> Iterator[Tensor]:
         """The `minibatches` of this training; drawn images that it comes back to are drawn once where they are few."""
         if self.comes_back and device.type == "cpu":
-            self.dataset.keep()
+            self.dataset.preload()
         return minibatches(self.dataset, self.size, self.generator, device, skip, rank, ranks)
 
     def on_after_batch_transfer(self, batch: Tensor, dataloader_idx: int) -> Tensor:
@@ -119,8 +119,8 @@ class Curves(lightning.Callback):
         self.every = max(1, steps // CURVE_POINTS)
         self.steps = steps
         self.points: dict[str, list[tuple[int, float]]] = {}
-        self.sitting: Sitting  # whose checkpoints hold these points
-        self.first = 0  # steps that an earlier sitting did
+        self.resume: ResumeCallback  # whose checkpoints hold these points
+        self.first = 0  # steps that an earlier resume did
 
     def on_train_start(self, trainer: Any, module: Any) -> None:
         self.first = trainer.fit_loop.batch_idx + 1
@@ -128,7 +128,7 @@ class Curves(lightning.Callback):
     def on_train_batch_end(self, trainer: Any, module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         step = batch_idx + 1
         kept = step % self.every == 0 or step == self.steps
-        if not kept and step != self.first + 1:  # the first of a sitting is checked in any case
+        if not kept and step != self.first + 1:  # the first of a resume is checked in any case
             return
         for name, value in checked_terms(module, outputs).items():
             value = trainer.strategy.reduce(value.detach(), reduce_op="mean")  # over the shares of several devices
@@ -221,12 +221,12 @@ def train_here(
     curves = Curves(trial.steps)
     folder = Path(checkpoint).parent
     described = trial, dataset.image_shape, len(dataset), curves.points
-    sitting = Sitting(*described, Path(checkpoint), machine.checkpoint_seconds)
-    curves.sitting = sitting
+    resume = ResumeCallback(*described, Path(checkpoint), machine.checkpoint_seconds)
+    curves.resume = resume
     progress = Progress(f"{name or title(trial)}: training", trial.steps, "step", early=True)
-    callbacks: list[lightning.Callback] = [curves, ShowProgress(progress), sitting]
+    callbacks: list[lightning.Callback] = [curves, ShowProgress(progress), resume]
     if machine.devices > 1:
-        callbacks.append(Share(trial, sitting))
+        callbacks.append(Share(trial, resume))
     trainer = make_trainer(
         trial,
         callbacks,
@@ -243,15 +243,15 @@ def train_here(
         try:
             method = trainer.strategy.precision_plugin.convert_module(method)
             method.load_state_dict(done["state_dict"])
-            sitting.take_up(done[DESCRIPTION], method, device)
+            resume.restore(done[DESCRIPTION], method, device)
         except Exception as error:
-            if failure_of(error) == "out of memory":
+            if classify(error) == "out of memory":
                 raise
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             kept = set_aside(path, "unreadable")
             log.warning("%s does not fit, is kept as %s, and the trial is trained again: %s", path, kept.name, reason)
             return train_here(trial, machine, dataset, checkpoint)
-        forget(folder)  # in case it was killed before its last checkpoint's forerunner was
+        delete_resume_files(folder)  # in case it was killed before its last checkpoint's forerunner was
         return method, curves, device
     if trainer.is_global_zero and path.exists():
         log.warning("%s is kept as %s.", path, set_aside(path, "unreadable").name)
@@ -261,7 +261,7 @@ def train_here(
         log.info("%s: training goes on from its checkpoint.", name or title(trial))
     progress.shown = trainer.is_global_zero
     # With several devices the parent counts: a terminal sends Ctrl-C to all, and the parent hands it on to all.
-    ending = finishing_steps(sitting, signal.default_int_handler if machine.devices == 1 else signal.SIG_IGN)
+    ending = finishing_steps(resume, signal.default_int_handler if machine.devices == 1 else signal.SIG_IGN)
     networks = compiled(method, machine.compiler) if machine.compiler else nullcontext()
     check_contract(method, dataset.image_shape, images.size, trial.steps)
     with ending, networks, schedulers_by_step(method), progress, quiet_lightning():

@@ -71,7 +71,7 @@ def encode(
     method = method.to(device).eval()
     values, deviations = [], []
     with Progress(f"{name}: encoding", len(rows), "image", shown=bool(name)) as progress:
-        for number, chunk in enumerate(rows.to(dataset.place(device)).split(CHUNK)):
+        for number, chunk in enumerate(rows.to(dataset.preferred_device(device)).split(CHUNK)):
             progress.update(number * CHUNK)
             found = codes_of(method, dataset.batch(chunk).to(device).float().div_(255))
             values.append(found.values.float().cpu())

@@ -105,7 +105,7 @@ def reconstruction_quality(
     method = method.to(device).eval()
     networks, reasons = network_metrics(device)
     parts: dict[str, list[Tensor]] = {"psnr": [], "ssim": []}
-    for chunk in rows.to(dataset.place(device)).split(CHUNK):
+    for chunk in rows.to(dataset.preferred_device(device)).split(CHUNK):
         images = dataset.batch(chunk).to(device).float().div_(255)
         reconstructions = method(images)
         for name, values in pixel_quality(images, reconstructions).items():

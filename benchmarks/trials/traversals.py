@@ -49,7 +49,7 @@ def group_traversals(
 @torch.no_grad()
 def reconstructions(method: Method, dataset: FactorDataset, rows: torch.Tensor) -> NDArray[np.uint8]:
     """(2, N, C, H, W): the images of rows (N,), and what the method makes of each through its posterior mean."""
-    originals = dataset.batch(rows.to(dataset.place(_device(method))))
+    originals = dataset.batch(rows.to(dataset.preferred_device(_device(method))))
     copies = method(originals.to(_device(method)).float().div_(255))
     return np.stack([originals.cpu().numpy(), _bytes(copies)])
 

@@ -18,7 +18,7 @@ from disbench.baselines.gaussian import Posterior, kl_to_prior
 from disbench.baselines.method import Method
 from disbench.baselines.networks import count_parameters
 from disbench.benchmarks.runtime.environment import environment, forget_peaks, peaks
-from disbench.benchmarks.runtime.failures import ADVICE, failure_of, room_in
+from disbench.benchmarks.runtime.failures import ADVICE, classify, disk_full_as_one_error
 from disbench.benchmarks.runtime.machine import Machine, determinism
 from disbench.benchmarks.settings.defaults import (
     MetricOptions,
@@ -28,7 +28,7 @@ from disbench.benchmarks.settings.defaults import (
     resolved_trial,
     scored_by,
 )
-from disbench.benchmarks.training.checkpoint import forget
+from disbench.benchmarks.training.checkpoint import delete_resume_files
 from disbench.benchmarks.training.contracts import no_pictures
 from disbench.benchmarks.training.loop import ON_THIS_MACHINE, build, train
 from disbench.benchmarks.training.progress import title
@@ -119,14 +119,14 @@ def scored_again(done: Record, folder: Path, metrics: MetricOptions, root: str |
         score_into(record, folder, metrics, name)
     except Exception as error:
         log.exception("%s cannot be scored; its earlier record is kept", done.trial.id)
-        return done.model_copy(update={"status": "failed", "failure": failure_of(error), "error": told(error)})
+        return done.model_copy(update={"status": "failed", "failure": classify(error), "error": told(error)})
     record.command = reproducing_command(record.trial, metrics, root)
     write_record(record, folder)
     return record
 
 
 def told(error: BaseException) -> str:
-    return "".join(traceback.format_exception(error)) + ADVICE.get(failure_of(error), "")
+    return "".join(traceback.format_exception(error)) + ADVICE.get(classify(error), "")
 
 
 def partition_of(method: Method, codes: Codes) -> Partition | None:
@@ -154,7 +154,7 @@ def optional(record: Record, what: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if failure_of(error) == "disk full":
+        if classify(error) == "disk full":
             raise
         log.exception("%s: %s failed", record.trial.id, what)
         record.remarks.append(f"{what} failed and is left out: {type(error).__name__}: {error}")
@@ -226,11 +226,11 @@ def run_trial(
     the next call; a failure never replaces a finished record. Neither Ctrl-C nor a full disk is the trial's error:
     they leave no record, and OSError is raised for the disk. Raises NewerRecordError where the folder has the record of a later
     disbench. root: the folder that `dataset` was opened in, for the record's command. One process at a time: hold
-    `locks.claimed` on the folder where another may run the trial too. name: of the trial in the log; by default its `title`.
+    `locks.try_lock` on the folder where another may run the trial too. name: of the trial in the log; by default its `title`.
     """
     trial = resolved_trial(trial)
     folder = out / trial.id
-    with room_in(folder):
+    with disk_full_as_one_error(folder):
         done = existing_record(trial, folder)
         finished = done is not None and done.status == "ok"
         if done is not None and finished:
@@ -257,13 +257,15 @@ def run_trial(
                 _run(record, dataset, folder, metrics, machine, name or title(trial))
             record.status = "ok"
         except Exception as error:  # whatever went wrong is this trial's result
-            record.failure = failure_of(error)
+            record.failure = classify(error)
             if record.failure == "disk full":
                 raise
             log.exception("%s failed", trial.id)
             record.error = told(error)
             if record.failure != "out of memory":
-                forget(folder)  # it would go on to the same end, or from what a method with an error had made
+                delete_resume_files(
+                    folder
+                )  # it would go on to the same end, or from what a method with an error had made
         if finished and record.status == "failed":
             log.warning("%s: the earlier record, of other metrics or versions, is kept.", trial.id)
         else:
@@ -286,10 +288,10 @@ def _run(
             method, device = build(trial, dataset.image_shape, len(dataset)), torch.device("cpu")
     record.images_seen = trial.steps * trial.batch_size * method.batches_per_step
     if trial.steps:
-        sitting = curves.sitting
-        record.seconds["train"], record.cpu_seconds["train"] = sitting.seconds, sitting.cpu_seconds
+        resume = curves.resume
+        record.seconds["train"], record.cpu_seconds["train"] = resume.seconds, resume.cpu_seconds
         record.images_per_second = record.images_seen / record.seconds["train"]
-        record.resumed_at = sitting.resumed_at
+        record.resumed_at = resume.resumed_at
         record.curves = curves.points
         record.remarks = list(method.remarks)
         record.artefacts["checkpoint"] = CHECKPOINT

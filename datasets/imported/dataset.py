@@ -98,8 +98,8 @@ class OwnDataset(FactorDataset):
             self.labels = None if description["is_grid"] else torch.from_numpy(factors)
         self._images = ImageStore(images)
 
-    def place(self, device: torch.device) -> torch.device:
-        return self._images.place(device)
+    def preferred_device(self, device: torch.device) -> torch.device:
+        return self._images.preferred_device(device)
 
     def batch(self, indices: torch.Tensor) -> torch.Tensor:
         return self._images.take(indices)

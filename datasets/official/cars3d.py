@@ -22,7 +22,7 @@ from PIL import Image
 
 from disbench.datasets.factors import FactorDataset, FactorSpace
 from disbench.datasets.storage.files import OfficialFile, Source, explained, find, sha256_of
-from disbench.datasets.storage.store import Create, ImageStore, converted
+from disbench.datasets.storage.store import Create, ImageStore, cached_conversion
 
 FILE_NAME = "nips2015-analogy-data.tar.gz"
 LIST_NAME = "list.txt"
@@ -71,7 +71,7 @@ class Cars3D(FactorDataset):
             path = path.parent
         with explained(path, "Cars3D", f"Delete it and fetch it again: disbench data download {SOURCE.name}"):
             sha256 = sha256_of(path)
-            pictures = converted(f"cars3d-{PROTOCOL}", sha256, lambda create: _convert(path, create))
+            pictures = cached_conversion(f"cars3d-{PROTOCOL}", sha256, lambda create: _convert(path, create))
         self.conversion = pictures.folder
         self.version = f"{PROTOCOL}-sha256-{sha256[:12]}"
         self.space = FactorSpace(
@@ -79,8 +79,8 @@ class Cars3D(FactorDataset):
         )
         self._images = ImageStore(pictures.images)
 
-    def place(self, device: torch.device) -> torch.device:
-        return self._images.place(device)
+    def preferred_device(self, device: torch.device) -> torch.device:
+        return self._images.preferred_device(device)
 
     def batch(self, indices: torch.Tensor) -> torch.Tensor:
         return self._images.take(indices)

@@ -23,7 +23,7 @@ from disbench.datasets.factors import FactorDataset, FactorSpace
 from disbench.datasets.storage.files import OfficialFile, Source, WrongContentError, explained, find, sha256_of
 from disbench.datasets.storage.npz import check_zip
 from disbench.datasets.storage.pictures import SIDE, in_order, opened, small_square
-from disbench.datasets.storage.store import Create, ImageStore, converted
+from disbench.datasets.storage.store import Create, ImageStore, cached_conversion
 from disbench.datasets.wording import listed, shown
 
 FOLDER = "img_align_celeba"
@@ -103,7 +103,7 @@ class CelebA(FactorDataset):
         with explained(images, "CelebA", ADVICE):
             key = _sha256(sha256_of(images), sha256_of(partition_file))
             ordered = [files[row] for row in order]
-            pictures = converted(f"celeba-{PROTOCOL}", key, lambda create: _convert(images, ordered, create))
+            pictures = cached_conversion(f"celeba-{PROTOCOL}", key, lambda create: _convert(images, ordered, create))
         digest = _sha256(pictures.facts["sha256"], sha256_of(attribute_file), sha256_of(partition_file))
         ends = [0, *np.bincount(parts, minlength=len(SPLITS)).cumsum().tolist()]
         rows = slice(None)
@@ -115,8 +115,8 @@ class CelebA(FactorDataset):
         self.labels = torch.from_numpy(values[order[rows]][:, kept])  # (N, K), uint8
         self._images = ImageStore(pictures.images[rows])
 
-    def place(self, device: torch.device) -> torch.device:
-        return self._images.place(device)
+    def preferred_device(self, device: torch.device) -> torch.device:
+        return self._images.preferred_device(device)
 
     def batch(self, indices: torch.Tensor) -> torch.Tensor:
         return self._images.take(indices)

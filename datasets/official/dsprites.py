@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from disbench.datasets.factors import FactorDataset, FactorSpace
 from disbench.datasets.storage.files import OfficialFile, Source, explained, find, sha256_of
 from disbench.datasets.storage.npz import byte_shape, rows_in_chunks, small_array
-from disbench.datasets.storage.store import Create, ImageStore, converted
+from disbench.datasets.storage.store import Create, ImageStore, cached_conversion
 
 FILE_NAME = "dsprites_ndarray_co1sh3sc6or40x32y32_64x64.npz"
 URL = "https://github.com/google-deepmind/dsprites-dataset/raw/fa310c66517cfc1939d77fe17c725154efc97127/" + FILE_NAME
@@ -58,14 +58,14 @@ class DSprites(FactorDataset):
         path = find(root, SOURCE, FILE_NAME)
         with explained(path, "dSprites", f"Delete it and fetch it again: disbench data download {SOURCE.name}"):
             sha256 = sha256_of(path)
-            packed = converted("dsprites-bits", sha256, lambda create: _pack(path, create))
+            packed = cached_conversion("dsprites-bits", sha256, lambda create: _pack(path, create))
         self.conversion = packed.folder
         self.version = f"sha256-{sha256[:12]}"
         self.space = FactorSpace(tuple(packed.facts["names"]), tuple(packed.facts["sizes"]))
         self._packed = ImageStore(packed.images)
 
-    def place(self, device: torch.device) -> torch.device:
-        return self._packed.place(device)
+    def preferred_device(self, device: torch.device) -> torch.device:
+        return self._packed.preferred_device(device)
 
     def batch(self, indices: torch.Tensor) -> torch.Tensor:
         return unpack(self._packed.take(indices)).view(-1, 1, SIDE, SIDE)

@@ -14,7 +14,7 @@ import torch
 from disbench.datasets.factors import FactorDataset, FactorSpace
 from disbench.datasets.storage.files import OfficialFile, Source, explained, find, sha256_of
 from disbench.datasets.storage.npz import byte_shape, mapped_bytes, rows_in_chunks
-from disbench.datasets.storage.store import Create, ImageStore, converted
+from disbench.datasets.storage.store import Create, ImageStore, cached_conversion
 
 KEY = "images"
 NAMES = (
@@ -111,13 +111,13 @@ class MPI3D(FactorDataset):
             sha256 = sha256_of(path)
             images = mapped_bytes(path, KEY)
             if images is None:
-                conversion = converted(self.name, sha256, lambda create: _decompress(path, create))
+                conversion = cached_conversion(self.name, sha256, lambda create: _decompress(path, create))
                 self.conversion, images = conversion.folder, conversion.images
         self.version = f"sha256-{sha256[:12]}"
         self._images = ImageStore(images)  # (N, 64, 64, 3)
 
-    def place(self, device: torch.device) -> torch.device:
-        return self._images.place(device)
+    def preferred_device(self, device: torch.device) -> torch.device:
+        return self._images.preferred_device(device)
 
     def batch(self, indices: torch.Tensor) -> torch.Tensor:
         return self._images.take(indices).permute(0, 3, 1, 2)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from disbench.datasets.factors import FactorDataset, FactorSpace
 from disbench.datasets.storage.files import OfficialFile, Source, explained, find, sha256_of
 from disbench.datasets.storage.hdf5 import open_hdf5, stored_array
-from disbench.datasets.storage.store import Create, ImageStore, converted
+from disbench.datasets.storage.store import Create, ImageStore, cached_conversion
 
 _log = logging.getLogger(__name__)
 
@@ -66,14 +66,14 @@ class Shapes3D(FactorDataset):
         path = find(root, SOURCE, FILE_NAME)
         with explained(path, "3DShapes", f"Delete it and fetch it again: disbench data download {SOURCE.name}"):
             sha256 = sha256_of(path)
-            conversion = converted(self.name, sha256, lambda create: _convert(path, create))
+            conversion = cached_conversion(self.name, sha256, lambda create: _convert(path, create))
         self.conversion = conversion.folder
         self.version = f"sha256-{sha256[:12]}"
         self.space = FactorSpace(tuple(conversion.facts["names"]), tuple(conversion.facts["sizes"]))
         self._images = ImageStore(conversion.images)
 
-    def place(self, device: torch.device) -> torch.device:
-        return self._images.place(device)
+    def preferred_device(self, device: torch.device) -> torch.device:
+        return self._images.preferred_device(device)
 
     def batch(self, indices: torch.Tensor) -> torch.Tensor:
         return self._images.take(indices)

@@ -23,7 +23,7 @@ from PIL import Image
 
 from disbench.datasets.factors import FactorDataset, FactorSpace
 from disbench.datasets.storage.files import OfficialFile, Source, explained, find, sha256_of
-from disbench.datasets.storage.store import Create, ImageStore, converted
+from disbench.datasets.storage.store import Create, ImageStore, cached_conversion
 
 URL = "https://cs.nyu.edu/~ylclab/data/norb-v1.0-small/"
 TESTING, TRAINING = "smallnorb-5x01235x9x18x6x2x96x96-testing", "smallnorb-5x46789x9x18x6x2x96x96-training"
@@ -85,7 +85,7 @@ class SmallNORB(FactorDataset):
         """
         paths = {name: find(root, SOURCE, name, name.removesuffix(".gz")) for name in FILES}
         sha256 = hashlib.sha256("".join(sha256_of(path) for path in paths.values()).encode()).hexdigest()
-        pictures = converted(f"smallnorb-{PROTOCOL}", sha256, lambda create: _convert(paths, create))
+        pictures = cached_conversion(f"smallnorb-{PROTOCOL}", sha256, lambda create: _convert(paths, create))
         self.conversion = pictures.folder
         self.version = f"{PROTOCOL}-sha256-{sha256[:12]}"
         sizes = tuple(pictures.facts["sizes"])
@@ -94,8 +94,8 @@ class SmallNORB(FactorDataset):
         self.labels = FactorSpace(COLUMNS, sizes).factors(torch.arange(math.prod(sizes)))[:, kept]
         self._images = ImageStore(pictures.images)
 
-    def place(self, device: torch.device) -> torch.device:
-        return self._images.place(device)
+    def preferred_device(self, device: torch.device) -> torch.device:
+        return self._images.preferred_device(device)
 
     def batch(self, indices: torch.Tensor) -> torch.Tensor:
         return self._images.take(indices)

@@ -49,7 +49,7 @@ class Conversion:
     facts: dict[str, Any]
 
 
-def converted(name: str, source_sha256: str, make: Callable[[Create], dict[str, Any]]) -> Conversion:
+def cached_conversion(name: str, source_sha256: str, make: Callable[[Create], dict[str, Any]]) -> Conversion:
     """The conversion of a source, made by `make` where there is none yet.
 
     `name` names the set and every choice that decides the bytes, such as a crop. `make(create)` calls `create(shape)` once
@@ -201,7 +201,7 @@ class ImageStore:
     def __len__(self) -> int:
         return len(self._array)
 
-    def place(self, device: torch.device) -> torch.device:
+    def preferred_device(self, device: torch.device) -> torch.device:
         """Where `take` wants its rows when the bytes are needed on `device`: there where the array fits, else the CPU."""
         if device.type == "cpu":
             return device

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.optim import SGD, Adam
 from torch.optim.lr_scheduler import CosineAnnealingLR, ExponentialLR, MultiStepLR, ReduceLROnPlateau
 
-from disbench.baselines.alternating import AlternatingVAE, Outcome, Stage
+from disbench.baselines.alternating import AlternatingVAE, Stage, StageResult
 from disbench.baselines.gaussian import kl_to_prior
 from disbench.baselines.method import Codes, Method
 from disbench.baselines.vae import VAE
@@ -54,10 +54,10 @@ class OneOptimizer(AlternatingVAE):
     def stages(self, batch_idx: int, steps: int) -> Iterator[Stage]:
         yield Stage("all", type(self).all, (0,))
 
-    def all(self, batch: Tensor, carried: Any) -> Outcome:
+    def all(self, batch: Tensor, context: Any) -> StageResult:
         q = self.posterior(batch)
         loss = self.reconstruction_loss(batch, q.sample()) + kl_to_prior(q).sum(1).mean()
-        return Outcome((loss,), {"loss": loss}, carried)
+        return StageResult((loss,), {"loss": loss}, context)
 
     def configure_optimizers(self) -> Any:
         return Adam(self.parameters(), self.lr)
@@ -251,10 +251,10 @@ def test_optimizers_that_cannot_train_are_told_before_training(configured: Any, 
         (Stage("far", OneOptimizer.all, (1,)), "'far' names optimizer 1, but configure_optimizers returns 1"),
         (Stage("none", OneOptimizer.all), "'none' has a loss but no optimizer"),
         (
-            Stage("dead", lambda *_: Outcome((torch.zeros(()),), {}, ()), (0,)),
+            Stage("dead", lambda *_: StageResult((torch.zeros(()),), {}, ()), (0,)),
             "'dead' needs a scalar loss with a gradient",
         ),
-        (Stage("mute", lambda *_: Outcome((), {"kl": torch.zeros(())}, ()), (0,)), "needs a term 'loss', got 'kl'"),
+        (Stage("mute", lambda *_: StageResult((), {"kl": torch.zeros(())}, ()), (0,)), "needs a term 'loss', got 'kl'"),
     ],
 )
 def test_a_stage_that_cannot_be_run_is_told_before_training(stage: Stage, words: str) -> None:
@@ -426,7 +426,7 @@ def test_a_scheduled_training_that_is_stopped_goes_on_to_the_same_bits(
         with pytest.raises(RuntimeError, match="stopped"):
             train(trial, dataset, str(resumed / "model.ckpt"), often)
     found, curves, _ = train(trial, dataset, str(resumed / "model.ckpt"))
-    assert curves.sitting.resumed_at == [5]
+    assert curves.resume.resumed_at == [5]
     for key, value in expected.state_dict().items():
         assert torch.equal(value, found.state_dict()[key]), key
 

@@ -17,7 +17,7 @@ from tiny_trial import SELECT, tiny_trial
 
 from disbench.baselines.beta_vae import BetaVAE
 from disbench.benchmarks import METHODS
-from disbench.benchmarks.runtime.failures import failure_of
+from disbench.benchmarks.runtime.failures import classify
 from disbench.benchmarks.runtime.machine import Machine
 from disbench.benchmarks.runtime.seeds import seed_for
 from disbench.benchmarks.training.checkpoint import RESUME
@@ -41,7 +41,7 @@ from disbench.baselines.vae import VAE
 class Quiet(VAE):
     """z is the mean. The noise that would be drawn is a curve; from its own process, it says who drew it."""
 
-    mean_over_images = True
+    data_parallel = True
 
     def training_step(self, batch, batch_idx):
         q = self.posterior(batch)
@@ -190,5 +190,5 @@ def test_an_error_comes_out_of_its_process_with_its_kind_and_its_traceback(error
     except Exception as raised:  # noqa: BLE001 -- every kind of the cases above
         theirs.send(sendable(raised))
     found = ours.recv()
-    assert failure_of(found) == kind
+    assert classify(found) == kind
     assert "in test_an_error_comes_out" in "".join(traceback.format_exception(found))

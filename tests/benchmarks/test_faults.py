@@ -19,7 +19,7 @@ from tiny_trial import tiny_trial
 from disbench.baselines.gaussian import Posterior
 from disbench.baselines.vae import VAE
 from disbench.benchmarks import METHODS
-from disbench.benchmarks.runtime.failures import failure_of, room_in
+from disbench.benchmarks.runtime.failures import classify, disk_full_as_one_error
 from disbench.benchmarks.runtime.machine import Machine, determinism
 from disbench.benchmarks.studies.status import states
 from disbench.benchmarks.training.checkpoint import RESUME
@@ -155,17 +155,17 @@ def test_kinds_are_seen_through_the_errors_raised_from_them() -> None:
         except OSError as error:
             raise RuntimeError("could not save") from error
     except RuntimeError as error:
-        assert failure_of(error) == "disk full"
-    assert failure_of(OSError(errno.EDQUOT, "quota")) == "disk full"
-    assert failure_of(OSError("write failed: errno = 28, error message = 'No space left on device'")) == "disk full"
-    assert failure_of(OSError(errno.EACCES, "denied")) == "error"
-    assert failure_of(MemoryError()) == "out of memory"
-    assert failure_of(RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED")) == "out of memory"
-    assert failure_of(RuntimeError("CUDA error: an illegal memory access was encountered")) == "error"
+        assert classify(error) == "disk full"
+    assert classify(OSError(errno.EDQUOT, "quota")) == "disk full"
+    assert classify(OSError("write failed: errno = 28, error message = 'No space left on device'")) == "disk full"
+    assert classify(OSError(errno.EACCES, "denied")) == "error"
+    assert classify(MemoryError()) == "out of memory"
+    assert classify(RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED")) == "out of memory"
+    assert classify(RuntimeError("CUDA error: an illegal memory access was encountered")) == "error"
 
 
 def test_other_errors_pass_through_the_watch_for_a_full_disk(tmp_path: Path) -> None:
-    with pytest.raises(PermissionError), room_in(tmp_path):
+    with pytest.raises(PermissionError), disk_full_as_one_error(tmp_path):
         raise PermissionError(errno.EACCES, "denied")
 
 

@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from disbench.benchmarks.cli.main import app
-from disbench.benchmarks.runtime.locks import claimed
+from disbench.benchmarks.runtime.locks import try_lock
 from disbench.benchmarks.studies.merge import merge_folders
 from disbench.reports.records import RECORD_FILE, Record, Trial, read_records, write_record
 from disbench.reports.records.collect import collect
@@ -75,7 +75,7 @@ def test_the_copy_that_another_merge_is_making_is_left_alone(tmp_path: Path) -> 
     source, out = tmp_path / "a", tmp_path / "out"
     put(source, 0)
     busy = out / ".disbench-merge-0000"
-    with claimed(busy):
+    with try_lock(busy):
         (busy / "codes.h5").write_bytes(b"half")
         assert merge_folders(out, [source]).copied == 1
         assert (busy / "codes.h5").exists()

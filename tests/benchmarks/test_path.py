@@ -240,7 +240,7 @@ def test_drawn_images_are_kept_for_a_training_on_the_cpu_that_comes_back_to_them
 ) -> None:
     dataset = load("dsprites_like", select=SELECT)  # 384 images
     calls = []
-    monkeypatch.setattr(dataset, "keep", lambda: calls.append(None))
+    monkeypatch.setattr(dataset, "preload", lambda: calls.append(None))
     Images(dataset, small_trial(steps=steps, batch_size=96), 1).stream(torch.device(device))
     assert len(calls) == kept
 

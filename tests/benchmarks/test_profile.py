@@ -66,7 +66,7 @@ def test_a_moment_belongs_to_the_innermost_part_alone() -> None:
 def test_every_part_of_a_step_is_seen(method: str, dataset: FactorDataset, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(MINEDisentangleVAE, "audit_at", ())
     kept = []
-    monkeypatch.setattr(dataset, "keep", lambda: kept.append(None))  # as the trial does that is estimated
+    monkeypatch.setattr(dataset, "preload", lambda: kept.append(None))  # as the trial does that is estimated
     _, parts = profile_steps(trial(method, steps=100_000), dataset, 3)
     assert kept
     assert set(parts) == STEP

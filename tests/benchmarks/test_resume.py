@@ -17,7 +17,7 @@ from tiny_trial import SELECT, tiny_trial
 
 from disbench.baselines.vae import VAE
 from disbench.benchmarks import METHODS
-from disbench.benchmarks.runtime.locks import claimed
+from disbench.benchmarks.runtime.locks import try_lock
 from disbench.benchmarks.runtime.machine import Machine
 from disbench.benchmarks.training.checkpoint import RESUME, random_state, set_random_state
 from disbench.benchmarks.training.loop import load_checkpoint, minibatches
@@ -341,19 +341,19 @@ def test_trials_killed_at_random_moments_end_like_one_left_alone() -> None:
 
 def test_a_trials_folder_is_free_again_when_its_holder_is_killed(tmp_path: Path) -> None:
     code = (
-        "import sys, time; from pathlib import Path; from disbench.benchmarks.runtime.locks import claimed\n"
-        "with claimed(Path(sys.argv[1])) as ours: print(ours, flush=True); time.sleep(60)"
+        "import sys, time; from pathlib import Path; from disbench.benchmarks.runtime.locks import try_lock\n"
+        "with try_lock(Path(sys.argv[1])) as ours: print(ours, flush=True); time.sleep(60)"
     )
     holder = subprocess.Popen([sys.executable, "-c", code, tmp_path], stdout=subprocess.PIPE, text=True)
     try:
         assert holder.stdout.readline() == "True\n"
-        with claimed(tmp_path) as ours:
+        with try_lock(tmp_path) as ours:
             assert not ours
     finally:
         os.kill(holder.pid, signal.SIGKILL)
         holder.wait()
         holder.stdout.close()
-    with claimed(tmp_path) as ours:
+    with try_lock(tmp_path) as ours:
         assert ours
 
 

@@ -12,7 +12,7 @@ import yaml
 from typer.testing import CliRunner
 
 from disbench.benchmarks.cli.main import app
-from disbench.benchmarks.runtime.locks import claimed
+from disbench.benchmarks.runtime.locks import try_lock
 from disbench.benchmarks.runtime.machine import Machine
 from disbench.benchmarks.studies.budget import estimates
 from disbench.benchmarks.studies.engines import Job, run_job
@@ -102,7 +102,7 @@ def test_a_trial_that_another_driver_runs_is_left_to_the_end_and_waited_for(tmp_
     held = threading.Event()
 
     def other_driver() -> None:
-        with claimed(tmp_path / first) as ours:
+        with try_lock(tmp_path / first) as ours:
             assert ours
             held.set()
             release.wait()
@@ -220,7 +220,7 @@ def test_status_tells_finished_from_failed_running_and_waiting(tmp_path: Path) -
     write_record(
         Record(trial=failed, status="failed", error="Traceback\nFloatingPointError: it diverged"), tmp_path / failed.id
     )
-    with claimed(tmp_path / running.id):
+    with try_lock(tmp_path / running.id):
         (tmp_path / running.id / POSITION).write_text('{"step": 2, "steps": 3, "seconds": 100.0}')
         found = {state.trial.id: state for state in states(tmp_path)}
         status, output = disbench("status", tmp_path)

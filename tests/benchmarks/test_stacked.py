@@ -177,8 +177,8 @@ class Falling(VAE):
 
 
 class OtherDescent(FactorVAE):
-    def descend(self, optimizers: list[object], loss: Tensor, clip: float | None = None) -> None:
-        super().descend(optimizers, 2 * loss, clip)
+    def minimize(self, optimizers: list[object], loss: Tensor, clip: float | None = None) -> None:
+        super().minimize(optimizers, 2 * loss, clip)
 
 
 class Deciding(FactorVAE):

@@ -14,7 +14,7 @@ from disbench.baselines.gaussian import Posterior
 from disbench.baselines.vae import VAE
 from disbench.benchmarks import METHODS
 from disbench.benchmarks.cli.main import app
-from disbench.benchmarks.runtime.locks import claimed
+from disbench.benchmarks.runtime.locks import try_lock
 from disbench.benchmarks.runtime.machine import Machine
 from disbench.benchmarks.studies.engines import Job
 from disbench.benchmarks.studies.engines.stacked import stacked_engine
@@ -179,7 +179,7 @@ def test_what_was_begun_apart_goes_on_apart_and_what_another_driver_runs_is_left
     plan = planned(suite)
     jobs = [Job(entry.trial, tmp_path, None, entry.metrics, Machine()) for entry in plan]
     assert (jobs[0].folder / RESUME).exists()
-    with claimed(jobs[1].folder) as ours:
+    with try_lock(jobs[1].folder) as ours:
         assert ours
         found = {job.trial.seed: record for job, record in stacked_engine(4)(jobs)}
     assert found.pop(1) is None

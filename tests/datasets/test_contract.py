@@ -136,9 +136,12 @@ def test_a_missing_file_names_the_command_and_the_stand_in(name: str, tmp_path: 
 
 def test_a_device_is_named_where_the_images_can_be(dataset: FactorDataset) -> None:
     cpu = torch.device("cpu")
-    assert dataset.place(cpu) == cpu
+    assert dataset.preferred_device(cpu) == cpu
     meta = torch.device("meta")
-    assert dataset.place(meta) in (cpu, meta)  # no memory is known of it, so files stay; what is drawn is drawn there
+    assert dataset.preferred_device(meta) in (
+        cpu,
+        meta,
+    )  # no memory is known of it, so files stay; what is drawn is drawn there
 
 
 def test_a_grid_can_be_restricted_and_anything_else_says_why_not(dataset: FactorDataset, tmp_path: Path) -> None:
@@ -167,7 +170,7 @@ def test_a_batch_that_is_made_on_an_accelerator_waits_for_nothing(
         dataset = restrict(dataset, {dataset.factor_names[0]: 1})
     dataset.batch(torch.arange(2))  # tables that are made once are made
     with on_an_accelerator() as device:
-        where = dataset.place(device)
+        where = dataset.preferred_device(device)
         assert where == device
         rows = torch.zeros(8, dtype=torch.int64, device=where)
         dataset.batch(rows)  # and moved

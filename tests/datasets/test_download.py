@@ -36,7 +36,7 @@ Answer = Callable[["Request"], None]
 
 
 class Request(BaseHTTPRequestHandler):
-    """Answers as the server's table says for its path, and notes (path, Range)."""
+    """ReplayNoise as the server's table says for its path, and notes (path, Range)."""
 
     def do_GET(self) -> None:
         assert isinstance(self.server, Mirror)

@@ -147,7 +147,7 @@ def test_a_small_box_that_is_kept_is_drawn_once_and_shows_the_same_pictures(monk
     first = part.batch(indices)
     assert parent.drawn == 100
     for _ in range(2):
-        part.keep()
+        part.preload()
         again = part.batch(indices)
         assert parent.drawn == 100 + 120
         assert torch.equal(again, first)
@@ -172,13 +172,13 @@ def test_what_is_large_or_comes_from_a_file_is_not_kept(
     parent = Counted()
     parent.provenance = provenance
     part = restrict(parent, SMALL_BOX)
-    part.keep()
+    part.preload()
     part.batch(torch.arange(100))
     assert parent.drawn == (120 if kept else 100)
 
 
 def test_what_is_kept_is_not_moved_to_an_accelerator() -> None:
     part = restrict(DSPRITES, SMALL_BOX)
-    part.keep()
-    assert part.place(torch.device("meta")) == torch.device("meta")
+    part.preload()
+    assert part.preferred_device(torch.device("meta")) == torch.device("meta")
     assert part.batch(torch.zeros(5, dtype=torch.int64, device="meta")).device.type == "meta"

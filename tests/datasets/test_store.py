@@ -21,7 +21,7 @@ from filelock import FileLock
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from disbench.datasets.storage import npz, store
-from disbench.datasets.storage.store import Conversion, Create, ImageStore, converted
+from disbench.datasets.storage.store import Conversion, Create, ImageStore, cached_conversion
 
 SHA256 = "0123456789abcdef" * 4
 PICTURES = np.random.default_rng(0).integers(0, 256, (10, 2, 3), dtype=np.uint8)
@@ -46,7 +46,7 @@ class Maker:
 
 
 def convert(make: Callable[[Create], dict[str, Any]], sha256: str = SHA256) -> Conversion:
-    found = converted("things", sha256, make)
+    found = cached_conversion("things", sha256, make)
     assert np.array_equal(found.images, PICTURES)
     assert found.facts == {"sizes": [2, 5]}
     return found
@@ -92,7 +92,7 @@ def test_a_conversion_that_fails_leaves_nothing(cache: Path, error: type[BaseExc
         raise error("no more")
 
     with pytest.raises(error, match="no more"):
-        converted("things", SHA256, fail)
+        cached_conversion("things", SHA256, fail)
     assert left_in(cache) == []
     convert(Maker())
 
@@ -191,7 +191,7 @@ def test_a_full_disk_is_refused_before_anything_is_written(cache: Path, monkeypa
     make = Maker()
     monkeypatch.setattr("shutil.disk_usage", lambda path: Usage(10**12, 10**12, PICTURES.nbytes - 1))
     with pytest.raises(OSError, match="set DISBENCH_CACHE to a folder with more") as caught:
-        converted("things", SHA256, make)
+        cached_conversion("things", SHA256, make)
     assert caught.value.errno == errno.ENOSPC
     assert str(cache) in str(caught.value)
     assert left_in(cache) == []
@@ -201,7 +201,7 @@ def test_a_full_disk_is_refused_before_anything_is_written(cache: Path, monkeypa
 
 def test_the_room_that_is_needed_is_known_beyond_32_bits() -> None:
     with pytest.raises(OSError, match=r"needs 9,007,199\.255 GB"):
-        converted("things", SHA256, lambda create: {"made": create((2**20, 2**20, 2**13)).shape})
+        cached_conversion("things", SHA256, lambda create: {"made": create((2**20, 2**20, 2**13)).shape})
 
 
 @pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="not on this system")
@@ -214,14 +214,14 @@ def test_the_room_is_taken_before_the_first_row_is_written(cache: Path) -> None:
         assert path.stat().st_blocks * 512 >= 2**20
         return {}
 
-    converted("things", SHA256, make)
+    cached_conversion("things", SHA256, make)
 
 
 def test_a_cache_that_cannot_be_written_is_an_os_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("DISBENCH_CACHE", str(tmp_path / "file" / "cache"))
     with pytest.raises(OSError, match="file"):
-        converted("things", SHA256, Maker())
+        cached_conversion("things", SHA256, Maker())
 
 
 # Two of these begin together: each says that it is ready, and waits until both are.
@@ -229,7 +229,7 @@ CONVERT = """
 import sys, time
 from pathlib import Path
 import numpy as np
-from disbench.datasets.storage.store import converted
+from disbench.datasets.storage.store import cached_conversion
 
 def make(create):
     with (here / "made").open("a") as log:
@@ -242,7 +242,7 @@ here = Path(sys.argv[1])
 (here / f"ready-{sys.argv[2]}").touch()
 while len(list(here.glob("ready-*"))) < 2:
     time.sleep(0.01)
-assert (converted("things", "0" * 64, make).images == 7).all()
+assert (cached_conversion("things", "0" * 64, make).images == 7).all()
 """
 
 
@@ -352,11 +352,11 @@ def test_images_that_are_no_run_of_a_file_are_pickled_themselves(
 def test_what_is_on_an_accelerator_stays_out_of_a_pickle(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store, "free_memory", lambda device: 1e9)
     images = ImageStore(PICTURES)
-    assert images.place(torch.device("meta")) == torch.device("meta")
+    assert images.preferred_device(torch.device("meta")) == torch.device("meta")
     pickled = pickle.dumps(images)
     assert len(pickled) < 2 * PICTURES.nbytes + 500
     monkeypatch.setattr(store, "free_memory", lambda device: 0.0)
-    assert pickle.loads(pickled).place(torch.device("meta")) == torch.device("cpu")
+    assert pickle.loads(pickled).preferred_device(torch.device("meta")) == torch.device("cpu")
 
 
 @pytest.mark.parametrize("rows", [[-1], [10], [0, 10], [-11], [2**40]])
@@ -383,7 +383,7 @@ def test_an_array_that_fits_is_placed_and_its_rows_come_from_there(
 ) -> None:
     monkeypatch.setattr(store, "free_memory", lambda device: PICTURES.nbytes / store.ACCELERATOR_SHARE)
     images = ImageStore(PICTURES)
-    where = images.place(accelerator)
+    where = images.preferred_device(accelerator)
     taken = images.take(torch.tensor([1, 2, 2], device=where))
     assert taken.device == where == torch.empty(0, device=accelerator).device
     assert taken.shape == (3, 2, 3)
@@ -394,9 +394,9 @@ def test_an_array_is_placed_once(accelerator: torch.device, monkeypatch: pytest.
     free = [PICTURES.nbytes / store.ACCELERATOR_SHARE, 0.0]  # the array itself has taken what was free
     monkeypatch.setattr(store, "free_memory", lambda device: free.pop(0))
     images = ImageStore(PICTURES)
-    where = images.place(accelerator)
+    where = images.preferred_device(accelerator)
     assert where.type == accelerator.type
-    assert images.place(accelerator) == images.place(where) == where
+    assert images.preferred_device(accelerator) == images.preferred_device(where) == where
     assert free == [0.0]
 
 
@@ -404,20 +404,20 @@ def test_an_array_that_does_not_fit_stays_on_the_cpu(
     accelerator: torch.device, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(store, "free_memory", lambda device: PICTURES.nbytes / store.ACCELERATOR_SHARE - 1)
-    assert ImageStore(PICTURES).place(accelerator) == torch.device("cpu")
+    assert ImageStore(PICTURES).preferred_device(accelerator) == torch.device("cpu")
 
 
 def test_the_cpu_needs_no_room_and_a_device_of_unknown_memory_gets_nothing() -> None:
     images = ImageStore(PICTURES)
-    assert images.place(torch.device("cpu")) == torch.device("cpu")
-    assert images.place(torch.device("meta")) == torch.device("cpu")
+    assert images.preferred_device(torch.device("cpu")) == torch.device("cpu")
+    assert images.preferred_device(torch.device("meta")) == torch.device("cpu")
     assert store.free_memory(torch.device("meta")) == 0
 
 
 def test_a_placed_array_is_still_read_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store, "free_memory", lambda device: 1e9)
     images = ImageStore(PICTURES)
-    assert images.place(torch.device("meta")) == torch.device("meta")
+    assert images.preferred_device(torch.device("meta")) == torch.device("meta")
     assert np.array_equal(images.take(torch.arange(10)).numpy(), PICTURES)
 
 

@@ -7,8 +7,8 @@ import pytest
 
 from disbench.metrics import METRICS, as_codes
 from disbench.metrics.groups import all_groups
+from disbench.metrics.majority_vote import extreme_codes
 from disbench.metrics.table import as_table
-from disbench.metrics.votes import extreme_codes
 from disbench.metrics.z_diff import mean_differences
 
 Z_DIFF, Z_MIN_VAR, FACTOR_VAE = (METRICS[name] for name in ("z_diff", "z_min_var", "factor_vae_score"))

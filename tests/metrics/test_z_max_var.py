@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from disbench.metrics.groups import group_rows
+from disbench.metrics.majority_vote import extreme_codes
 from disbench.metrics.metric import NotApplicable
 from disbench.metrics.reference import as_codes, shuffled
 from disbench.metrics.table import as_table
-from disbench.metrics.votes import extreme_codes
 from disbench.metrics.z_max_var import settings_of_the_others, z_max_var, z_max_var_detail
 
 ZAIDI = {  # two seeds each; scaled, absolute threshold

@@ -416,7 +416,7 @@ def test_what_is_remembered_of_a_step_are_its_posteriors_and_embeddings() -> Non
     far_from_the_minibatch(method)
     with torch.no_grad():
         q = method.posterior(images())
-        method.remember_stage(images(), (q, q.sample()), step=1, second_phase=True)
+        method.buffer_stage(images(), (q, q.sample()), step=1, second_phase=True)
     assert method.marginals.mean.min() > 3  # fitted to recent posteriors, of which 27 in 32 are near 100
     assert int(method.recent.seen) == 32 + BATCH
     assert int(method.parts.gaussian_fit.recent.seen) == BATCH

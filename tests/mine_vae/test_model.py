@@ -125,9 +125,9 @@ class Watched(MINEDisentangleVAE):
         self.seen: list[tuple[set[str], set[str]]] = []
         self.norms: list[float] = []
 
-    def descend(self, optimizers: list, loss: torch.Tensor, clip: float | None = None) -> None:
+    def minimize(self, optimizers: list, loss: torch.Tensor, clip: float | None = None) -> None:
         before = copies(self)
-        super().descend(optimizers, loss, clip)
+        super().minimize(optimizers, loss, clip)
         own = [parameter for optimizer in optimizers for parameter in optimizer.param_groups[0]["params"]]
         owners = {party for party, parameters in self.parties().items() if any(parameters[0] is each for each in own)}
         self.seen.append((moved(self, before), owners))

@@ -9,7 +9,7 @@ from torch import Tensor
 from disbench.mine_vae.attention import CrossAttention, capacity_mismatch, entropy, one_hot_largest, split_by_factor
 from disbench.mine_vae.factor_encoder import NOISE, FactorEncoder
 from disbench.mine_vae.gaussian_fit import GaussianFitEstimator, factor_weights
-from disbench.mine_vae.recent import Recent
+from disbench.mine_vae.replay_buffer import ReplayBuffer
 
 
 def test_the_assignment_is_a_partition_of_each_latent() -> None:
@@ -134,7 +134,7 @@ def test_factors_are_embedded_apart() -> None:
 
 @pytest.mark.parametrize("batches", [[3], [3, 4], [3, 4, 5], [9]])
 def test_the_ring_holds_the_latest_rows(batches: list[int]) -> None:
-    ring = Recent(6, 1)
+    ring = ReplayBuffer(6, 1)
     stream = torch.arange(1.0, sum(batches) + 1)[:, None]
     for batch in stream.split(batches):
         ring.add(batch)

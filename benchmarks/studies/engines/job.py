@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from disbench.benchmarks.runtime.allocator import keep_memory
-from disbench.benchmarks.runtime.failures import failure_of, room_in
-from disbench.benchmarks.runtime.locks import claimed
+from disbench.benchmarks.runtime.failures import classify, disk_full_as_one_error
+from disbench.benchmarks.runtime.locks import try_lock
 from disbench.benchmarks.runtime.machine import Machine
 from disbench.benchmarks.settings.defaults import MetricOptions, changed_hparams
 from disbench.benchmarks.trials.trial import run_trial
@@ -92,7 +92,7 @@ def refused(trial: Trial, error: Exception) -> Record:
     return Record(
         trial=trial,
         status="failed",
-        failure=failure_of(error),
+        failure=classify(error),
         error=str(error),
         changed_hparams=changed_hparams(trial),
     )
@@ -117,13 +117,13 @@ def run_job(job: Job) -> Record | None:
     try:
         return _run_job(job)
     except Exception as error:
-        if failure_of(error) == "disk full" or not os.access(job.out, os.W_OK):
+        if classify(error) == "disk full" or not os.access(job.out, os.W_OK):
             raise  # no trial could be written
         return refused(job.trial, error)
 
 
 def _run_job(job: Job) -> Record | None:
-    with room_in(job.folder), claimed(job.folder) as ours:
+    with disk_full_as_one_error(job.folder), try_lock(job.folder) as ours:
         if not ours:
             return None
         if (record := failed_meanwhile(job)) is not None:

@@ -11,11 +11,11 @@ from contextlib import ExitStack
 import torch
 
 from disbench.benchmarks.runtime.allocator import keep_memory
-from disbench.benchmarks.runtime.failures import failure_of, room_in
-from disbench.benchmarks.runtime.locks import claimed
+from disbench.benchmarks.runtime.failures import classify, disk_full_as_one_error
+from disbench.benchmarks.runtime.locks import try_lock
 from disbench.benchmarks.runtime.machine import determinism
 from disbench.benchmarks.studies.engines.job import Engine, Job, failed_meanwhile, opened, run_job
-from disbench.benchmarks.training.checkpoint import RESUME, forget, resumable
+from disbench.benchmarks.training.checkpoint import RESUME, delete_resume_files, resumable
 from disbench.benchmarks.training.experimental.seed_ensemble import train_stacked, write_finished
 from disbench.benchmarks.training.loop import finished
 from disbench.benchmarks.trials.existing import CHECKPOINT, existing_record
@@ -68,7 +68,7 @@ def from_the_beginning(job: Job) -> bool:
 def train_together(jobs: Sequence[Job]) -> None:
     """Train those of the trials that nobody has begun as one model, and write their checkpoints; or log why that cannot be."""
     with ExitStack() as claims:
-        ours = [job for job in jobs if claims.enter_context(claimed(job.folder)) and from_the_beginning(job)]
+        ours = [job for job in jobs if claims.enter_context(try_lock(job.folder)) and from_the_beginning(job)]
         if len(ours) < 2:
             return
         keep_memory()
@@ -82,12 +82,12 @@ def train_together(jobs: Sequence[Job]) -> None:
             with determinism(first.machine):
                 trained = train_stacked([job.trial for job in ours], dataset, device)
         except Exception as error:  # noqa: BLE001 -- whatever it was, training each apart says whose it is
-            log.warning("%s are trained apart. %s: %s", told, failure_of(error), error)
+            log.warning("%s are trained apart. %s: %s", told, classify(error), error)
             return
         except KeyboardInterrupt:
             log.warning("%s: their training was stopped and begins anew. It has no checkpoint before its end.", told)
             raise
         for job, result in zip(ours, trained, strict=True):
-            with room_in(job.folder):
+            with disk_full_as_one_error(job.folder):
                 write_finished(result, dataset, job.folder / CHECKPOINT)
-            forget(job.folder)
+            delete_resume_files(job.folder)

@@ -27,11 +27,11 @@ import torch
 from lightning_fabric.plugins.environments.lightning import find_free_network_port
 
 from disbench.benchmarks import METHODS
-from disbench.benchmarks.runtime.failures import failure_of
+from disbench.benchmarks.runtime.failures import classify
 from disbench.benchmarks.runtime.machine import Machine, determinism
 from disbench.benchmarks.runtime.optional import signals
 from disbench.benchmarks.runtime.seeds import seed_for
-from disbench.benchmarks.training.checkpoint import Sitting
+from disbench.benchmarks.training.checkpoint import ResumeCallback
 from disbench.reports.records import Trial
 
 GRACE = 10.0  # seconds that the others have to tell their own error after the first
@@ -43,10 +43,10 @@ def check_shares(trial: Trial, machine: Machine) -> None:
     if machine.devices == 1:
         return
     # Of the class itself: a subclass may add a term that looks at pairs of images.
-    if not vars(METHODS[trial.method]).get("mean_over_images", False):
-        able = [name for name, method in METHODS.items() if vars(method).get("mean_over_images", False)]
+    if not vars(METHODS[trial.method]).get("data_parallel", False):
+        able = [name for name, method in METHODS.items() if vars(method).get("data_parallel", False)]
         raise ValueError(
-            f"Several devices need a method whose class says `mean_over_images = True` of its loss, as {', '.join(able)} do; "
+            f"Several devices need a method whose class says `data_parallel = True` of its loss, as {', '.join(able)} do; "
             f"{trial.method} does not, and got devices={machine.devices}. Where a discriminator or an estimate takes the whole "
             "minibatch, shares of it are another trial. Use one device, and run several trials at once."
         )
@@ -60,9 +60,9 @@ def check_shares(trial: Trial, machine: Machine) -> None:
 class Share(lightning.Callback):
     """What a process with its share of each minibatch needs beside: noise of its own, and whole steps when it is stopped."""
 
-    def __init__(self, trial: Trial, sitting: Sitting) -> None:
+    def __init__(self, trial: Trial, resume: ResumeCallback) -> None:
         self.names = trial.method, trial.dataset, trial.seed, "training"
-        self.sitting = sitting
+        self.resume = resume
 
     def setup(self, trainer: Any, module: Any, stage: str) -> None:
         lightning.seed_everything(seed_for(*self.names, trainer.global_rank), verbose=False)
@@ -77,7 +77,7 @@ class Share(lightning.Callback):
             module.remarks.append(remark)
 
     def _note(self, number: int, frame: Any) -> None:
-        self.sitting.interrupted = True
+        self.resume.interrupted = True
 
 
 def on_each_device(function: Callable[..., object], trial: Trial, machine: Machine, *arguments: object) -> None:
@@ -106,7 +106,7 @@ def on_each_device(function: Callable[..., object], trial: Trial, machine: Machi
                 process.kill()
                 process.join()
     if errors:
-        raise max(errors, key=lambda error: failure_of(error) != "error")  # not that another's connection is lost
+        raise max(errors, key=lambda error: classify(error) != "error")  # not that another's connection is lost
 
 
 def _errors(running: dict[Connection, BaseProcess]) -> list[BaseException]:

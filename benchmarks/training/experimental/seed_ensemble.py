@@ -28,7 +28,7 @@ from torch.func import functional_call, stack_module_state, vmap
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_map
 
-from disbench.baselines.alternating import AlternatingVAE, Outcome, Stage
+from disbench.baselines.alternating import AlternatingVAE, Stage, StageResult
 from disbench.baselines.networks import float32
 from disbench.baselines.vae import VAE
 from disbench.benchmarks.runtime.environment import code_version
@@ -47,7 +47,7 @@ SOURCES: dict[Any, Callable[..., Tensor]] = {
     torch.rand_like: Tensor.uniform_,
     torch.rand: Tensor.uniform_,
 }
-PLAIN = AlternatingVAE.training_step, AlternatingVAE.descend
+PLAIN = AlternatingVAE.training_step, AlternatingVAE.minimize
 Points = dict[str, list[tuple[int, float]]]
 
 
@@ -55,7 +55,7 @@ def stages_of(method: VAE, batch_idx: int, steps: int) -> Iterator[Stage]:
     """What a training step consists of. Raises ValueError where it cannot be stacked."""
     # By the methods themselves, so that a subclass with others is not trained as its parent.
     own = type(method)
-    if isinstance(method, AlternatingVAE) and (own.training_step, own.descend) == PLAIN:
+    if isinstance(method, AlternatingVAE) and (own.training_step, own.minimize) == PLAIN:
         return method.stages(batch_idx, steps)
     if not method.automatic_optimization:
         raise ValueError(
@@ -63,9 +63,9 @@ def stages_of(method: VAE, batch_idx: int, steps: int) -> Iterator[Stage]:
             "of its own, which torch.func cannot run for all seeds at once. Train its seeds apart."
         )
 
-    def run(method: VAE, batch: Tensor, carried: Any) -> Outcome:
+    def run(method: VAE, batch: Tensor, context: Any) -> StageResult:
         terms = method.training_step(batch, batch_idx)
-        return Outcome((terms["loss"],), terms, carried)
+        return StageResult((terms["loss"],), terms, context)
 
     return iter([Stage("step", run, (0,))])
 
@@ -83,7 +83,7 @@ def optimizers_of(method: VAE) -> list[torch.optim.Adam]:
     return found
 
 
-class Rehearsal(TorchFunctionMode):
+class RecordNoise(TorchFunctionMode):
     """Lists the noise that the code within asks for: how it is filled, and a tensor like it."""
 
     def __init__(self) -> None:
@@ -97,7 +97,7 @@ class Rehearsal(TorchFunctionMode):
         return found
 
 
-class Answers(TorchFunctionMode):
+class ReplayNoise(TorchFunctionMode):
     """Hands the code within the noise that was drawn for it, in order."""
 
     def __init__(self, noise: Iterable[Tensor]) -> None:
@@ -118,10 +118,10 @@ class Staged(nn.Module):
         super().__init__()
         self.method = method
 
-    def forward(self, stage: Stage, noise: Sequence[Tensor], batch: Tensor, carried: Any, read: Any) -> Any:
+    def forward(self, stage: Stage, noise: Sequence[Tensor], batch: Tensor, context: Any, read: Any) -> Any:
         set_read(self.method, read)
-        with Answers(noise) as answers:
-            outcome = stage.run(self.method, batch, carried)
+        with ReplayNoise(noise) as answers:
+            outcome = stage.run(self.method, batch, context)
         if answers.noise:
             raise RuntimeError(
                 f"The stage {stage.name!r} drew less noise than when it was rehearsed. Train the seeds apart."
@@ -168,7 +168,7 @@ class Stack:
             moved = [self.parameters[names[parameter]] for parameter in group["params"]]
             self.optimizers.append(torch.optim.Adam(moved, **options))
         methods[0].trainer = NoTrainer()  # type: ignore[assignment]
-        self.carried: Any = ()
+        self.context: Any = ()
         self.read: dict[str, Tensor] = {}
         self.lacking: list[set[str]] = [set() for _ in methods]  # what of `read` a seed has not, and a zero stands for
         self.draws: dict[str, list[tuple[Callable[..., Tensor], Tensor]]] = {}
@@ -197,11 +197,11 @@ class Stack:
             return outcome, {name: state[name] for name in buffers}  # whether written in place or replaced
 
         (outcome, read), buffers = vmap(of_one_seed)(
-            self.parameters, self.buffers, noise, batches, self.carried, self.read
+            self.parameters, self.buffers, noise, batches, self.context, self.read
         )
-        outcome, self.read, self.buffers = Outcome(*outcome), detached(read), detached(buffers)
-        self.carried = detached(outcome.carried)
-        for loss in outcome.descended:
+        outcome, self.read, self.buffers = StageResult(*outcome), detached(read), detached(buffers)
+        self.context = detached(outcome.context)
+        for loss in outcome.losses:
             for parameter in moved:
                 parameter.grad = None
             with float32(loss.device):
@@ -215,10 +215,10 @@ class Stack:
     def rehearse(self, stage: Stage, batch: Tensor) -> None:
         """See what a stage draws, on a copy of the first seed's method; leaves the random state alone."""
         rehearsing = copy.deepcopy(self.staged)
-        carried, read = tree_map(lambda tensor: tensor[0], (self.carried, self.read))
-        with torch.random.fork_rng(cuda(batch.device)), Rehearsal() as rehearsal:
+        context, read = tree_map(lambda tensor: tensor[0], (self.context, self.read))
+        with torch.random.fork_rng(cuda(batch.device)), RecordNoise() as rehearsal:
             set_read(rehearsing.method, read)
-            stage.run(rehearsing.method, batch, carried)
+            stage.run(rehearsing.method, batch, context)
         self.draws[stage.name] = [(fill, like.detach()) for fill, like in rehearsal.draws]
 
     def noise(self, fill: Callable[..., Tensor], like: Tensor) -> Tensor:
@@ -238,8 +238,8 @@ class Stack:
         with torch.random.fork_rng(cuda(device)):
             for seed, (method, generator) in enumerate(zip(self.methods, self.generators, strict=True)):
                 set_global_stream(generator, device)
-                carried = tree_map(lambda tensor, seed=seed: tensor[seed], self.carried)
-                outcomes.append(stage.run(method, batches[seed], carried))
+                context = tree_map(lambda tensor, seed=seed: tensor[seed], self.context)
+                outcomes.append(stage.run(method, batches[seed], context))
         buffers = stack_module_state(list(self.methods))[1]
         self.buffers = {f"method.{name}": tensor for name, tensor in buffers.items()}
         reads = [read_of(method) for method in self.methods]

@@ -8,10 +8,10 @@ import pytest
 from disbench.metrics import information
 from disbench.metrics.dcimig import dcimig
 from disbench.metrics.jemmig import jemmig
+from disbench.metrics.memoize import KEPT, recent
 from disbench.metrics.mig import mig, mig_detail
 from disbench.metrics.mig_sup import mig_sup
 from disbench.metrics.modularity import modularity
-from disbench.metrics.recent import KEPT, recent
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from disbench.metrics.groups import Groups, points_by_factor, require_counts
 from disbench.metrics.information import binned_factors
-from disbench.metrics.recent import recent
+from disbench.metrics.memoize import recent
 from disbench.metrics.table import Table, as_table, deviations, require_two_factors
 from disbench.metrics.z_diff import recalls
 

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 
-class Recent(nn.Module):
+class ReplayBuffer(nn.Module):
     """Keeps the last `size` rows of shape `item`. No call waits for the device."""
 
     rows: Tensor
