@@ -234,7 +234,7 @@ def test_seconds_are_shared_out_and_other_metrics_train_nothing_again(tmp_path: 
         (["--stack", "2", "--engine", "ray"], "--engine ray"),
         (["--stack", "2", "--devices", "2"], "--devices 2"),
         (["--stack", "2", "--compile", "eager"], "--compile eager"),
-        (["--stack", "1"], "equal to 2"),
+        (["--stack", "1"], "Invalid value for '--stack'"),
     ],
 )
 def test_the_command_refuses_what_cannot_be_stacked_by_name(tmp_path: Path, words: list[str], told: str) -> None:

@@ -6,8 +6,8 @@ import hashlib
 import numpy as np
 import pytest
 import torch
+from accelerator import on_an_accelerator
 from sklearn.linear_model import RidgeClassifier
-from torch._subclasses.fake_tensor import FakeTensorMode
 
 from disbench.datasets.procedural import face_attributes, faces_like
 from disbench.datasets.procedural.face_attributes import (
@@ -283,7 +283,7 @@ def test_pixels_tell_the_attributes(faces: FacesLike) -> None:
 
 @pytest.mark.parametrize("device", ["cuda:0", "meta"])
 def test_images_are_drawn_where_the_attributes_are(device: str) -> None:
-    with FakeTensorMode() if device == "cuda:0" else contextlib.nullcontext():
+    with on_an_accelerator() if device == "cuda:0" else contextlib.nullcontext():
         attributes = torch.zeros(3, 40, dtype=torch.uint8, device=device)
         nuisances = torch.zeros(3, 24, dtype=torch.uint8, device=device)
         images = render(attributes, nuisances)

@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 import torch
+from accelerator import on_an_accelerator
 from filelock import FileLock
-from torch._subclasses.fake_tensor import FakeTensorMode
 
 from disbench.datasets.storage import npz, store
 from disbench.datasets.storage.store import Conversion, Create, ImageStore, cached_conversion
@@ -374,7 +374,7 @@ def test_rows_are_a_list_of_int64(images: ImageStore, rows: torch.Tensor) -> Non
 @pytest.fixture(params=["meta", "cuda", "cuda:0"])
 def accelerator(request: pytest.FixtureRequest) -> Iterator[torch.device]:
     """A device without numbers: tensors there have a place, a shape and a type."""
-    with FakeTensorMode() if request.param.startswith("cuda") else contextlib.nullcontext():
+    with on_an_accelerator() if request.param.startswith("cuda") else contextlib.nullcontext():
         yield torch.device(request.param)
 
 

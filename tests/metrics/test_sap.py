@@ -9,6 +9,7 @@ import pytest
 from sklearn.model_selection import StratifiedKFold, cross_val_score
 from sklearn.tree import DecisionTreeClassifier
 
+from disbench.metrics import one_code_tree
 from disbench.metrics.metric import NotApplicable
 from disbench.metrics.one_code_tree import right_by_depth
 from disbench.metrics.reference import as_codes
@@ -125,7 +126,11 @@ def test_the_top_of_a_deep_tree_is_the_shallow_tree_and_the_depth_is_cross_valid
 @pytest.mark.parametrize(
     "kind", ["continuous", "tenths", "whole", "heavy tails", "two far clusters", "the factor itself"]
 )
-def test_trees_of_one_code_are_scikit_learns(kind):
+def test_trees_of_one_code_are_scikit_learns(kind, monkeypatch):
+    near = np.float32([[0], [0.5e-7], [1]])
+    if DecisionTreeClassifier(random_state=0).fit(near, [0, 1, 1]).tree_.threshold[0] < 1e-7:
+        # scikit-learn 1.7 never sets its own least distance, so that it is 0 there (scikit-learn pull request 32259).
+        monkeypatch.setattr(one_code_tree, "NEAR", np.float32(0))
     rng = np.random.default_rng(len(kind))
     for size in (3, 10, 50, 400, 2000):
         values = int(rng.integers(2, 20))
@@ -150,6 +155,14 @@ def test_trees_of_one_code_are_scikit_learns(kind):
 def test_a_value_on_a_threshold_goes_to_the_lower_side():
     fitted = np.float32([0, 1]), np.array([0, 1])
     assert right_by_depth(*fitted, np.float32([0.5]), np.array([0])) == [1.0] * 9
+
+
+def test_values_no_farther_apart_than_a_ten_millionth_are_not_split():
+    """Where each value has its own label, a split is what tells two of them apart."""
+    target = np.arange(3)
+    for second, right in ((0.9e-7, 2 / 3), (1.1e-7, 1.0)):
+        code = np.float32([0, second, 1])
+        assert right_by_depth(code, target, code, target)[-1] == pytest.approx(right)
 
 
 def test_folds_share_out_every_value_equally():
