@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from disbench.datasets.factors import FactorDataset, FactorSpace, normal_select, restrict
+from disbench.datasets.factors import FactorDataset, FactorSpace, hold_out, normal_select, restrict
+from disbench.datasets.factors.held_out import normal_held_out
 from disbench.datasets.imported.dataset import OwnDataset, imported_names
 from disbench.datasets.official import cars3d, celeba, dsprites, mpi3d, shapes3d, smallnorb
 from disbench.datasets.official.cars3d import Cars3D
@@ -21,6 +22,8 @@ from disbench.datasets.procedural.mpi3d_like import MPI3DLike
 from disbench.datasets.procedural.shapes3d_like import Shapes3DLike
 from disbench.datasets.storage.files import Source
 from disbench.datasets.wording import did_you_mean, listed, shown
+
+SHARED = ("select", "held_out")  # options of every dataset
 
 __all__ = ["DATASETS", "SOURCES", "FactorDataset", "FactorSpace", "check_name", "load", "names", "restrict"]
 
@@ -60,13 +63,13 @@ def check_name(name: str, root: str | Path | None = None) -> None:
 
 
 def check_options(name: str, options: Mapping[str, Any]) -> None:
-    """Raise ValueError where the dataset `name` has no such option, `select` aside."""
+    """Raise ValueError where the dataset `name` has no such option, those of every dataset aside."""
     make = DATASETS.get(name, functools.partial(OwnDataset, name=name))
     known = list(_options(make))
-    if unknown := [str(option) for option in options if option not in (*known, "select")]:
+    if unknown := [str(option) for option in options if option not in (*known, *SHARED)]:
         raise ValueError(
-            f"{name} takes the options {listed(known) if known else '(none)'} and select, got {listed(unknown)}."
-            f"{did_you_mean(unknown[0], [*known, 'select'])}"
+            f"{name} takes the options {listed(known) if known else '(none)'} and {listed(SHARED)}, got {listed(unknown)}."
+            f"{did_you_mean(unknown[0], [*known, *SHARED])}"
         )
 
 
@@ -76,9 +79,12 @@ def load(
     /,
     *,
     select: Mapping[str, str | int] | None = None,
+    held_out: float | Mapping[str, str | int] | None = None,
     **options: Any,
 ) -> FactorDataset:
     """The dataset `name`, from files under `root` where it needs any, restricted to `select` (see `restrict`).
+
+    `held_out` says which of its rows are not trained on, and are scored apart (see `hold_out`).
 
     `options` go to the dataset's constructor. Raises ValueError for an unknown name or option.
     """
@@ -86,7 +92,9 @@ def load(
     check_options(name, options)
     make = DATASETS.get(name, functools.partial(OwnDataset, name=name))
     dataset = make(root, **options)
-    return dataset if select is None or select == {} else restrict(dataset, select)
+    if select is not None and select != {}:
+        dataset = restrict(dataset, select)
+    return dataset if held_out is None else hold_out(dataset, held_out)
 
 
 def _options(make: Callable[..., FactorDataset]) -> dict[str, inspect.Parameter]:
@@ -111,6 +119,8 @@ def normal_options(options: Mapping[str, Any]) -> dict[str, Any]:
     found = {name: value for name, value in options.items() if value is not None}
     if isinstance(select := found.get("select"), Mapping):
         found["select"] = normal_select(select)
+    if "held_out" in found:
+        found["held_out"] = normal_held_out(found["held_out"])
     if found.get("select") == {}:
         del found["select"]
     return found

@@ -7,7 +7,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from disbench.datasets import FactorDataset, FactorSpace, factors, load, restrict
+from disbench.datasets import FactorDataset, FactorSpace, load, restrict
+from disbench.datasets.factors import selection
 
 SIZES = st.lists(st.integers(1, 7), min_size=1, max_size=6)
 DSPRITES = load("dsprites_like")
@@ -140,7 +141,7 @@ SMALL_BOX = {"shape": "0-2", "scale": 5, "orientation": "0-9", "position_x": "6-
 
 
 def test_a_small_box_that_is_kept_is_drawn_once_and_shows_the_same_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(factors, "DRAWN_AT_ONCE", 50)
+    monkeypatch.setattr(selection, "DRAWN_AT_ONCE", 50)
     parent = Counted()
     part = restrict(parent, SMALL_BOX)
     indices = torch.randint(len(part), (100,), generator=torch.Generator().manual_seed(0))
@@ -168,7 +169,7 @@ def test_a_small_box_that_is_kept_is_drawn_once_and_shows_the_same_pictures(monk
 def test_what_is_large_or_comes_from_a_file_is_not_kept(
     provenance: str, room: int, kept: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(factors, "KEPT_BYTES", 120 * 64 * 64 + room)
+    monkeypatch.setattr(selection, "KEPT_BYTES", 120 * 64 * 64 + room)
     parent = Counted()
     parent.provenance = provenance
     part = restrict(parent, SMALL_BOX)

@@ -6,9 +6,8 @@ dSprites, 3DShapes and MPI3D are all stored this way, so an index is the label.
 
 import functools
 import math
-import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -16,13 +15,10 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import torch
 
-from disbench.datasets.wording import did_you_mean, listed, shown
+from disbench.datasets.wording import shown
 
 # A tensor, an array, a list, a slice or a single row. `Any`, so that a subclass may declare the tensor that it gets.
 Rows: TypeAlias = Any
-
-KEPT_BYTES = 2**26  # of drawn images, at most
-DRAWN_AT_ONCE = 256  # of them, so that what drawing needs stays small
 
 
 def check_indices(indices: torch.Tensor, length: int) -> None:
@@ -162,6 +158,16 @@ class FactorDataset(ABC):
     def factor_sizes(self) -> tuple[int, ...]:
         return self.space.sizes
 
+    @property
+    def training(self) -> "FactorDataset":
+        """The part that methods are trained on: all of it, but for a dataset with rows held out."""
+        return self
+
+    @property
+    def evaluations(self) -> dict[str, torch.Tensor | None]:
+        """The rows (M,) that a method is scored on, by a name for them; None for all. The first is the leaderboard's own."""
+        return {"all": None}
+
     def __len__(self) -> int:
         return len(self.space) if self.labels is None else len(self.labels)
 
@@ -193,112 +199,3 @@ class FactorDataset(ABC):
         Always 0..255: black-and-white sets give {0, 255}, never {0, 1}, so that x / 255 is right for every set.
         The images come on the device of `indices`, and the same row is the same picture in every batch.
         """
-
-
-class RestrictedDataset(FactorDataset):
-    """A box of a grid dataset: its indices are mapped to the parent's. Made by `restrict`."""
-
-    def __init__(self, parent: FactorDataset, first: tuple[int, ...], sizes: tuple[int, ...]) -> None:
-        """`first` and `sizes`: the lowest value and the number of values of each of the parent's factors."""
-        self.name = parent.name
-        self.version = parent.version
-        self.provenance = parent.provenance
-        self.image_shape = parent.image_shape
-        self._parent = parent
-        self._first = first
-        self._varying = [position for position, size in enumerate(sizes) if size > 1]
-        self.space = FactorSpace(
-            tuple(parent.factor_names[position] for position in self._varying),
-            tuple(sizes[position] for position in self._varying),
-        )
-        self._images: torch.Tensor | None = None
-
-    def __getstate__(self) -> dict[str, object]:
-        return self.__dict__ | {"_images": None}  # another process draws its own
-
-    def parent_indices(self, indices: torch.Tensor) -> torch.Tensor:
-        """The parent's rows (B,) behind the rows `indices` (B,) of this dataset."""
-        strides = self._parent.space.strides
-        corner = sum(value * stride for value, stride in zip(self._first, strides, strict=True))
-        # Not `space.indices`, which looks at the values: on an accelerator that waits for all it has still to do.
-        values = self.space.factors(indices).unbind(dim=1)
-        steps = (value * strides[position] for value, position in zip(values, self._varying, strict=True))
-        return sum(steps, start=torch.full_like(indices, corner))
-
-    def preferred_device(self, device: torch.device) -> torch.device:
-        return self._parent.preferred_device(device)
-
-    def preload(self) -> None:
-        small = len(self) * math.prod(self.image_shape) <= KEPT_BYTES
-        if self._images is None and small and self.provenance == "procedural":
-            images = torch.empty((len(self), *self.image_shape), dtype=torch.uint8)
-            for rows in torch.split(torch.arange(len(self)), DRAWN_AT_ONCE):
-                images[rows] = self._parent.batch(self.parent_indices(rows))
-            self._images = images
-
-    def batch(self, indices: torch.Tensor) -> torch.Tensor:
-        if self._images is None or indices.device.type != "cpu":
-            return self._parent.batch(self.parent_indices(indices))
-        check_indices(indices, len(self))
-        return self._images.index_select(0, indices)
-
-
-def restrict(dataset: FactorDataset, select: Mapping[str, str | int]) -> FactorDataset:
-    """The part of a grid whose factors lie in inclusive ranges of value indices.
-
-    `{"shape": 1, "scale": "0-5", "position_x": "6-25"}` keeps one shape, six scales and twenty columns. A factor with
-    one value left is no factor of variation and is dropped; the others start at 0 again. Factors that are not named
-    keep all their values.
-
-    Raises ValueError for a dataset that is no full grid, an unknown factor, a malformed or reversed range, one that
-    leaves the grid, or a selection that leaves no factor with two values.
-    """
-    if not isinstance(select, Mapping):
-        raise ValueError(f"select needs factors with their ranges, like {{'scale': '0-5'}}, got {shown(select)}.")
-    if not dataset.is_grid:
-        raise ValueError(f"select needs a full grid of factors, and {dataset.name} is not one.")
-    unknown = sorted(str(name) for name in select if name not in dataset.factor_names)
-    if unknown:
-        raise ValueError(
-            f"{dataset.name} has no factor {listed(unknown)}; it has {listed(dataset.factor_names)}."
-            f"{did_you_mean(unknown[0], dataset.factor_names)}"
-        )
-    first, sizes = [], []
-    for name, size in zip(dataset.factor_names, dataset.factor_sizes, strict=True):
-        low, high = _parse_range(name, select[name]) if name in select else (0, size - 1)
-        if high >= size:
-            raise ValueError(
-                f"{name} of {dataset.name} needs value indices in 0..{size - 1}, got {shown(select[name])}."
-            )
-        first.append(low)
-        sizes.append(high - low + 1)
-    if max(sizes) == 1:
-        raise ValueError(f"select leaves one image of {dataset.name}: at least one factor needs two values or more.")
-    return RestrictedDataset(dataset, tuple(first), tuple(sizes))
-
-
-def normal_select(select: Mapping[str, str | int]) -> dict[str, str | int]:
-    """Each range in one spelling: 3 for 3, "3" and "3-3", and "3-7" for " 3 - 7"; a malformed one as it is."""
-    found: dict[str, str | int] = {}
-    for name, text in select.items():
-        try:
-            low, high = _parse_range(name, text)
-        except ValueError:  # `restrict` refuses it
-            found[name] = text
-        else:
-            found[name] = low if low == high else f"{low}-{high}"
-    return found
-
-
-def _parse_range(name: str, text: str | int) -> tuple[int, int]:
-    """3, "3" or "3-7" to its inclusive ends."""
-    parsed = None
-    if isinstance(text, str | int) and not isinstance(text, bool):
-        parsed = re.fullmatch(r"\s*(\d{1,9})\s*(?:-\s*(\d{1,9})\s*)?", shown(text) if isinstance(text, int) else text)
-    if parsed is None:
-        raise ValueError(f"{name} needs a value index like 3 or an inclusive range like '0-5', got {shown(text)}.")
-    low = int(parsed[1])
-    high = low if parsed[2] is None else int(parsed[2])
-    if low > high:
-        raise ValueError(f"{name} needs a range with its lower end first, got {shown(text)}.")
-    return low, high

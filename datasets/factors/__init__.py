@@ -1,0 +1,16 @@
+"""What a dataset is: images addressed by an index, the factors that made them, and parts of datasets."""
+
+from disbench.datasets.factors.dataset import FactorDataset, FactorSpace, as_indices, check_indices
+from disbench.datasets.factors.held_out import hold_out, in_ranges
+from disbench.datasets.factors.selection import normal_select, restrict
+
+__all__ = [
+    "FactorDataset",
+    "FactorSpace",
+    "as_indices",
+    "check_indices",
+    "hold_out",
+    "in_ranges",
+    "normal_select",
+    "restrict",
+]

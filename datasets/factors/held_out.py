@@ -1,0 +1,140 @@
+"""Rows that a method is not trained on, and named selections of rows that it is scored on."""
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from disbench.datasets.factors.dataset import FactorDataset
+from disbench.datasets.factors.selection import normal_select, parse_range
+from disbench.datasets.wording import did_you_mean, listed, shown
+
+ROWS_AT_ONCE = 2**18  # whose factors are computed together
+
+
+class Subset(FactorDataset):
+    """Some rows of a dataset, in their order; each row has its labels. Made by `hold_out`."""
+
+    def __init__(self, parent: FactorDataset, rows: torch.Tensor) -> None:
+        self.name, self.version, self.provenance = parent.name, parent.version, parent.provenance
+        self.image_shape, self.space = parent.image_shape, parent.space
+        self.labels = parent.factors(rows)
+        self.rows = rows
+        self._parent = parent
+
+    def preferred_device(self, device: torch.device) -> torch.device:
+        return self._parent.preferred_device(device)
+
+    def preload(self) -> None:
+        self._parent.preload()
+
+    def batch(self, indices: torch.Tensor) -> torch.Tensor:
+        self.rows = self.rows.to(indices.device)  # once: it stays there
+        return self._parent.batch(self.rows[indices])
+
+
+class SplitDataset(FactorDataset):
+    """A whole dataset of which some rows are not trained on. Made by `hold_out`."""
+
+    def __init__(self, parent: FactorDataset, held_out: torch.Tensor) -> None:
+        """held_out (N,): True for each row that is not trained on."""
+        self.name, self.version, self.provenance = parent.name, parent.version, parent.provenance
+        self.image_shape, self.space, self.labels = parent.image_shape, parent.space, parent.labels
+        self.conversion = parent.conversion
+        self._parent = parent
+        self._rows = {"trained": (~held_out).nonzero().flatten(), "held_out": held_out.nonzero().flatten()}
+
+    @property
+    def training(self) -> FactorDataset:
+        return Subset(self._parent, self._rows["trained"])
+
+    @property
+    def evaluations(self) -> dict[str, torch.Tensor | None]:
+        return dict(self._rows)
+
+    def preferred_device(self, device: torch.device) -> torch.device:
+        return self._parent.preferred_device(device)
+
+    def preload(self) -> None:
+        self._parent.preload()
+
+    def batch(self, indices: torch.Tensor) -> torch.Tensor:
+        return self._parent.batch(indices)
+
+
+def in_ranges(dataset: FactorDataset, select: Mapping[str, str | int]) -> torch.Tensor:
+    """Which rows of a dataset have every named factor in its range of value indices.
+
+    Parameters
+    ----------
+    dataset : any dataset, of N rows.
+    select : inclusive ranges by factor, such as ``{"scale": "4-5", "shape": 1}``.
+
+    Returns
+    -------
+    Tensor, bool (N,).
+
+    Raises
+    ------
+    ValueError
+        For no range, an unknown factor, a malformed range, or one that leaves the factor's values.
+    """
+    if not isinstance(select, Mapping) or not select:
+        raise ValueError(f"rows are selected by ranges of factors, such as {{scale: 4-5}}, got {shown(select)}.")
+    ranges = {}
+    for name, text in select.items():
+        if name not in dataset.factor_names:
+            raise ValueError(
+                f"{dataset.name} has no factor {shown(name)}; it has {listed(dataset.factor_names)}."
+                f"{did_you_mean(str(name), dataset.factor_names)}"
+            )
+        column = dataset.factor_names.index(name)
+        low, high = parse_range(name, text)
+        if high >= dataset.factor_sizes[column]:
+            raise ValueError(f"{name} needs value indices in 0..{dataset.factor_sizes[column] - 1}, got {shown(text)}.")
+        ranges[column] = low, high
+    found = []
+    for rows in torch.arange(len(dataset)).split(ROWS_AT_ONCE):
+        values = dataset.factors(rows)
+        inside = [(values[:, column] >= low) & (values[:, column] <= high) for column, (low, high) in ranges.items()]
+        found.append(torch.stack(inside).all(dim=0))
+    return torch.cat(found)
+
+
+def hold_out(dataset: FactorDataset, what: float | Mapping[str, str | int]) -> FactorDataset:
+    """The dataset with rows that are not trained on; these are scored apart from the others.
+
+    Parameters
+    ----------
+    dataset : any dataset, of N rows.
+    what : a share of the rows, between 0 and 1, drawn once for the dataset and its version, whatever the seed of a trial; or
+        ranges of factors as in `in_ranges`: the rows inside all of them, such as combinations that are never trained on.
+
+    Raises
+    ------
+    ValueError
+        Where that is neither, or leaves no two rows to train on or no two to hold out.
+    """
+    if isinstance(what, Mapping):
+        mask = in_ranges(dataset, what)
+    elif isinstance(what, int | float) and not isinstance(what, bool) and 0 < what < 1:
+        seed = hashlib.sha256(f"{dataset.name} {dataset.version} held out".encode()).digest()
+        generator = torch.Generator().manual_seed(int.from_bytes(seed[:7]))
+        mask = torch.zeros(len(dataset), dtype=torch.bool)
+        mask[torch.randperm(len(dataset), generator=generator)[: round(what * len(dataset))]] = True
+    else:
+        raise ValueError(
+            f"held_out needs a share between 0 and 1, or ranges of factors such as {{scale: 4-5}}, got {shown(what)}."
+        )
+    count = int(mask.sum())
+    if min(count, len(dataset) - count) < 2:
+        raise ValueError(
+            f"held_out leaves {len(dataset) - count} rows of {dataset.name} to train on and {count} to hold out; both need 2."
+        )
+    return SplitDataset(dataset, mask)
+
+
+def normal_held_out(what: Any) -> Any:
+    """One spelling of each `held_out`, so that `4` and `"4-4"` are the same trial."""
+    return normal_select(what) if isinstance(what, Mapping) else what
