@@ -8,7 +8,7 @@ MovedModules(
         "markup": "templates",
         "page": "render sections",
         "records": "collect",
-        "tables": "aggregate columns fairness notices text",
+        "tables": "aggregate columns notices text",
     },
     {
         "charts": "reports.markup.comparison_charts",
@@ -18,6 +18,7 @@ MovedModules(
         "estimators_page": "reports.estimators.page",
         "estimators_study": "reports.estimators.study",
         "estimators_verdicts": "reports.estimators.verdicts",
+        "fairness": "reports.tables.notices",
         "figures": "reports.markup.image_grids",
         "pictures": "reports.markup.embedded_pictures",
         "plots": "reports.markup.score_charts",

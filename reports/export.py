@@ -18,9 +18,9 @@ import pandas as pd
 
 from disbench.datasets.untrusted import printable, spreadsheet_text
 from disbench.reports.comparison import DATA, leaderboard, score_frame
-from disbench.reports.tables.aggregate import Table
 from disbench.reports.tables.columns import Column, columns
 from disbench.reports.tables.notices import short_runs
+from disbench.reports.tables.table import Table
 
 Format = Literal["csv", "json", "latex", "markdown", "parquet"]
 Statistic = Literal["mean", "iqm", "rank"]
@@ -134,7 +134,7 @@ def _latex_character(character: str) -> str:
 
 def pages(board: pd.DataFrame, tables: Iterable[Table]) -> Iterable[Page]:
     """A page for each dataset and view of a leaderboard (`compare.leaderboard`)."""
-    notices = {key_of(table): notices_of(table) for table in tables}
+    notices = {table.key: notices_of(table) for table in tables}
     for key, group in board.groupby([*DATA, "view"], sort=False):
         dataset, options, version, provenance, view = map(str, key)
         settings = ", ".join(f"{name}={value}" for name, value in sorted(json.loads(options).items()))
@@ -154,11 +154,6 @@ def pages(board: pd.DataFrame, tables: Iterable[Table]) -> Iterable[Page]:
             differ,
             notices[dataset, options, version, provenance],
         )
-
-
-def key_of(table: Table) -> tuple[str, str, str, str]:
-    """A table's `compare.DATA`."""
-    return table.dataset, json.dumps(table.options, sort_keys=True), table.version, table.provenance or "unknown"
 
 
 def notices_of(table: Table) -> tuple[str, ...]:
@@ -324,7 +319,7 @@ def overview_numbers(line: Mapping[str, Any] | None, statistic: Statistic) -> tu
 
 def _json(board: pd.DataFrame, scores: pd.DataFrame, tables: Iterable[Table]) -> str:
     """The leaderboard with each cell's scores by seed, and the notices of each dataset."""
-    told = [dict(zip(DATA, key_of(table), strict=True)) | {"notices": list(notices_of(table))} for table in tables]
+    told = [dict(zip(DATA, table.key, strict=True)) | {"notices": list(notices_of(table))} for table in tables]
     content = {"leaderboard": scored_lines(board, scores), "datasets": told}
     return printable(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)) + "\n"
 

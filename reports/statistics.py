@@ -211,6 +211,12 @@ def ranking(
     return found.astype(dict.fromkeys(names[:4], "float64"))
 
 
+def missing_datasets(scores: Mapping[str, Mapping[str, Array]]) -> tuple[list[str], dict[str, tuple[str, ...]]]:
+    """The datasets on which any method has a score, and for each method those on which it has none."""
+    datasets = list(dict.fromkeys(name for own in scores.values() for name, values in own.items() if len(values)))
+    return datasets, {m: tuple(d for d in datasets if not len(own.get(d, ()))) for m, own in scores.items()}
+
+
 def over_datasets(
     scores: Mapping[str, Mapping[str, Array]],
     higher_is_better: bool,
@@ -229,8 +235,7 @@ def over_datasets(
     dataset, NaN where a complete method has fewer than three on one), `ranks` (one for each dataset), `datasets` (how many it
     has), `missing` (names), `note`.
     """
-    datasets = list(dict.fromkeys(name for own in scores.values() for name, values in own.items() if len(values)))
-    missing = {m: tuple(d for d in datasets if not len(own.get(d, ()))) for m, own in scores.items()}
+    datasets, missing = missing_datasets(scores)
     complete = [method for method, absent in missing.items() if not absent and datasets]
     rows = {}
     ranked: dict[str, tuple[float, ...]] = {}

@@ -15,6 +15,7 @@ OLD = {
     "datasets.dsprites": "datasets.official.dsprites",
     "reports.aggregate": "reports.tables.aggregate",
     "reports.compare": "reports.comparison",
+    "reports.fairness": "reports.tables.notices",
 }
 
 

@@ -1,60 +1,52 @@
-"""Charts of a study of estimators as inline SVG: values beside both truths, the crossover, error over time, lag, information."""
+"""Charts of a study of estimators: values beside both truths, gradients, the crossover, error over time, lag, information."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
+from disbench.reports.estimators.averages import LABELS, Numbers, by_estimator, main_batch, tasks_of, times
 from disbench.reports.estimators.study import Study
-from disbench.reports.estimators.verdicts import LABELS, Numbers, by_estimator, main_batch, tasks_of, times
-from disbench.reports.markup.score_charts import Scale, colour, escape
+from disbench.reports.markup.svg import (
+    SMALL,
+    WIDTH,
+    Point,
+    Scale,
+    circle,
+    color,
+    line,
+    path,
+    shape,
+    svg,
+    text,
+    through,
+)
+from disbench.reports.markup.svg import legend as legend_of
 
-WIDTH = 960
 HUES = {"mine": 0, "mss": 1, "ratio": 2, "marginal": 3, "batch_average": 4, "smile": 5, "full_n": 6, "nested": 7}
 HUES |= {"nwj": 3, "infonce": 1, "club": 4, "ksg": 7, "histogram": 6, "mws": 4, "column_0": 4}
-FAINT = ' font-size="10.5" opacity=".75"'
-
-
-def text(x: float, y: float, words: str, anchor: str = "start", extra: str = ' font-size="12"') -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"{extra}>{escape(words)}</text>'
-
-
-def svg(parts: Sequence[str], height: float, label: str) -> str:
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height:.0f}" role="img" '
-        f'aria-label="{escape(label)}" fill="currentColor">{"".join(parts)}</svg>'
-    )
+TITLE = ' font-size="12.5" font-weight="600"'
+ROW_LABEL = ' font-size="11.5"'
+LEFT_OUT = ("mws", "column_0", "nwj", "infonce")  # of the charts in which they would hide the others
 
 
 def hue(name: str) -> str:
-    return colour(HUES.get(name, 6))
+    return color(HUES.get(name, 6))
 
 
-def rule(path: str, dash: str = "", opacity: float = 0.18, width: float = 1.0) -> str:
+def rule(steps: str, dash: str = "", opacity: float = 0.18, width: float = 1.0) -> str:
     dashed = f' stroke-dasharray="{dash}"' if dash else ""
-    return f'<path d="{path}" stroke="currentColor" fill="none" stroke-width="{width}" opacity="{opacity}"{dashed}/>'
+    return path(steps, f'stroke="currentColor" fill="none" stroke-width="{width}" opacity="{opacity}"{dashed}')
 
 
-def line(points: Sequence[tuple[float, float]], name: str, told: str) -> str:
-    path = "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in points)
-    return (
-        f'<path d="{path}" fill="none" style="stroke:{hue(name)};stroke-width:1.8"><title>{escape(told)}</title></path>'
-    )
+def curve(points: Iterable[Point], name: str) -> str:
+    return line(points, f"stroke:{hue(name)};stroke-width:1.8", LABELS[name])
 
 
-def dot(x: float, y: float, name: str, told: str) -> str:
-    return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4.5" style="fill:{hue(name)}"><title>{escape(told)}</title></circle>'
+def dot(x: float, y: float, name: str, title: str) -> str:
+    return circle(x, y, 4.5, f'style="fill:{hue(name)}"', title)
 
 
-def legend(names: Sequence[str], y: float = 14) -> tuple[list[str], float]:
-    """Swatches with labels, in as many lines as they need, and where the last ends."""
-    parts, x = [], 0.0
-    for name in names:
-        needed = 44 + 6.6 * len(LABELS[name])
-        if x and x + needed > WIDTH:
-            x, y = 0.0, y + 20
-        parts.append(f'<path d="M{x:.1f} {y - 4:.1f}h22" style="stroke:{hue(name)};stroke-width:3"/>')
-        parts.append(text(x + 28, y, LABELS[name]))
-        x += needed
-    return parts, y + 10
+def legend(names: Sequence[str]) -> tuple[list[str], float]:
+    return legend_of([LABELS[name] for name in names], lambda index: f"stroke:{hue(names[index])}", gap=10)
 
 
 def number(value: float) -> str:
@@ -65,8 +57,20 @@ def decades(low: float, high: float) -> list[float]:
     return [10.0**power for power in range(math.ceil(math.log10(low) - 1e-9), math.floor(math.log10(high) + 1e-9) + 1)]
 
 
+def levels(y: Scale, left: float, right: float, ticks: Iterable[float]) -> list[str]:
+    """A faint line with its value at each tick of a vertical axis."""
+    return [
+        part
+        for tick in ticks
+        for part in (
+            rule(f"M{left:.1f} {y(tick):.1f}H{right:.1f}", opacity=0.14),
+            text(left - 6, y(tick) + 4, f"{tick:g}", "end", SMALL),
+        )
+    ]
+
+
 def values(study: Study) -> str:
-    """A panel a task: each estimator's mean and deviation, the finite truth solid, the population truth dashed.
+    """A panel per task: the mean and deviation of each estimator, the finite truth solid, the population truth dashed.
 
     A value far outside the others (MWS) is an arrow with its number.
     """
@@ -90,43 +94,40 @@ def value_panel(
     task: str, found: Mapping[str, Numbers], truth: Numbers, left: float, right: float, top: float, row: float
 ) -> str:
     marks = {name: truth.get(name) for name in ("finite", "population")}
-    known = [value for value in marks.values() if value is not None]
     drawn = {name: n for name, n in found.items() if name != "mws" and n.get("mean") is not None}
-    ends = known + [(n["mean"] or 0) + sign * (n["sd"] or 0) for n in drawn.values() for sign in (-1, 1)]
-    pad = 0.06 * ((max(ends) - min(ends)) or 1.0)
-    x = Scale(min(ends) - pad, max(ends) + pad, left, right)
+    ends = [value for value in marks.values() if value is not None]
+    ends += [(n["mean"] or 0) + sign * (n["sd"] or 0) for n in drawn.values() for sign in (-1, 1)]
+    low, high = min(ends), max(ends)
+    pad = 0.06 * ((high - low) or 1.0)
+    x = Scale(low - pad, high + pad, left, right)
     begin, bottom = top + 26, top + 26 + row * len(found)
-    parts = [text(left, top + 14, task, extra=' font-size="12.5" font-weight="600"')]
+    parts = [text(left, top + 14, task, extra=TITLE)]
     for name, value in marks.items():
         if value is not None:
             dash = "4 3" if name == "population" else ""
             parts.append(rule(f"M{x(value):.1f} {begin}V{bottom}", dash, 0.75, 1.4))
-    for tick in (min(ends), (min(ends) + max(ends)) / 2, max(ends)):
-        parts.append(text(x(tick), bottom + 15, number(tick), "middle", FAINT))
+    parts += [text(x(tick), bottom + 15, number(tick), "middle", SMALL) for tick in (low, (low + high) / 2, high)]
     for index, (name, n) in enumerate(found.items()):
         y = begin + row * (index + 0.5)
-        parts.append(text(left - 8, y + 4, LABELS[name], "end", ' font-size="11.5"'))
+        parts.append(text(left - 8, y + 4, LABELS[name], "end", ROW_LABEL))
         parts.append(rule(f"M{left:.1f} {y:.1f}H{right:.1f}", opacity=0.12))
         mean, sd = n.get("mean"), n.get("sd") or 0.0
         if mean is None:
             continue
-        told = f"{LABELS[name]}, {task}: {mean:.3f} ± {sd:.3f} nats"
         if name not in drawn:
             parts.append(text(right, y + 4, f"{number(mean)} →", "end", f' font-size="11" style="fill:{hue(name)}"'))
             continue
-        parts.append(
-            f'<path d="M{x(mean - sd):.1f} {y:.1f}H{x(mean + sd):.1f}" style="stroke:{hue(name)};stroke-width:2.4"/>'
-        )
-        parts.append(dot(x(mean), y, name, told))
+        bar = f"M{x(mean - sd):.1f} {y:.1f}H{x(mean + sd):.1f}"
+        parts.append(path(bar, f'style="stroke:{hue(name)};stroke-width:2.4"'))
+        parts.append(dot(x(mean), y, name, f"{LABELS[name]}, {task}: {mean:.3f} ± {sd:.3f} nats"))
     return "".join(parts)
 
 
 def gradients(study: Study) -> str:
-    """Six panels: bias, noise and cosine against either truth; a line a task, a dot an estimator."""
+    """Six panels: bias, noise and cosine against either truth; a line per task, a dot per estimator."""
     tasks = tasks_of(study, "total_correlation")
     found = {task: by_estimator(study, "total_correlation", task, main_batch(study)) for task in tasks}
-    hidden = ("mws", "column_0", "nwj", "infonce")
-    names = [name for name in dict.fromkeys(name for task in tasks for name in found[task]) if name not in hidden]
+    names = [name for name in dict.fromkeys(name for task in tasks for name in found[task]) if name not in LEFT_OUT]
     if not names:
         return ""
     body, top = legend(names)
@@ -134,28 +135,28 @@ def gradients(study: Study) -> str:
     wide, block = (WIDTH - label) / 3, 62 + row * len(tasks)
     for down, truth in enumerate(("finite", "population")):
         begin = top + 34 + down * block
-        for line_, task in enumerate(tasks):
-            body.append(text(label - 10, begin + row * (line_ + 0.5) + 4, task, "end", ' font-size="11.5"'))
+        bottom = begin + row * len(tasks)
+        heights = [begin + row * (place + 0.5) for place in range(len(tasks))]
+        body += [text(label - 10, y + 4, task, "end", ROW_LABEL) for y, task in zip(heights, tasks, strict=True)]
         for across, (what, low, high) in enumerate((("bias", 0.01, 10.0), ("noise", 0.01, 10.0), ("cosine", 0.0, 1.0))):
             left = label + across * wide + 8
             x = Scale(low, high, left, left + wide - 30, log=low > 0)
-            body.append(text(left, begin - 10, f"{what}, {truth}", extra=' font-size="12.5" font-weight="600"'))
+            body.append(text(left, begin - 10, f"{what}, {truth}", extra=TITLE))
             for tick in decades(low, high) if low > 0 else [0.0, 0.5, 1.0]:
-                body.append(rule(f"M{x(tick):.1f} {begin:.1f}V{begin + row * len(tasks):.1f}", opacity=0.12))
-                body.append(text(x(tick), begin + row * len(tasks) + 14, f"{tick:g}", "middle", FAINT))
-            for line_, task in enumerate(tasks):
-                y = begin + row * (line_ + 0.5)
+                body.append(rule(f"M{x(tick):.1f} {begin:.1f}V{bottom:.1f}", opacity=0.12))
+                body.append(text(x(tick), bottom + 14, f"{tick:g}", "middle", SMALL))
+            for y, task in zip(heights, tasks, strict=True):
                 body.append(rule(f"M{left:.1f} {y:.1f}H{left + wide - 30:.1f}"))
                 for name in names:
                     value = found[task].get(name, {}).get(f"gradient_{what}_{truth}")
                     if value is not None:
-                        told = f"{LABELS[name]}, {task}: {what} {value:.3f}"
-                        body.append(dot(x(min(max(value, low), high)), y, name, told))
+                        title = f"{LABELS[name]}, {task}: {what} {value:.3f}"
+                        body.append(dot(x(min(max(value, low), high)), y, name, title))
     return svg(body, top + 2 * block + 14, "Bias, noise and cosine of the gradient against both truths")
 
 
 def crossover(study: Study) -> str:
-    """Two grids over B and D, Monte Carlo's time over a critic's: blue where the critic is cheaper, orange where it is not."""
+    """Two grids over B and D of Monte Carlo's time over a critic's: blue where the critic is cheaper, orange otherwise."""
     found = times(study)
     rivals = [name for name in ("mine", "marginal") if any(key[0] == name for key in found)]
     batches = sorted({key[1] for key in found}, reverse=True)
@@ -167,17 +168,15 @@ def crossover(study: Study) -> str:
     for position, rival in enumerate(rivals):
         left = position * (wide + gap) + 54
         pitch = (wide - 54) / len(dims)
-        title = f"MSS / {LABELS[rival]}, time per use"
-        body.append(text(left, 16, title, extra=' font-size="12.5" font-weight="600"'))
-        for line_, B in enumerate(batches):
-            y = 30 + tall * line_
-            body.append(text(left - 8, y + tall / 2 + 4, f"B {B}", "end", ' font-size="11.5"'))
+        body.append(text(left, 16, f"MSS / {LABELS[rival]}, time per use", extra=TITLE))
+        for place, B in enumerate(batches):
+            y = 30 + tall * place
+            body.append(text(left - 8, y + tall / 2 + 4, f"B {B}", "end", ROW_LABEL))
             for column, D in enumerate(dims):
                 body.append(crossover_cell(found, rival, B, D, left + pitch * column, y, pitch - 3, tall - 3))
         for column, D in enumerate(dims):
-            body.append(
-                text(left + pitch * (column + 0.5), 46 + tall * len(batches), f"D {D}", "middle", ' font-size="11.5"')
-            )
+            at = left + pitch * (column + 0.5)
+            body.append(text(at, 46 + tall * len(batches), f"D {D}", "middle", ROW_LABEL))
     return svg(body, 60 + tall * len(batches), "Time of MSS over time of a critic, by batch size and latents")
 
 
@@ -193,24 +192,20 @@ def crossover_cell(
 ) -> str:
     carlo, critic = found.get(("mss", B, D)), found.get((rival, B, D))
     box = f'x="{x:.1f}" y="{y:.1f}" width="{wide:.1f}" height="{tall:.1f}" rx="3"'
+    middle = x + wide / 2, y + tall / 2 + 4
     if not carlo or not critic:
-        why = escape(f"B={B}, D={D}: not measured")
         dashed = 'fill="none" stroke="currentColor" stroke-opacity=".25" stroke-dasharray="3 3"'
-        return f"<rect {box} {dashed}><title>{why}</title></rect>" + text(
-            x + wide / 2, y + tall / 2 + 4, "–", "middle", FAINT
-        )
+        return shape("rect", f"{box} {dashed}", f"B={B}, D={D}: not measured") + text(*middle, "–", "middle", SMALL)
     ratio = carlo / critic
     strength = 0.1 + 0.45 * min(1.0, abs(math.log10(ratio)) / 2)
-    told = escape(f"B={B}, D={D}: MSS {carlo:.2f} ms, {LABELS[rival]} {critic:.2f} ms")
+    fill = f'style="fill:{color(0 if ratio > 1 else 1)};fill-opacity:{strength:.2f}"'
+    title = f"B={B}, D={D}: MSS {carlo:.2f} ms, {LABELS[rival]} {critic:.2f} ms"
     shown = f"× {ratio:.0f}" if ratio >= 10 else f"× {ratio:.1f}" if ratio >= 1 else f"× {ratio:.2f}"
-    return (
-        f'<rect {box} style="fill:{colour(0 if ratio > 1 else 1)};fill-opacity:{strength:.2f}"><title>{told}</title></rect>'
-        + text(x + wide / 2, y + tall / 2 + 4, shown, "middle", ' font-size="12.5" font-weight="600"')
-    )
+    return shape("rect", f"{box} {fill}", title) + text(*middle, shown, "middle", TITLE)
 
 
 def error_at(numbers: Numbers, truth: str, budget: float) -> float | None:
-    """RMSE of the mean of as many independent uses as fit into a budget of milliseconds; None where not one fits."""
+    """RMSE of the mean of as many independent uses as fit into a budget in milliseconds; None if not even one fits."""
     bias, sd, use = numbers.get(f"bias_{truth}"), numbers.get("sd"), numbers.get("use_ms")
     if bias is None or sd is None or not use or use > budget:
         return None
@@ -229,17 +224,13 @@ def best_error(study: Study, name: str, truth: str, budget: float) -> tuple[floa
     return min(found, default=None)
 
 
-BUDGETS = tuple(10 ** (step / 8) for step in range(-2, 25))  # .56 ms to 1 s
+BUDGETS = tuple(10 ** (step / 8) for step in range(-2, 25))  # 0.56 ms to 1 s
 
 
 def equal_time(study: Study) -> str:
-    """Two panels, a truth each: error over a time budget, each estimator at its best batch size."""
+    """Two panels, one per truth: error over a time budget, each estimator at its best batch size."""
     task = study.settings["swept"]
-    names = [
-        name
-        for name in by_estimator(study, "total_correlation", task)
-        if name not in ("mws", "column_0", "nwj", "infonce")
-    ]
+    names = [name for name in by_estimator(study, "total_correlation", task) if name not in LEFT_OUT]
     body, top = legend(names)
     curves = {
         truth: {
@@ -252,31 +243,27 @@ def equal_time(study: Study) -> str:
     if not drawn:
         return ""
     height, low, high = 250.0, max(min(drawn) * 0.8, 1e-3), max(drawn) * 1.25
+    above = top + 30
     for position, (truth, panel) in enumerate(curves.items()):
         left, right = position * (WIDTH / 2) + 44, (position + 1) * (WIDTH / 2) - 30
-        above = top + 30
         x = Scale(BUDGETS[0], BUDGETS[-1], left, right, log=True)
         y = Scale(low, high, above + height, above, log=True)
-        body.append(
-            text(left, above - 10, f"against the {truth} truth, {task}", extra=' font-size="12.5" font-weight="600"')
-        )
-        for tick in (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0):
-            if low <= tick <= high:
-                body.append(rule(f"M{left:.1f} {y(tick):.1f}H{right:.1f}", opacity=0.14))
-                body.append(text(left - 6, y(tick) + 4, f"{tick:g}", "end", FAINT))
+        body.append(text(left, above - 10, f"against the {truth} truth, {task}", extra=TITLE))
+        ticks = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
+        body += levels(y, left, right, [tick for tick in ticks if low <= tick <= high])
         for tick in decades(BUDGETS[0], BUDGETS[-1]):
             body.append(rule(f"M{x(tick):.1f} {above:.1f}V{above + height:.1f}", opacity=0.1))
-            body.append(text(x(tick), above + height + 16, f"{tick:g} ms", "middle", FAINT))
+            body.append(text(x(tick), above + height + 16, f"{tick:g} ms", "middle", SMALL))
         for name, points in panel.items():
             if points:
                 placed = [(x(budget), y(max(error, low))) for budget, error in points]
-                body.append(line(placed, name, LABELS[name]))
+                body.append(curve(placed, name))
                 body.append(dot(*placed[0], name, f"{LABELS[name]}: one use, {points[0][1]:.3f} nats"))
     return svg(body, top + height + 58, "Root mean square error over a time budget")
 
 
 def lag(study: Study) -> str:
-    """The truth of a moving encoder, dashed, and what each estimator read at the time."""
+    """The truth of a moving encoder, dashed, and what each estimator returned at the time."""
     cells = [cell for cell in study.of_kind("lag") if cell.curves.get("value")]
     if not cells:
         return ""
@@ -285,25 +272,21 @@ def lag(study: Study) -> str:
     drawn = [value for cell in cells for value in cell.curves["value"]] + truth
     left, right, above, height = 44.0, WIDTH - 16.0, top + 12, 240.0
     y = Scale(min(drawn), max(drawn), above + height, above)
-    for tick in ticks(min(drawn), max(drawn)):
-        body.append(rule(f"M{left:.1f} {y(tick):.1f}H{right:.1f}", opacity=0.14))
-        body.append(text(left - 6, y(tick) + 4, f"{tick:g}", "end", FAINT))
+    body += levels(y, left, right, ticks(y.low, y.high))
 
-    def placed(points: Sequence[float]) -> list[tuple[float, float]]:
+    def placed(points: Sequence[float]) -> list[Point]:
         x = Scale(0, max(len(points) - 1, 1), left, right)
         return [(x(index), y(value)) for index, value in enumerate(points)]
 
-    path = "M" + "L".join(f"{x:.1f} {at:.1f}" for x, at in placed(truth))
-    body += [line(placed(cell.curves["value"]), cell.estimator, LABELS[cell.estimator]) for cell in cells]
-    body.append(rule(path, "5 4", 0.9, 1.8))
-    body.append(text(left, above + height + 18, "0", extra=FAINT))
-    steps = cells[0].numbers["steps"] or 0
-    body.append(text(right, above + height + 18, f"{steps:.0f} steps", "end", FAINT))
+    body += [curve(placed(cell.curves["value"]), cell.estimator) for cell in cells]
+    body.append(rule(through(placed(truth)), "5 4", 0.9, 1.8))
+    body.append(text(left, above + height + 18, "0", extra=SMALL))
+    body.append(text(right, above + height + 18, f"{cells[0].numbers['steps'] or 0:.0f} steps", "end", SMALL))
     return svg(body, above + height + 28, "Estimates while the encoder moves")
 
 
 def ticks(low: float, high: float) -> list[float]:
-    """Round values, about five, within a range."""
+    """About five round values within a range."""
     raw = (high - low) / 5 or 1.0
     power = 10.0 ** math.floor(math.log10(raw))
     step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= raw)
@@ -311,35 +294,29 @@ def ticks(low: float, high: float) -> list[float]:
 
 
 def information(study: Study) -> str:
-    """What each estimator read over what is true, both in nats; on the diagonal they agree."""
+    """Each estimate over the true information, both in nats; on the diagonal they agree."""
     tasks = tasks_of(study, "information")
     if not tasks:
         return ""
     found = {task: by_estimator(study, "information", task) for task in tasks}
     names = list(dict.fromkeys(name for numbers in found.values() for name in numbers))
     body, top = legend(names)
-    high = 1.08 * max(n["truth"] or 0.0 for numbers in found.values() for n in numbers.values())
+    low, high = 0.1, 1.08 * max(n["truth"] or 0.0 for numbers in found.values() for n in numbers.values())
     left, right, above, height = 44.0, 700.0, top + 12, 380.0
-    low = 0.1
     x, y = Scale(low, high, left, right, log=True), Scale(low, high, above + height, above, log=True)
     for tick in (0.1, 0.2, 0.5, 1, 2, 5, 10):
         if tick <= high:
-            body.append(
-                rule(
-                    f"M{left:.1f} {y(tick):.1f}H{right:.1f}M{x(tick):.1f} {above:.1f}V{above + height:.1f}",
-                    opacity=0.12,
-                )
-            )
-            body.append(text(left - 6, y(tick) + 4, f"{tick:g}", "end", FAINT))
-            body.append(text(x(tick), above + height + 16, f"{tick:g}", "middle", FAINT))
-    body.append(rule(f"M{x(low):.1f} {y(low):.1f}L{x(high):.1f} {y(high):.1f}", "5 4", 0.7, 1.4))
+            cross = f"M{left:.1f} {y(tick):.1f}H{right:.1f}M{x(tick):.1f} {above:.1f}V{above + height:.1f}"
+            body.append(rule(cross, opacity=0.12))
+            body.append(text(left - 6, y(tick) + 4, f"{tick:g}", "end", SMALL))
+            body.append(text(x(tick), above + height + 16, f"{tick:g}", "middle", SMALL))
+    body.append(rule(through([(x(low), y(low)), (x(high), y(high))]), "5 4", 0.7, 1.4))
     for task, numbers in found.items():
         for name, n in numbers.items():
             value, truth = n.get("mean"), n.get("truth")
             if value is not None and truth is not None:
-                shown = min(max(value, low), high)
-                told = f"{LABELS[name]}, {task}: {value:.3f} nats, true {truth:.3f}"
-                body.append(dot(x(truth), y(shown), name, told))
-    body.append(text(right + 16, y(high) + 16, "estimate = truth", extra=FAINT))
-    body.append(text((left + right) / 2, above + height + 34, "true information, nats", "middle", FAINT))
+                title = f"{LABELS[name]}, {task}: {value:.3f} nats, true {truth:.3f}"
+                body.append(dot(x(truth), y(min(max(value, low), high)), name, title))
+    body.append(text(right + 16, y(high) + 16, "estimate = truth", extra=SMALL))
+    body.append(text((left + right) / 2, above + height + 34, "true information, nats", "middle", SMALL))
     return svg(body, above + height + 44, "Estimated over true mutual information")

@@ -6,9 +6,10 @@ from jinja2 import UndefinedError
 
 from disbench.datasets.storage.atomic import write_atomic
 from disbench.reports.estimators import figures
+from disbench.reports.estimators.averages import LABELS, by_estimator, main_batch, tasks_of, times
 from disbench.reports.estimators.study import Study, read_study
-from disbench.reports.estimators.verdicts import LABELS, by_estimator, main_batch, tasks_of, times, verdicts
-from disbench.reports.markup import score_charts as plots
+from disbench.reports.estimators.verdicts import verdicts
+from disbench.reports.markup.svg import PALETTE
 from disbench.reports.markup.templates import environment
 from disbench.reports.records import STUDY_FILE
 from disbench.reports.records.left_out import FROM_VALUES
@@ -66,7 +67,7 @@ def page_of(study: Study) -> str:
         budgets=BUDGETS,
         swept_names=[name for name in swept if name not in ("mws", "column_0")],
         best_error=lambda name, truth, budget: figures.best_error(study, name, truth, budget),
-        palette=range(len(plots.PALETTE)),
+        palette=range(len(PALETTE)),
     )
 
 

@@ -1,36 +1,19 @@
-"""Claims about MINE and Monte Carlo, each judged from a study's numbers alone. Without the numbers a claim is 'not measured'.
+"""Claims about MINE and Monte Carlo, each judged from the numbers of a study alone.
 
-A comparison over tasks holds where it holds on every task, does not where it holds on none, and depends otherwise; two
-numbers that differ by less than twice their standard error are level, and level on every task is no gain.
+A comparison over tasks holds if it holds on every task, does not hold if it holds on none, and depends otherwise. Two numbers
+that differ by less than twice their standard error are level, which is no gain. Without the numbers a claim is "not measured".
 """
 
 import math
-import statistics
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from disbench.reports.estimators.study import Cell, Study
+from disbench.reports.estimators.averages import LABELS, Numbers, by_estimator, main_batch, tasks_of, times
+from disbench.reports.estimators.study import Study
 
-Numbers = dict[str, float | None]
-LABELS = {
-    "batch_average": "batch average",
-    "mws": "MWS",
-    "mss": "MSS",
-    "column_0": "MSS, column 0",
-    "nested": "nested",
-    "full_n": "full N",
-    "mine": "MINE",
-    "nwj": "NWJ",
-    "infonce": "InfoNCE",
-    "smile": "SMILE",
-    "ratio": "density ratio",
-    "marginal": "marginal MINE",
-    "club": "CLUB",
-    "ksg": "KSG",
-    "histogram": "histogram",
-}
-CLOSE = 0.05  # nats that an easy task's value may be off, beside its sampling error
+CLOSE = 0.05  # nats that the value of an easy task may be off, plus its sampling error
 KEPT_UP = 0.05  # of the cycle: a lag below it counts as keeping up
+Measure = Callable[[Numbers], tuple[float, float] | None]  # a value and its standard error, None where there is none
 
 
 @dataclass(frozen=True)
@@ -43,76 +26,10 @@ class Verdict:
     figure: str
 
 
-def averaged(cells: Iterable[Cell]) -> Numbers:
-    """The mean over seeds of each number; a root mean square for `sd`. None where a seed has none."""
-    found: dict[str, list[float | None]] = {}
-    for cell in cells:
-        for name, value in cell.numbers.items():
-            found.setdefault(name, []).append(value)
-    means: Numbers = {}
-    for name, values in found.items():
-        there = [value for value in values if value is not None]
-        if len(there) < len(values):
-            means[name] = None
-        elif name == "sd":
-            means[name] = math.sqrt(statistics.fmean(value * value for value in there))
-        elif name == "n":
-            means[name] = sum(there)
-        else:
-            means[name] = statistics.fmean(there)
-    return means
-
-
-def by_estimator(study: Study, kind: str, task: str, batch: int | None = None) -> dict[str, Numbers]:
-    """Of one task, each estimator's numbers averaged over seeds, in the order in which they were measured."""
-    groups: dict[str, list[Cell]] = {}
-    for cell in study.of_kind(kind):
-        if cell.task == task and batch in (None, cell.batch):
-            groups.setdefault(cell.estimator, []).append(cell)
-    return {name: averaged(cells) for name, cells in groups.items()}
-
-
-def tasks_of(study: Study, kind: str) -> list[str]:
-    return list(dict.fromkeys(cell.task for cell in study.of_kind(kind)))
-
-
-def main_batch(study: Study) -> int:
-    return int(study.settings["batch"])
-
-
-def times(study: Study) -> dict[tuple[str, int, int], float]:
-    """Milliseconds a use by (estimator, B, D)."""
-    return {(cell.estimator, cell.batch, cell.dims): cell.numbers["use_ms"] or 0.0 for cell in study.of_kind("timing")}
-
-
 def outcome_of(better: int, compared: int) -> str:
     if not compared:
         return "not measured"
     return "holds" if better == compared else "depends" if better else "does not hold"
-
-
-def compare(
-    study: Study, measure: Callable[[Numbers], tuple[float, float] | None]
-) -> tuple[list[str], list[str], list[str], list[tuple[str, float, float]]]:
-    """Tasks on which MINE's number is the smaller, level, the larger; and of each task MSS's and MINE's numbers.
-
-    measure: from numbers to a value and its standard error, None where there is none.
-    """
-    smaller: list[str] = []
-    level: list[str] = []
-    larger: list[str] = []
-    pairs: list[tuple[str, float, float]] = []
-    for task in tasks_of(study, "total_correlation"):
-        found = by_estimator(study, "total_correlation", task, main_batch(study))
-        if "mss" not in found or "mine" not in found:
-            continue
-        carlo, mine = measure(found["mss"]), measure(found["mine"])
-        if carlo is None or mine is None:
-            continue
-        pairs.append((task, carlo[0], mine[0]))
-        gap, error = mine[0] - carlo[0], 2 * math.hypot(carlo[1], mine[1])
-        (level if abs(gap) <= error else smaller if gap < 0 else larger).append(task)
-    return smaller, level, larger, pairs
 
 
 def listed(tasks: Sequence[str]) -> str:
@@ -129,7 +46,7 @@ def spread(numbers: Numbers) -> tuple[float, float] | None:
     return None if sd is None or n is None else (sd, sd / math.sqrt(2 * max(n - 1, 1)))
 
 
-def size_of_bias(truth: str) -> Callable[[Numbers], tuple[float, float] | None]:
+def size_of_bias(truth: str) -> Measure:
     def measure(numbers: Numbers) -> tuple[float, float] | None:
         bias, sd, n = numbers.get(f"bias_{truth}"), numbers.get("sd"), numbers.get("n")
         return None if bias is None or sd is None or n is None else (abs(bias), sd / math.sqrt(n))
@@ -137,7 +54,7 @@ def size_of_bias(truth: str) -> Callable[[Numbers], tuple[float, float] | None]:
     return measure
 
 
-def of_gradient(name: str, truth: str) -> Callable[[Numbers], tuple[float, float] | None]:
+def of_gradient(name: str, truth: str) -> Measure:
     """name: 'bias' or 'noise'."""
 
     def measure(numbers: Numbers) -> tuple[float, float] | None:
@@ -147,21 +64,53 @@ def of_gradient(name: str, truth: str) -> Callable[[Numbers], tuple[float, float
     return measure
 
 
-def pairwise(
-    study: Study,
-    claim: str,
-    what: str,
-    figure: str,
-    measure: Callable[[Numbers], tuple[float, float] | None],
-    unit: str,
-) -> Verdict:
-    """MINE's number against MSS's, task by task."""
-    smaller, level, larger, pairs = compare(study, measure)
+GRADIENT_BIAS = "Bias over the true gradient's norm"
+LOWERED: tuple[tuple[str, str, str, Measure, str], ...] = (  # claim, quantity, figure, measure, unit
+    ("the variance of the value", "Deviation over batches", "values", spread, ", nats"),
+    ("the bias, against the finite-N truth", "Size of the bias", "values", size_of_bias("finite"), ", nats"),
+    ("the bias, against the population truth", "Size of the bias", "values", size_of_bias("population"), ", nats"),
+    (
+        "the bias of the gradient, against the finite-N truth",
+        GRADIENT_BIAS,
+        "gradients",
+        of_gradient("bias", "finite"),
+        "",
+    ),
+    (
+        "the bias of the gradient, against the population truth",
+        GRADIENT_BIAS,
+        "gradients",
+        of_gradient("bias", "population"),
+        "",
+    ),
+    (
+        "the noise of the gradient",
+        "Noise over the norm of the finite-N gradient",
+        "gradients",
+        of_gradient("noise", "finite"),
+        "",
+    ),
+)
+
+
+def lowered(study: Study, what: str, quantity: str, figure: str, measure: Measure, unit: str) -> Verdict:
+    """Whether MINE lowers a number of MSS, task by task."""
+    claim = f"MINE lowers {what}."
+    smaller: list[str] = []
+    level: list[str] = []
+    larger: list[str] = []
+    pairs = []
+    for task in tasks_of(study, "total_correlation"):
+        found = by_estimator(study, "total_correlation", task, main_batch(study))
+        carlo, mine = (measure(found.get(name, {})) for name in ("mss", "mine"))
+        if carlo is not None and mine is not None:
+            pairs.append(f"{task} {nats(carlo[0])} → {nats(mine[0])}")
+            gap, error = mine[0] - carlo[0], 2 * math.hypot(carlo[1], mine[1])
+            (level if abs(gap) <= error else smaller if gap < 0 else larger).append(task)
     if not pairs:
         return Verdict(claim, "not measured", "The study holds no such pair of numbers.", figure)
-    told = "; ".join(f"{task} {nats(carlo)} → {nats(mine)}" for task, carlo, mine in pairs)
     because = (
-        f"{what}, MSS → MINE{unit}: {told}. Smaller with MINE on: {listed(smaller)}; level: {listed(level)}; "
+        f"{quantity}, MSS → MINE{unit}: {'; '.join(pairs)}. Smaller with MINE on: {listed(smaller)}; level: {listed(level)}; "
         f"larger: {listed(larger)}."
     )
     return Verdict(claim, outcome_of(len(smaller), len(pairs)), because, figure)
@@ -304,47 +253,7 @@ def verdicts(study: Study) -> list[Verdict]:
     """In the order of the page: the document's claims first."""
     return [
         high_variance(study),
-        pairwise(study, "MINE lowers the variance of the value.", "Deviation over batches", "values", spread, ", nats"),
-        pairwise(
-            study,
-            "MINE lowers the bias, against the finite-N truth.",
-            "Size of the bias",
-            "values",
-            size_of_bias("finite"),
-            ", nats",
-        ),
-        pairwise(
-            study,
-            "MINE lowers the bias, against the population truth.",
-            "Size of the bias",
-            "values",
-            size_of_bias("population"),
-            ", nats",
-        ),
-        pairwise(
-            study,
-            "MINE lowers the bias of the gradient, against the finite-N truth.",
-            "Bias over the true gradient's norm",
-            "gradients",
-            of_gradient("bias", "finite"),
-            "",
-        ),
-        pairwise(
-            study,
-            "MINE lowers the bias of the gradient, against the population truth.",
-            "Bias over the true gradient's norm",
-            "gradients",
-            of_gradient("bias", "population"),
-            "",
-        ),
-        pairwise(
-            study,
-            "MINE lowers the noise of the gradient.",
-            "Noise over the norm of the finite-N gradient",
-            "gradients",
-            of_gradient("noise", "finite"),
-            "",
-        ),
+        *(lowered(study, *claim) for claim in LOWERED),
         cheaper(study),
         keeps_up(study),
         converges(study),

@@ -19,9 +19,10 @@ from PIL import Image
 
 from disbench.datasets.untrusted import path_inside, printable, read_regular
 from disbench.reports.records import GRID
+from disbench.reports.records.collect import Found
 from disbench.reports.records.left_out import FROM_VALUES
 from disbench.reports.records.reasons import reason_of
-from disbench.reports.tables.aggregate import Found, Row
+from disbench.reports.tables.table import Row
 
 TRAVERSAL = "traversal"
 CAPTIONS = {

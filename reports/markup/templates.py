@@ -8,7 +8,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from disbench.datasets.untrusted import printable
-from disbench.reports.tables.aggregate import Cell
+from disbench.reports.tables.table import Cell
 
 
 def environment() -> Environment:

@@ -12,15 +12,16 @@ from typing import Any
 from disbench.datasets.storage.atomic import write_atomic
 from disbench.metrics import METRICS
 from disbench.reports import export
-from disbench.reports.markup import score_charts as plots
+from disbench.reports.markup.svg import PALETTE, color
 from disbench.reports.markup.templates import environment
 from disbench.reports.page.sections import Layout, dataset_sections, layout_of, overall_sections, write_trial_pages
 from disbench.reports.page.tables import boards, facets, overviews, what_was_run
 from disbench.reports.records import SCHEMA_VERSION
 from disbench.reports.records.collect import Collection, Found, collect, no_garbage_collection, without_culprits
-from disbench.reports.tables.aggregate import Table, distinct, tables
+from disbench.reports.tables.aggregate import tables
 from disbench.reports.tables.columns import columns, protocol
-from disbench.reports.tables.notices import short_runs
+from disbench.reports.tables.notices import distinct, short_runs
+from disbench.reports.tables.table import Table
 from disbench.reports.tables.text import as_text
 
 __all__ = ["as_text", "render"]
@@ -110,8 +111,8 @@ def _page(collection: Collection, grouped: Sequence[Table], layout: Layout, date
             frame=frame,
             schema=SCHEMA_VERSION,
             date=(date or newest).isoformat(),
-            palette=range(len(plots.PALETTE)),
-            colour=plots.colour,
+            palette=range(len(PALETTE)),
+            color=color,
             numbers=export.numbers,
             overview_numbers=export.overview_numbers,
             what_was_run=what_was_run,
@@ -123,7 +124,7 @@ def _protocols(grouped: Sequence[Table]) -> dict[str, list[str]]:
     """{metric: the settings it was scored under}, once each; more than one where trials differ."""
     asked: dict[str, list[dict[str, Any]]] = {}
     for table in grouped:
-        for row in (*table.rows, *table.untrained):
+        for row in table.first_views:
             for _, record in row.trials:
                 for key in record.scores:
                     asked.setdefault(key, []).append(record.metric_options.get(key, {}))

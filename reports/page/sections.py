@@ -32,15 +32,16 @@ from disbench.reports.estimators.verdicts import verdicts
 from disbench.reports.markup import comparison_charts as charts
 from disbench.reports.markup import embedded_pictures as pictures
 from disbench.reports.markup import score_charts as plots
+from disbench.reports.markup.svg import PALETTE
 from disbench.reports.markup.templates import environment
 from disbench.reports.page import trial_details as details
 from disbench.reports.records import RECORD_FILE, STUDY_FILE, Partition, Record
-from disbench.reports.records.collect import Collection, whole
+from disbench.reports.records.collect import Collection, Found, whole
 from disbench.reports.records.left_out import FROM_VALUES
 from disbench.reports.records.reasons import reason_of
-from disbench.reports.tables.aggregate import Found, Table
 from disbench.reports.tables.columns import QUALITIES, Column, column
 from disbench.reports.tables.notices import skipped, without_quality
+from disbench.reports.tables.table import Table
 
 INLINE = 100  # trials whose details one page holds
 PAGED = 1000  # trials that all have a page beside it: each takes 4 ms and has some 40 kB
@@ -83,7 +84,7 @@ def layout_of(tables: Sequence[Table], output: Path, every_trial: bool = False, 
 
     Beyond PAGED there is a page for every trial only where `every_trial` asks for it.
     """
-    trials = sum(len(row.trials) + len(row.failed) for table in tables for row in (*table.rows, *table.untrained))
+    trials = sum(len(row.trials) + len(row.failed) for table in tables for row in table.first_views)
     return Layout(
         output.parent,
         trials <= INLINE or not linked,
@@ -106,7 +107,7 @@ def overall_sections(collection: Collection, tables: Sequence[Table], layout: La
 
 def dataset_sections(table: Table, layout: Layout) -> list[Section]:
     """Sections on one data set, in the order in which they are read."""
-    rows = (*table.rows, *table.untrained)
+    rows = table.first_views
     found: list[tuple[str, str, Markup]] = [("missing", "Failed and skipped", _missing(table))]
     if any(row.trials for row in rows):
         found = [
@@ -175,7 +176,7 @@ def _critical(scores: pd.DataFrame, tables: Sequence[Table]) -> Markup:
     names: dict[str, list[str]] = {}
     for table in tables:
         if table.rows:
-            names.setdefault(table.provenance or "unknown", []).append(table.dataset)
+            names.setdefault(table.key[-1], []).append(table.dataset)
     shown = {one.provenance for one in drawn}
     few = [(provenance, len(own), own) for provenance, own in names.items() if provenance not in shown]
     if not drawn and not few:
@@ -249,7 +250,7 @@ def _scores(table: Table) -> Markup:
 
 
 def _cost(table: Table) -> Markup:
-    rows = [row for row in (*table.rows, *table.untrained) if row.trials]
+    rows = [row for row in table.first_views if row.trials]
     lines = [
         {
             "label": row.label,
@@ -377,7 +378,7 @@ def _last_line(error: str | None) -> str:
 
 def _every_trial(table: Table) -> Iterable[tuple[str, Found]]:
     """Every trial with its row's label, failed ones first."""
-    rows = (*table.rows, *table.untrained)
+    rows = table.first_views
     for row in rows:
         for found in row.failed:
             yield row.label, found
@@ -421,7 +422,7 @@ def _paged(table: Table, layout: Layout) -> set[Path]:
     """The folders of the trials that have a page of their own."""
     if layout.paged:
         return {folder for _, (folder, _) in _every_trial(table)}
-    rows = (*table.rows, *table.untrained)
+    rows = table.first_views
     failed = {folder for row in rows for folder, _ in row.failed}
     return failed | {pictures.median_trial(row.trials)[0] for row in rows if row.trials}
 
@@ -541,7 +542,7 @@ def _environment() -> Environment:
         qualities=QUALITIES,
         most=MOST,
         shares_of=_shares_of,
-        palette=range(len(plots.PALETTE)),
+        palette=range(len(PALETTE)),
     )
     return found
 

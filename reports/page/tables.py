@@ -8,10 +8,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from disbench.reports.comparison import BUDGETS, DATA, LEADERBOARD, first_views, leaderboard, overview, score_frame
-from disbench.reports.export import key_of, notices_of, overview_pieces, pages, pieces, records, scored_lines
-from disbench.reports.tables.aggregate import Cell, Row, Table
+from disbench.reports.comparison import DATA, LEADERBOARD, first_views, leaderboard, overview, score_frame
+from disbench.reports.comparison.frames import BUDGETS
+from disbench.reports.export import notices_of, overview_pieces, pages, pieces, records, scored_lines
 from disbench.reports.tables.columns import Column, columns
+from disbench.reports.tables.table import Cell, Row, Table
 
 Line = dict[str, Any]
 _OVERVIEW = ["provenance", "metric", "method", "mean_rank", "rank_low", "rank_high", "iqm", "low", "high", "note"]
@@ -87,7 +88,7 @@ def boards(tables: Sequence[Table]) -> tuple[Board, ...]:
         exported.setdefault(page.data, []).append({**pieces(page), "common": common, "lines": rows})
     found = []
     for table, slug in zip(tables, _slugs(table.dataset for table in tables), strict=True):
-        key = key_of(table)
+        key = table.key
         own_lines = {(line["view"], line["method"], line["metric"]): line for line in by_data.get(key, [])}
         about = dict(zip(DATA, key, strict=True)) | {"notices": list(notices_of(table))}
         data = {"name": slug, "columns": LEADERBOARD, "own": own, "pages": exported.get(key, []), "about": about}
@@ -108,7 +109,7 @@ def overviews(tables: Sequence[Table]) -> tuple[Overview, ...]:
     by_provenance: dict[str, list[Table]] = {}
     for table in tables:
         if table.rows:
-            by_provenance.setdefault(table.provenance or "unknown", []).append(table)
+            by_provenance.setdefault(table.key[-1], []).append(table)
     return tuple(_overview(provenance, own) for provenance, own in by_provenance.items())
 
 
@@ -184,7 +185,7 @@ def facets(tables: Iterable[Table]) -> dict[str, list[str]]:
     rows = [row for table in tables for row in table.rows]
     found = {
         "method": sorted({row.trial.method for row in rows}),
-        "provenance": sorted({table.provenance or "unknown" for table in tables}),
+        "provenance": sorted({table.key[-1] for table in tables}),
         "steps": [str(steps) for steps in sorted({row.trial.steps for row in rows})],
     }
     return {field: values for field, values in found.items() if len(values) > 1}

@@ -14,9 +14,10 @@ from disbench.datasets.storage.hdf5 import open_hdf5, stored_array
 from disbench.datasets.untrusted import path_inside, printable
 from disbench.metrics.information import table_information
 from disbench.reports.records import Record
+from disbench.reports.records.collect import Found
 from disbench.reports.records.left_out import FROM_VALUES
 from disbench.reports.records.reasons import reason_of
-from disbench.reports.tables.aggregate import Found, Row
+from disbench.reports.tables.table import Row
 
 BINS = 20  # of the information matrix, as in MIG
 CODES = 16  # that a matrix shows

@@ -19,97 +19,17 @@ import json
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cached_property
-from pathlib import Path
-from statistics import fmean, stdev
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any
 
-import numpy as np
-
-from disbench.reports.records import Record, Trial
-from disbench.reports.statistics import MIN_SEEDS, Array, difference, verdict
+from disbench.reports.records import Trial
+from disbench.reports.records.collect import Found
+from disbench.reports.statistics import MIN_SEEDS, difference, verdict
 from disbench.reports.tables.columns import QUALITIES, Column, columns
-from disbench.reports.tables.fairness import unequal
+from disbench.reports.tables.notices import table_notices
+from disbench.reports.tables.table import Cell, Mark, Row, Table
 
-Found = tuple[Path, Record]
-Mark = Literal["", "best", "noise"]
 UNTRAINED = "untrained encoder"
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A metric's scores in one row: `values` {seed: score}, `reasons` {seed: why there is no score}."""
-
-    values: dict[int, float] = field(default_factory=dict)
-    reasons: dict[int, str] = field(default_factory=dict)
-    mark: Mark = ""
-
-    @property
-    def n(self) -> int:
-        return len(self.values)
-
-    @property
-    def mean(self) -> float | None:
-        return fmean(self.values.values()) if self.values else None
-
-    @cached_property
-    def sd(self) -> float | None:
-        """Sample standard deviation; None below two seeds, where it is not defined."""
-        return stdev(self.values.values()) if self.n > 1 else None
-
-    @property
-    def scores(self) -> Array:
-        """(n,): the values in order of seed."""
-        return np.array([value for _, value in sorted(self.values.items())], dtype=np.float64)
-
-
-@dataclass(frozen=True)
-class Row:
-    """One setting over its seeds. `trial` is its first trial; only `trials` (finished) enter `cells` {metric: Cell}.
-
-    `view` is the view that is scored; a row of a further view says in `of_row` which row it belongs to. `quality` has a cell
-    for each measure of reconstructions.
-    """
-
-    label: str
-    trial: Trial
-    trials: tuple[Found, ...]
-    failed: tuple[Found, ...]
-    cells: dict[str, Cell]
-    view: str = "mean"
-    of_row: str = ""
-    quality: dict[str, Cell] = field(default_factory=dict)
-    below_untrained: bool = False
-
-    @property
-    def seeds(self) -> str:
-        """`3`, or `2 of 3` where a seed failed."""
-        total = len(self.trials) + len(self.failed)
-        return f"{len(self.trials)} of {total}" if self.failed else f"{total}"
-
-
-@dataclass(frozen=True)
-class Table:
-    """One dataset's rows. `floor` and `ceiling` hold one value a finished trial, keyed by the trial's position.
-
-    `further` are the rows of further views, trained and untrained; `further_floors` {view: floor}.
-    """
-
-    dataset: str
-    options: dict[str, Any]
-    version: str
-    provenance: str | None
-    factors: tuple[tuple[str, int], ...]
-    columns: tuple[Column, ...]
-    rows: tuple[Row, ...]
-    untrained: tuple[Row, ...]
-    further: tuple[Row, ...]
-    further_floors: dict[str, dict[str, Cell]]
-    floor: dict[str, Cell]
-    ceiling: dict[str, Cell]
-    failed: tuple[Found, ...]
-    notices: tuple[str, ...]
 
 
 def tables(found: Iterable[Found]) -> tuple[Table, ...]:
@@ -144,19 +64,18 @@ def tied(one: Cell, other: Cell) -> bool:
     return bool(one.n and other.n) and verdict(difference(one.scores, other.scores), True) == "tie"
 
 
-def distinct(options: Iterable[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """The different ones of many, by their JSON."""
-    # What is equal is nearly always written equally, and to write a dict down takes a tenth of its JSON.
-    written = {repr(own): own for own in options}
-    return {json.dumps(own, sort_keys=True): own for own in written.values()}
-
-
 def _dataset(trial: Trial) -> tuple[str, str, str]:
     return trial.dataset, json.dumps(trial.dataset_options, sort_keys=True), trial.dataset_version
 
 
-def _settings(trial: Trial) -> dict[str, Any]:
-    """What tells two rows of a method apart: all of the trial but its data and seed."""
+def setting_of(trial: Trial) -> str:
+    """What identifies a row, as JSON: every field of the trial except its data and seed."""
+    own = trial.model_dump(mode="json", exclude={"seed", "dataset", "dataset_options", "dataset_version"})
+    return json.dumps(own, sort_keys=True)
+
+
+def settings_of(trial: Trial) -> dict[str, Any]:
+    """What distinguishes the rows of one method: hyperparameters and the fields that are neither data nor seed."""
     own = trial.model_dump(include={"method_version", "steps", "batch_size", "precision", "rows"})
     return {**trial.hparams, **own}
 
@@ -171,9 +90,7 @@ def _table(group: list[Found], provenance: str | None) -> Table:
     # Paths are compared part by part in Python; their parts are not.
     kept: dict[tuple[str, int], Found] = {}
     for folder, record in sorted(group, key=_by_use):
-        trial = record.trial
-        setting = trial.model_dump(mode="json", exclude={"seed", "dataset", "dataset_options", "dataset_version"})
-        kept.setdefault((json.dumps(setting, sort_keys=True), trial.seed), (folder, record))
+        kept.setdefault((setting_of(record.trial), record.trial.seed), (folder, record))
     by_setting: defaultdict[str, list[Found]] = defaultdict(list)
     for (own, _), pair in sorted(kept.items(), key=lambda item: (item[0][1], item[1][0].parts)):
         by_setting[own].append(pair)
@@ -183,7 +100,7 @@ def _table(group: list[Found], provenance: str | None) -> Table:
         [record.metric_options for record in finished],
     )
     rows = [_row(pairs, heads) for pairs in by_setting.values()]
-    rows.sort(key=lambda row: (row.trial.method, json.dumps(_settings(row.trial), sort_keys=True)))
+    rows.sort(key=lambda row: (row.trial.method, json.dumps(settings_of(row.trial), sort_keys=True)))
     trained = _labelled([row for row in rows if row.trial.steps])
     untrained = _labelled([row for row in rows if not row.trial.steps])
     further = tuple(_further((*trained, *untrained), heads))
@@ -211,7 +128,7 @@ def _table(group: list[Found], provenance: str | None) -> Table:
         floor={head.key: _reference([record.floor for record in finished], head.key) for head in heads},
         ceiling={head.key: _reference([record.ceiling for record in finished], head.key) for head in heads},
         failed=tuple(pair for pair in sorted(kept.values(), key=lambda pair: pair[0]) if pair[1].status == "failed"),
-        notices=tuple(_notices(trained, finished, heads, len(group) - len(kept))),
+        notices=tuple(table_notices(trained, finished, heads, len(group) - len(kept))),
     )
 
 
@@ -267,7 +184,7 @@ def _reference(references: Sequence[dict[str, float]], key: str) -> Cell:
 def _labelled(rows: Sequence[Row]) -> list[Row]:
     """Rows named by method and by the settings in which they depart from the method's usual ones, the plainest first."""
     labelled = []
-    settings = [(row.trial.method, _settings(row.trial)) for row in rows]
+    settings = [(row.trial.method, settings_of(row.trial)) for row in rows]
     usual: dict[str, dict[str, str | None]] = {}
     for name in {method for method, _ in settings}:
         siblings = [own for method, own in settings if method == name]
@@ -320,27 +237,3 @@ def _below_untrained(row: Row, untrained: Sequence[Row]) -> bool:
         return False
     reference = max(references, key=lambda other: other.mean or 0.0)
     return cell.mean <= (reference.mean or 0.0) or tied(cell, reference)
-
-
-def _notices(rows: Sequence[Row], finished: Sequence[Record], heads: Sequence[Column], copies: int) -> Iterable[str]:
-    yield from unequal([(row.label, row.trial, [record for _, record in row.trials]) for row in rows])
-    if len({next(iter(record.views), "") for record in finished}) > 1:
-        yield "The trials of this table score different views of their representation."
-    if any("group" in record.views for record in finished):
-        yield (
-            "Two views: some methods are scored also by one number for each factor's group of latents, its first principal "
-            "component. This group view must not be set beside another method's mean view without saying so; it is never marked."
-        )
-    for head in heads:
-        asked = (record.metric_options[head.key] for record in finished if head.key in record.metric_options)
-        variants = sorted(distinct(asked))
-        if len(variants) > 1:
-            yield f"{head.label} was scored under different options ({' and '.join(variants)}): not comparable."
-    few = [row.label for row in rows if 0 < len(row.trials) < MIN_SEEDS]
-    if few:
-        yield (
-            f"A row of fewer than {MIN_SEEDS} seeds has no interval, so it is neither called best nor tied with the best: "
-            f"{'every row' if len(few) == len(rows) else ', '.join(few)}."
-        )
-    if copies:
-        yield f"{copies} further {'copy' if copies == 1 else 'copies'} of a trial left out: each seed counts once."

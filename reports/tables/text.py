@@ -6,9 +6,10 @@ from pathlib import Path
 
 from disbench.datasets.untrusted import printable
 from disbench.reports.records.collect import Collection, collect
-from disbench.reports.tables.aggregate import Cell, Row, Table, tables
+from disbench.reports.tables.aggregate import tables
 from disbench.reports.tables.columns import Column
 from disbench.reports.tables.notices import short_runs, skipped
+from disbench.reports.tables.table import Cell, Row, Table
 
 _WIDTH = 110
 _METRICS = 6  # columns that fit beside each other

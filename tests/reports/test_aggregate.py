@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from disbench.reports.records import FurtherView, Record
-from disbench.reports.tables.aggregate import Cell, Row, Table, marks, tables
+from disbench.reports.tables.aggregate import marks, tables
 from disbench.reports.tables.notices import short_runs, skipped, without_quality
+from disbench.reports.tables.table import Cell, Row, Table
 
 Make = Callable[..., Record]
 

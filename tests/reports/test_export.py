@@ -18,7 +18,8 @@ from disbench.reports.comparison import LEADERBOARD, compare, diagrams, leaderbo
 from disbench.reports.export import export, latex_text, markdown_text
 from disbench.reports.records import Record
 from disbench.reports.records.collect import collect
-from disbench.reports.tables.aggregate import Table, tables
+from disbench.reports.tables.aggregate import tables
+from disbench.reports.tables.table import Table
 
 Make = Callable[..., Record]
 HOSTILE = r"<script>alert(1)</script> & 100 % $x_1^2$ #{~}\end{document} |*[b]`β` [é] 漢"

@@ -15,7 +15,8 @@ from disbench.reports.markup.embedded_pictures import strip
 from disbench.reports.markup.image_grids import capacity_bars, image_grid, information_matrix, png
 from disbench.reports.records import GRID, Record
 from disbench.reports.records.collect import collect
-from disbench.reports.tables.aggregate import Table, tables
+from disbench.reports.tables.aggregate import tables
+from disbench.reports.tables.table import Table
 
 SVG = "{http://www.w3.org/2000/svg}"
 

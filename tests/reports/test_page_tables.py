@@ -14,9 +14,10 @@ from disbench.reports.page.tables import Board, Overview, boards, facets, overvi
 from disbench.reports.records import Record, write_record
 from disbench.reports.records.collect import collect
 from disbench.reports.statistics import difference, over_datasets, ranking, verdict
-from disbench.reports.tables.aggregate import Table, tables
+from disbench.reports.tables.aggregate import tables
 from disbench.reports.tables.columns import protocol
-from disbench.reports.tables.fairness import unequal
+from disbench.reports.tables.notices import unequal
+from disbench.reports.tables.table import Table
 
 Make = Callable[..., Record]
 
@@ -188,7 +189,7 @@ def test_what_was_not_equal_is_said(make_record: Make, change: dict[str, Any], s
     }
     same = [*seeds(make_record, "a", 0.1, 0.2, **usual), *seeds(make_record, "b", 0.1, 0.2, **usual)]
     (table,) = tabulate(*same)
-    assert not list(unequal([(row.label, row.trial, [r for _, r in row.trials]) for row in table.rows]))
+    assert not list(unequal(table.rows))
     (table,) = tabulate(*same[:2], *seeds(make_record, "b", 0.1, 0.2, **(usual | change)))
     assert any(notice.startswith(said) for notice in table.notices), table.notices
 

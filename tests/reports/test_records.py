@@ -21,7 +21,6 @@ from disbench.reports.records import (
 )
 from disbench.reports.records.collect import collect
 from disbench.reports.tables.aggregate import tables
-from disbench.reports.tables.fairness import unequal
 
 BASE = {
     "method": "vae",
@@ -276,18 +275,18 @@ def test_a_method_of_somebody_else_keeps_what_was_set_in_schema_1(tmp_path: Path
 
 def test_the_sizes_of_methods_by_default_are_compared_too(tmp_path: Path) -> None:
     records = [written(older(method, 0.5), tmp_path / method) for method in ("vae", "mine_vae")]
-    notices = list(unequal([(record.trial.method, record.trial, [record]) for record in records]))
-    assert "Unequal settings: latent_dim is 10 in vae, 128 in mine_vae." in notices
+    (table,) = tables((tmp_path / record.trial.method, record) for record in records)
+    assert "Unequal settings: latent_dim is 128 in mine_vae, 10 in vae." in table.notices
 
 
 def test_scores_of_two_versions_of_a_metric_are_noticed(make_record: Callable[..., Record]) -> None:
-    rows = [
-        (name, record.trial, [record])
+    records = [
+        (Path(name), make_record({"mig": 0.1}, method=name, metric_versions={"mig": version}))
         for name, version in (("a", 1), ("b", 2))
-        for record in [make_record({"mig": 0.1}, method=name, metric_versions={"mig": version})]
     ]
-    assert any("mig of version 1 in a, 2 in b" in notice for notice in unequal(rows))
-    assert not any("mig" in notice for notice in unequal(rows[:1]))
+    (both,), (one,) = tables(records), tables(records[:1])
+    assert any("mig of version 1 in a, 2 in b" in notice for notice in both.notices)
+    assert not any("mig" in notice for notice in one.notices)
 
 
 def test_of_a_trial_of_two_schemas_the_newer_record_is_shown(tmp_path: Path) -> None:

@@ -26,7 +26,8 @@ from disbench.reports.page import sections
 from disbench.reports.page.sections import Layout, dataset_sections, layout_of, overall_sections, write_trial_pages
 from disbench.reports.records import Partition, Record, read_record, write_record
 from disbench.reports.records.collect import Collection, Summary, collect, whole
-from disbench.reports.tables.aggregate import Table, tables
+from disbench.reports.tables.aggregate import tables
+from disbench.reports.tables.table import Table
 
 Make = Callable[..., Record]
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

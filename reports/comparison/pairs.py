@@ -1,0 +1,86 @@
+"""Pairwise comparison: how probably a seed of one method beats a seed of another, on one dataset or over several."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from disbench.reports import statistics
+from disbench.reports.comparison.frames import first_views
+from disbench.reports.comparison.over_datasets import across_datasets
+from disbench.reports.statistics import Array
+from disbench.reports.tables.table import Table
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """How probably a seed of one method beats a seed of another: `chance` (M, M), the row's method over the column's.
+
+    `differ` (M, M) is True where Welch's interval of the difference excludes zero; it is all False over several datasets, where
+    it does not apply. `left_out` names the methods not in `methods`: incomplete ones, and those beyond the first `most`.
+    `varied` is that of `Diagram`.
+    """
+
+    provenance: str
+    metric: str
+    methods: tuple[str, ...]
+    datasets: tuple[str, ...]
+    chance: Array
+    differ: NDArray[np.bool_]
+    left_out: tuple[str, ...]
+    budgets_differ: bool
+    varied: dict[str, tuple[str, ...]]
+
+
+def pairs_within(table: Table, *, most: int = 12) -> tuple[Pairs, ...]:
+    """Every two trained rows of one dataset in their first view, for each metric: the `most` best by mean, best first."""
+    found = []
+    budgets_differ = len({row.trial.steps for row in table.rows}) > 1
+    for head in table.columns:
+        if head.higher_is_better is not None:
+            scores = {row.label: {table.dataset: row.cells[head.key].scores} for row in table.rows}
+            found.append(_pairs(table.key[-1], head.key, scores, head.higher_is_better, budgets_differ, most))
+    return tuple(own for own in found if len(own.methods) > 1)
+
+
+def pairs_over(scores: pd.DataFrame, *, most: int = 12) -> tuple[Pairs, ...]:
+    """Every two trained settings over all datasets of a provenance, in their first view: the mean over datasets.
+
+    Only settings with a score on every dataset are compared, because a mean over easier data would win; of those, the `most`
+    best by mean rank.
+    """
+    found = [
+        replace(
+            _pairs(own.provenance, own.metric, own.scores, own.higher_is_better, own.budgets_differ, most),
+            varied=own.varied,
+        )
+        for own in across_datasets(first_views(scores))
+    ]
+    return tuple(own for own in found if len(own.methods) > 1 and len(own.datasets) > 1)
+
+
+def _pairs(
+    provenance: str,
+    metric: str,
+    scores: Mapping[str, Mapping[str, Array]],
+    higher_is_better: bool,
+    budgets_differ: bool,
+    most: int,
+) -> Pairs:
+    datasets, missing = statistics.missing_datasets(scores)
+    complete = [method for method, absent in missing.items() if not absent and datasets]
+    means = np.array([[scores[m][d].mean() for m in complete] for d in datasets])
+    ranks = statistics.ranks(means, higher_is_better).mean(axis=0) if complete else np.zeros(0)
+    methods = [complete[i] for i in np.argsort(ranks, kind="stable")[:most]]
+    own = [[scores[m][d] for d in datasets] for m in methods]
+    differ = np.zeros((len(methods), len(methods)), dtype=np.bool_)
+    if len(datasets) == 1:
+        for i, ours in enumerate(own):
+            for j, theirs in enumerate(own[:i]):
+                found = statistics.verdict(statistics.difference(ours[0], theirs[0]), higher_is_better)
+                differ[i, j] = differ[j, i] = found in ("better", "worse")
+    left_out = tuple(method for method in scores if method not in methods)
+    chance = statistics.improvement_matrix(own, higher_is_better)
+    return Pairs(provenance, metric, tuple(methods), tuple(datasets), chance, differ, left_out, budgets_differ, {})
