@@ -95,7 +95,7 @@ def in_ranges(dataset: FactorDataset, select: Mapping[str, str | int]) -> torch.
             raise ValueError(f"{name} needs value indices in 0..{dataset.factor_sizes[column] - 1}, got {shown(text)}.")
         ranges[column] = low, high
     found = []
-    for rows in torch.arange(len(dataset)).split(ROWS_AT_ONCE):
+    for rows in torch.split(torch.arange(len(dataset)), ROWS_AT_ONCE):
         values = dataset.factors(rows)
         inside = [(values[:, column] >= low) & (values[:, column] <= high) for column, (low, high) in ranges.items()]
         found.append(torch.stack(inside).all(dim=0))
