@@ -17,10 +17,12 @@ from disbench.benchmarks.cli.terminal.guard import GuardedGroup
 from disbench.benchmarks.cli.terminal.options import (
     DataDir,
     DatasetOptions,
+    EvaluationRanges,
     MetricSettings,
     Select,
     assignments,
     dataset_options,
+    evaluation_ranges,
 )
 from disbench.benchmarks.cli.terminal.printing import PlainFormatter, Terminal, console, fail, say, write_file
 from disbench.benchmarks.cli.timing import timing_app
@@ -128,6 +130,7 @@ def train(
     ] = None,
     metrics: MetricNames = None,
     settings: MetricSettings = None,
+    ranges: EvaluationRanges = None,
     data_dir: DataDir = None,
     out: Annotated[Path, typer.Option(help="Folder in which the trial's folder is made.")] = Path("runs/train"),
 ) -> None:
@@ -142,7 +145,7 @@ def train(
     from disbench.benchmarks.trials.existing import Earlier, finished
     from disbench.benchmarks.trials.trial import run_trial
 
-    wanted = metric_options(metrics, settings)
+    wanted, evaluations = metric_options(metrics, settings), evaluation_ranges(ranges)
     file = read_training_file(config) if config else TrainingFile()
     given = {"method": method, "dataset": dataset, "steps": steps, "seed": seed, "batch_size": batch_size}
     given |= {"precision": precision, "rows": rows, "hparams": assignments(sets, "--set")}
@@ -153,7 +156,7 @@ def train(
     trial = resolved_trial(trial)
     earlier = Earlier(out)
     try:
-        record = finished(trial, out, wanted, earlier=earlier)
+        record = finished(trial, out, wanted, evaluations, earlier=earlier)
         if record is not None:
             console.print("This trial was run already; it is kept.")
             found = None if (out / trial.id / RECORD_FILE).exists() else earlier.record(trial)
@@ -163,7 +166,7 @@ def train(
             if not ours:
                 raise fail(f"Another process is running {trial.id}.")
             earlier.reuse(trial)
-            record = run_trial(trial, opened, out, wanted, root=data_dir)
+            record = run_trial(trial, opened, out, wanted, evaluations, root=data_dir)
     except NewerRecordError as error:
         raise fail(error) from error
     except (KeyboardInterrupt, SystemExit):
@@ -190,24 +193,30 @@ def finish(record: Record, folder: Path) -> None:
     if record.status != "ok":
         say(record.error, err=True)
         raise typer.Exit(1)
-    print_scores(Scores(record.scores, record.floor, record.ceiling, record.skipped), record.metric_options)
+    for shown in (record, *map(record.evaluated, record.evaluations)):
+        if record.evaluations:
+            console.print(f"{shown.evaluation}:")
+        print_scores(Scores(shown.scores, shown.floor, shown.ceiling, shown.skipped), record.metric_options)
 
 
-def encode_checkpoint(checkpoint: Path, data_dir: str | None) -> "tuple[Method, Trial, Codes]":
-    """The trained method, its trial, and its data set's scored rows encoded anew, on an accelerator where there is one."""
+def encode_checkpoint(
+    checkpoint: Path, data_dir: str | None, evaluations: dict[str, dict[str, Any]]
+) -> "tuple[Method, Trial, dict[str, Codes]]":
+    """The trained method, its trial, and the rows of each evaluation encoded anew, on an accelerator where there is one."""
     import torch
 
     from disbench.benchmarks.training.loop import load_checkpoint
-    from disbench.benchmarks.trials.encode import encode, scored_rows
+    from disbench.benchmarks.trials.encode import encode, evaluation_rows
     from disbench.datasets import load
 
     try:
         method, trial = load_checkpoint(str(checkpoint))
         dataset = load(trial.dataset, data_dir, **trial.dataset_options)
+        chosen = evaluation_rows(trial, dataset, evaluations)
     except (ValueError, OSError) as error:
         raise fail(error) from error
     device = torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
-    return method, trial, encode(method, dataset, scored_rows(trial, len(dataset)), device)
+    return method, trial, {name: encode(method, dataset, rows, device) for name, rows in chosen.items()}
 
 
 def announce(wanted: dict[str, Any], rows: int) -> None:
@@ -226,24 +235,30 @@ def evaluate(
     confidence: WithConfidence = False,
     resamples: Resamples = 200,
     view: ViewName = "mean",
+    ranges: EvaluationRanges = None,
     data_dir: DataDir = None,
 ) -> None:
-    """Encode a checkpoint's data set again and score it; writes nothing."""
+    """Encode a checkpoint's dataset again and score it; writes nothing. Held-out rows have a table of their own."""
     from disbench.benchmarks.cli.scores import metric_options, metrics_without_settings, print_scores
     from disbench.benchmarks.trials.score import score_shown
     from disbench.metrics.views import view as view_of
 
     wanted = metric_options(metrics, settings, protocol)
-    _, _, codes = encode_checkpoint(checkpoint, data_dir)
-    try:
-        shown = view_of(view, codes.codes, codes.group, codes.codes_std)
-        announce(wanted, len(shown.codes))
-        samples = resamples if confidence else None
-        found = score_shown("scoring", shown.codes, codes.factors, wanted, codes_std=shown.codes_std, resamples=samples)
-        found.skipped |= metrics_without_settings(metrics, protocol)
-    except ValueError as error:
-        raise fail(error) from error
-    print_scores(found, wanted)
+    _, _, tables = encode_checkpoint(checkpoint, data_dir, evaluation_ranges(ranges))
+    samples = resamples if confidence else None
+    for name, codes in tables.items():
+        try:
+            shown = view_of(view, codes.codes, codes.group, codes.codes_std)
+            announce(wanted, len(shown.codes))
+            found = score_shown(
+                f"scoring {name}", shown.codes, codes.factors, wanted, codes_std=shown.codes_std, resamples=samples
+            )
+            found.skipped |= metrics_without_settings(metrics, protocol)
+        except ValueError as error:
+            raise fail(error) from error
+        if len(tables) > 1:
+            console.print(f"{name}: {len(codes.codes):,} rows")
+        print_scores(found, wanted)
 
 
 @app.command()
@@ -257,7 +272,8 @@ def traverse(
     from disbench.benchmarks.trials.traversals import latent_traversals
     from disbench.reports.markup.image_grids import image_grid, png
 
-    method, trial, codes = encode_checkpoint(checkpoint, data_dir)
+    method, trial, tables = encode_checkpoint(checkpoint, data_dir, {})
+    codes = next(iter(tables.values()))
     if (reason := no_pictures(method)) is not None:
         raise fail(f"{checkpoint}: {reason} There is nothing to draw.")
     images, labels = latent_traversals(method, codes.codes)

@@ -16,6 +16,7 @@ from disbench.reports.records import Record, Trial
 SPELLINGS = {spelling: name for name, spellings in PRECISIONS.items() for spelling in spellings}
 
 MetricOptions = dict[str, dict[str, Any]]
+Evaluations = dict[str, dict[str, Any]]  # by name, the ranges of factors of the rows that are scored
 
 
 def resolved_trial(trial: Trial) -> Trial:
@@ -51,8 +52,8 @@ def metric_versions(metrics: MetricOptions) -> dict[str, int]:
     return {name: METRICS[name].version for name in metrics}
 
 
-def scored_by(record: Record, metrics: MetricOptions) -> bool:
-    """Whether a record has the scores of these metrics, with these settings and of today's versions."""
-    return record.metric_options == metrics and all(
-        record.metric_versions.get(name) == version for name, version in metric_versions(metrics).items()
-    )
+def scored_by(record: Record, metrics: MetricOptions, evaluations: Evaluations | None = None) -> bool:
+    """Whether a record has the scores of these metrics and evaluations, with these settings and of today's versions."""
+    if record.metric_options != metrics or record.evaluation_options != (evaluations or {}):
+        return False
+    return all(record.metric_versions.get(name) == version for name, version in metric_versions(metrics).items())

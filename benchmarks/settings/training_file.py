@@ -156,9 +156,10 @@ class TrainingFile:
             trial, dataset = checked_trial({**settings, "steps": 0}, root)
             check_fits(trial.model_copy(update={"steps": 1}), dataset)
             size = trial.batch_size * METHODS[trial.method].batches_per_step
-            settings["steps"] = self.epochs * (len(dataset) // size)
+            images = len(dataset.training)
+            settings["steps"] = self.epochs * (images // size)
             self.mapped[EPOCHS] = (
-                f"steps = {settings['steps']}: {self.epochs} epochs of floor({len(dataset)} images / {size} a step) steps"
+                f"steps = {settings['steps']}: {self.epochs} epochs of floor({images} images / {size} a step) steps"
             )
         if "steps" not in settings:
             raise ValueError("--steps must be given, here or in the training file (as steps, max_steps or max_epochs).")

@@ -65,9 +65,10 @@ def checked_trial(settings: Mapping[str, Any], root: str | None = None) -> tuple
 def check_fits(trial: Trial, dataset: FactorDataset) -> None:
     """Raise ValueError where the dataset has fewer images than one training step takes."""
     needed = trial.batch_size * METHODS[trial.method].batches_per_step
-    if trial.steps and len(dataset) < needed:
+    size = len(dataset.training)
+    if trial.steps and size < needed:
         raise ValueError(
-            f"A step of {trial.method} needs {needed} images, {trial.dataset} with these options has {len(dataset)}. "
+            f"A step of {trial.method} needs {needed} images, {trial.dataset} with these options has {size} to train on. "
             "Select wider ranges or use a smaller batch_size."
         )
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter, ValidationError
 
+from disbench.datasets.untrusted import check_path_name
 from disbench.datasets.wording import did_you_mean, listed, shown, unknown
 from disbench.metrics import METRICS
 from disbench.metrics.dci import MODELS
@@ -16,6 +17,7 @@ from disbench.metrics.explicitness import PROTOCOLS as EXPLICITNESS_PROTOCOLS
 from disbench.metrics.mcc import CORRELATIONS
 
 MISTAKES = 4  # that one message explains
+TAKEN = ("all", "trained", "held_out")  # the evaluations that a dataset names itself
 
 
 # Lightning's names. The `-true` modes of other widths are absent: posteriors are float32 at any precision.
@@ -133,6 +135,29 @@ def check_metrics(metrics: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     if not metrics:
         raise ValueError(f"metrics needs at least one of {listed(METRICS)}.")
     return {name: check_metric(name, {} if options is None else options) for name, options in metrics.items()}
+
+
+def check_evaluations(evaluations: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Named selections of rows, their ranges in one spelling. Raises ValueError for a name or a range that is none.
+
+    Whether a dataset has the factors and values is seen when it is opened.
+    """
+    from disbench.datasets.factors.selection import normal_select, parse_range
+
+    found = {}
+    for name, select in evaluations.items():
+        if check_path_name(name, "an evaluation's name") in TAKEN:
+            raise ValueError(
+                f"an evaluation cannot be named {name}: {', '.join(TAKEN)} are evaluations of every trial."
+            )
+        if not isinstance(select, Mapping) or not select:
+            raise ValueError(
+                f"the evaluation {name} needs ranges of factors, such as {{scale: 4-5}}, got {shown(select)}."
+            )
+        for factor, text in select.items():
+            parse_range(str(factor), text)
+        found[name] = normal_select(select)
+    return found
 
 
 def check_dataset(name: Any, options: Mapping[str, Any], root: str | None = None) -> None:

@@ -103,7 +103,7 @@ def probe(trial: Trial, root: str | None, machine: Machine) -> Cost:
 
 def _is_finished(entry: Planned, out: Path, earlier: Earlier) -> bool:
     try:
-        return finished(entry.trial, out, entry.metrics, earlier=earlier) is not None
+        return finished(entry.trial, out, entry.metrics, entry.evaluations, earlier=earlier) is not None
     except NewerRecordError:  # nothing is run there
         return True
 

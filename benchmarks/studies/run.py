@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from disbench.benchmarks.runtime.locks import try_lock
 from disbench.benchmarks.runtime.machine import Machine
-from disbench.benchmarks.settings.defaults import MetricOptions
+from disbench.benchmarks.settings.defaults import Evaluations, MetricOptions
 from disbench.benchmarks.settings.trial_settings import check_fits, check_precision_here
 from disbench.benchmarks.studies.engines import Engine, Job, opened, run_here, unopened
 from disbench.benchmarks.studies.engines.job import refused, written_at
@@ -32,6 +32,7 @@ class Planned(NamedTuple):
     trial: Trial
     metrics: MetricOptions
     error: Exception | None = None
+    evaluations: Evaluations | None = None
 
 
 def wanted(trial: Trial, only: Only) -> bool:
@@ -56,7 +57,7 @@ def planned(suite: Suite, root: str | None = None, only: Only | None = None) -> 
             if error is None:
                 check_fits(trial, opened(trial, root))
             trial = trial.model_copy(update={"dataset_version": version})
-            found.setdefault(trial.id, Planned(trial, suite.metrics_of(entry), error))
+            found.setdefault(trial.id, Planned(trial, suite.metrics_of(entry), error, entry.evaluations))
     return list(found.values())
 
 
@@ -117,11 +118,11 @@ def run_trials(
     """Each trial's record: first of those that are finished already, then as they end. Progress goes to the log."""
     jobs: list[Job] = []
     earlier = Earlier(out)
-    for trial, metrics, error in plan:
+    for trial, metrics, error, evaluations in plan:
         try:
             if error is None:
                 clear_unopened(trial, out)
-            record = finished(trial, out, metrics, keep_failed=keep_failed, earlier=earlier)
+            record = finished(trial, out, metrics, evaluations, keep_failed=keep_failed, earlier=earlier)
             if record is None and error is not None:
                 record = unopened(trial, out, error)
             if record is None:
@@ -131,7 +132,8 @@ def run_trials(
         if record is not None:
             yield record
         else:
-            jobs.append(Job(trial, out, root, metrics, machine, written_at(out / trial.id)))
+            job = Job(trial, out, root, metrics, machine, written_at(out / trial.id), evaluations=evaluations)
+            jobs.append(job)
     jobs = named(jobs)
     if len(jobs) < len(plan):
         log.info("%d of %d trials need nothing more.", len(plan) - len(jobs), len(plan))

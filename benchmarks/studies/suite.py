@@ -19,6 +19,7 @@ from disbench.benchmarks.settings.validation import (
     Seed,
     Steps,
     check_dataset,
+    check_evaluations,
     check_metric,
     check_metrics,
     explained,
@@ -36,7 +37,7 @@ class DatasetEntry(Strict):
 
     What holds for this set alone: `metrics` are settings of the suite's metrics, such as larger groups where values are
     rare; `hparams` go to every method, `methods` maps a method to its own; `steps` and `precision` stand in
-    for the suite's.
+    for the suite's. `evaluations` names selections of rows that are scored, too, each by ranges of factors.
     """
 
     name: str
@@ -46,9 +47,11 @@ class DatasetEntry(Strict):
     methods: OptionsOf = Field(default_factory=dict)
     steps: Steps | None = None
     precision: Precision | None = None
+    evaluations: OptionsOf = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def known(self, info: ValidationInfo) -> "DatasetEntry":
+        self.evaluations = check_evaluations(self.evaluations)
         check_dataset(self.name, self.options, (info.context or {}).get("root"))
         return self
 

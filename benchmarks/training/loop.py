@@ -202,6 +202,7 @@ def train(
     where `checkpoint` is of this trial and finished, nothing is trained. Ctrl-C ends the step first. name: of the trial in the
     log and on the terminal; by default its `title`.
     """
+    dataset = dataset.training
     if machine.devices == 1:
         return train_here(trial, machine, dataset, checkpoint, name)
     check_shares(trial, machine)

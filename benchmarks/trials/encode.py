@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from disbench.baselines.method import Method, codes_of
 from disbench.benchmarks.runtime.seeds import generator_for
-from disbench.benchmarks.settings.defaults import changed_options
+from disbench.benchmarks.settings.defaults import Evaluations, changed_options
 from disbench.benchmarks.training.progress import Progress
 from disbench.benchmarks.trials.tables.tables import NamedTable, read_named_table, read_table
 from disbench.datasets import FactorDataset
+from disbench.datasets.factors import in_ranges
 from disbench.datasets.storage.atomic import write_atomic
 from disbench.datasets.storage.hdf5 import open_hdf5
 from disbench.reports.records import Trial
@@ -52,12 +53,29 @@ class Codes:
 
 
 def scored_rows(trial: Trial, size: int) -> torch.Tensor:
-    """The rows that a trial is scored on, sorted: all, or a sample that depends on dataset, changed options and size alone."""
+    """Of `size` rows those that are scored, sorted: all, or a sample that depends on dataset, changed options and size alone."""
     if size <= trial.rows:
         return torch.arange(size)
     options = sorted(changed_options(trial).items())
     generator = generator_for(trial.dataset, trial.dataset_version, options, "scored rows")
     return torch.randperm(size, generator=generator)[: trial.rows].sort().values
+
+
+def evaluation_rows(trial: Trial, dataset: FactorDataset, evaluations: Evaluations) -> dict[str, torch.Tensor]:
+    """The rows (M,) of each evaluation of a trial by its name: those that the dataset names, then the given ones.
+
+    Raises ValueError where a selection is none of this dataset, or has fewer than two rows.
+    """
+    named = dict(dataset.evaluations)
+    for name, select in evaluations.items():
+        named[name] = in_ranges(dataset, select).nonzero().flatten()
+        if len(named[name]) < 2:
+            raise ValueError(f"The evaluation {name} needs two rows of {trial.dataset}, got {len(named[name])}.")
+    found = {}
+    for name, rows in named.items():
+        chosen = scored_rows(trial, len(dataset) if rows is None else len(rows))
+        found[name] = chosen if rows is None else rows[chosen]
+    return found
 
 
 @torch.no_grad()

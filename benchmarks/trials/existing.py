@@ -10,12 +10,13 @@ import stat
 from pathlib import Path
 
 from disbench.benchmarks.runtime.locks import LOCK
-from disbench.benchmarks.settings.defaults import MetricOptions, scored_by
+from disbench.benchmarks.settings.defaults import Evaluations, MetricOptions, scored_by
 from disbench.datasets.storage.atomic import replacing, set_aside, write_atomic
 from disbench.reports.records import RECORD_FILE, NewerRecordError, Record, Trial, read_record
 
 log = logging.getLogger(__name__)
 CODES, CHECKPOINT = "codes.h5", "model.ckpt"
+FURTHER_CODES = "codes-{}.h5"  # of an evaluation after the first, by its name
 STARTED = "trial.json"  # of a trial that has begun and has no record yet
 NOT_OPENED = "not opened"  # the version of a dataset whose own is unknown
 
@@ -87,7 +88,13 @@ class Earlier:
 
 
 def finished(
-    trial: Trial, out: Path, metrics: MetricOptions, *, keep_failed: bool = False, earlier: Earlier | None = None
+    trial: Trial,
+    out: Path,
+    metrics: MetricOptions,
+    evaluations: Evaluations | None = None,
+    *,
+    keep_failed: bool = False,
+    earlier: Earlier | None = None,
 ) -> Record | None:
     """The record of a trial of which nothing is left to do. Raises NewerRecordError as `existing_record` does."""
     record = existing_record(trial, out / trial.id)
@@ -96,7 +103,7 @@ def finished(
         record = None if found is None else found[1]
     if record is None or record.status == "failed":
         return record
-    return record if scored_by(record, metrics) else None
+    return record if scored_by(record, metrics, evaluations) else None
 
 
 def clear_the_way(folder: Path) -> None:
@@ -106,7 +113,7 @@ def clear_the_way(folder: Path) -> None:
     and a folder cannot be replaced. The next set of files is then the trial's own.
     """
     for path in sorted(folder.iterdir()):
-        written = path.name in (RECORD_FILE, CODES, CHECKPOINT) or path.suffix in (".png", ".json")
+        written = path.name in (RECORD_FILE, CHECKPOINT) or path.suffix in (".png", ".json", ".h5")
         if written and not stat.S_ISREG(path.lstat().st_mode):
             log.warning("%s is not a file of this folder. It is kept as %s.", path, set_aside(path, "not-a-file").name)
 

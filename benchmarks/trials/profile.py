@@ -162,8 +162,8 @@ def profile_steps(trial: Trial, dataset: FactorDataset, steps: int) -> tuple[Met
     device = torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
     clock = Clock(device)
     short = trial.model_copy(update={"steps": WARM_UP + steps})
-    method = build(short, dataset.image_shape, len(dataset))
-    images = Images(dataset, trial, method.batches_per_step)
+    method = build(short, dataset.image_shape, len(dataset.training))
+    images = Images(dataset.training, trial, method.batches_per_step)
     timed = Timed(clock)
     trainer = make_trainer(short, [Curves(trial.steps), timed])
     own = {name: getattr(method, name) for name in ("training_step", "backward", "configure_optimizers")}

@@ -21,6 +21,7 @@ from disbench.benchmarks.runtime.environment import environment, forget_peaks, p
 from disbench.benchmarks.runtime.failures import ADVICE, classify, disk_full_as_one_error
 from disbench.benchmarks.runtime.machine import Machine, determinism
 from disbench.benchmarks.settings.defaults import (
+    Evaluations,
     MetricOptions,
     changed_hparams,
     changed_options,
@@ -32,10 +33,11 @@ from disbench.benchmarks.training.checkpoint import delete_resume_files
 from disbench.benchmarks.training.contracts import no_pictures
 from disbench.benchmarks.training.loop import ON_THIS_MACHINE, build, train
 from disbench.benchmarks.training.progress import title
-from disbench.benchmarks.trials.encode import Codes, encode, read_codes, scored_rows, write_codes
+from disbench.benchmarks.trials.encode import Codes, NamedTable, encode, evaluation_rows, read_codes, write_codes
 from disbench.benchmarks.trials.existing import (
     CHECKPOINT,
     CODES,
+    FURTHER_CODES,
     clear_the_way,
     clear_unopened,
     existing_record,
@@ -49,12 +51,14 @@ from disbench.datasets import FactorDataset
 from disbench.datasets.storage.atomic import remove_temporary_files, write_atomic
 from disbench.metrics.views import MEAN, views
 from disbench.reports.markup.image_grids import capacity_bars, image_grid, information_matrix, png
-from disbench.reports.records import FurtherView, Partition, Record, Trial, write_record
+from disbench.reports.records import Evaluation, FurtherView, Partition, Record, Trial, write_record
 
 log = logging.getLogger(__name__)
 
 
-def reproducing_command(trial: Trial, metrics: MetricOptions, root: str | None = None) -> str:
+def reproducing_command(
+    trial: Trial, metrics: MetricOptions, root: str | None = None, evaluations: Evaluations | None = None
+) -> str:
     """The command that runs this trial again; root: the data sets' folder, where one was given."""
     words = ["disbench", "train", "--method", trial.method, "--dataset", trial.dataset, "--steps", str(trial.steps)]
     words += ["--seed", str(trial.seed), "--batch-size", str(trial.batch_size), "--precision", trial.precision]
@@ -69,6 +73,9 @@ def reproducing_command(trial: Trial, metrics: MetricOptions, root: str | None =
             words += [word for factor, values in value.items() for word in ("--select", f"{factor}={values}")]
         else:
             words += ["--option", f"{name}={value if isinstance(value, str) else json.dumps(value)}"]
+    for evaluation, select in (evaluations or {}).items():
+        for factor, values in select.items():
+            words += ["--evaluation", f"{evaluation}.{factor}={values}"]
     if root is not None:
         words += ["--data-dir", root]
     return shlex.join([*words, "--out", "runs"])
@@ -83,33 +90,50 @@ def timed(record: Record, stage: str) -> Iterator[None]:
 
 
 def score_into(record: Record, folder: Path, metrics: MetricOptions, name: str = "") -> None:
-    """Score every view of the trial's table and put the scores into its record. Raises ValueError for a table not its own."""
-    table = read_codes(folder / CODES, record.trial)
-    codes, factors = table.codes, table.factors
+    """Score the trial's tables and put the scores into its record. Raises ValueError for a table that is not its own."""
+    what = f"{name or title(record.trial)}: scoring"
     with timed(record, "score"):
-        found, record.missing_views = views(codes, table.group, table.codes_std)
-        record.views, record.further_views = {}, {}
-        for view_name, view in found.items():
-            what = f"{name or title(record.trial)}: scoring" + f" {view_name} view" * (view_name != MEAN)
-            scored = score_shown(what, view.codes, factors, metrics, codes_std=view.codes_std)
-            record.views[view_name] = scored.scores
-            if view_name == MEAN:
-                record.floor, record.ceiling = scored.floor, scored.ceiling
-                record.skipped, record.detail = scored.skipped, scored.detail
-            else:
-                record.further_views[view_name] = FurtherView(
-                    codes=list(view.names), floor=scored.floor, skipped=scored.skipped, detail=scored.detail
-                )
+        score_table(record, read_codes(folder / CODES, record.trial), metrics, what)
+        for evaluation, own in record.evaluations.items():
+            table = read_codes(folder / FURTHER_CODES.format(evaluation), record.trial)
+            score_table(own, table, metrics, f"{what} {evaluation}")
     record.metric_options, record.metric_versions = metrics, metric_versions(metrics)
 
 
-def scored_again(done: Record, folder: Path, metrics: MetricOptions, root: str | None, name: str = "") -> Record | None:
+def score_table(scores: Record | Evaluation, table: NamedTable, metrics: MetricOptions, what: str) -> None:
+    """Score every view of one table; `what` is shown as what is being done."""
+    found, scores.missing_views = views(table.codes, table.group, table.codes_std)
+    scores.views, scores.further_views = {}, {}
+    for view_name, view in found.items():
+        shown = what + f" {view_name} view" * (view_name != MEAN)
+        scored = score_shown(shown, view.codes, table.factors, metrics, codes_std=view.codes_std)
+        scores.views[view_name] = scored.scores
+        if view_name == MEAN:
+            scores.floor, scores.ceiling = scored.floor, scored.ceiling
+            scores.skipped, scores.detail = scored.skipped, scored.detail
+        else:
+            scores.further_views[view_name] = FurtherView(
+                codes=list(view.names), floor=scored.floor, skipped=scored.skipped, detail=scored.detail
+            )
+
+
+def scored_again(
+    done: Record,
+    folder: Path,
+    metrics: MetricOptions,
+    evaluations: Evaluations,
+    root: str | None,
+    name: str = "",
+) -> Record | None:
     """A finished record with the scores of other metrics, settings or versions; None where its codes have to be made again.
 
     Where a metric raises an error the record in the folder stays, and a failed one is returned.
     """
+    if done.evaluation_options != evaluations:
+        return None
     try:
-        read_codes(folder / CODES, done.trial)
+        for file in (CODES, *(FURTHER_CODES.format(evaluation) for evaluation in done.evaluations)):
+            read_codes(folder / file, done.trial)
     except (ValueError, OSError) as error:
         log.warning("%s cannot be scored again, its codes are made anew: %s", done.trial.id, error)
         return None
@@ -120,7 +144,7 @@ def scored_again(done: Record, folder: Path, metrics: MetricOptions, root: str |
     except Exception as error:
         log.exception("%s cannot be scored; its earlier record is kept", done.trial.id)
         return done.model_copy(update={"status": "failed", "failure": classify(error), "error": told(error)})
-    record.command = reproducing_command(record.trial, metrics, root)
+    record.command = reproducing_command(record.trial, metrics, root, evaluations)
     write_record(record, folder)
     return record
 
@@ -213,6 +237,7 @@ def run_trial(
     dataset: FactorDataset,
     out: Path,
     metrics: MetricOptions,
+    evaluations: Evaluations | None = None,
     *,
     machine: Machine = ON_THIS_MACHINE,
     root: str | None = None,
@@ -225,8 +250,10 @@ def run_trial(
     from its last checkpoint, on a CPU to the very same result. An error becomes a failed record, and the trial is run again by
     the next call; a failure never replaces a finished record. Neither Ctrl-C nor a full disk is the trial's error:
     they leave no record, and OSError is raised for the disk. Raises NewerRecordError where the folder has the record of a later
-    disbench. root: the folder that `dataset` was opened in, for the record's command. One process at a time: hold
-    `locks.try_lock` on the folder where another may run the trial too. name: of the trial in the log; by default its `title`.
+    disbench. evaluations: by name, ranges of factors; these rows are scored, too, beside those that the dataset names
+    (`FactorDataset.evaluations`). root: the folder that `dataset` was opened in, for the record's command. One process at a
+    time: hold `locks.try_lock` on the folder where another may run the trial too. name: of the
+    trial in the log; by default its `title`.
     """
     trial = resolved_trial(trial)
     folder = out / trial.id
@@ -234,9 +261,9 @@ def run_trial(
         done = existing_record(trial, folder)
         finished = done is not None and done.status == "ok"
         if done is not None and finished:
-            if scored_by(done, metrics):
+            if scored_by(done, metrics, evaluations):
                 return done
-            if (again := scored_again(done, folder, metrics, root, name)) is not None:
+            if (again := scored_again(done, folder, metrics, evaluations or {}, root, name)) is not None:
                 return again
         folder.mkdir(parents=True, exist_ok=True)
         remove_temporary_files(folder)
@@ -248,8 +275,10 @@ def run_trial(
             provenance=dataset.provenance,
             factor_names=list(dataset.factor_names),
             factor_sizes=list(dataset.factor_sizes),
-            command=reproducing_command(trial, metrics, root),
+            command=reproducing_command(trial, metrics, root, evaluations),
             changed_hparams=changed_hparams(trial),
+            evaluation=next(iter(dataset.evaluations)),
+            evaluation_options=evaluations or {},
         )
         try:
             with determinism(machine):
@@ -275,6 +304,25 @@ def run_trial(
     return record
 
 
+def encoded(
+    record: Record,
+    method: Method,
+    dataset: FactorDataset,
+    rows: torch.Tensor,
+    device: torch.device,
+    name: str,
+    file: str,
+    folder: Path,
+) -> Codes:
+    """The codes of rows (M,), written to a file of the trial that its record names. Raises FloatingPointError for NaN."""
+    codes = encode(method, dataset, rows, device, name=name)
+    if not np.isfinite(codes.codes).all():
+        raise FloatingPointError("The codes are not finite: the run diverged after its last loss was logged.")
+    write_codes(codes, folder / file, record.trial)
+    record.artefacts[Path(file).stem] = file
+    return codes
+
+
 def _run(
     record: Record, dataset: FactorDataset, folder: Path, metrics: MetricOptions, machine: Machine, name: str
 ) -> None:
@@ -285,7 +333,7 @@ def _run(
         if trial.steps:
             method, curves, device = train(trial, dataset, str(folder / CHECKPOINT), machine, name)
         else:
-            method, device = build(trial, dataset.image_shape, len(dataset)), torch.device("cpu")
+            method, device = build(trial, dataset.image_shape, len(dataset.training)), torch.device("cpu")
     record.images_seen = trial.steps * trial.batch_size * method.batches_per_step
     if trial.steps:
         resume = curves.resume
@@ -299,11 +347,11 @@ def _run(
     record.parameters = count_parameters(method)
 
     with timed(record, "encode"):
-        codes = encode(method, dataset, scored_rows(trial, len(dataset)), device, name=name)
-        if not np.isfinite(codes.codes).all():
-            raise FloatingPointError("The codes are not finite: the run diverged after its last loss was logged.")
-        write_codes(codes, folder / CODES, trial)
-        record.artefacts["codes"] = CODES
+        (record.evaluation, first), *further = evaluation_rows(trial, dataset, record.evaluation_options).items()
+        codes = encoded(record, method, dataset, first, device, name, CODES, folder)
+        for evaluation, rows in further:
+            encoded(record, method, dataset, rows, device, name, FURTHER_CODES.format(evaluation), folder)
+            record.evaluations[evaluation] = Evaluation(rows=len(rows))
 
     score_into(record, folder, metrics, name)
     with timed(record, "decode"):

@@ -22,6 +22,7 @@ from disbench.reports.records import (
     RECORD_FILE,
     SCHEMA_VERSION,
     STUDY_FILE,
+    Evaluation,
     FurtherView,
     Record,
     migrated,
@@ -46,12 +47,18 @@ class _View(FurtherView):
     detail: Annotated[dict[str, Any], _Unread()] = Field(default_factory=dict)
 
 
+class _Evaluation(Evaluation):
+    detail: Annotated[dict[str, Any], _Unread()] = Field(default_factory=dict)
+    further_views: dict[str, _View] = Field(default_factory=dict)  # type: ignore[assignment]
+
+
 class Summary(Record):
     """A record whose curves and details were left in its file."""
 
     curves: Annotated[dict[str, list[tuple[int, float]]], _Unread()] = Field(default_factory=dict)
     detail: Annotated[dict[str, Any], _Unread()] = Field(default_factory=dict)
     further_views: dict[str, _View] = Field(default_factory=dict)  # type: ignore[assignment]
+    evaluations: dict[str, _Evaluation] = Field(default_factory=dict)  # type: ignore[assignment]
 
 
 @dataclass(frozen=True)
@@ -164,7 +171,8 @@ def whole(folder: Path, record: Record) -> Record:
     if not isinstance(record, Summary):
         return record
     try:
-        return read_record(folder / RECORD_FILE)
+        found = read_record(folder / RECORD_FILE)
+        return found.evaluated(record.evaluation) if record.evaluation in found.evaluations else found
     except (OSError, *FROM_VALUES) as error:
         reason = reason_of(error).replace(printable(folder / RECORD_FILE), RECORD_FILE)
         return record.model_copy(

@@ -99,6 +99,24 @@ class Partition(BaseModel):
     complexities: list[float]
 
 
+class Evaluation(BaseModel):
+    """The scores of one named selection of rows after the first: what the fields of the same names of a record are to that.
+
+    `rows` counts the rows that were scored.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    rows: int
+    views: dict[str, dict[str, float]] = Field(default_factory=dict)
+    floor: dict[str, float] = Field(default_factory=dict)
+    ceiling: dict[str, float] = Field(default_factory=dict)
+    detail: dict[str, Any] = Field(default_factory=dict)
+    further_views: dict[str, FurtherView] = Field(default_factory=dict)
+    missing_views: dict[str, str] = Field(default_factory=dict)
+    skipped: dict[str, str] = Field(default_factory=dict)
+
+
 class Record(BaseModel):
     """What a trial left. A metric that is absent was not asked for; one in `skipped` could not be asked, with the reason.
 
@@ -113,6 +131,8 @@ class Record(BaseModel):
     `seconds` of wall time and `cpu_seconds` of every thread are by stage: 'train' over all sittings, up to the last checkpoint of
     each that was broken off; `resumed_at` has the steps done when one was taken up. `images_per_second` is of training.
     `peak_memory` in bytes, of the last sitting: 'resident', and 'cuda' where there is one. `failure` is the kind of `error`.
+    `evaluation` names the selection of rows that these scores are of: 'all', or 'trained' where rows were held out of training;
+    `evaluations` has the scores of each further one, and `evaluation_options` the selections that were asked for.
     `metric_versions` holds the version of each metric that was asked for. `changed_hparams` names the hyperparameters of the
     trial whose values are not the method's defaults. `migrated_from` is the older schema of the file that a record was read
     from; it is never written.
@@ -129,6 +149,9 @@ class Record(BaseModel):
     detail: dict[str, Any] = Field(default_factory=dict)
     further_views: dict[str, FurtherView] = Field(default_factory=dict)
     missing_views: dict[str, str] = Field(default_factory=dict)
+    evaluation: str = "all"
+    evaluations: dict[str, Evaluation] = Field(default_factory=dict)
+    evaluation_options: dict[str, dict[str, Any]] = Field(default_factory=dict)
     partition: Partition | None = None
     reconstruction: dict[str, float] = Field(default_factory=dict)
     remarks: list[str] = Field(default_factory=list)
@@ -165,6 +188,12 @@ class Record(BaseModel):
     def scores(self) -> dict[str, float]:
         """The first view's scores."""
         return next(iter(self.views.values()), {})
+
+    def evaluated(self, name: str) -> "Record":
+        """This record with the scores of one of its `evaluations` as its own."""
+        own = self.evaluations[name]
+        fields = {field: getattr(own, field) for field in Evaluation.model_fields if field != "rows"}
+        return self.model_copy(update={**fields, "evaluation": name, "evaluations": {}})
 
 
 class NewerRecordError(ValueError):

@@ -2,6 +2,7 @@
 
 Rules, which the page prints too:
 - A *dataset* is its name, options, version and provenance, so official and procedural data never share a table.
+- Each *evaluation* of a trial, a named selection of rows such as those held out of training, has a table of its own.
 - A *row* is every field of the trial but the seed. A seed counts once, however often its record was copied.
 - A row scores the first view of its representation. Each further view is a row of its own, set apart, with its own floor and
   without marks: scores of different views are not comparable.
@@ -32,19 +33,29 @@ from disbench.reports.tables.table import Cell, Mark, Row, Table
 UNTRAINED = "untrained encoder"
 
 
+ALL = "all"  # the evaluation of a dataset without selections, which need not be named
+
+
 def tables(found: Iterable[Found]) -> tuple[Table, ...]:
-    """Group records by dataset, in order of name, and tabulate each group."""
-    datasets: defaultdict[tuple[str, str, str], list[Found]] = defaultdict(list)
+    """Group records by dataset and evaluation, in order of name, and tabulate each group."""
+    found = list(found)
+    # A trial that failed before its dataset was opened belongs to the first evaluation of the others.
+    first = {_dataset(record.trial): record.evaluation for _, record in found if record.status == "ok"}
+    datasets: defaultdict[tuple[str, str, str, bool, str], list[Found]] = defaultdict(list)
     for folder, record in found:
-        datasets[_dataset(record.trial)].append((folder, record))
-    groups: defaultdict[tuple[str, str, str, str], list[Found]] = defaultdict(list)
+        data = _dataset(record.trial)
+        name = record.evaluation if record.status == "ok" else first.get(data, record.evaluation)
+        datasets[*data, False, name].append((folder, record))
+        for further in record.evaluations:
+            datasets[*data, True, further].append((folder, record.evaluated(further)))
+    groups: defaultdict[tuple[str, str, str, bool, str, str], list[Found]] = defaultdict(list)
     for dataset, own in datasets.items():
         known = {record.provenance for _, record in own if record.provenance is not None}
         for folder, record in own:
             # A trial that failed before its data was read has no provenance of its own: it belongs to the only table there is.
             adopted = next(iter(known)) if record.status == "failed" and len(known) == 1 else ""
             groups[(*dataset, record.provenance or adopted)].append((folder, record))
-    return tuple(_table(groups[key], key[-1] or None) for key in sorted(groups))
+    return tuple(_table(groups[key], key[-1] or None, key[-2]) for key in sorted(groups))
 
 
 def marks(cells: Sequence[Cell], higher_is_better: bool | None) -> list[Mark]:
@@ -86,7 +97,7 @@ def _by_use(pair: Found) -> tuple[bool, bool, tuple[str, ...]]:
     return record.status != "ok", record.migrated_from is not None, folder.parts
 
 
-def _table(group: list[Found], provenance: str | None) -> Table:
+def _table(group: list[Found], provenance: str | None, evaluation: str) -> Table:
     # Paths are compared part by part in Python; their parts are not.
     kept: dict[tuple[str, int], Found] = {}
     for folder, record in sorted(group, key=_by_use):
@@ -106,7 +117,7 @@ def _table(group: list[Found], provenance: str | None) -> Table:
     further = tuple(_further((*trained, *untrained), heads))
     return Table(
         dataset=group[0][1].trial.dataset,
-        options=group[0][1].trial.dataset_options,
+        options=group[0][1].trial.dataset_options | ({} if evaluation == ALL else {"evaluation": evaluation}),
         version=group[0][1].trial.dataset_version,
         provenance=provenance,
         factors=next(

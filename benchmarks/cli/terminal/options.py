@@ -31,6 +31,28 @@ MetricSettings = Annotated[
 ]
 
 
+EvaluationRanges = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--evaluation",
+        help="Score also the rows whose factors lie in ranges, under a name: large.scale=4-5. Repeatable, a range each.",
+    ),
+]
+
+
+def evaluation_ranges(words: list[str] | None) -> dict[str, dict[str, Any]]:
+    """name.factor=range words by name. Raises ValueError."""
+    from disbench.benchmarks.settings.validation import check_evaluations
+
+    found: dict[str, dict[str, Any]] = {}
+    for key, value in assignments(words, "--evaluation").items():
+        name, dot, factor = key.partition(".")
+        if not dot:
+            raise ValueError(f"--evaluation needs name.factor=range, such as large.scale=4-5, got {shown(key)}.")
+        found.setdefault(name, {})[factor] = value
+    return check_evaluations(found)
+
+
 def assignments(words: list[str] | None, option: str = "") -> dict[str, Any]:
     """key=value words as a dict, values read as YAML; `option` is the flag, for messages. Raises ValueError."""
     found: dict[str, Any] = {}

@@ -12,7 +12,7 @@ from disbench.benchmarks.runtime.allocator import keep_memory
 from disbench.benchmarks.runtime.failures import classify, disk_full_as_one_error
 from disbench.benchmarks.runtime.locks import try_lock
 from disbench.benchmarks.runtime.machine import Machine
-from disbench.benchmarks.settings.defaults import MetricOptions, changed_hparams
+from disbench.benchmarks.settings.defaults import Evaluations, MetricOptions, changed_hparams
 from disbench.benchmarks.trials.trial import run_trial
 from disbench.datasets import FactorDataset, load
 from disbench.reports.records import RECORD_FILE, Record, Trial, read_record, write_record
@@ -34,6 +34,7 @@ class Job(NamedTuple):
     machine: Machine
     failed_at: int | None = None
     name: str = ""
+    evaluations: Evaluations | None = None
 
     @property
     def folder(self) -> Path:
@@ -133,4 +134,13 @@ def _run_job(job: Job) -> Record | None:
         except (OSError, ValueError, TypeError) as error:
             log.error("%s cannot be opened: %s", job.trial.dataset, error)
             return unopened(job.trial, job.out, error)
-        return run_trial(job.trial, dataset, job.out, job.metrics, machine=job.machine, root=job.root, name=job.name)
+        return run_trial(
+            job.trial,
+            dataset,
+            job.out,
+            job.metrics,
+            job.evaluations,
+            machine=job.machine,
+            root=job.root,
+            name=job.name,
+        )

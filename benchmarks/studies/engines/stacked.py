@@ -77,7 +77,7 @@ def train_together(jobs: Sequence[Job]) -> None:
         told = f"Seeds {seeds} of {first.trial.method} on {first.trial.dataset}"
         log.info("%s are trained as one model.", told)
         try:
-            dataset = opened(first.trial, first.root)
+            dataset = opened(first.trial, first.root).training
             device = torch.device("cpu") if first.machine.accelerator == "cpu" else None
             with determinism(first.machine):
                 trained = train_stacked([job.trial for job in ours], dataset, device)
