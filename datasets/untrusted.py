@@ -6,6 +6,7 @@ names a file to read, so each is checked here before it is used.
 
 import re
 import stat
+from contextlib import suppress
 from pathlib import Path
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
@@ -35,6 +36,8 @@ def path_inside(folder: Path, relative: str) -> Path | None:
         # A bare name that is not a link leads nowhere else. Resolving a path asks the system about each of its parts.
         if Path(relative).name == relative != ".." and not path.is_symlink():
             return None if "\0" in relative else path
+        with suppress(FileNotFoundError):
+            path.resolve(strict=True)  # without `strict`, Python 3.13 accepts a link to itself
         return path if path.resolve().is_relative_to(folder.resolve()) else None
     except (OSError, ValueError, RuntimeError):  # a name that is too long or has a NUL in it, a link to itself
         return None

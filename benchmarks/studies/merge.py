@@ -45,7 +45,8 @@ def merge_folders(out: Path, folders: Sequence[Path]) -> Merged:
     without records. Raises OSError where `out` cannot be written to; complete copies stay, and the next call goes on.
     """
     for folder in folders:
-        if out.resolve().is_relative_to(folder.resolve()) or folder.resolve().is_relative_to(out.resolve()):
+        real_out, real_folder = Path(os.path.realpath(out)), Path(os.path.realpath(folder))
+        if real_out.is_relative_to(real_folder) or real_folder.is_relative_to(real_out):
             raise ValueError(f"merge needs a folder apart from those it reads, got {out} for {folder}.")
     known = {record.trial.id: (path, record) for path, record in _found(out)}
     wanted: dict[str, Found] = {}

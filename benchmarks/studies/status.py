@@ -14,8 +14,7 @@ from typing import Literal, NamedTuple
 from pydantic import BaseModel, Field
 
 from disbench.benchmarks.runtime.locks import try_lock
-from disbench.benchmarks.training.position import position
-from disbench.benchmarks.trials.existing import STARTED
+from disbench.benchmarks.training.position import STARTED, position
 from disbench.datasets.storage.atomic import write_atomic
 from disbench.datasets.untrusted import read_regular
 from disbench.reports.records import (

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 POSITION = "position.json"
+STARTED = "trial.json"  # of a trial that has begun and has no record yet
 
 
 class Position(NamedTuple):

@@ -11,13 +11,13 @@ from pathlib import Path
 
 from disbench.benchmarks.runtime.locks import LOCK
 from disbench.benchmarks.settings.defaults import Evaluations, MetricOptions, scored_by
+from disbench.benchmarks.training.position import STARTED
 from disbench.datasets.storage.atomic import replacing, set_aside, write_atomic
 from disbench.reports.records import RECORD_FILE, NewerRecordError, Record, Trial, read_record
 
 log = logging.getLogger(__name__)
 CODES, CHECKPOINT = "codes.h5", "model.ckpt"
 FURTHER_CODES = "codes-{}.h5"  # of an evaluation after the first, by its name
-STARTED = "trial.json"  # of a trial that has begun and has no record yet
 NOT_OPENED = "not opened"  # the version of a dataset whose own is unknown
 
 

@@ -20,10 +20,11 @@ def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
     """Yield a path to write to; when the block ends without an error, that file takes the place of `path`.
 
     The yielded path does not exist yet; its folder is created. A symbolic link is followed, so the link stays and its
-    target is replaced. A `path` that is not a regular file, such as /dev/stdout or a named pipe, cannot be replaced and is
-    yielded itself. With `durable` the file survives a power cut once the block has ended.
+    target is replaced; a link to itself is replaced. A `path` that is not a regular file, such as /dev/stdout or a named
+    pipe, cannot be replaced and is yielded itself. With `durable` the file survives a power cut once the block has ended.
     """
-    target = path.resolve() if path.is_symlink() else path
+    # Up to Python 3.12, Path.resolve raises for a link to itself.
+    target = Path(os.path.realpath(path)) if path.is_symlink() else path
     if target.exists() and not target.is_file():
         yield target
         return

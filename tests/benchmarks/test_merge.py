@@ -114,6 +114,15 @@ def test_links_and_pipes_inside_a_trial_are_left_behind(tmp_path: Path) -> None:
     assert {path.name for path in (out / trial.name).iterdir()} == {RECORD_FILE, "codes.h5", "traversal.png"}
 
 
+def test_a_link_to_itself_is_no_folder_to_merge(tmp_path: Path) -> None:
+    put(tmp_path / "a", 0)
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(OSError, match="loop is not a folder"):
+        merge_folders(tmp_path / "out", [tmp_path / "a", tmp_path / "loop"])
+    with pytest.raises(OSError, match=r"symbolic links|File exists"):
+        merge_folders(tmp_path / "loop", [tmp_path / "a"])
+
+
 def test_a_file_that_cannot_be_read_leaves_the_other_trials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source, out = tmp_path / "a", tmp_path / "out"
     bad, good = put(source, 0), put(source, 1)

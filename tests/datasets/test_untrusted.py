@@ -29,7 +29,19 @@ def test_only_what_lies_in_the_folder_is_inside_it(tmp_path: Path) -> None:
     folder = tmp_path / "trial"
     (folder / "deep").mkdir(parents=True)
     (folder / "link").symlink_to(tmp_path)
-    for name in ("../trial2/x", "..", str(tmp_path / "x"), "link", "link/x", "deep/../../x", "with\0nul"):
+    (folder / "loop").symlink_to("loop")
+    outside = (
+        "../trial2/x",
+        "..",
+        str(tmp_path / "x"),
+        "link",
+        "link/x",
+        "deep/../../x",
+        "with\0nul",
+        "loop",
+        "loop/x",
+    )
+    for name in outside:
         assert path_inside(folder, name) is None, name
     for name in ("x.png", "deep/x.png", "deep/../x.png"):
         assert path_inside(folder, name) is not None, name

@@ -174,6 +174,15 @@ def test_a_file_that_cannot_be_written_leaves_the_old_one_and_nothing_else(tmp_p
     assert (tmp_path / "file").read_bytes() == b"old"
 
 
+def test_a_link_stays_in_its_place_unless_it_leads_to_itself(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("file")
+    (tmp_path / "loop").symlink_to("loop")
+    for name in ("link", "loop"):
+        write_atomic(tmp_path / name, name.encode())
+    assert (tmp_path / "link").is_symlink() and (tmp_path / "file").read_bytes() == b"link"
+    assert not (tmp_path / "loop").is_symlink() and (tmp_path / "loop").read_bytes() == b"loop"
+
+
 def test_what_a_killed_process_was_writing_is_dropped_and_nothing_else(tmp_path: Path) -> None:
     for name in (".record.json.12", ".disbench-0123456789abcdef.tmp", ".lock", "record.json", ".hidden"):
         (tmp_path / name).touch()
