@@ -14,8 +14,10 @@ from disbench.metrics import METRICS
 from disbench.reports import export
 from disbench.reports.markup.svg import PALETTE, color
 from disbench.reports.markup.templates import environment
-from disbench.reports.page.sections import Layout, dataset_sections, layout_of, overall_sections, write_trial_pages
+from disbench.reports.page.layout import Layout, layout_of
+from disbench.reports.page.sections import dataset_sections, overall_sections
 from disbench.reports.page.tables import boards, facets, overviews, what_was_run
+from disbench.reports.page.trials import write_trial_pages
 from disbench.reports.records import SCHEMA_VERSION
 from disbench.reports.records.collect import Collection, Found, collect, no_garbage_collection, without_culprits
 from disbench.reports.tables.aggregate import tables

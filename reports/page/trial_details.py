@@ -1,8 +1,7 @@
-"""What the page says of one trial beside its scores: the information in its codes, its partition, its cost, its machine."""
+"""What is shown of one trial apart from its scores: information in its codes, partition, cost, machine, files, curves."""
 
 import math
-import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,11 +12,14 @@ from numpy.typing import NDArray
 from disbench.datasets.storage.hdf5 import open_hdf5, stored_array
 from disbench.datasets.untrusted import path_inside, printable
 from disbench.metrics.information import table_information
-from disbench.reports.records import Record
+from disbench.reports.markup import embedded_pictures as pictures
+from disbench.reports.markup import score_charts as plots
+from disbench.reports.page.layout import Layout
+from disbench.reports.records import Partition, Record
 from disbench.reports.records.collect import Found
 from disbench.reports.records.left_out import FROM_VALUES
 from disbench.reports.records.reasons import reason_of
-from disbench.reports.tables.table import Row
+from disbench.reports.tables.table import Cell, Row
 
 BINS = 20  # of the information matrix, as in MIG
 CODES = 16  # that a matrix shows
@@ -29,7 +31,7 @@ _CELLS = 1 << 26  # numbers of a table that are read at most
 class Information:
     """`shares` (K, D'): information in each code about each factor over the factor's entropy, in [0, 1].
 
-    `left_out` counts the codes that are not shown, those that know least. `note` says why there is nothing, or what is missing.
+    `left_out` counts the codes that are not shown: those with the least information. `note` says why there is no matrix.
     """
 
     factors: tuple[str, ...] = ()
@@ -40,7 +42,7 @@ class Information:
 
 
 def information(folder: Path, record: Record) -> Information:
-    """The information matrix of a trial, from the table of codes that its record names. What is wrong becomes a note."""
+    """The information matrix of a trial, from the table of codes that its record names. An error becomes a note."""
     name = record.artefacts.get("codes")
     if name is None:
         return Information(note="This trial recorded no table of codes.")
@@ -65,7 +67,7 @@ def information(folder: Path, record: Record) -> Information:
 
 
 def _read(path: Path) -> tuple[NDArray[Any], NDArray[Any]]:
-    """codes (N, D) and factors (N, K) of an HDF5 table, its first rows where it is large."""
+    """codes (N, D) and factors (N, K) of an HDF5 table; of a large one, the first rows."""
     with open_hdf5(path) as file:
         tables = [stored_array(file, name) for name in ("codes", "factors")]
         for table in tables:
@@ -77,23 +79,13 @@ def _read(path: Path) -> tuple[NDArray[Any], NDArray[Any]]:
         return codes, factors
 
 
-@dataclass(frozen=True)
-class Amount:
-    """A cost over a row's trials: its mean and sample standard deviation, both None where no trial says."""
-
-    mean: float | None
-    sd: float | None = None
-
-
-def amount(values: Iterable[float | None]) -> Amount:
-    there = [value for value in values if value is not None and math.isfinite(value)]
-    if not there:
-        return Amount(None)
-    return Amount(statistics.fmean(there), statistics.stdev(there) if len(there) > 1 else None)
+def amount(values: Iterable[float | None]) -> Cell:
+    """The finite amounts of a row's trials, for their mean and deviation."""
+    return Cell({i: value for i, value in enumerate(values) if value is not None and math.isfinite(value)})
 
 
 def images_per_second(record: Record) -> float | None:
-    """As recorded, else images seen over seconds of training."""
+    """As recorded, otherwise images seen divided by seconds of training."""
     if record.images_per_second is not None:
         return record.images_per_second
     seconds, images = record.seconds.get("train"), record.images_seen
@@ -101,7 +93,7 @@ def images_per_second(record: Record) -> float | None:
 
 
 def memory_of(row: Row) -> dict[str, int]:
-    """The largest peak of a row's trials in bytes, by where it was: 'resident', and 'cuda' where there is one."""
+    """The largest peak of a row's trials in bytes, by kind of memory: 'resident', and 'cuda' if there is one."""
     found: dict[str, int] = {}
     for _, record in row.trials:
         for name, value in record.peak_memory.items():
@@ -123,5 +115,62 @@ def code_version(record: Record) -> str:
 
 
 def versions(record: Record) -> dict[str, Any]:
-    """The environment without what has a line of its own."""
+    """The environment without the values that have separate lines."""
     return {name: value for name, value in record.environment.items() if name not in ("code", "device")}
+
+
+@dataclass(frozen=True)
+class View:
+    """What a page derives from the record of a trial; `files` (name, link)."""
+
+    speed: float | None
+    code: str
+    versions: Mapping[str, Any]
+    files: tuple[tuple[str, str], ...]
+    information: Information
+    order: tuple[int, ...]
+    groups: tuple[str, ...]
+    curves: str
+
+
+def view_of(folder: Path, record: Record, layout: Layout) -> View:
+    """The view of a trial; an almost empty one if it cannot be made, because scores and facts are shown anyway."""
+    try:
+        return _drawn_view(folder, record, layout)
+    except FROM_VALUES as error:
+        layout.leave_out(folder, f"Not drawn: {reason_of(error)}")
+        return View(None, code_version(record), {}, (), Information(), (), (), "")
+
+
+def _drawn_view(folder: Path, record: Record, layout: Layout) -> View:
+    links = ((name, pictures.address(folder, path, layout.folder)) for name, path in sorted(record.artefacts.items()))
+    order: tuple[int, ...] = ()
+    groups: tuple[str, ...] = ()
+    if (partition := record.partition) is not None and _fits(partition):
+        order, groups = _order(partition), ("nuisance", *(f"group {k}" for k in range(1, len(partition.nats))))
+    return View(
+        images_per_second(record),
+        code_version(record),
+        versions(record),
+        tuple((name, link if layout.linked else "") for name, link in links if link is not None),
+        information(folder, record) if record.status == "ok" else Information(),
+        order,
+        groups,
+        plots.trial_curves(record),
+    )
+
+
+def _fits(partition: Partition) -> bool:
+    """Whether the shapes of a partition fit together. Records may come from anybody."""
+    groups = len(partition.nats)
+    return (
+        groups > 0
+        and len(partition.assignment) == len(partition.group) > 0
+        and all(len(shares) == groups for shares in partition.assignment)
+        and len(partition.target) == groups == len(partition.complexities) + 1
+    )
+
+
+def _order(partition: Partition) -> tuple[int, ...]:
+    """Latents by group, those with the largest share first."""
+    return tuple(sorted(range(len(partition.group)), key=lambda d: (partition.group[d], -max(partition.assignment[d]))))

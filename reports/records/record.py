@@ -185,6 +185,11 @@ class Record(BaseModel):
         return {name: self.trial.hparams[name] for name in self.changed_hparams if name in self.trial.hparams}
 
     @property
+    def error_line(self) -> str:
+        """The last line of the error."""
+        return (self.error or "no error was recorded").strip().splitlines()[-1]
+
+    @property
     def scores(self) -> dict[str, float]:
         """The first view's scores."""
         return next(iter(self.views.values()), {})

@@ -63,8 +63,7 @@ def _table(table: Table) -> str:
     ]
     lines += [_wrapped(f"Note: {notice}") for notice in table.notices]
     for _, record in table.failed:
-        error = (record.error or "no error was recorded").strip().splitlines()[-1]
-        lines.append(_wrapped(f"Failed: {record.trial.method}, seed {record.trial.seed}: {error}"))
+        lines.append(_wrapped(f"Failed: {record.trial.method}, seed {record.trial.seed}: {record.error_line}"))
     return "\n".join(lines)
 
 

@@ -11,7 +11,8 @@ from urllib.parse import unquote
 import pytest
 
 from disbench.reports.estimators.page import render_study
-from disbench.reports.page import sections
+from disbench.reports.markup import score_charts
+from disbench.reports.page import layout, trials
 from disbench.reports.page.render import render
 from disbench.reports.records import Record, write_record
 from disbench.reports.records.collect import CULPRITS, Found, collect, without_culprits
@@ -86,7 +87,7 @@ def fail_for_seed_1(monkeypatch: pytest.MonkeyPatch, place: Any, name: str) -> N
 def test_a_trial_that_cannot_be_drawn_still_has_its_scores_on_the_page(
     tmp_path: Path, make_record: Callable[..., Record], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fail_for_seed_1(monkeypatch, sections.plots, "trial_curves")
+    fail_for_seed_1(monkeypatch, score_charts, "trial_curves")
     page = render(put(tmp_path, make_record, 3)).read_text(encoding="utf-8")
     assert page.count("<code>01/record.json</code>") == 1 and "Not drawn: OverflowError: too large" in page
     assert all(f"vae, seed {seed}</summary>" in page for seed in range(3))
@@ -95,7 +96,7 @@ def test_a_trial_that_cannot_be_drawn_still_has_its_scores_on_the_page(
 def test_a_trial_whose_details_cannot_be_shown_leaves_those_of_the_others(
     tmp_path: Path, make_record: Callable[..., Record], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fail_for_seed_1(monkeypatch, sections, "whole")
+    fail_for_seed_1(monkeypatch, trials, "whole")
     page = render(put(tmp_path, make_record, 3)).read_text(encoding="utf-8")
     assert "No details: OverflowError: too large" in page
     assert [f"vae, seed {seed}</summary>" in page for seed in range(3)] == [True, False, True]
@@ -123,12 +124,12 @@ def test_a_page_links_only_to_files_that_are_there(tmp_path: Path, fill: Callabl
 def test_a_page_with_pages_of_trials_links_only_to_files_that_are_there(
     tmp_path: Path, make_record: Callable[..., Record], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sections, "INLINE", 2)
+    monkeypatch.setattr(layout, "INLINE", 2)
     page = render(put(tmp_path / "runs", make_record, 4))
     own = sorted((tmp_path / "runs" / "trials").glob("*.html"))
     assert len(own) == 4 and links(page) and dead_links(page) == []
     assert all(dead_links(one) == [] for one in own)
-    fail_for_seed_1(monkeypatch, sections, "whole")
+    fail_for_seed_1(monkeypatch, trials, "whole")
     shutil.rmtree(tmp_path / "runs" / "trials")
     page = render(tmp_path / "runs")
     assert "./01/record.json" in links(page) and dead_links(page) == []

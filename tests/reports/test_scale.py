@@ -12,7 +12,9 @@ import h5py
 import numpy as np
 import pytest
 
-from disbench.reports.page.sections import dataset_sections, layout_of, overall_sections, write_trial_pages
+from disbench.reports.page.layout import layout_of
+from disbench.reports.page.sections import dataset_sections, overall_sections
+from disbench.reports.page.trials import write_trial_pages
 from disbench.reports.records import Record, write_record
 from disbench.reports.records.collect import collect
 from disbench.reports.tables.aggregate import tables

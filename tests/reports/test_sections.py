@@ -18,12 +18,16 @@ import pytest
 from PIL import Image
 from scipy.stats import spearmanr
 
+from disbench.reports.comparison import diagrams, score_frame
 from disbench.reports.estimators.study import Study, write_study
 from disbench.reports.markup import comparison_charts as charts
 from disbench.reports.markup import embedded_pictures as pictures
 from disbench.reports.markup import image_grids as figures
-from disbench.reports.page import sections
-from disbench.reports.page.sections import Layout, dataset_sections, layout_of, overall_sections, write_trial_pages
+from disbench.reports.page import layout as page_layout
+from disbench.reports.page import macros, trial_details
+from disbench.reports.page.layout import Layout, layout_of
+from disbench.reports.page.sections import dataset_sections, overall_sections
+from disbench.reports.page.trials import write_trial_pages
 from disbench.reports.records import Partition, Record, read_record, write_record
 from disbench.reports.records.collect import Collection, Summary, collect, whole
 from disbench.reports.tables.aggregate import tables
@@ -116,7 +120,7 @@ def test_a_method_hangs_from_the_axis_at_its_mean_rank(make_record: Make) -> Non
     records += seeds(
         make_record, "two", 0.9, 0.95, 0.99, dataset="d3"
     )  # ahead of the others there: mean ranks 4/3, 5/3 and 3
-    (diagram,) = sections.diagrams(sections.score_frame(placed(records)[1]))
+    (diagram,) = diagrams(score_frame(placed(records)[1]))
     drawn = charts.critical_difference(diagram, "x")
     left, right = map(float, re.findall(r"M([\d.]+) 58\.0H([\d.]+)", drawn)[0])
     hung = sorted(float(at) for at in re.findall(r"M([\d.]+) 58\.0V", drawn))
@@ -167,7 +171,7 @@ def test_a_label_of_any_length_leaves_the_diagram_its_width(make_record: Make) -
         for r in seeds(make_record, "m" * 100, 0.3, dataset=name, hparams={"x": "y" * 5000})
     ]
     records += [r for name in ("d1", "d2", "d3") for r in seeds(make_record, "m" * 100, 0.2, dataset=name)]
-    (diagram,) = sections.diagrams(sections.score_frame(placed(records)[1]))
+    (diagram,) = diagrams(score_frame(placed(records)[1]))
     drawn = charts.critical_difference(diagram, "x")
     assert float(re.findall(r'viewBox="0 0 (\d+)', drawn)[0]) < 1000 and f"{'m' * 43}…" in drawn
 
@@ -178,7 +182,7 @@ def test_no_difference_is_drawn_as_one_bar_and_said(make_record: Make) -> None:
         for place, method in enumerate(order):
             records += seeds(make_record, method, 0.1 * place, dataset=dataset)
     _, grouped = placed(records)
-    (diagram,) = sections.diagrams(sections.score_frame(grouped))
+    (diagram,) = diagrams(score_frame(grouped))
     drawn = charts.critical_difference(diagram, "x")
     assert drawn.count("no difference:") == 1 and "no difference: a, b, c" in drawn
     assert "no difference found" in overall(records)["critical-differences"]
@@ -195,13 +199,12 @@ def test_pairs_show_the_share_of_pairs_won_and_a_star_where_welch_tells_them_apa
 
 def test_the_shade_of_a_matrix_is_where_a_value_lies_between_its_ends() -> None:
     shaded = [
-        sections._heat(value, *scale)
-        for value, *scale in ((3.0, 1.0, 5.0), (-0.5, -1.0, 1.0, 0.0), (0.5, -1.0, 1.0, 0.0))
+        macros.heat(value, *scale) for value, *scale in ((3.0, 1.0, 5.0), (-0.5, -1.0, 1.0, 0.0), (0.5, -1.0, 1.0, 0.0))
     ]
     assert ["--v:0.50" in cell for cell in shaded] == [True] * 3
     assert [" below" in cell for cell in shaded] == [False, True, False]
-    assert sections._heat(None) == '<td class="heat none">–</td>\n'
-    assert sections._heats([0.25, None]) == sections._heat(0.25) + sections._heat(None)
+    assert macros.heat(None) == '<td class="heat none">–</td>\n'
+    assert macros.heats([0.25, None]) == macros.heat(0.25) + macros.heat(None)
 
 
 def test_agreement_is_spearmans_with_lower_is_better_turned_round(make_record: Make) -> None:
@@ -350,7 +353,7 @@ def test_information_in_codes_that_are_the_factors_is_the_identity(make_record: 
     record = make_record({"mig": 0.1}, factor_names=["shape", "size"], artefacts={"codes": "codes.h5"})
     with h5py.File(tmp_path / "codes.h5", "w") as file:
         file["codes"], file["factors"] = np.c_[factors, np.zeros(32)].astype(np.float32), factors
-    found = sections.details.information(tmp_path, record)
+    found = trial_details.information(tmp_path, record)
     assert (found.factors, found.codes, found.note) == (("shape", "size"), ("z0", "z1", "z2"), "")
     assert np.allclose(found.shares, [[1, 0, 0], [0, 1, 0]])
 
@@ -373,7 +376,7 @@ def test_a_table_of_codes_that_cannot_be_used_is_a_note(
         with h5py.File(path, "w") as file:
             file["codes"], file["factors"] = np.zeros(3), np.zeros((3, 2))
     record = make_record({"mig": 0.1}, artefacts={"codes": name} if name else {})
-    found = sections.details.information(folder, record)
+    found = trial_details.information(folder, record)
     assert note in found.note and not found.shares
 
 
@@ -384,8 +387,8 @@ def test_a_matrix_of_many_codes_shows_those_that_know_most(make_record: Make, tm
     codes[:, 33] = factors[:, 0]
     with h5py.File(tmp_path / "codes.h5", "w") as file:
         file["codes"], file["factors"] = codes, factors
-    found = sections.details.information(tmp_path, make_record({"mig": 0.1}, artefacts={"codes": "codes.h5"}))
-    assert len(found.codes) == sections.details.CODES and found.left_out == 24
+    found = trial_details.information(tmp_path, make_record({"mig": 0.1}, artefacts={"codes": "codes.h5"}))
+    assert len(found.codes) == trial_details.CODES and found.left_out == 24
     assert found.shares[0][found.codes.index("z33")] == pytest.approx(1)
     assert found.factors == ("factor 0",)
 
@@ -406,7 +409,7 @@ def test_a_partition_is_drawn_in_the_order_of_its_groups_with_the_target_of_each
     assert "do not belong together" in of_dataset([record])["trials"]
 
 
-def many(make_record: Make, folder: Path, count: int = sections.INLINE + 1) -> Path:
+def many(make_record: Make, folder: Path, count: int = page_layout.INLINE + 1) -> Path:
     for seed in range(count):
         record = make_record(
             {"mig": 0.1 + seed / 1000},
@@ -441,7 +444,7 @@ def test_past_a_hundred_trials_each_has_a_page_beside_the_leaderboard(make_recor
 def test_past_a_thousand_trials_the_median_and_the_failed_have_pages_and_the_others_their_records(
     make_record: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sections, "PAGED", sections.INLINE)
+    monkeypatch.setattr(page_layout, "PAGED", page_layout.INLINE)
     folder = many(make_record, tmp_path / "runs")
     failed = make_record(method="vae", seed=1000, status="failed", error="it fell")
     write_record(failed, folder / failed.trial.id)
@@ -593,7 +596,7 @@ def browser() -> Iterator[Any]:
 def test_a_traversal_moves_through_its_columns_unless_the_reader_asks_for_stillness(
     browser: Any, page: str, tmp_path: Path, motion: str
 ) -> None:
-    style = sections._environment().get_template("sections.css.j2").render()
+    style = macros.section_environment().get_template("sections.css.j2").render()
     path = tmp_path / "page.html"
     path.write_text(f"<!doctype html><meta charset=utf-8><style>{style}</style>{page}", encoding="utf-8")
     opened = browser.new_context(reduced_motion=motion).new_page()

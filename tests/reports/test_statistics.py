@@ -9,7 +9,6 @@ import pytest
 from scipy.stats import friedmanchisquare, mannwhitneyu, spearmanr, trim_mean, ttest_ind
 
 from disbench.reports.statistics import (
-    _counts,
     agreement,
     difference,
     friedman_nemenyi,
@@ -21,6 +20,7 @@ from disbench.reports.statistics import (
     ranking,
     verdict,
 )
+from disbench.reports.statistics.resampling import counts_of
 
 OURS = np.array([0.31, 0.28, 0.35, 0.30, 0.29])
 THEIRS = np.array([0.30, 0.22, 0.27, 0.25])
@@ -103,8 +103,8 @@ def test_ranks_are_those_of_resamples_drawn_for_each_method_in_turn() -> None:
 
 
 def test_draws_that_several_cells_share_cannot_be_changed() -> None:
-    (counts,) = _counts((4,), 10, 0)
-    assert (counts.sum(axis=0) == 4).all() and _counts((4,), 10, 0)[0] is counts
+    (counts,) = counts_of((4,), 10, 0)
+    assert (counts.sum(axis=0) == 4).all() and counts_of((4,), 10, 0)[0] is counts
     with pytest.raises(ValueError, match="read-only"):
         counts[0, 0] = 9
 
