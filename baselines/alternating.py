@@ -1,21 +1,34 @@
-"""Methods with several optimisers: their training step is a list of stages, each with a loss and those who descend it.
+"""Methods with optimizers that take turns: a training step is a list of stages.
 
-A stage says what is computed and who moves, and leaves to others how, so that one description serves a model that is trained
-alone (here) and several that are trained as one (`disbench.benchmarks.training.experimental.seed_ensemble`).
+A stage has a loss and names the optimizers that minimize it, but does not say how. So one description serves a model that is
+trained alone (here) and several that are trained as one (`disbench.benchmarks.training.experimental.seed_ensemble`).
 """
 
+import functools
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
+from disbench.baselines.method import Batch, Method, Step, accepts, as_batch
 from disbench.baselines.networks import float32
 from disbench.baselines.vae import VAE
 
 
 class StageResult(NamedTuple):
-    """What a stage gives: losses that are losses in turn, mostly one or none; terms for curves; what the next is handed."""
+    """What a stage returns.
+
+    Parameters
+    ----------
+    losses : tuple of Tensor
+        Losses that are minimized one after the other, mostly one or none.
+    terms : dict of str to Tensor
+        Scalars for the curves.
+    context : Any
+        What the next stage gets.
+    """
 
     losses: tuple[Tensor, ...]
     terms: dict[str, Tensor]
@@ -23,53 +36,96 @@ class StageResult(NamedTuple):
 
 
 class Stage(NamedTuple):
-    """A part of a step: `run(method, batch, context)`, then a descent of its loss by `optimizers`, by their numbers.
+    """A part of a training step.
 
-    clip: the largest gradient norm. Stages of one `name` draw the same noise, in the same order. data_dependent: it does what
-    depends on the numbers it computes, so that several models cannot do it as one; it draws from a random state that it restores,
-    descends nothing and hands on what it was handed.
+    Parameters
+    ----------
+    name : str
+        Stages of one name draw the same noise, in the same order.
+    run : callable
+        `run(method, batch, context) -> StageResult`, where `batch` is a `Batch`.
+    optimizers : tuple of int
+        The optimizers that minimize the losses, by their numbers in what `configure_optimizers` returns.
+    clip : float, optional
+        The largest norm of the gradient.
+    data_dependent : bool
+        Whether control flow depends on values of tensors, so that several models cannot run it as one. Such a stage draws from a
+        random state that it restores, has no losses, and returns the context that it got.
     """
 
     name: str
-    run: Callable[[Any, Tensor, Any], StageResult]
+    run: Callable[[Any, Batch, Any], StageResult]
     optimizers: tuple[int, ...] = ()
     clip: float | None = None
     data_dependent: bool = False
 
 
-class AlternatingVAE(VAE):
-    """The shell of a method whose parties move in turn. A method is its `stages` and `configure_optimizers`.
+class Alternating(Method):
+    """A method with one optimizer or more that take turns. Write `stages` and `configure_optimizers`.
 
-    The latter returns a list of optimizers, one or more, or that list and a list of schedulers, stepped once per training step.
+    Derive from it alone, or put it before another base, as `AlternatingVAE` does. `configure_optimizers` returns an optimizer, a
+    list of optimizers, or ([optimizers], [schedulers]); schedulers are stepped once per training step.
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.automatic_optimization = False
 
-    def stages(self, batch_idx: int, steps: int) -> Iterator[Stage]:
-        """What training step number `batch_idx` (0, 1, ...) of `steps` consists of."""
-        raise NotImplementedError
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        own = vars(cls).get("stages")
+        if callable(own) and not accepts(own, 2) and accepts(own, 3):
+            warnings.warn(
+                f"{cls.__name__}.stages(batch_idx, steps) is deprecated and removed in the next release. Write: "
+                "stages(self, step), with step.number and step.total",
+                DeprecationWarning,
+                stacklevel=2,
+            )
+            cls.stages = _with_one_argument(own)  # type: ignore[method-assign]
 
-    def training_step(self, batch: Tensor, batch_idx: int) -> dict[str, Tensor]:
+    def stages(self, step: Step) -> Iterator[Stage]:
+        """The stages of one training step, in order.
+
+        Parameters
+        ----------
+        step : Step
+            Where training is.
+
+        Yields
+        ------
+        Stage
+        """
+        raise NotImplementedError(
+            f"{type(self).__name__} needs stages(step), which yields the Stages of a training step."
+        )
+
+    def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
+        """Run the stages of one step. A bare tensor of images works, too."""
+        batch, step = as_batch(batch), self.current_step(batch_idx)
         found = self.optimizers()
         optimizers = found if isinstance(found, list) else [found]  # Lightning returns a single one bare
         terms: dict[str, Tensor] = {}
         context: Any = ()
-        for stage in self.stages(batch_idx, self.trainer.num_training_batches):
+        stepped = False
+        for stage in self.stages(step):
+            check_stage(self, stage, len(optimizers))
             outcome = stage.run(self, batch, context)
-            movers = [optimizers[number] for number in stage.optimizers]
             for loss in outcome.losses:
-                self.minimize(movers, loss, stage.clip)
+                moved = [optimizers[number] for number in stage.optimizers]
+                counted = 0 if stepped else 1
+                self.minimize(
+                    [*moved[:counted], *(Uncounted(self.trainer, each) for each in moved[counted:])], loss, stage.clip
+                )
+                stepped = True
             terms |= outcome.terms
             context = outcome.context
-        for settings in self.trainer.lr_scheduler_configs:  # with several optimizers Lightning steps none
-            if (batch_idx + 1) % settings.frequency == 0:
+        for settings in self.trainer.lr_scheduler_configs:  # Lightning steps none of a method that steps its optimizers
+            if (step.number + 1) % settings.frequency == 0:
                 settings.scheduler.step()
         return {name: value.detach() for name, value in terms.items()}
 
     def minimize(self, optimizers: list[Any], loss: Tensor, clip: float | None = None) -> None:
-        """One step of several optimisers down one loss."""
+        """Let several optimizers take one step on one loss, whose gradient has at most the norm `clip`."""
         moved = [
             parameter for optimizer in optimizers for group in optimizer.param_groups for parameter in group["params"]
         ]
@@ -82,3 +138,41 @@ class AlternatingVAE(VAE):
             clip_grad_norm_(moved, clip)
         for optimizer in optimizers:
             optimizer.step()
+
+
+class AlternatingVAE(Alternating, VAE):
+    """A variational autoencoder whose training step is a list of stages."""
+
+
+def check_stage(method: Method, stage: Stage, optimizers: int) -> None:
+    """Raise ValueError where a stage names an optimizer that there is not, or has none for its losses."""
+    if wrong := [number for number in stage.optimizers if not 0 <= number < optimizers]:
+        raise ValueError(
+            f"{type(method).__name__}: the stage {stage.name!r} names optimizer {wrong[0]}, but configure_optimizers returns "
+            f"{optimizers}, numbered from 0."
+        )
+
+
+class Uncounted:
+    """An optimizer whose steps are not in Lightning's `global_step`.
+
+    The first optimizer of a training step is counted, so that `global_step` and `max_steps` count training steps.
+    """
+
+    def __init__(self, trainer: Any, optimizer: Any) -> None:
+        self.trainer = trainer
+        self.optimizer = optimizer.optimizer
+        self.param_groups = self.optimizer.param_groups
+
+    def step(self) -> None:
+        self.trainer.strategy.optimizer_step(self.optimizer, lambda: None)  # the gradients are there already
+
+
+def _with_one_argument(stages: Callable[..., Iterator[Stage]]) -> Callable[..., Iterator[Stage]]:
+    """A `stages(self, batch_idx, steps)` that takes a `Step`."""
+
+    @functools.wraps(stages)
+    def adapted(self: Alternating, step: Step) -> Iterator[Stage]:
+        return stages(self, step.number, step.total)
+
+    return adapted

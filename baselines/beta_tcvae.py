@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from disbench.baselines.gaussian import Posterior, log_density_per_latent, log_normal
+from disbench.baselines.method import START, Step
 from disbench.baselines.vae import VAE, ShellOptions
 
 
@@ -73,7 +74,7 @@ class BetaTCVAE(VAE):
         self.beta = beta
         self.estimator = estimator
 
-    def regulariser(self, z: Tensor, q: Posterior) -> tuple[Tensor, dict[str, Tensor]]:
+    def regulariser(self, z: Tensor, q: Posterior, step: Step = START) -> tuple[Tensor, dict[str, Tensor]]:
         terms = kl_terms(z, q, self.n_train, self.estimator)
         penalty = terms.mutual_information + self.beta * terms.total_correlation + terms.dimension_wise_kl
         return penalty, terms._asdict()

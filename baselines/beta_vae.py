@@ -6,6 +6,7 @@ from typing import Unpack
 from torch import Tensor
 
 from disbench.baselines.gaussian import Posterior, kl_to_prior
+from disbench.baselines.method import START, Step
 from disbench.baselines.vae import VAE, ShellOptions
 
 
@@ -20,6 +21,6 @@ class BetaVAE(VAE):
         super().__init__(image_shape, n_train, **shell)
         self.beta = beta
 
-    def regulariser(self, z: Tensor, q: Posterior) -> tuple[Tensor, dict[str, Tensor]]:
+    def regulariser(self, z: Tensor, q: Posterior, step: Step = START) -> tuple[Tensor, dict[str, Tensor]]:
         kl = kl_to_prior(q).sum(1).mean()
         return self.beta * kl, {"kl": kl}

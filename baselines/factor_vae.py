@@ -14,6 +14,7 @@ from torch.nn import functional
 from disbench.baselines import networks
 from disbench.baselines.alternating import AlternatingVAE, Stage, StageResult
 from disbench.baselines.gaussian import kl_to_prior
+from disbench.baselines.method import Batch, Independent, Step
 from disbench.baselines.optim import adam
 from disbench.baselines.vae import ShellOptions
 
@@ -30,7 +31,7 @@ class FactorVAE(AlternatingVAE):
     Its one output is the logit of 'joint', the difference of the paper's two logits, and is itself log q(z)/prod_d q(z_d).
     """
 
-    batches_per_step = 2  # the discriminator's permuted sample comes from the second
+    sampling = Independent(2)  # the discriminator's permuted sample comes from the second minibatch
 
     def __init__(
         self,
@@ -76,16 +77,16 @@ class FactorVAE(AlternatingVAE):
         # softplus(-t) and softplus(t) are the cross-entropies of 'joint' and 'permuted'.
         return 0.5 * (functional.softplus(-joint_logit).mean() + functional.softplus(permuted_logit).mean())
 
-    def stages(self, batch_idx: int, steps: int) -> Iterator[Stage]:
+    def stages(self, step: Step) -> Iterator[Stage]:
         yield Stage("autoencoder", type(self).autoencoder_stage, (0,))
         yield Stage("discriminator", type(self).discriminator_stage, (1,))
 
-    def autoencoder_stage(self, batch: Tensor, context: Any) -> StageResult:
-        terms, z = self.autoencoder_terms(batch.chunk(2)[0])
+    def autoencoder_stage(self, batch: Batch, context: Any) -> StageResult:
+        terms, z = self.autoencoder_terms(batch.images.chunk(2)[0])
         return StageResult((terms["loss"],), terms, z)
 
-    def discriminator_stage(self, batch: Tensor, z: Tensor) -> StageResult:
-        loss = self.discriminator_loss(z, batch.chunk(2)[1])
+    def discriminator_stage(self, batch: Batch, z: Tensor) -> StageResult:
+        loss = self.discriminator_loss(z, batch.images.chunk(2)[1])
         return StageResult((loss,), {"discriminator": loss}, z)
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:

@@ -3,11 +3,32 @@
 `VAE` is the shell for autoencoders. A method that is none, such as a pretrained or a contrastive encoder, derives from `Method`.
 """
 
+import inspect
+import math
+import sys
+import warnings
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
 from pytorch_lightning import LightningModule
 from torch import Tensor
+
+from disbench.baselines.batch import Batch, Independent, Labelled, Pairs, Sampling, as_batch
+
+__all__ = [
+    "Batch",
+    "Codes",
+    "Independent",
+    "Labelled",
+    "Method",
+    "Pairs",
+    "PartitionReport",
+    "Sampling",
+    "Step",
+    "as_batch",
+    "codes_of",
+]
 
 
 class Codes(NamedTuple):
@@ -15,6 +36,21 @@ class Codes(NamedTuple):
 
     values: Tensor
     std: Tensor | None = None
+
+
+class Step(NamedTuple):
+    """Where a training is: `number` counts the calls of `training_step` before this one, of `total` in the whole training."""
+
+    number: int
+    total: int
+
+    @property
+    def fraction(self) -> float:
+        """The share of the training that is done, in [0, 1)."""
+        return self.number / self.total
+
+
+START = Step(0, 1)
 
 
 class PartitionReport(NamedTuple):
@@ -31,7 +67,9 @@ class PartitionReport(NamedTuple):
 class Method(LightningModule):
     """A method to train, encode with and score: `encode`, `training_step` and `configure_optimizers` are what it needs.
 
-    batches_per_step: minibatches that one call of `training_step` gets, concatenated. generates: False for an encoder without a
+    sampling: what a training step gets, `Independent(minibatches)`, `Pairs(changed)` or `Labelled(count)`; a method may also set
+    it in its constructor. total_steps: calls of `training_step` in the whole training; the training loop sets it, and under a
+    Trainer of yours it is None. generates: False for an encoder without a
     decoder, of which no pictures are drawn and no reconstruction is measured. data_parallel: whether the loss is a mean over
     images, as training on several devices needs; it is not inherited, so each class says so of itself. version: raise it, in
     the class whose training changes, when the same hyperparameters train to another result; finished records of an earlier
@@ -39,13 +77,68 @@ class Method(LightningModule):
     """
 
     version: int = 1
-    batches_per_step = 1
+    sampling: Sampling = Independent()
+    total_steps: int | None = None
     generates = True
     data_parallel = False
 
     def __init__(self) -> None:
         super().__init__()
         self.remarks: list[str] = []  # what a reader of the results should know of this training, for its record
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        """Let a class that was written for version 0.2 work, with a warning."""
+        super().__init_subclass__(**keywords)
+        if isinstance(minibatches := vars(cls).get("batches_per_step"), int):
+            _warn(f"{cls.__name__}.batches_per_step is deprecated. Write: sampling = Independent({minibatches})")
+            del cls.batches_per_step
+            cls.sampling = Independent(minibatches)
+
+    @property
+    def batches_per_step(self) -> int:
+        """Deprecated: `sampling.minibatches`."""
+        _warn("batches_per_step is deprecated. Use method.sampling.")
+        return self.sampling.rows
+
+    @batches_per_step.setter
+    def batches_per_step(self, minibatches: int) -> None:
+        _warn(f"batches_per_step is deprecated. Write: self.sampling = Independent({minibatches})")
+        self.sampling = Independent(minibatches)
+
+    def current_step(self, batch_idx: int) -> Step:
+        """Where training is in the call of `training_step` that gets `batch_idx`.
+
+        Under a Trainer of yours, the batches of an epoch and the limits `max_epochs` and `max_steps` decide it. `max_steps`
+        counts optimizer steps; a method with one optimizer, and an `Alternating` one, makes one of these a call.
+        """
+        if self.total_steps is not None:
+            return Step(batch_idx, self.total_steps)
+        try:
+            trainer = self.trainer
+        except RuntimeError:  # not attached to one
+            return Step(batch_idx, batch_idx + 1)
+        an_epoch, accumulated = trainer.num_training_batches, trainer.accumulate_grad_batches
+        if math.isfinite(an_epoch):
+            number = trainer.current_epoch * int(an_epoch) + batch_idx
+        else:  # a loader without a length
+            number = trainer.global_step * accumulated + batch_idx % accumulated if trainer.current_epoch else batch_idx
+        limits = [sys.maxsize]  # of a training that only a time limit or the user ends
+        if trainer.max_steps > 0:
+            limits.append(trainer.max_steps * accumulated)
+        if trainer.max_epochs is not None and trainer.max_epochs > 0 and math.isfinite(an_epoch):
+            limits.append(trainer.max_epochs * int(an_epoch))
+        return Step(number, min(limits))
+
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Batch:
+        """Make a `Batch` of what a data loader yields, on the training device. Lightning calls it."""
+        found = as_batch(batch)
+        needed = {Pairs: "partner", Labelled: "labels"}.get(type(self.sampling))
+        if needed is not None and getattr(found, needed) is None:
+            raise TypeError(
+                f"{type(self).__name__} samples {self.sampling}, but its data loader yields no {needed}. Yield Batch(images, "
+                f"{needed}={needed}) or a tuple (images, {needed})."
+            )
+        return found
 
     def encode(self, x: Tensor) -> Codes:
         """Codes (B, D) of images (B, C, H, W) in [0, 1]. Deterministic; encoding a dataset calls nothing else."""
@@ -123,3 +216,16 @@ def codes_of(method: Method, x: Tensor) -> Codes:
         )
     # Half and double precision would not fit the decoder's weights.
     return Codes(found.values.float(), None if found.std is None else found.std.float())
+
+
+def accepts(function: Callable[..., Any], count: int) -> bool:
+    """Whether a function takes `count` positional arguments, `self` included."""
+    try:
+        inspect.signature(function).bind(*[None] * count)
+    except TypeError:
+        return False
+    return True
+
+
+def _warn(message: str) -> None:
+    warnings.warn(f"{message} The old form is removed in the next release.", DeprecationWarning, stacklevel=3)

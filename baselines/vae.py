@@ -2,14 +2,16 @@
 
 Kingma & Welling 2014, arXiv:1312.6114v11. The loss of one image, in nats, is
 
-    -log p(x|z) + regulariser(z, q),        z ~ q(z|x),        p(x|z) a product of Bernoullis
+    -log p(x|z) + regulariser(z, q, step),        z ~ q(z|x),        p(x|z) a product of Bernoullis
 
 and a method says what its regulariser is; here it is KL(q(z|x) || N(0, I)).
 """
 
+import functools
 import inspect
-from collections.abc import Sequence
-from typing import TypedDict
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any, TypedDict
 
 import torch
 from torch import Tensor
@@ -17,7 +19,7 @@ from torch import Tensor
 from disbench.baselines import networks
 from disbench.baselines.bernoulli import bernoulli_loss
 from disbench.baselines.gaussian import Posterior, kl_to_prior
-from disbench.baselines.method import Codes, Method
+from disbench.baselines.method import START, Batch, Codes, Method, Step, accepts, as_batch
 from disbench.baselines.optim import adam
 
 
@@ -63,6 +65,18 @@ class VAE(Method):
         # In bf16 convolutions take a quarter less time so, in float32 a tenth.
         self.to(memory_format=torch.channels_last)
 
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        own = vars(cls).get("regulariser")
+        if callable(own) and not accepts(own, 4) and accepts(own, 3):
+            warnings.warn(
+                f"{cls.__name__}.regulariser(z, q) is deprecated and removed in the next release. Write: "
+                "regulariser(self, z, q, step)",
+                DeprecationWarning,
+                stacklevel=2,
+            )
+            cls.regulariser = _without_step(own)  # type: ignore[method-assign]
+
     def posterior(self, x: Tensor) -> Posterior:
         """q(z|x) of images (B, C, H, W) in [0, 1]. In float32 at any precision, as the encoder's last layers are."""
         mean, logvar = self.encoder(x).chunk(2, dim=1)
@@ -85,17 +99,33 @@ class VAE(Method):
         """-log p(x|z), summed over pixels, mean over images: a scalar in nats."""
         return bernoulli_loss(self.logits(z), x)
 
-    def regulariser(self, z: Tensor, q: Posterior) -> tuple[Tensor, dict[str, Tensor]]:
-        """The penalty in nats per image (a scalar), and its named parts for the curves. z (B, D) is a draw from q."""
+    def regulariser(self, z: Tensor, q: Posterior, step: Step = START) -> tuple[Tensor, dict[str, Tensor]]:
+        """The penalty of a minibatch; the method's part of the loss.
+
+        Parameters
+        ----------
+        z : Tensor
+            (B, D): a draw from `q`.
+        q : Posterior
+            Means and log-variances, (B, D) each.
+        step : Step
+            Where training is, for a weight or a capacity that changes with it.
+
+        Returns
+        -------
+        tuple of Tensor and dict of str to Tensor
+            The penalty in nats per image, a scalar, and its named parts for the curves, scalars.
+        """
         kl = kl_to_prior(q).sum(1).mean()
         return kl, {"kl": kl}
 
-    def training_step(self, batch: Tensor, batch_idx: int) -> dict[str, Tensor]:
-        """Loss and terms of one minibatch of images (B, C, H, W) in [0, 1]."""
-        q = self.posterior(batch)
+    def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
+        """Loss and terms of one minibatch. A bare tensor of images works, too."""
+        x = as_batch(batch).images
+        q = self.posterior(x)
         z = q.sample()
-        reconstruction = self.reconstruction_loss(batch, z)
-        penalty, terms = self.regulariser(z, q)
+        reconstruction = self.reconstruction_loss(x, z)
+        penalty, terms = self.regulariser(z, q, self.current_step(batch_idx))
         return {"loss": reconstruction + penalty, "reconstruction": reconstruction, **terms}
 
     # Lightning asks at each step whether it takes `batch_idx`, and finds this without taking the function apart.
@@ -103,3 +133,13 @@ class VAE(Method):
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return adam(self.parameters(), self.lr)
+
+
+def _without_step(regulariser: Callable[..., Any]) -> Callable[..., Any]:
+    """A `regulariser(self, z, q)` that ignores the step it is given."""
+
+    @functools.wraps(regulariser)
+    def ignoring(self: VAE, z: Tensor, q: Posterior, step: Step = START) -> Any:
+        return regulariser(self, z, q)
+
+    return ignoring

@@ -30,7 +30,7 @@ from disbench.baselines.alternating import AlternatingVAE, Stage, StageResult
 from disbench.baselines.bernoulli import bernoulli_loss
 from disbench.baselines.beta_tcvae import kl_terms
 from disbench.baselines.gaussian import Posterior, kl_to_prior
-from disbench.baselines.method import PartitionReport
+from disbench.baselines.method import Batch, PartitionReport, Step
 from disbench.baselines.networks import float32
 from disbench.baselines.optim import adam
 from disbench.baselines.vae import NetworkOptions
@@ -167,19 +167,19 @@ class MINEDisentangleVAE(AlternatingVAE):
         """n of the recent posteriors."""
         return Posterior(*self.recent.sample(n).unbind(1))
 
-    def stages(self, batch_idx: int, steps: int) -> Iterator[Stage]:
-        step, done = batch_idx + 1, batch_idx / steps
+    def stages(self, step: Step) -> Iterator[Stage]:
+        count, done = step.number + 1, step.fraction
         second_phase = done >= self.handover
         number = {party: place for place, party in enumerate(self.parties())}
         first, *later = (
-            [move.parties for move in self.parts.moves(step)] if second_phase else [("outer",), ("critics",)]
+            [move.parties for move in self.parts.moves(count)] if second_phase else [("outer",), ("critics",)]
         )
         own, phase = type(self), "second" if second_phase else "first"
         outer = partial(own.outer_stage, second_phase=second_phase, joint="assignment" in first)
         yield Stage(f"outer, {phase}", outer, tuple(number[party] for party in first))
         if self.handover == 1 or done < self.handover - CRITICS_LEAD:
             return
-        yield Stage(f"remember, {phase}", partial(own.buffer_stage, step=step, second_phase=second_phase))
+        yield Stage(f"remember, {phase}", partial(own.buffer_stage, step=count, second_phase=second_phase))
         for parties in later:
             if parties != ("critics",):
                 yield Stage("assignment", own.assignment_stage, (number["assignment"],))
@@ -188,46 +188,46 @@ class MINEDisentangleVAE(AlternatingVAE):
                 for _ in range(CRITIC_STEPS if second_phase else 1):
                     yield Stage(f"critics, {phase}", critics, (number["critics"],), CRITIC_CLIP)
         if second_phase:
-            audited = self.mine and step in [round(share * steps) for share in self.audit_at]
-            checked = partial(own.monitor_stage, step=step, audited=audited)
+            audited = self.mine and count in [round(share * step.total) for share in self.audit_at]
+            checked = partial(own.monitor_stage, step=count, audited=audited)
             yield Stage("checked", checked, data_dependent=audited)
 
-    def outer_stage(self, batch: Tensor, context: Any, *, second_phase: bool, joint: bool) -> StageResult:
-        q = self.posterior(batch)
+    def outer_stage(self, batch: Batch, context: Any, *, second_phase: bool, joint: bool) -> StageResult:
+        q = self.posterior(batch.images)
         z = q.sample()
-        terms = self.outer_loss(batch, q, z, second_phase)
+        terms = self.outer_loss(batch.images, q, z, second_phase)
         loss = terms["loss"]
         if joint:
             loss = loss + self.assignment_loss(z, q)
         return StageResult((loss,), terms, (q, z))
 
     def buffer_stage(
-        self, batch: Tensor, context: tuple[Posterior, Tensor], *, step: int, second_phase: bool
+        self, batch: Batch, context: tuple[Posterior, Tensor], *, step: int, second_phase: bool
     ) -> StageResult:
         """Take in the posteriors of a step, for those who learn from recent ones."""
         q, z = context
-        with float32(batch.device):
+        with float32(batch.images.device):
             self.recent.add(torch.stack(q, dim=1))
             self.marginals.fit(self.draw(len(self.recent.rows)))
             if second_phase:
                 self.parts.observe(self.parts.factor_encoder(z.detach()).detach(), step)
         return StageResult((), {}, context)
 
-    def critics_stage(self, batch: Tensor, context: Any, *, second_phase: bool) -> StageResult:
-        with float32(batch.device):
-            return StageResult((self.critic_loss(len(batch), second_phase),), {}, context)
+    def critics_stage(self, batch: Batch, context: Any, *, second_phase: bool) -> StageResult:
+        with float32(batch.images.device):
+            return StageResult((self.critic_loss(len(batch.images), second_phase),), {}, context)
 
-    def assignment_stage(self, batch: Tensor, context: Any) -> StageResult:
-        with float32(batch.device):
-            recent = self.draw(len(batch))
+    def assignment_stage(self, batch: Batch, context: Any) -> StageResult:
+        with float32(batch.images.device):
+            recent = self.draw(len(batch.images))
             return StageResult((self.assignment_loss(recent.sample(), recent),), {}, context)
 
     def monitor_stage(
-        self, batch: Tensor, context: tuple[Posterior, Tensor], *, step: int, audited: bool
+        self, batch: Batch, context: tuple[Posterior, Tensor], *, step: int, audited: bool
     ) -> StageResult:
         """The last Monte Carlo reading of TC, and those of audits and assignment, for the curves beside MINE's."""
         q, z = context
-        with float32(batch.device):
+        with float32(batch.images.device):
             if step % MONTE_CARLO_EVERY == 0:
                 with torch.no_grad():
                     self.monte_carlo.copy_(self.estimated_tc(z, q, neural=False))

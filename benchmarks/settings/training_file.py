@@ -155,7 +155,7 @@ class TrainingFile:
         elif self.epochs is not None:
             trial, dataset = checked_trial({**settings, "steps": 0}, root)
             check_fits(trial.model_copy(update={"steps": 1}), dataset)
-            size = trial.batch_size * METHODS[trial.method].batches_per_step
+            size = trial.batch_size * METHODS[trial.method].sampling.rows
             images = len(dataset.training)
             settings["steps"] = self.epochs * (images // size)
             self.mapped[EPOCHS] = (

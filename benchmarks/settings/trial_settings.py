@@ -64,7 +64,7 @@ def checked_trial(settings: Mapping[str, Any], root: str | None = None) -> tuple
 
 def check_fits(trial: Trial, dataset: FactorDataset) -> None:
     """Raise ValueError where the dataset has fewer images than one training step takes."""
-    needed = trial.batch_size * METHODS[trial.method].batches_per_step
+    needed = trial.batch_size * METHODS[trial.method].sampling.rows
     size = len(dataset.training)
     if trial.steps and size < needed:
         raise ValueError(

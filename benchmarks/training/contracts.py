@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
-from disbench.baselines.alternating import AlternatingVAE
-from disbench.baselines.method import Method, codes_of
+from disbench.baselines.alternating import Alternating, check_stage
+from disbench.baselines.method import Batch, Independent, Labelled, Method, Pairs, Step, codes_of
 from disbench.baselines.vae import VAE
 from disbench.benchmarks.training.checkpoint import random_state, set_random_state
 
@@ -38,7 +38,7 @@ NEEDED = (
     (Method, "encode"),
     (LightningModule, "training_step"),
     (LightningModule, "configure_optimizers"),
-    (AlternatingVAE, "stages"),
+    (Alternating, "stages"),
 )
 SCHEDULER_KEYS = ("scheduler", "interval", "frequency", "monitor", "strict", "name", "reduce_on_plateau")
 
@@ -102,7 +102,7 @@ def checked_optimizers(method: Method, found: Any) -> tuple[list[Optimizer], lis
     if method.automatic_optimization and len(optimizers) > 1:
         raise ContractError(
             f"{where} returned {len(optimizers)} optimizers, but training_step has one loss. Return one optimizer, or derive "
-            "from AlternatingVAE, whose stages say which optimizer minimizes which loss."
+            "from Alternating, whose stages say which optimizer minimizes which loss."
         )
     return optimizers, [_checked_scheduler(method, where, scheduler) for scheduler in schedulers]
 
@@ -164,10 +164,13 @@ def no_pictures(method: Method) -> str | None:
     return None
 
 
-def check_contract(method: Method, image_shape: Sequence[int], images: int, steps: int) -> None:
+def check_contract(
+    method: Method, image_shape: Sequence[int], images: int, steps: int, factors: Sequence[int] = (2,)
+) -> None:
     """Raise ContractError where a method breaks its promises, as far as that shows before its first step.
 
-    images: how many `training_step` gets at a time, of `image_shape` (C, H, W). steps: of the whole training.
+    images: how many `training_step` gets at a time, of `image_shape` (C, H, W). steps: of the whole training. factors: the number
+    of values of each of the dataset's factors.
     """
     name = type(method).__name__
     if not isinstance(method, Method):
@@ -175,17 +178,31 @@ def check_contract(method: Method, image_shape: Sequence[int], images: int, step
     for owner, needed in NEEDED:
         if isinstance(method, owner) and getattr(type(method), needed) is getattr(owner, needed):
             raise ContractError(f"{name} needs a method {needed}: {WRITE[needed]}.")
+    if not isinstance(method.sampling, Independent | Pairs | Labelled):
+        raise ContractError(
+            f"{name}.sampling needs Independent(minibatches), Pairs(changed) or Labelled(count) of disbench.baselines.method, "
+            f"got {method.sampling!r}."
+        )
+
+    def example(device: torch.device | str) -> Batch:
+        x = torch.rand(images, *image_shape, device=device)
+        partner = torch.rand_like(x) if isinstance(method.sampling, Pairs) else None
+        if not isinstance(method.sampling, Labelled):
+            return Batch(x, partner)
+        columns = [torch.randint(size, (images,), device=device) for size in factors]
+        return Batch(x, labels=torch.stack(columns, dim=1))
+
     device = next((parameter.device for parameter in method.parameters()), torch.device("cpu"))
     state = random_state(device)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             try:
-                _rehearse(_meta_copy(method), torch.rand(images, *image_shape, device="meta"), steps)
+                _rehearse(_meta_copy(method), example("meta"), steps)
             except ContractError:
                 raise
             except Exception:  # noqa: BLE001 -- it needs values: on its own device then
-                _rehearse(copy.deepcopy(method), torch.rand(images, *image_shape, device=device), steps)
+                _rehearse(copy.deepcopy(method), example(device), steps)
     except ContractError:
         raise
     except Exception:
@@ -205,15 +222,15 @@ def _meta_copy(method: Method) -> Method:
     return copy.deepcopy(method, tensors)
 
 
-def _rehearse(method: Method, batch: Tensor, steps: int) -> None:
+def _rehearse(method: Method, batch: Batch, steps: int) -> None:
     """Ask a copy of a method for codes, an image, optimizers and the terms of its first step."""
     name = type(method).__name__
     method.eval()
     with torch.no_grad():
-        _rehearse_codes(method, batch[:2])
+        _rehearse_codes(method, batch.images[:2])
     method.train()
     optimizers, _ = checked_optimizers(method, method.configure_optimizers())
-    if isinstance(method, AlternatingVAE) and type(method).training_step is AlternatingVAE.training_step:
+    if isinstance(method, Alternating) and type(method).training_step is Alternating.training_step:
         _rehearse_stages(method, batch, steps, len(optimizers))
     elif method.automatic_optimization:
         loss = checked_terms(method, method.training_step(batch, 0))["loss"]
@@ -241,16 +258,15 @@ def _rehearse_codes(method: Method, images: Tensor) -> None:
         )
 
 
-def _rehearse_stages(method: AlternatingVAE, batch: Tensor, steps: int, optimizers: int) -> None:
+def _rehearse_stages(method: Alternating, batch: Batch, steps: int, optimizers: int) -> None:
     terms: dict[str, Tensor] = {}
     context: Any = ()
     name = type(method).__name__
-    for stage in method.stages(0, steps):
-        if wrong := [number for number in stage.optimizers if not 0 <= number < optimizers]:
-            raise ContractError(
-                f"{name}: the stage {stage.name!r} names optimizer {wrong[0]}, but configure_optimizers returns {optimizers}, "
-                "numbered from 0."
-            )
+    for stage in method.stages(Step(0, steps)):
+        try:
+            check_stage(method, stage, optimizers)
+        except ValueError as error:
+            raise ContractError(str(error)) from error
         outcome = stage.run(method, batch, context)
         for loss in outcome.losses:
             if not isinstance(loss, Tensor) or loss.shape != () or not loss.requires_grad:

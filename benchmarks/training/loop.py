@@ -5,7 +5,6 @@ import math
 import signal
 import time
 import warnings
-from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -16,15 +15,15 @@ import torch
 from pydantic import ValidationError
 from pytorch_lightning.plugins.environments import LightningEnvironment
 from pytorch_lightning.profilers import PassThroughProfiler
-from torch import Tensor
 
 from disbench.baselines.method import Method
 from disbench.benchmarks import METHODS
 from disbench.benchmarks.runtime.failures import classify
 from disbench.benchmarks.runtime.machine import Machine
-from disbench.benchmarks.runtime.seeds import generator_for, seed_for
+from disbench.benchmarks.runtime.seeds import seed_for
 from disbench.benchmarks.settings.hyperparameters import check_method
 from disbench.benchmarks.settings.validation import explained
+from disbench.benchmarks.training.batches import Images
 from disbench.benchmarks.training.checkpoint import (
     DESCRIPTION,
     RESUME,
@@ -49,67 +48,6 @@ LOSS_SECONDS = 0.5  # between two readings of the loss for the progress that is 
 CURVE_POINTS = 100  # of each curve in a record, at most
 EXPLODED = 1e9  # nats an image that no method comes near while it learns anything
 ON_THIS_MACHINE = Machine()
-
-
-def minibatches(
-    dataset: FactorDataset,
-    size: int,
-    generator: torch.Generator,
-    device: torch.device | None = None,
-    skip: int = 0,
-    rank: int = 0,
-    ranks: int = 1,
-) -> Iterator[Tensor]:
-    """Endless uint8 minibatches (size, C, H, W): a new random order each epoch, the last incomplete one left out.
-
-    The order is drawn on the CPU, so it is the same on every machine; the images come from `device`, the CPU by default,
-    where the data set can be there. The first `skip` minibatches are passed over without making their images. Of each only
-    the share of one rank is made, every `ranks`-th image from number `rank` on.
-    """
-    where = dataset.preferred_device(device or torch.device("cpu"))
-    epochs, first = divmod(skip, len(dataset) // size)
-    for _ in range(epochs):
-        torch.randperm(len(dataset), generator=generator)
-    while True:
-        order = torch.randperm(len(dataset), generator=generator).to(where)
-        for rows in order[: len(order) // size * size].split(size)[first:]:
-            yield dataset.batch(rows[rank::ranks])
-        first = 0
-
-
-class Images(lightning.LightningDataModule):
-    """Whole minibatches by index, no loader of single items; bytes become floats on the training device.
-
-    Training that is taken up again begins behind the minibatches of the steps that were done.
-    """
-
-    def __init__(self, dataset: FactorDataset, trial: Trial, batches_per_step: int) -> None:
-        super().__init__()
-        self.dataset = dataset
-        self.size = trial.batch_size * batches_per_step
-        self.generator = generator_for(trial.dataset, trial.seed, "order of images")
-        self.comes_back = trial.steps * self.size > len(dataset)  # to images that it has seen
-        if len(dataset) < self.size:
-            raise ValueError(
-                f"A step of {trial.method} needs {self.size} images, {trial.dataset} with these options has {len(dataset)}. "
-                "Select wider ranges or take a smaller batch."
-            )
-
-    def train_dataloader(self) -> Iterator[Tensor]:
-        if not self.trainer:
-            return self.stream(torch.device("cpu"))
-        done = self.trainer.fit_loop.batch_idx + 1  # Lightning restores it before it asks for the loader
-        device, share = self.trainer.strategy.root_device, (self.trainer.global_rank, self.trainer.world_size)
-        return self.stream(device, done, *share)
-
-    def stream(self, device: torch.device, skip: int = 0, rank: int = 0, ranks: int = 1) -> Iterator[Tensor]:
-        """The `minibatches` of this training; drawn images that it comes back to are drawn once where they are few."""
-        if self.comes_back and device.type == "cpu":
-            self.dataset.preload()
-        return minibatches(self.dataset, self.size, self.generator, device, skip, rank, ranks)
-
-    def on_after_batch_transfer(self, batch: Tensor, dataloader_idx: int) -> Tensor:
-        return batch.float().div_(255)
 
 
 class Curves(lightning.Callback):
@@ -218,7 +156,8 @@ def train_here(
 ) -> tuple[Method, Curves, torch.device]:
     """`train` in this process: with the whole of each minibatch, or with the share of one of several devices."""
     method = build(trial, dataset.image_shape, len(dataset))
-    images = Images(dataset, trial, method.batches_per_step)
+    method.total_steps = trial.steps
+    images = Images(dataset, trial, method.sampling)
     curves = Curves(trial.steps)
     folder = Path(checkpoint).parent
     described = trial, dataset.image_shape, len(dataset), curves.points
@@ -264,7 +203,7 @@ def train_here(
     # With several devices the parent counts: a terminal sends Ctrl-C to all, and the parent hands it on to all.
     ending = finishing_steps(resume, signal.default_int_handler if machine.devices == 1 else signal.SIG_IGN)
     networks = compiled(method, machine.compiler) if machine.compiler else nullcontext()
-    check_contract(method, dataset.image_shape, images.size, trial.steps)
+    check_contract(method, dataset.image_shape, images.size, trial.steps, dataset.factor_sizes)
     with ending, networks, schedulers_by_step(method), progress, quiet_lightning():
         warnings.filterwarnings("ignore", "You're resuming from a checkpoint that ended")  # `Images` resumes by itself
         trainer.fit(method, datamodule=images, ckpt_path=unfinished if begun else None, weights_only=True)

@@ -18,10 +18,11 @@ import pytorch_lightning as lightning
 import torch
 from torch import Tensor, nn
 
-from disbench.baselines.method import Method
+from disbench.baselines.method import Batch, Method
 from disbench.benchmarks.settings.choices import WARM_UP
+from disbench.benchmarks.training.batches import Images
 from disbench.benchmarks.training.contracts import checked_optimizers, no_pictures
-from disbench.benchmarks.training.loop import Curves, Images, build, make_trainer
+from disbench.benchmarks.training.loop import Curves, build, make_trainer
 from disbench.benchmarks.training.quiet import quiet_lightning
 from disbench.benchmarks.trials.encode import encode, scored_rows
 from disbench.benchmarks.trials.reconstruction import IMAGES, fixed_rows, reconstruction_quality
@@ -34,6 +35,7 @@ DATA, LIGHTNING, OPTIMISER = "data", "Lightning", "optimiser"
 FORWARD, BACKWARD = "forward: {}", "backward: {}"
 PARTS = ("encoder", "decoder")
 REST = "losses and the rest"
+WATCHED = ("on_after_batch_transfer", "training_step", "backward", "configure_optimizers")
 
 
 class Row(NamedTuple):
@@ -107,6 +109,7 @@ class Timed(lightning.Callback):
 
 def watch(method: Method, clock: Clock) -> None:
     """Put the clock around what a method's step consists of."""
+    method.on_after_batch_transfer = clock.timed(DATA, method.on_after_batch_transfer)  # type: ignore[method-assign]
     method.training_step = clock.timed(FORWARD.format(REST), method.training_step)  # type: ignore[method-assign]
     method.backward = clock.timed(BACKWARD.format(REST), method.backward)  # type: ignore[method-assign]
     configure = method.configure_optimizers
@@ -163,15 +166,14 @@ def profile_steps(trial: Trial, dataset: FactorDataset, steps: int) -> tuple[Met
     clock = Clock(device)
     short = trial.model_copy(update={"steps": WARM_UP + steps})
     method = build(short, dataset.image_shape, len(dataset.training))
-    images = Images(dataset.training, trial, method.batches_per_step)
+    method.total_steps = short.steps
+    images = Images(dataset.training, trial, method.sampling)
     timed = Timed(clock)
     trainer = make_trainer(short, [Curves(trial.steps), timed])
-    own = {name: getattr(method, name) for name in ("training_step", "backward", "configure_optimizers")}
     watch(method, clock)
-    images.on_after_batch_transfer = clock.timed(DATA, images.on_after_batch_transfer)  # type: ignore[method-assign]
     batches = images.train_dataloader
 
-    def timed_batches() -> Iterator[Tensor]:
+    def timed_batches() -> Iterator[Batch]:
         source = iter(batches())
         while True:
             with clock.part(DATA):
@@ -186,7 +188,7 @@ def profile_steps(trial: Trial, dataset: FactorDataset, steps: int) -> tuple[Met
             if isinstance(error.__context__, KeyboardInterrupt):
                 raise KeyboardInterrupt from None
             raise
-    for name in own:
+    for name in WATCHED:
         delattr(method, name)
     for name in parts_of(method):
         del getattr(method, name).forward

@@ -334,7 +334,7 @@ def _run(
             method, curves, device = train(trial, dataset, str(folder / CHECKPOINT), machine, name)
         else:
             method, device = build(trial, dataset.image_shape, len(dataset.training)), torch.device("cpu")
-    record.images_seen = trial.steps * trial.batch_size * method.batches_per_step
+    record.images_seen = trial.steps * trial.batch_size * method.sampling.images
     if trial.steps:
         resume = curves.resume
         record.seconds["train"], record.cpu_seconds["train"] = resume.seconds, resume.cpu_seconds

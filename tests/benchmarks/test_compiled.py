@@ -47,7 +47,7 @@ def make(name: str, **hparams: object) -> VAE:
 def trained(method: VAE, name: str, backend: str, precision: str = "32-true", steps: int = STEPS) -> Losses:
     counters.clear()
     generator = torch.Generator().manual_seed(1)
-    size = BATCH * method.batches_per_step
+    size = BATCH * method.sampling.rows
     images = ((torch.rand(size, 1, 64, 64, generator=generator) > 0.98).float() for _ in range(steps))
     fields = {"dataset": "none", "dataset_version": "1", "seed": 0, "batch_size": BATCH, "precision": precision}
     losses = Losses()

@@ -16,7 +16,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, ExponentialLR, MultiStep
 
 from disbench.baselines.alternating import AlternatingVAE, Stage, StageResult
 from disbench.baselines.gaussian import kl_to_prior
-from disbench.baselines.method import Codes, Method
+from disbench.baselines.method import Batch, Codes, Method, Step
 from disbench.baselines.vae import VAE
 from disbench.benchmarks import METHODS
 from disbench.benchmarks.runtime.machine import Machine
@@ -38,9 +38,9 @@ class Small(VAE):
 
     steps_made = 0
 
-    def training_step(self, batch: Tensor, batch_idx: int) -> Any:
+    def training_step(self, batch: Batch, batch_idx: int) -> Any:
         terms = super().training_step(batch, batch_idx)
-        if not batch.is_meta:
+        if not batch.images.is_meta:
             type(self).steps_made += 1
         return self.returned(terms)
 
@@ -51,12 +51,12 @@ class Small(VAE):
 class OneOptimizer(AlternatingVAE):
     """The VAE as one stage of one optimizer."""
 
-    def stages(self, batch_idx: int, steps: int) -> Iterator[Stage]:
+    def stages(self, step: Step) -> Iterator[Stage]:
         yield Stage("all", type(self).all, (0,))
 
-    def all(self, batch: Tensor, context: Any) -> StageResult:
-        q = self.posterior(batch)
-        loss = self.reconstruction_loss(batch, q.sample()) + kl_to_prior(q).sum(1).mean()
+    def all(self, batch: Batch, context: Any) -> StageResult:
+        q = self.posterior(batch.images)
+        loss = self.reconstruction_loss(batch.images, q.sample()) + kl_to_prior(q).sum(1).mean()
         return StageResult((loss,), {"loss": loss}, context)
 
     def configure_optimizers(self) -> Any:
@@ -76,8 +76,8 @@ class Mean(Method):
     def encode(self, x: Tensor) -> Codes:
         return Codes(self.network(x))
 
-    def training_step(self, batch: Tensor, batch_idx: int) -> dict[str, Tensor]:
-        return {"loss": (self.network(batch).mean(1) - batch.mean((1, 2, 3))).square().mean()}
+    def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
+        return {"loss": (self.network(batch.images).mean(1) - batch.images.mean((1, 2, 3))).square().mean()}
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return Adam(self.parameters(), self.lr)
@@ -148,7 +148,7 @@ def test_a_step_that_moves_optimizers_by_itself_is_checked_after_the_first_one(
             super().__init__(*arguments, **options)
             self.automatic_optimization = False
 
-        def training_step(self, batch: Tensor, batch_idx: int) -> Any:
+        def training_step(self, batch: Batch, batch_idx: int) -> Any:
             terms = super().training_step(batch, batch_idx)
             self.manual_backward(terms["loss"])
             self.optimizers().step()
@@ -259,7 +259,7 @@ def test_optimizers_that_cannot_train_are_told_before_training(configured: Any, 
 )
 def test_a_stage_that_cannot_be_run_is_told_before_training(stage: Stage, words: str) -> None:
     class Staged(OneOptimizer):
-        def stages(self, batch_idx: int, steps: int) -> Iterator[Stage]:
+        def stages(self, step: Step) -> Iterator[Stage]:
             yield stage
 
     with pytest.raises(ContractError, match=f"Staged.*{words}"):
@@ -282,7 +282,7 @@ def test_the_check_changes_neither_the_method_nor_any_random_state(name: str) ->
     torch.set_rng_state(states[0])
     np.random.set_state(states[1])  # noqa: NPY002
     random.setstate(states[2])
-    check(method, 16 * method.batches_per_step)
+    check(method, 16 * method.sampling.rows)
     assert draws() == expected
     assert method.training
     assert all(torch.equal(value, before[key]) for key, value in method.state_dict().items())

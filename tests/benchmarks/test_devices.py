@@ -20,9 +20,9 @@ from disbench.benchmarks import METHODS
 from disbench.benchmarks.runtime.failures import classify
 from disbench.benchmarks.runtime.machine import Machine
 from disbench.benchmarks.runtime.seeds import seed_for
+from disbench.benchmarks.training.batches import minibatches
 from disbench.benchmarks.training.checkpoint import RESUME
 from disbench.benchmarks.training.experimental.data_parallel import check_shares, sendable
-from disbench.benchmarks.training.loop import minibatches
 from disbench.benchmarks.training.position import POSITION, position
 from disbench.benchmarks.trials import trial as trial_module
 from disbench.benchmarks.trials.encode import read_table
@@ -44,10 +44,11 @@ class Quiet(VAE):
     data_parallel = True
 
     def training_step(self, batch, batch_idx):
-        q = self.posterior(batch)
-        reconstruction = self.reconstruction_loss(batch, q.mean)
+        x = batch.images
+        q = self.posterior(x)
+        reconstruction = self.reconstruction_loss(x, q.mean)
         penalty, terms = self.regulariser(q.mean, q)
-        terms |= {"noise": torch.randn(()), "images": torch.tensor(float(len(batch)))}
+        terms |= {"noise": torch.randn(()), "images": torch.tensor(float(len(x)))}
         return {"loss": reconstruction + penalty, "reconstruction": reconstruction, **terms}
 
 class Stopping:

@@ -11,6 +11,7 @@ from pytorch_lightning.accelerators import CPUAccelerator
 from pytorch_lightning.profilers import PassThroughProfiler
 from pytorch_lightning.strategies import SingleDeviceStrategy
 
+from disbench.baselines.method import Batch
 from disbench.benchmarks import METHODS
 from disbench.benchmarks.settings.hyperparameters import hyperparameters
 from disbench.benchmarks.training.loop import make_trainer
@@ -41,7 +42,7 @@ def make(name: str, channels: int = 1, **hparams: object) -> LightningModule:
 
 
 def fit(method: LightningModule, name: str, steps: int, device: str) -> None:
-    images = (torch.rand(BATCH * method.batches_per_step, 1, 64, 64, device=device) for _ in range(steps))
+    images = (torch.rand(BATCH * method.sampling.rows, 1, 64, 64, device=device) for _ in range(steps))
     strategy = LeaveInPlace(device=torch.device("cpu"), accelerator=CPUAccelerator())
     make_trainer(trial(name, steps), [], strategy=strategy, accelerator="auto", devices="auto").fit(method, images)
 
@@ -77,7 +78,7 @@ def test_no_backward_pass_is_under_autocast(name: str) -> None:
     method.encoder.register_forward_hook(lambda *_: forward.append(torch.is_autocast_enabled("cpu")))
     for parameter in method.parameters():
         parameter.register_hook(lambda gradient: backward.append(torch.is_autocast_enabled("cpu")))
-    images = (torch.rand(BATCH * method.batches_per_step, 1, 64, 64) for _ in range(10))
+    images = (torch.rand(BATCH * method.sampling.rows, 1, 64, 64) for _ in range(10))
     make_trainer(trial(name, 10, precision="bf16-mixed"), []).fit(method, images)
     assert set(forward) == {True}
     assert set(backward) == {False}
@@ -138,8 +139,8 @@ def test_lightning_reads_the_arguments_of_a_step_of_ones_own() -> None:
     given = []
 
     class Own(METHODS["vae"]):
-        def training_step(self, batch: torch.Tensor) -> torch.Tensor:
-            given.append(batch.shape)
+        def training_step(self, batch: Batch) -> torch.Tensor:
+            given.append(batch.images.shape)
             return super().training_step(batch, 0)["loss"]
 
     assert inspect.getfullargspec(make("vae").training_step).args == ["self", "batch", "batch_idx"]
@@ -153,13 +154,13 @@ def test_a_step_is_one_call_of_training_step_whatever_the_optimisers_count(name:
     calls = []
     original = method.training_step
 
-    def counting(batch: torch.Tensor, batch_idx: int) -> dict[str, torch.Tensor]:
-        calls.append(len(batch))
+    def counting(batch: Batch, batch_idx: int) -> dict[str, torch.Tensor]:
+        calls.append(len(batch.images))
         return original(batch, batch_idx)
 
     method.training_step = counting
     fit(method, name, steps=7, device="cpu")
-    assert calls == [BATCH * method.batches_per_step] * 7
+    assert calls == [BATCH * method.sampling.rows] * 7
 
 
 @pytest.mark.parametrize("name", METHODS)

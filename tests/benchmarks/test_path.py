@@ -11,7 +11,7 @@ import yaml
 from tiny_trial import SELECT, tiny_trial
 from typer.testing import CliRunner
 
-from disbench.baselines.method import PartitionReport
+from disbench.baselines.method import Independent, PartitionReport
 from disbench.baselines.vae import VAE
 from disbench.benchmarks import METHODS
 from disbench.benchmarks.cli.main import app
@@ -19,7 +19,8 @@ from disbench.benchmarks.runtime.seeds import seed_for
 from disbench.benchmarks.settings.defaults import resolved_trial
 from disbench.benchmarks.studies.run import run_suite
 from disbench.benchmarks.studies.suite import Suite, load_suite, suite_names
-from disbench.benchmarks.training.loop import Images, load_checkpoint, minibatches
+from disbench.benchmarks.training.batches import Images, minibatches
+from disbench.benchmarks.training.loop import load_checkpoint
 from disbench.benchmarks.trials import trial as trial_module
 from disbench.benchmarks.trials.encode import scored_rows
 from disbench.benchmarks.trials.score import score
@@ -68,7 +69,7 @@ def test_a_trial_leaves_a_record_codes_a_checkpoint_and_a_picture(method: str, t
     assert ("group_traversal" in record.artefacts) == (method == "mine_vae")
     assert set(record.reconstruction) >= {"psnr", "ssim", "images"}
     assert not set(record.reconstruction) & set(record.reconstruction_skipped)
-    assert record.images_seen == 6 * 16 * METHODS[method].batches_per_step
+    assert record.images_seen == 6 * 16 * METHODS[method].sampling.images
     assert all(np.isfinite(value) for points in record.curves.values() for _, value in points)
 
 
@@ -241,7 +242,7 @@ def test_drawn_images_are_kept_for_a_training_on_the_cpu_that_comes_back_to_them
     dataset = load("dsprites_like", select=SELECT)  # 384 images
     calls = []
     monkeypatch.setattr(dataset, "preload", lambda: calls.append(None))
-    Images(dataset, small_trial(steps=steps, batch_size=96), 1).stream(torch.device(device))
+    Images(dataset, small_trial(steps=steps, batch_size=96), Independent()).stream(torch.device(device))
     assert len(calls) == kept
 
 

@@ -19,8 +19,9 @@ from disbench.baselines.vae import VAE
 from disbench.benchmarks import METHODS
 from disbench.benchmarks.runtime.locks import try_lock
 from disbench.benchmarks.runtime.machine import Machine
+from disbench.benchmarks.training.batches import minibatches
 from disbench.benchmarks.training.checkpoint import RESUME, random_state, set_random_state
-from disbench.benchmarks.training.loop import load_checkpoint, minibatches
+from disbench.benchmarks.training.loop import load_checkpoint
 from disbench.benchmarks.training.position import POSITION, Position, position
 from disbench.benchmarks.trials import trial as trial_module
 from disbench.benchmarks.trials.encode import read_table

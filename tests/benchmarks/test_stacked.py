@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from disbench.baselines.alternating import Stage
 from disbench.baselines.factor_vae import FactorVAE
 from disbench.baselines.gaussian import Posterior
+from disbench.baselines.method import Batch, Step
 from disbench.baselines.vae import VAE
 from disbench.benchmarks import METHODS
 from disbench.benchmarks.training.experimental.seed_ensemble import (
@@ -125,7 +126,7 @@ class Remembering(VAE):
         self.register_buffer("last", torch.zeros(self.latent_dim))
         self.steps_done = 0
 
-    def regulariser(self, z: Tensor, q: Posterior) -> tuple[Tensor, dict[str, Tensor]]:
+    def regulariser(self, z: Tensor, q: Posterior, step: Step) -> tuple[Tensor, dict[str, Tensor]]:
         self.total.add_(z.detach().abs().mean())
         penalty = (z.mean(0) - self.last).square().sum() * self.total + self.steps_done
         self.last = z.mean(0).detach()
@@ -161,8 +162,8 @@ def test_a_reading_that_one_seed_lacks_is_not_in_its_curves(
 
 
 class OtherTurns(FactorVAE):
-    def training_step(self, batch: Tensor, batch_idx: int) -> dict[str, Tensor]:
-        return super().training_step(batch.flip(0), batch_idx)
+    def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
+        return super().training_step(Batch(batch.images.flip(0)), batch_idx)
 
 
 class Momentum(VAE):
@@ -182,8 +183,8 @@ class OtherDescent(FactorVAE):
 
 
 class Deciding(FactorVAE):
-    def stages(self, batch_idx: int, steps: int) -> Iterator[Stage]:
-        for stage in super().stages(batch_idx, steps):
+    def stages(self, step: Step) -> Iterator[Stage]:
+        for stage in super().stages(step):
             yield stage._replace(data_dependent=stage.name == "discriminator")
 
 

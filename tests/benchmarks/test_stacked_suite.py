@@ -11,6 +11,7 @@ from torch import Tensor
 from typer.testing import CliRunner
 
 from disbench.baselines.gaussian import Posterior
+from disbench.baselines.method import Step
 from disbench.baselines.vae import VAE
 from disbench.benchmarks import METHODS
 from disbench.benchmarks.cli.main import app
@@ -116,8 +117,8 @@ class Fragile(VAE):
 
     limit = 0.0
 
-    def regulariser(self, z: Tensor, q: Posterior) -> tuple[Tensor, dict[str, Tensor]]:
-        penalty, terms = super().regulariser(z, q)
+    def regulariser(self, z: Tensor, q: Posterior, step: Step) -> tuple[Tensor, dict[str, Tensor]]:
+        penalty, terms = super().regulariser(z, q, step)
         return torch.where(self.encoder[1].weight[0, 0] > self.limit, torch.inf, penalty), terms
 
 
@@ -194,8 +195,8 @@ def test_a_method_that_cannot_be_stacked_is_trained_apart_with_the_reason_in_the
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     class Branching(VAE):
-        def regulariser(self, z: Tensor, q: Posterior) -> tuple[Tensor, dict[str, Tensor]]:
-            penalty, terms = super().regulariser(z, q)
+        def regulariser(self, z: Tensor, q: Posterior, step: Step) -> tuple[Tensor, dict[str, Tensor]]:
+            penalty, terms = super().regulariser(z, q, step)
             return (penalty if penalty.item() > 0 else -penalty), terms
 
     class Warming(VAE):

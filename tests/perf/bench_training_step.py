@@ -42,7 +42,7 @@ def no_audits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def time_ours(benchmark: BenchmarkFixture, name: str, precision: str = "32-true", **options: float) -> None:
     method = METHODS[name]((1, 64, 64), 10_000, **options)
-    images = torch.randint(256, (64 * method.batches_per_step, 1, 64, 64), dtype=torch.uint8)
+    images = torch.randint(256, (64 * method.sampling.rows, 1, 64, 64), dtype=torch.uint8)
     fields = {"dataset": "none", "dataset_version": "1", "seed": 0, "steps": STEPS, "batch_size": 64}
     trial = Trial(method=name, precision=precision, **fields)
 

@@ -14,7 +14,8 @@ import pytorch_lightning as lightning
 import torch
 
 from disbench.benchmarks import METHODS
-from disbench.benchmarks.training.loop import Images, build, make_trainer
+from disbench.benchmarks.training.batches import Images
+from disbench.benchmarks.training.loop import build, make_trainer
 from disbench.datasets import load
 from disbench.reports.records import Trial
 
@@ -39,7 +40,7 @@ def means(method: str, precision: str, seed: int, steps: int) -> list[float]:
     trial = Trial(method=method, seed=seed, steps=steps, precision=precision, **fields)
     model = build(trial, dataset.image_shape, len(dataset))
     curve = EveryStep("loss" if method == "beta_vae" else "reconstruction")
-    images = Images(dataset, trial, model.batches_per_step)
+    images = Images(dataset, trial, model.sampling)
     make_trainer(trial, [curve], accelerator="cpu").fit(model, datamodule=images)
     return [sum(part) / HUNDRED for part in zip(*[iter(curve.values)] * HUNDRED, strict=True)]
 

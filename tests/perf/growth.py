@@ -16,7 +16,9 @@ from typing import Any
 
 import torch
 
-from disbench.benchmarks.training.loop import Curves, Images, build, make_trainer, train
+from disbench.baselines.method import Independent
+from disbench.benchmarks.training.batches import Images
+from disbench.benchmarks.training.loop import Curves, build, make_trainer, train
 from disbench.benchmarks.trials.encode import encode
 from disbench.datasets import load
 from disbench.reports.records import Trial
@@ -53,7 +55,7 @@ def memory_over(steps: int) -> list[float]:
             if (batch_idx + 1) % (steps // 10) == 0:
                 readings.append(resident())
 
-    make_trainer(one, [Read(steps)]).fit(method, datamodule=Images(dataset, one, 1))
+    make_trainer(one, [Read(steps)]).fit(method, datamodule=Images(dataset, one, Independent()))
     return readings
 
 

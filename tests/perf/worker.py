@@ -139,7 +139,7 @@ def ours(method: str, precision: str) -> Fit:
 
     images = ImageStore(bytes_in_memory().numpy())
     model = REGISTERED[method]((1, 64, 64), N)
-    size = BATCH * model.batches_per_step
+    size = BATCH * model.sampling.rows
 
     def minibatches() -> Iterator[Tensor]:
         while True:

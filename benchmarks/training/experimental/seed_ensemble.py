@@ -28,12 +28,14 @@ from torch.func import functional_call, stack_module_state, vmap
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_map
 
-from disbench.baselines.alternating import AlternatingVAE, Stage, StageResult
+from disbench.baselines.alternating import Alternating, Stage, StageResult
+from disbench.baselines.method import Batch, Independent, Step
 from disbench.baselines.networks import float32
 from disbench.baselines.vae import VAE
 from disbench.benchmarks.runtime.environment import code_version
+from disbench.benchmarks.training.batches import Images
 from disbench.benchmarks.training.checkpoint import DESCRIPTION, WholeFiles, random_state
-from disbench.benchmarks.training.loop import CURVE_POINTS, EXPLODED, Images, build
+from disbench.benchmarks.training.loop import CURVE_POINTS, EXPLODED, build
 from disbench.benchmarks.training.progress import Progress
 from disbench.datasets import FactorDataset
 from disbench.mine_vae.model import MINEDisentangleVAE
@@ -47,23 +49,28 @@ SOURCES: dict[Any, Callable[..., Tensor]] = {
     torch.rand_like: Tensor.uniform_,
     torch.rand: Tensor.uniform_,
 }
-PLAIN = AlternatingVAE.training_step, AlternatingVAE.minimize
+PLAIN = Alternating.training_step, Alternating.minimize
 Points = dict[str, list[tuple[int, float]]]
 
 
 def stages_of(method: VAE, batch_idx: int, steps: int) -> Iterator[Stage]:
     """What a training step consists of. Raises ValueError where it cannot be stacked."""
+    if not isinstance(method.sampling, Independent):
+        raise ValueError(
+            f"{type(method).__name__} cannot be trained stacked: it samples {method.sampling}, and stacked training knows images "
+            "alone. Train its seeds apart."
+        )
     # By the methods themselves, so that a subclass with others is not trained as its parent.
     own = type(method)
-    if isinstance(method, AlternatingVAE) and (own.training_step, own.minimize) == PLAIN:
-        return method.stages(batch_idx, steps)
+    if isinstance(method, Alternating) and (own.training_step, own.minimize) == PLAIN:
+        return method.stages(Step(batch_idx, steps))
     if not method.automatic_optimization:
         raise ValueError(
             f"{type(method).__name__} cannot be trained stacked: it has several optimisers and moves them in a training_step "
             "of its own, which torch.func cannot run for all seeds at once. Train its seeds apart."
         )
 
-    def run(method: VAE, batch: Tensor, context: Any) -> StageResult:
+    def run(method: VAE, batch: Batch, context: Any) -> StageResult:
         terms = method.training_step(batch, batch_idx)
         return StageResult((terms["loss"],), terms, context)
 
@@ -121,7 +128,7 @@ class Staged(nn.Module):
     def forward(self, stage: Stage, noise: Sequence[Tensor], batch: Tensor, context: Any, read: Any) -> Any:
         set_read(self.method, read)
         with ReplayNoise(noise) as answers:
-            outcome = stage.run(self.method, batch, context)
+            outcome = stage.run(self.method, Batch(batch), context)
         if answers.noise:
             raise RuntimeError(
                 f"The stage {stage.name!r} drew less noise than when it was rehearsed. Train the seeds apart."
@@ -218,7 +225,7 @@ class Stack:
         context, read = tree_map(lambda tensor: tensor[0], (self.context, self.read))
         with torch.random.fork_rng(cuda(batch.device)), RecordNoise() as rehearsal:
             set_read(rehearsing.method, read)
-            stage.run(rehearsing.method, batch, context)
+            stage.run(rehearsing.method, Batch(batch), context)
         self.draws[stage.name] = [(fill, like.detach()) for fill, like in rehearsal.draws]
 
     def noise(self, fill: Callable[..., Tensor], like: Tensor) -> Tensor:
@@ -239,7 +246,7 @@ class Stack:
             for seed, (method, generator) in enumerate(zip(self.methods, self.generators, strict=True)):
                 set_global_stream(generator, device)
                 context = tree_map(lambda tensor, seed=seed: tensor[seed], self.context)
-                outcomes.append(stage.run(method, batches[seed], context))
+                outcomes.append(stage.run(method, Batch(batches[seed]), context))
         buffers = stack_module_state(list(self.methods))[1]
         self.buffers = {f"method.{name}": tensor for name, tensor in buffers.items()}
         reads = [read_of(method) for method in self.methods]
@@ -361,7 +368,8 @@ def train_stacked(trials: Sequence[Trial], dataset: FactorDataset, device: torch
         methods.append(method)
         generators.append(global_stream(device))
         states.append(random_state(device))
-        streams.append(Images(dataset, trial, method.batches_per_step).stream(device))
+        method.total_steps = trial.steps
+        streams.append(Images(dataset, trial, method.sampling).stream(device))
     steps = trials[0].steps
     stack = Stack(methods, generators, steps)
     every = max(1, steps // CURVE_POINTS)
@@ -370,7 +378,7 @@ def train_stacked(trials: Sequence[Trial], dataset: FactorDataset, device: torch
     what = f"{first.method} on {first.dataset}, seeds {', '.join(str(trial.seed) for trial in trials)}: training"
     with Progress(what, steps, "step", early=True) as progress:
         for step in range(1, steps + 1):
-            batches = torch.stack([next(stream) for stream in streams]).to(device).float().div_(255)
+            batches = torch.stack([next(stream).images for stream in streams]).to(device).float().div_(255)
             with computing(trials[0].precision, device):
                 terms = stack.step(step - 1, batches)
             if step % every == 0 or step == steps:

@@ -1,0 +1,159 @@
+"""What one training step gets: images, and where a method asks for them partner images or labels."""
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class Batch(NamedTuple):
+    """The input of one training step.
+
+    Parameters
+    ----------
+    images : Tensor
+        (B, C, H, W), floats in [0, 1].
+    partner : Tensor, optional
+        (B, C, H, W): for each image one that differs from it in some factors. Present if the method samples `Pairs`.
+    labels : Tensor, optional
+        (B, K) int64: the value of each factor, -1 where it is unknown. Present if the method samples `Labelled`.
+    """
+
+    images: Tensor
+    partner: Tensor | None = None
+    labels: Tensor | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(
+            f"A Batch has no {name!r}; it has images, partner and labels. If this is a step that was written for a tensor of "
+            "images, use batch.images."
+        )
+
+
+def as_batch(batch: Any) -> Batch:
+    """Convert what a data loader yields into a `Batch`.
+
+    Parameters
+    ----------
+    batch : Batch, Tensor, or sequence of Tensor
+        Images (B, C, H, W) alone, or a tuple or list that starts with them. Of the tensors that follow, one of floats with the
+        shape of the images, or of bytes like them, is `partner`, and one of whole numbers with one or two axes is `labels`.
+        Images of bytes (uint8) are divided by 255.
+
+    Returns
+    -------
+    Batch
+
+    Raises
+    ------
+    TypeError
+        If there are no images, or something that is neither a partner nor labels.
+    """
+    if isinstance(batch, Batch):
+        partner = None if batch.partner is None else _as_floats(batch.partner)
+        return Batch(_as_floats(batch.images), partner, batch.labels)
+    if isinstance(batch, Tensor):
+        return Batch(_as_floats(batch))
+    if not isinstance(batch, list | tuple) or not batch or not all(isinstance(part, Tensor) for part in batch):
+        raise TypeError(
+            "A training step needs a tensor of images (B, C, H, W), or a tuple (images, partner) or (images, labels), got "
+            f"{type(batch).__name__}. Let the data loader yield one of these."
+        )
+    images, *others = batch
+    found: dict[str, Tensor] = {}
+    for part in others:
+        if part.shape == images.shape and "partner" not in found:
+            found["partner"] = _as_floats(part)
+        elif not part.is_floating_point() and part.dim() in (1, 2) and len(part) == len(images):
+            found["labels"] = part.reshape(len(part), -1).long()
+        else:
+            raise TypeError(
+                f"A batch of images {tuple(images.shape)} has a tensor {part.dtype} {tuple(part.shape)} beside them. A partner "
+                "has the shape of the images, labels are whole numbers (B,) or (B, K)."
+            )
+    return Batch(_as_floats(images), **found)
+
+
+def _as_floats(images: Tensor) -> Tensor:
+    return images.float().div_(255) if images.dtype == torch.uint8 else images
+
+
+@dataclass(frozen=True)
+class Independent:
+    """Images in random order, each once an epoch.
+
+    Parameters
+    ----------
+    minibatches : int
+        Minibatches that one training step gets, concatenated: `Batch.images` holds `minibatches * batch_size` images.
+    """
+
+    minibatches: int = 1
+
+    def __post_init__(self) -> None:
+        _check_count("Independent", "minibatches", self.minibatches)
+
+    @property
+    def rows(self) -> int:
+        """Images of the random order that a step takes, for each one of `batch_size`."""
+        return self.minibatches
+
+    @property
+    def images(self) -> int:
+        """Images that a step gets, for each one of `batch_size`."""
+        return self.minibatches
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Each image has a partner that differs from it in a number of factors. The dataset needs to be a full grid of factors.
+
+    Parameters
+    ----------
+    changed : int, optional
+        The number of factors that differ, exactly. None draws it for each pair, uniformly from 1 to K-1, where K is the number of
+        factors (Locatello et al. 2020, arXiv:2002.02886v3, section 5).
+    """
+
+    changed: int | None = 1
+
+    def __post_init__(self) -> None:
+        if self.changed is not None:
+            _check_count("Pairs", "changed", self.changed)
+
+    rows = 1
+    images = 2
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Some rows of the dataset have labels: their factors. Which ones depends on the dataset and the trial's seed.
+
+    Parameters
+    ----------
+    count : int
+        Rows of the dataset that have labels.
+    share : float
+        The share of each minibatch, in [0, 1], that is drawn from the rows with labels, with replacement. At 0 they occur as the
+        random order has them, which is rarely if they are few.
+    """
+
+    count: int
+    share: float = 0.0
+
+    def __post_init__(self) -> None:
+        _check_count("Labelled", "count", self.count)
+        if not 0 <= self.share <= 1:
+            raise ValueError(f"Labelled needs a share from 0 to 1, got {self.share!r}.")
+
+    rows = 1
+    images = 1
+
+
+Sampling = Independent | Pairs | Labelled
+
+
+def _check_count(owner: str, name: str, value: Any) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ValueError(f"{owner} needs {name} as a whole number of 1 or more, got {value!r}.")

@@ -1,0 +1,178 @@
+"""What a training step gets of a dataset: minibatches in random order, with partners or labels where a method samples them."""
+
+from collections.abc import Iterator
+
+import pytorch_lightning as lightning
+import torch
+from torch import Tensor
+
+from disbench.baselines.method import Batch, Independent, Labelled, Pairs, Sampling
+from disbench.benchmarks.runtime.seeds import generator_for
+from disbench.datasets import FactorDataset
+from disbench.reports.records import Trial
+
+
+def row_batches(
+    length: int, size: int, generator: torch.Generator, where: torch.device, skip: int = 0
+) -> Iterator[Tensor]:
+    """Endless rows (size,) of a dataset of `length` rows, drawn on the CPU and put on `where`; the first `skip` are left out.
+
+    A new random order each epoch; its last incomplete minibatch is left out.
+    """
+    epochs, first = divmod(skip, length // size)
+    for _ in range(epochs):
+        torch.randperm(length, generator=generator)
+    while True:
+        order = torch.randperm(length, generator=generator).to(where)
+        yield from order[: len(order) // size * size].split(size)[first:]
+        first = 0
+
+
+def minibatches(
+    dataset: FactorDataset,
+    size: int,
+    generator: torch.Generator,
+    device: torch.device | None = None,
+    skip: int = 0,
+    rank: int = 0,
+    ranks: int = 1,
+) -> Iterator[Tensor]:
+    """Endless uint8 minibatches (size, C, H, W): a new random order each epoch, the last incomplete one left out.
+
+    The order is drawn on the CPU, so it is the same on every machine; the images come from `device`, the CPU by default,
+    where the dataset can be there. The first `skip` minibatches are passed over without making their images. Of each only
+    the share of one rank is made, every `ranks`-th image from number `rank` on.
+    """
+    where = dataset.preferred_device(device or torch.device("cpu"))
+    for rows in row_batches(len(dataset), size, generator, where, skip):
+        yield dataset.batch(rows[rank::ranks])
+
+
+def partner_rows(dataset: FactorDataset, rows: Tensor, changed: int | None, generator: torch.Generator) -> Tensor:
+    """For each row of a grid a row that differs from it in exactly `changed` factors, or in a random number of them.
+
+    Parameters
+    ----------
+    rows : Tensor
+        (B,) int64, on the CPU.
+    changed : int, optional
+        From 1 to the number of factors K. None draws it for each row, uniformly from 1 to K-1.
+
+    Returns
+    -------
+    Tensor
+        (B,) int64. Which factors differ and their values are uniform over all that are possible.
+    """
+    factors = dataset.factors(rows)  # (B, K)
+    sizes = torch.tensor(dataset.factor_sizes)
+    varying = (sizes > 1).nonzero()[:, 0]
+    count = len(varying)
+    shape = len(rows), count
+    number = (
+        torch.randint(1, count, (len(rows), 1), generator=generator)
+        if changed is None
+        else torch.full((len(rows), 1), changed)
+    )
+    chosen = torch.rand(shape, generator=generator).argsort(dim=1).argsort(dim=1) < number  # as many of each row
+    others = sizes[varying] - 1
+    # Added to a value, modulo the number of values, an offset from 1 to that number less 1 gives every other value once.
+    offsets = 1 + (torch.rand(shape, generator=generator, dtype=torch.float64) * others).long().clamp(max=others - 1)
+    moved = factors.clone()
+    moved[:, varying] = (factors[:, varying] + offsets * chosen) % sizes[varying]
+    return dataset.space.indices(moved)
+
+
+def check_sampling(name: str, sampling: Sampling, dataset: FactorDataset) -> None:
+    """Raise ValueError where a dataset does not have what the method `name` samples."""
+    if isinstance(sampling, Pairs):
+        varying = sum(size > 1 for size in dataset.factor_sizes)
+        if not dataset.is_grid:
+            raise ValueError(
+                f"{name} samples pairs of images that differ in chosen factors, which needs every combination of factors, a full "
+                f"grid; {dataset.name} is not one. Use a dataset that is a grid, such as dsprites or shapes3d."
+            )
+        least = 1 if sampling.changed is not None else 2
+        if varying < max(least, sampling.changed or 0):
+            raise ValueError(
+                f"{name} samples {sampling}, but {dataset.name} with these options has {varying} factors that vary. Use fewer "
+                "changed factors, or select more values."
+            )
+    elif isinstance(sampling, Labelled) and sampling.count > len(dataset):
+        raise ValueError(
+            f"{name} samples labels of {sampling.count:,} images, but {dataset.name} with these options has {len(dataset):,}. "
+            "Use fewer labels."
+        )
+
+
+class Images(lightning.LightningDataModule):
+    """Whole minibatches by index, no loader of single items; a method makes floats of their bytes on the training device.
+
+    What a step gets depends on the dataset, the seed and the number of the step alone, so that a resumed training gets the same.
+    """
+
+    def __init__(self, dataset: FactorDataset, trial: Trial, sampling: Sampling) -> None:
+        super().__init__()
+        self.dataset = dataset
+        self.sampling = sampling
+        self.size = trial.batch_size * sampling.rows
+        self.names = trial.dataset, trial.seed
+        self.generator = generator_for(*self.names, "order of images")
+        self.comes_back = trial.steps * self.size > len(dataset)  # to images that it has seen
+        if len(dataset) < self.size:
+            raise ValueError(
+                f"A step of {trial.method} needs {self.size} images, {trial.dataset} with these options has {len(dataset)}. "
+                "Select wider ranges or take a smaller batch."
+            )
+        check_sampling(trial.method, sampling, dataset)
+
+    def train_dataloader(self) -> Iterator[Batch]:
+        if not self.trainer:
+            return self.stream(torch.device("cpu"))
+        done = self.trainer.fit_loop.batch_idx + 1  # Lightning restores it before it asks for the loader
+        device, share = self.trainer.strategy.root_device, (self.trainer.global_rank, self.trainer.world_size)
+        return self.stream(device, done, *share)
+
+    def stream(self, device: torch.device, skip: int = 0, rank: int = 0, ranks: int = 1) -> Iterator[Batch]:
+        """The batches of this training from step `skip` on, endless, with images of bytes.
+
+        Drawn images that training comes back to are drawn once where they are few. Of each batch only the share of one rank is
+        made, every `ranks`-th row from number `rank` on.
+        """
+        if self.comes_back and device.type == "cpu":
+            self.dataset.preload()
+        where = self.dataset.preferred_device(device)
+        plain = isinstance(self.sampling, Independent)
+        on = where if plain else torch.device("cpu")  # where partners and labels are drawn
+        labelled = self.labelled_rows()
+        for step, every in enumerate(row_batches(len(self.dataset), self.size, self.generator, on, skip), start=skip):
+            rows, partners, labels = every, None, None
+            if not plain:
+                draws = generator_for(*self.names, "partners and labels", step)
+                rows, partners, labels = self.supervised(rows, labelled, draws)
+            share = slice(rank, None, ranks)
+            yield Batch(
+                self.dataset.batch(rows[share].to(where)),
+                None if partners is None else self.dataset.batch(partners[share].to(where)),
+                None if labels is None else labels[share],
+            )
+
+    def labelled_rows(self) -> Tensor:
+        """The rows of the dataset (n,) that have labels."""
+        if not isinstance(self.sampling, Labelled):
+            return torch.empty(0, dtype=torch.int64)
+        order = torch.randperm(len(self.dataset), generator=generator_for(*self.names, "rows with labels"))
+        return order[: self.sampling.count]
+
+    def supervised(
+        self, rows: Tensor, labelled: Tensor, draws: torch.Generator
+    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """The rows (B,) of a step, those of their partners (B,) and their labels (B, K), or None."""
+        if isinstance(self.sampling, Pairs):
+            return rows, partner_rows(self.dataset, rows, self.sampling.changed, draws), None
+        if not isinstance(self.sampling, Labelled):
+            return rows, None, None
+        drawn = round(self.sampling.share * len(rows))
+        again = labelled[torch.randint(len(labelled), (drawn,), generator=draws)]
+        rows = torch.cat([again, rows[drawn:]])
+        labels = self.dataset.factors(rows)
+        return rows, None, torch.where(torch.isin(rows, labelled)[:, None], labels, -1)

@@ -1,0 +1,102 @@
+"""Minibatches, partners that differ in a number of factors, and labels of some rows."""
+
+from itertools import islice
+
+import pytest
+import torch
+
+from disbench.baselines.method import Batch, Independent, Labelled, Pairs, Sampling
+from disbench.benchmarks.training.batches import Images, partner_rows
+from disbench.datasets import FactorDataset, FactorSpace
+from disbench.reports.records import Trial
+
+
+class Grid(FactorDataset):
+    """Images whose first pixels are the factors themselves."""
+
+    name, version, provenance, image_shape = "grid", "1", "own", (1, 2, 2)
+    space = FactorSpace(("a", "b", "one", "c"), (3, 2, 1, 4))
+
+    def batch(self, indices: torch.Tensor) -> torch.Tensor:
+        return self.factors(indices).to(torch.uint8).view(-1, 1, 2, 2)
+
+
+def images(sampling: Sampling, dataset: FactorDataset | None = None, seed: int = 0) -> Images:
+    trial = Trial(method="mine", dataset="grid", dataset_version="1", seed=seed, steps=9, batch_size=8)
+    return Images(dataset or Grid(), trial, sampling)
+
+
+def stream(sampling: Sampling, steps: int = 9, seed: int = 0, **where: int) -> list[Batch]:
+    return list(islice(images(sampling, seed=seed).stream(torch.device("cpu"), **where), steps))
+
+
+@pytest.mark.parametrize("changed", [1, 2, 3])
+def test_a_partner_differs_in_exactly_so_many_factors(changed: int) -> None:
+    for batch in stream(Pairs(changed)):
+        different = (batch.images != batch.partner).flatten(1)
+        assert (different.sum(1) == changed).all()
+
+
+def test_every_other_value_and_every_choice_of_factors_is_equally_likely() -> None:
+    dataset = Grid()
+    partners = partner_rows(dataset, torch.zeros(12_000, dtype=torch.int64), 1, torch.Generator().manual_seed(0))
+    counts = partners.bincount(minlength=len(dataset)).reshape(dataset.factor_sizes)
+    assert counts[0, 0, 0, 0] == 0
+    # A third of the rows changes each of the three factors that vary, to each other value alike.
+    assert (counts[1:, 0, 0, 0] / 12_000 - 1 / 6).abs().max() < 0.015
+    assert abs(counts[0, 1, 0, 0] / 12_000 - 1 / 3) < 0.015
+    assert (counts[0, 0, 0, 1:] / 12_000 - 1 / 9).abs().max() < 0.015
+
+
+def test_a_random_number_of_changed_factors_is_from_one_to_all_but_one() -> None:
+    dataset = Grid()
+    rows = torch.zeros(4_000, dtype=torch.int64)
+    different = dataset.factors(partner_rows(dataset, rows, None, torch.Generator().manual_seed(0))) != 0
+    share = different.sum(1).bincount(minlength=5) / 4_000
+    assert share[[0, 3, 4]].sum() == 0
+    assert (share[1:3] - 0.5).abs().max() < 0.03
+
+
+@pytest.mark.parametrize("sampling", [Pairs(None), Labelled(5, 0.5), Independent(2)])
+def test_a_resumed_training_gets_the_batches_that_it_would_have_got(sampling: Sampling) -> None:
+    for own, again in zip(stream(sampling)[4:], stream(sampling, 5, skip=4), strict=True):
+        for one, other in zip(own, again, strict=True):
+            assert one is other is None or torch.equal(one, other)
+
+
+def test_two_ranks_share_a_batch_of_pairs() -> None:
+    whole, (half, other) = stream(Pairs(2), 1)[0], (stream(Pairs(2), 1, rank=rank, ranks=2)[0] for rank in (0, 1))
+    assert torch.equal(torch.stack([half.partner, other.partner], dim=1).flatten(0, 1), whole.partner)
+
+
+def test_labels_are_those_of_so_many_rows_and_minus_one_elsewhere() -> None:
+    known = {}
+    for batch in stream(Labelled(5), 30):
+        factors = batch.images.flatten(1).long()
+        labelled = (batch.labels != -1).all(1)
+        assert torch.equal(batch.labels[labelled], factors[labelled])
+        assert (batch.labels[~labelled] == -1).all()
+        known |= {tuple(row): True for row in factors[labelled].tolist()}
+    assert len(known) == 5
+
+
+def test_other_seeds_have_other_labels_and_a_share_of_each_batch_is_labelled() -> None:
+    zero, one = (stream(Labelled(4, 0.5), 20, seed) for seed in (0, 1))
+    for batch in zero:
+        assert (batch.labels[:4] != -1).all()
+    rows = [{tuple(row) for batch in found for row in batch.labels.tolist()} - {(-1,) * 4} for found in (zero, one)]
+    assert rows[0] != rows[1]
+
+
+def test_pairs_need_a_grid_and_enough_factors_that_vary() -> None:
+    loose = Grid()
+    loose.labels = loose.space.factors(torch.arange(20))
+    with pytest.raises(ValueError, match=r"mine samples pairs .* full grid; grid is not one"):
+        images(Pairs(1), loose)
+    with pytest.raises(ValueError, match=r"Pairs\(changed=4\), but grid with these options has 3 factors that vary"):
+        images(Pairs(4))
+
+
+def test_more_labels_than_images_are_refused() -> None:
+    with pytest.raises(ValueError, match="labels of 25 images, but grid with these options has 24"):
+        images(Labelled(25))
