@@ -5,3 +5,4 @@ from disbench.baselines.method import Method
 from disbench.mine_vae import MINEDisentangleVAE
 
 METHODS: dict[str, type[Method]] = {**BASELINES, "mine_vae": MINEDisentangleVAE}
+BUILT_IN = dict(METHODS)  # without what a plugin adds

@@ -39,6 +39,7 @@ DATASETS: dict[str, Callable[..., FactorDataset]] = {
     "cars3d": Cars3D,
     "smallnorb": SmallNORB,
 }
+BUILT_IN = dict(DATASETS)  # without what a plugin adds
 
 # Where the files of the official ones come from.
 SOURCES: dict[str, Source] = {

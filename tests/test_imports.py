@@ -16,7 +16,7 @@ ALLOWED = {
 }
 # The rooms of a folder, lowest floor first. A room imports from lower floors alone; rooms on one floor do not know each other.
 FLOORS = {
-    "benchmarks": ["runtime", "methods", "settings", "training", "trials estimators", "studies", "cli"],
+    "benchmarks": ["runtime", "methods", "plugins", "settings", "training", "trials estimators", "studies", "cli"],
     "datasets": ["moved untrusted wording", "factors", "storage", "official procedural imported", "registry"],
     "reports": ["records", "statistics", "tables", "comparison", "export", "markup", "estimators", "page"],
 }

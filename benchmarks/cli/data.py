@@ -8,7 +8,7 @@ import typer
 from rich.markup import escape
 from rich.table import Column
 
-from disbench.benchmarks.cli.terminal.options import DataDir, DatasetOptions, Select, dataset_options
+from disbench.benchmarks.cli.terminal.options import DataDir, DatasetOptions, Plugins, Select, dataset_options
 from disbench.benchmarks.cli.terminal.printing import console, fail, say, write_file
 from disbench.benchmarks.cli.terminal.table_style import table as new_table
 
@@ -45,17 +45,19 @@ def checksums_from(words: list[str] | None) -> dict[str, str] | str | None:
 
 
 @data_app.command("list")
-def list_(data_dir: DataDir = None) -> None:
+def list_(data_dir: DataDir = None, plugin: Plugins = None) -> None:
     """Every data set: whose pictures they are, how many, what a download takes, on which terms, and whether it is here.
 
     A set counts as here when all its published files are; what was unpacked from them is not counted.
     """
     from disbench.benchmarks.cli.data_facts import row_of
+    from disbench.benchmarks.plugins.packages import provide_all
     from disbench.datasets import names
     from disbench.datasets.storage.files import data_root
     from disbench.datasets.storage.store import remove_unfinished_conversions
 
     remove_unfinished_conversions()
+    provide_all("dataset")
     table = new_table(Column("name", no_wrap=True), "pictures", "images", "download", "licence", "here")
     try:
         for name in names(data_dir):
@@ -68,14 +70,16 @@ def list_(data_dir: DataDir = None) -> None:
 
 
 @data_app.command()
-def info(name: Name, data_dir: DataDir = None) -> None:
+def info(name: Name, data_dir: DataDir = None, plugin: Plugins = None) -> None:
     """What a data set is: its factors, images, version, licence and files.
 
     An official set whose files are not here is described as far as that goes without them.
     """
     from disbench.benchmarks.cli.data_facts import facts_of, facts_of_files
+    from disbench.benchmarks.plugins.packages import provide
     from disbench.datasets import DATASETS, SOURCES, load
 
+    provide("dataset", name)
     try:
         dataset, missing = load(name, data_dir), None
     except FileNotFoundError as error:
@@ -105,17 +109,20 @@ def download_(
         bool, typer.Option("--accept-license", help="You have read the set's terms and agree to them.")
     ] = False,
     checksums: Checksums = None,
+    plugin: Plugins = None,
 ) -> None:
     """Fetch an official data set and compare it with its published checksum.
 
     What was fetched before a stop, a lost connection or Ctrl-C is kept in the cache ($DISBENCH_CACHE, else ~/.cache/disbench):
     run the same command again to go on. A file that is there already is compared and never overwritten.
     """
+    from disbench.benchmarks.plugins.packages import provide
     from disbench.datasets import SOURCES, check_name
     from disbench.datasets.storage.cache import cache_folder
     from disbench.datasets.storage.download import download
 
     try:
+        provide("dataset", name)
         check_name(name, data_dir)
         if name not in SOURCES:
             say(f"Nothing needs to be downloaded for {name}: its pictures are drawn here, or are here already.")
@@ -132,18 +139,20 @@ def download_(
 
 
 @data_app.command()
-def verify(name: Name, data_dir: DataDir = None, checksums: Checksums = None) -> None:
+def verify(name: Name, data_dir: DataDir = None, checksums: Checksums = None, plugin: Plugins = None) -> None:
     """Read every file of a data set anew, compare its checksum, and open the set. Status 1 when anything is wrong.
 
     The arrays that were converted from the files are compared too. A file whose checksum is not known here is never called ok.
     """
     from disbench.benchmarks.cli.data_facts import compared_files, opened
+    from disbench.benchmarks.plugins.packages import provide
     from disbench.datasets import SOURCES, check_name
     from disbench.datasets.storage.download import expected_checksums
 
     given = checksums_from(checksums)
     found = []
     try:
+        provide("dataset", name)
         check_name(name, data_dir)
         if name in SOURCES:
             for status, text in compared_files(SOURCES[name], data_dir, expected_checksums(SOURCES[name], given)):
@@ -187,12 +196,15 @@ def import_(
     (N, K) and, if you like, `factor_names` (K).
     """
     from disbench.benchmarks.cli.data_facts import facts_of
-    from disbench.datasets import DATASETS, SOURCES, load
+    from disbench.benchmarks.plugins.packages import names as names_of
+    from disbench.datasets import SOURCES, load
     from disbench.datasets.imported.dataset import import_dataset
 
     folders = {folder.partition("/")[0] for official in SOURCES.values() for folder in official.folders}
     try:
-        folder = import_dataset(source, name, data_dir, table=factors, replace=replace, reserved={*DATASETS, *folders})
+        folder = import_dataset(
+            source, name, data_dir, table=factors, replace=replace, reserved={*names_of("dataset"), *folders}
+        )
         dataset = load(name, data_dir)
     except (ValueError, OSError) as error:
         raise fail(error) from error
@@ -209,14 +221,17 @@ def preview(
     options: DatasetOptions = None,
     data_dir: DataDir = None,
     seed: Annotated[int, typer.Option(help="Seed of the random samples.")] = 0,
+    plugin: Plugins = None,
 ) -> None:
     """Write two pictures: random samples, and every factor swept in turn."""
+    from disbench.benchmarks.plugins.packages import provide
     from disbench.benchmarks.runtime.seeds import generator_for
     from disbench.benchmarks.trials.traversals import factor_sweeps, random_samples
     from disbench.datasets import load
     from disbench.reports.markup.image_grids import image_grid, png
 
     try:
+        provide("dataset", name)
         dataset = load(name, data_dir, **dataset_options(options, select))
         out.mkdir(parents=True, exist_ok=True)
     except (ValueError, OSError) as error:

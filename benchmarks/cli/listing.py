@@ -8,6 +8,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from disbench.benchmarks.cli.terminal.commands import load
+from disbench.benchmarks.cli.terminal.options import Plugins
 from disbench.benchmarks.cli.terminal.printing import console, fail
 from disbench.benchmarks.cli.terminal.table_style import table
 from disbench.datasets.wording import did_you_mean, shown
@@ -15,7 +16,9 @@ from disbench.datasets.wording import did_you_mean, shown
 KINDS = ("methods", "metrics", "datasets", "suites")
 
 
-def list_(what: Annotated[str, typer.Argument(help=f"{', '.join(KINDS)}, or all.")] = "all") -> None:
+def list_(
+    what: Annotated[str, typer.Argument(help=f"{', '.join(KINDS)}, or all.")] = "all", plugin: Plugins = None
+) -> None:
     """List methods with their hyperparameters and defaults, metrics, datasets and suites."""
     if what != "all" and what not in KINDS:
         raise fail(f"{shown(what)} is not one of {', '.join(KINDS)}.{did_you_mean(what, KINDS)}")
@@ -34,7 +37,10 @@ def filled(kind: str, heads: tuple[str, ...], lines: Iterator[tuple[str, ...]]) 
 def methods() -> Table:
     load(("disbench.benchmarks.settings.hyperparameters",))
     from disbench.benchmarks import METHODS
+    from disbench.benchmarks.plugins.packages import provide_all
     from disbench.benchmarks.settings.hyperparameters import hyperparameters
+
+    provide_all("method")
 
     def settings(name: str) -> str:
         return ", ".join(f"{key}={parameter.default}" for key, parameter in hyperparameters(name).items())
@@ -46,9 +52,11 @@ def methods() -> Table:
 
 def metrics() -> Table:
     load(("disbench.metrics",))
+    from disbench.benchmarks.plugins.packages import provide_all
     from disbench.benchmarks.settings.choices import DEFAULT_METRICS
     from disbench.metrics import METRICS
 
+    provide_all("metric")
     lines = (
         (name, "higher" if metric.higher_is_better else "lower", "yes" * (name in DEFAULT_METRICS), metric.definition)
         for name, metric in METRICS.items()
@@ -57,11 +65,17 @@ def metrics() -> Table:
 
 
 def datasets() -> Table:
+    from disbench.benchmarks.plugins.packages import provide_all
+    from disbench.benchmarks.plugins.registries import source_of
     from disbench.datasets import SOURCES, names
+
+    provide_all("dataset")
 
     def origin(name: str) -> str:
         if name in SOURCES:
             return "official files: disbench data info " + name
+        if (plugin := source_of("dataset", name)) is not None:
+            return f"plugin {plugin.name} {plugin.version}".rstrip()
         return "drawn here, no download" if name.endswith("_like") else "imported"
 
     return filled("datasets", ("dataset", "where it comes from"), ((name, origin(name)) for name in names()))

@@ -19,6 +19,7 @@ from disbench.benchmarks.cli.terminal.options import (
     DatasetOptions,
     EvaluationRanges,
     MetricSettings,
+    Plugins,
     Select,
     assignments,
     dataset_options,
@@ -31,12 +32,10 @@ from disbench.benchmarks.runtime.locks import try_lock
 from disbench.benchmarks.runtime.optional import unsupported_system
 from disbench.benchmarks.settings.choices import DEFAULT_METRICS, PROTOCOL_NAMES, VIEWS
 from disbench.benchmarks.training.progress import AboveBars
-from disbench.reports.records import RECORD_FILE, NewerRecordError, Record, Trial
+from disbench.reports.records import RECORD_FILE, NewerRecordError, Record
 
 if TYPE_CHECKING:
-    from disbench.baselines.method import Method
     from disbench.benchmarks.settings.training_file import TrainingFile
-    from disbench.benchmarks.trials.encode import Codes
 
 app = typer.Typer(
     cls=GuardedGroup,
@@ -132,6 +131,7 @@ def train(
     settings: MetricSettings = None,
     ranges: EvaluationRanges = None,
     data_dir: DataDir = None,
+    plugin: Plugins = None,
     out: Annotated[Path, typer.Option(help="Folder in which the trial's folder is made.")] = Path("runs/train"),
 ) -> None:
     """Train one trial, encode its dataset, score the codes and record all of it.
@@ -199,26 +199,6 @@ def finish(record: Record, folder: Path) -> None:
         print_scores(Scores(shown.scores, shown.floor, shown.ceiling, shown.skipped), record.metric_options)
 
 
-def encode_checkpoint(
-    checkpoint: Path, data_dir: str | None, evaluations: dict[str, dict[str, Any]]
-) -> "tuple[Method, Trial, dict[str, Codes]]":
-    """The trained method, its trial, and the rows of each evaluation encoded anew, on an accelerator where there is one."""
-    import torch
-
-    from disbench.benchmarks.training.loop import load_checkpoint
-    from disbench.benchmarks.trials.encode import encode, evaluation_rows
-    from disbench.datasets import load
-
-    try:
-        method, trial = load_checkpoint(str(checkpoint))
-        dataset = load(trial.dataset, data_dir, **trial.dataset_options)
-        chosen = evaluation_rows(trial, dataset, evaluations)
-    except (ValueError, OSError) as error:
-        raise fail(error) from error
-    device = torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
-    return method, trial, {name: encode(method, dataset, rows, device) for name, rows in chosen.items()}
-
-
 def announce(wanted: dict[str, Any], rows: int) -> None:
     """Say on a terminal what is scored: DCI takes minutes on ten thousand rows."""
     terminal = Terminal(stderr=True)
@@ -237,14 +217,19 @@ def evaluate(
     view: ViewName = "mean",
     ranges: EvaluationRanges = None,
     data_dir: DataDir = None,
+    plugin: Plugins = None,
 ) -> None:
     """Encode a checkpoint's dataset again and score it; writes nothing. Held-out rows have a table of their own."""
     from disbench.benchmarks.cli.scores import metric_options, metrics_without_settings, print_scores
+    from disbench.benchmarks.trials.encode import encode_checkpoint
     from disbench.benchmarks.trials.score import score_shown
     from disbench.metrics.views import view as view_of
 
     wanted = metric_options(metrics, settings, protocol)
-    _, _, tables = encode_checkpoint(checkpoint, data_dir, evaluation_ranges(ranges))
+    try:
+        _, _, tables = encode_checkpoint(checkpoint, data_dir, evaluation_ranges(ranges))
+    except (ValueError, OSError) as error:
+        raise fail(error) from error
     samples = resamples if confidence else None
     for name, codes in tables.items():
         try:
@@ -266,13 +251,18 @@ def traverse(
     checkpoint: Checkpoint,
     out: Annotated[Path | None, typer.Option("-o", help="Default: traversal.png beside the checkpoint.")] = None,
     data_dir: DataDir = None,
+    plugin: Plugins = None,
 ) -> None:
     """Draw what each latent of a trained method does, as a picture with a row for each latent."""
     from disbench.benchmarks.training.contracts import no_pictures
+    from disbench.benchmarks.trials.encode import encode_checkpoint
     from disbench.benchmarks.trials.traversals import latent_traversals
     from disbench.reports.markup.image_grids import image_grid, png
 
-    method, trial, tables = encode_checkpoint(checkpoint, data_dir, {})
+    try:
+        method, trial, tables = encode_checkpoint(checkpoint, data_dir)
+    except (ValueError, OSError) as error:
+        raise fail(error) from error
     codes = next(iter(tables.values()))
     if (reason := no_pictures(method)) is not None:
         raise fail(f"{checkpoint}: {reason} There is nothing to draw.")
@@ -311,6 +301,7 @@ def score(
     as_json: Annotated[bool, typer.Option("--json", help="JSON, with floor, ceiling and detail.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="CSV; with --detail, of the detail alone.")] = False,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the metrics' random draws.")] = 0,
+    plugin: Plugins = None,
 ) -> None:
     """Score a table, whoever made it. `factor_names` (K,) and `code_names` (D,) in it are used where it has them."""
     from disbench.benchmarks.cli import scores as shown_as

@@ -12,6 +12,8 @@ from rich.text import Text
 from disbench.benchmarks.cli.terminal.options import metric_settings
 from disbench.benchmarks.cli.terminal.printing import console, fail, say, write_file
 from disbench.benchmarks.cli.terminal.table_style import table as new_table
+from disbench.benchmarks.plugins.packages import names as names_of
+from disbench.benchmarks.plugins.packages import provide
 from disbench.benchmarks.settings.choices import DEFAULT_METRICS
 from disbench.benchmarks.trials.score import Scores, named_entries
 from disbench.benchmarks.trials.tables.tables import NamedTable
@@ -37,7 +39,7 @@ def metric_options(
     if protocol is not None and protocol not in PROTOCOLS:
         meant = did_you_mean(protocol, PROTOCOLS)
         raise fail(f"There is no protocol {shown(protocol)}; there are {', '.join(PROTOCOLS)}.{meant}")
-    known: Collection[str] = PROTOCOLS[protocol] if protocol else METRICS
+    known: Collection[str] = PROTOCOLS[protocol] if protocol else names_of("metric")
     usual = [name for name in DEFAULT_METRICS if name in known]
     wanted = usual if names is None else [name.strip() for name in names.split(",") if name.strip()]
     strange = [name for name in wanted if name not in known]
@@ -45,6 +47,8 @@ def metric_options(
         whose = f"Of {protocol} there are settings for" if protocol else "Known:"
         meant = did_you_mean(strange[0], known) if strange else ""
         raise fail(f"Unknown metric {listed(strange) if strange else '(none given)'}. {whose} {listed(known)}.{meant}")
+    for name in wanted:
+        provide("metric", name)
     own = metric_settings(settings)
     if idle := [name for name in own if name not in wanted]:
         raise fail(

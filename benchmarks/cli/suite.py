@@ -17,6 +17,7 @@ from disbench.benchmarks.cli.terminal.options import (
     DataDir,
     DatasetOptions,
     MetricSettings,
+    Plugins,
     Select,
     assignments,
     dataset_options,
@@ -25,8 +26,8 @@ from disbench.benchmarks.cli.terminal.options import metric_settings as settings
 from disbench.benchmarks.cli.terminal.printing import console, fail, say
 from disbench.benchmarks.cli.terminal.table_style import table as new_table
 from disbench.benchmarks.runtime.machine import Machine
-from disbench.benchmarks.studies.status import Row, State, TrialState, plans_of_one_name, rows, states
-from disbench.datasets.wording import did_you_mean, listed, shown, unknown
+from disbench.benchmarks.studies.status import Row, State, TrialState, changed_plugins, plans_of_one_name, rows, states
+from disbench.datasets.wording import did_you_mean, listed, shown
 
 if TYPE_CHECKING:
     from disbench.benchmarks.settings.hyperparameters import Range
@@ -145,6 +146,7 @@ def run(
     suite: Annotated[str, typer.Argument(help="A suite's name (see `disbench list suites`) or a YAML file.")],
     out: Out = Path("runs"),
     data_dir: DataDir = None,
+    plugin: Plugins = None,
     only: Annotated[
         list[str] | None, typer.Option("--only", help="A part of it: method=vae,dataset=dsprites,seed=0. Repeatable.")
     ] = None,
@@ -292,6 +294,8 @@ def status(
             if any(state.state == "waiting" for state in found):
                 for line in plans_of_one_name(folder):
                     say(line)
+            for line in changed_plugins(folder, found):
+                say(line)
             return
         with Live(status_lines(found), console=console, auto_refresh=False) as live:
             while any(state.state in ("running", "stopped", "waiting") for state in found):
@@ -346,6 +350,7 @@ def search(
     select: Select = None,
     options: DatasetOptions = None,
     data_dir: DataDir = None,
+    plugin: Plugins = None,
     out: Out = Path("runs/search"),
     at_once: Annotated[
         int, typer.Option(min=1, help="Settings that are proposed together, for --engine ray or slurm.")
@@ -360,13 +365,12 @@ def search(
     checkpoint_seconds: CheckpointSeconds = Machine.checkpoint_seconds,
 ) -> None:
     """Search a method's hyperparameters for the best mean of one metric, with Optuna. The same command again goes on."""
+    from disbench.benchmarks.plugins.packages import require
     from disbench.benchmarks.settings.trial_settings import check_precision_here, checked_trial
     from disbench.benchmarks.studies.search import Search, best, run_search, seeds_of
-    from disbench.metrics import METRICS
 
     try:
-        if metric not in METRICS:
-            raise ValueError(unknown("metric", metric, METRICS))
+        require("metric", metric)
         own = settings_of_metrics(settings)
         if strange := set(own) - {metric}:
             raise ValueError(f"--metric-option sets {', '.join(strange)}, the metric is {metric}.")

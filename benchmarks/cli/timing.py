@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from disbench.benchmarks.cli.terminal.options import DataDir, DatasetOptions, Select, assignments, dataset_options
+from disbench.benchmarks.cli.terminal.options import (
+    DataDir,
+    DatasetOptions,
+    Plugins,
+    Select,
+    assignments,
+    dataset_options,
+)
 from disbench.benchmarks.cli.terminal.printing import console, fail
 from disbench.benchmarks.cli.terminal.table_style import table as new_table
 from disbench.benchmarks.settings.choices import DEFAULT_METRICS, PROFILE_NAMES, WARM_UP
@@ -32,6 +39,7 @@ def profile(
     select: Select = None,
     options: DatasetOptions = None,
     data_dir: DataDir = None,
+    plugin: Plugins = None,
 ) -> None:
     """Where a trial's time goes, from a short training: a table; nothing is written."""
     from disbench.benchmarks.settings.defaults import resolved_trial

@@ -7,6 +7,7 @@ another trial, and a default that was typed makes the same trial as one that was
 from typing import Any
 
 from disbench.benchmarks import METHODS
+from disbench.benchmarks.plugins.packages import provide
 from disbench.benchmarks.settings.hyperparameters import changed, resolved
 from disbench.benchmarks.settings.validation import PRECISIONS
 from disbench.datasets.registry import default_options, normal_options
@@ -28,7 +29,7 @@ def resolved_trial(trial: Trial) -> Trial:
         "precision": SPELLINGS.get(trial.precision, trial.precision),
         "dataset_options": {**default_options(trial.dataset), **normal_options(trial.dataset_options)},
     }
-    if trial.method in METHODS:
+    if provide("method", trial.method):
         fields["method_version"] = METHODS[trial.method].version
         fields["hparams"] = resolved(trial.method, trial.hparams)
     return trial.model_copy(update=fields)

@@ -18,8 +18,9 @@ from pydantic_core import to_jsonable_python
 
 from disbench.baselines.method import Method
 from disbench.benchmarks import METHODS
+from disbench.benchmarks.plugins.packages import provide, require
 from disbench.benchmarks.settings.validation import no_such, reason
-from disbench.datasets.wording import did_you_mean, listed, shown, unknown
+from disbench.datasets.wording import did_you_mean, listed, shown
 from disbench.reports.records.migration import plain
 
 POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
@@ -244,8 +245,7 @@ def check_method(method: str, hparams: dict[str, Any]) -> dict[str, Any]:
 
     Raises ValueError where the method or one of its hyperparameters does not exist, or a value is none that it takes.
     """
-    if not isinstance(method, str) or method not in METHODS:
-        raise ValueError(unknown("method", method, METHODS))
+    require("method", method)
     known = hyperparameters(method)
     if names := sorted(str(name) for name in hparams if name not in known):
         raise ValueError(no_such(f"{method} has no hyperparameter", names, known))
@@ -296,7 +296,7 @@ def changed(method: str, hparams: dict[str, Any]) -> list[str]:
 
 def combinations(method: str, grid: dict[str, list[Any]], ranges: dict[str, Range]) -> list[dict[str, Any]]:
     """Every combination of the grids' and ranges' values, the first name slowest; one empty combination where there are none."""
-    known = hyperparameters(method) if method in METHODS else {}
+    known = hyperparameters(method) if provide("method", method) else {}
     axes = dict(grid)
     for name, values in ranges.items():
         if name in known and known[name].annotation not in (int, float):

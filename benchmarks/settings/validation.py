@@ -9,8 +9,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter, ValidationError
 
+from disbench.benchmarks.plugins.packages import provide, require
 from disbench.datasets.untrusted import check_path_name
-from disbench.datasets.wording import did_you_mean, listed, shown, unknown
+from disbench.datasets.wording import did_you_mean, listed, shown
 from disbench.metrics import METRICS
 from disbench.metrics.dci import MODELS
 from disbench.metrics.explicitness import PROTOCOLS as EXPLICITNESS_PROTOCOLS
@@ -107,8 +108,7 @@ def metric_keywords(metric: str) -> dict[str, inspect.Parameter]:
 
 def check_metric(metric: str, options: Mapping[str, Any], where: str = "") -> dict[str, Any]:
     """The options as the metric takes them. Raises ValueError where it, an option or a value does not exist."""
-    if metric not in METRICS:
-        raise ValueError(unknown("metric", metric, METRICS, where))
+    require("metric", metric, where)
     if not isinstance(options, Mapping):
         raise ValueError(f"{metric} needs a mapping of its options, such as {{bins: 20}}, got {shown(options)}.")
     known, found = metric_keywords(metric), {}
@@ -169,6 +169,7 @@ def check_dataset(name: Any, options: Mapping[str, Any], root: str | None = None
 
     if not isinstance(name, str):
         raise ValueError(f"a dataset's name is text, got {shown(name)}. Known: {listed(names(root))}.")
+    provide("dataset", name)
     check_name(name, root)
     check_options(name, options)
     if name in DATASETS and name not in SOURCES:

@@ -6,13 +6,15 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from disbench.benchmarks.plugins.files import loaded
+from disbench.benchmarks.plugins.registries import entries_of, used
 from disbench.benchmarks.runtime.locks import try_lock
 from disbench.benchmarks.runtime.machine import Machine
 from disbench.benchmarks.settings.defaults import Evaluations, MetricOptions
 from disbench.benchmarks.settings.trial_settings import check_fits, check_precision_here
 from disbench.benchmarks.studies.engines import Engine, Job, opened, run_here, unopened
 from disbench.benchmarks.studies.engines.job import refused, written_at
-from disbench.benchmarks.studies.status import labelled, write_plan
+from disbench.benchmarks.studies.status import begun_with_others, labelled, write_plan
 from disbench.benchmarks.studies.suite import Suite
 from disbench.benchmarks.training.experimental.data_parallel import check_shares
 from disbench.benchmarks.training.loop import ON_THIS_MACHINE
@@ -117,6 +119,7 @@ def run_trials(
 ) -> Iterator[Record]:
     """Each trial's record: first of those that are finished already, then as they end. Progress goes to the log."""
     jobs: list[Job] = []
+    plugins = loaded()
     earlier = Earlier(out)
     for trial, metrics, error, evaluations in plan:
         try:
@@ -132,8 +135,8 @@ def run_trials(
         if record is not None:
             yield record
         else:
-            job = Job(trial, out, root, metrics, machine, written_at(out / trial.id), evaluations=evaluations)
-            jobs.append(job)
+            at = written_at(out / trial.id)
+            jobs.append(Job(trial, out, root, metrics, machine, at, evaluations=evaluations, plugins=plugins))
     jobs = named(jobs)
     if len(jobs) < len(plan):
         log.info("%d of %d trials need nothing more.", len(plan) - len(jobs), len(plan))
@@ -174,5 +177,9 @@ def run_suite(
         check_shares(entry.trial, machine)
         if engine is run_here:
             check_precision_here(entry.trial.precision)
-    write_plan(suite.name, [entry.trial for entry in plan], out, suite.model_dump_json())
+    plugins = used({part: None for entry in plan for part in entries_of(entry.trial, entry.metrics)})
+    for line in begun_with_others(out, plugins):
+        log.warning("%s", line)
+    decides = suite.model_dump_json(exclude={"plugins"})
+    write_plan(suite.name, [entry.trial for entry in plan], out, decides, plugins)
     yield from run_trials(plan, out, root, engine=engine, machine=machine, keep_failed=keep_failed)

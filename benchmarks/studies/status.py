@@ -7,8 +7,9 @@ lock while one is run, and how far it was at its last checkpoint.
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, Field
@@ -22,6 +23,7 @@ from disbench.reports.records import (
     RECORD_FILE,
     SCHEMA_VERSION,
     Trial,
+    UsedPlugin,
     migrated_to_today,
     read_record,
     trial_of,
@@ -30,6 +32,7 @@ from disbench.reports.records.left_out import FROM_VALUES
 from disbench.reports.records.reasons import reason_of
 
 PLANS = "plans"
+Parts = frozenset[tuple[str, str]]
 State = Literal["finished", "failed", "running", "stopped", "waiting", "unreadable"]
 
 
@@ -40,13 +43,15 @@ class Progress(BaseModel):
     status: Literal["ok", "failed"]
     error: str | None = None
     seconds: dict[str, float] = Field(default_factory=dict)
+    metric_versions: dict[str, int] = Field(default_factory=dict)
+    plugins: list[UsedPlugin] = Field(default_factory=list)
     schema_version: int = SCHEMA_VERSION
 
 
 class TrialState(NamedTuple):
     """`step`, at its last checkpoint, and `seconds_left` from there where there is one; `reason` of a failure.
 
-    `earlier`: an earlier disbench left its record.
+    `earlier`: an earlier disbench left its record. `plugins`: what its record takes from which (see `parts`).
     """
 
     trial: Trial | None
@@ -56,6 +61,7 @@ class TrialState(NamedTuple):
     seconds_left: float | None = None
     reason: str = ""
     earlier: bool = False
+    plugins: Parts = frozenset()
 
 
 class Row(NamedTuple):
@@ -69,7 +75,9 @@ class Row(NamedTuple):
         return sum(trial.state in states for trial in self.trials)
 
 
-def write_plan(name: str, trials: Sequence[Trial], out: Path, decides: str = "") -> None:
+def write_plan(
+    name: str, trials: Sequence[Trial], out: Path, decides: str = "", plugins: Sequence[UsedPlugin] = ()
+) -> None:
     """Leave the list of a driver's trials in `out`, whole or not at all; two drivers of one suite write the same file.
 
     decides: the content of the suite. Two suites of one name have each a file, because its hash is a part of the file's name.
@@ -79,6 +87,7 @@ def write_plan(name: str, trials: Sequence[Trial], out: Path, decides: str = "")
     digest = f"-{hashlib.sha256(decides.encode()).hexdigest()[:10]}" if decides else ""
     path = folder / f"{re.sub(r'[^A-Za-z0-9_.-]+', '_', name)[:150]}{digest}.json"
     content = {"name": name, "trials": [trial.model_dump(mode="json") for trial in trials]}
+    content["plugins"] = [plugin.model_dump(mode="json") for plugin in plugins]
     write_atomic(path, json.dumps(content).encode())
 
 
@@ -132,6 +141,62 @@ def plans_of_one_name(out: Path) -> list[str]:
     ]
 
 
+def parts(trial: Trial, plugins: Sequence[UsedPlugin], metrics: Mapping[str, int] = MappingProxyType({})) -> Parts:
+    """What a trial takes from plugins, such as "method x, version 1, of x.py", each with the plugin's version and hash."""
+    versions: dict[str, object] = {f"metric {name}": version for name, version in metrics.items()}
+    versions |= {f"method {trial.method}": trial.method_version, f"dataset {trial.dataset}": trial.dataset_version}
+    return frozenset(
+        (f"{what}, version {versions[what]}, of {plugin.name}", f"{plugin.version} {plugin.sha256[:12]}".strip())
+        for plugin in plugins
+        for what in plugin.used_for
+        if what in versions
+    )
+
+
+def planned_parts(out: Path) -> dict[str, Parts]:
+    """What each listed trial takes from plugins, as the drivers that listed it had them, by the trial's id."""
+    found: dict[str, Parts] = {}
+    for path in sorted((out / PLANS).glob("[!.]*.json")):
+        try:
+            content = json.loads(read_regular(path, LARGEST))
+            plugins = [UsedPlugin.model_validate(plugin) for plugin in content.get("plugins", [])]
+            if plugins:
+                found |= {trial.id: parts(trial, plugins) for trial in map(trial_of, content["trials"])}
+        except (OSError, RecursionError, *FROM_VALUES):
+            continue  # `planned_trials` tells of it
+    return found
+
+
+def begun_with_others(out: Path, plugins: Sequence[UsedPlugin]) -> list[str]:
+    """A sentence for each plugin that has changed since trials in `out` were begun, which go on with it."""
+    planned = planned_parts(out)
+    changed: dict[str, int] = {}
+    for name, trial in started_trials(out).items():
+        for what in (
+            {what for what, _ in parts(trial, plugins) ^ planned.get(name, frozenset())} if name in planned else ()
+        ):
+            changed[what] = changed.get(what, 0) + 1
+    return [
+        f"The {what} has changed since {count} unfinished trial{'s' * (count > 1)} in {out} began. They go on with the changed "
+        "code. To begin anew, remove their folders, or raise `version` in the plugin."
+        for what, count in changed.items()
+    ]
+
+
+def changed_plugins(out: Path, found: Sequence[TrialState]) -> list[str]:
+    """A sentence for each thing from a plugin of which trials in `out` have different code under one version."""
+    hashes: dict[str, set[str]] = {}
+    for taken in (*(state.plugins for state in found), *planned_parts(out).values()):
+        for what, digest in taken:
+            hashes.setdefault(what, set()).add(digest)
+    return [
+        f"The {what}, was changed between trials here ({', '.join(sorted(digests))}). If that changes results, raise "
+        "`version` in the plugin and run again."
+        for what, digests in hashes.items()
+        if len(digests) > 1
+    ]
+
+
 def is_locked(folder: Path) -> bool:
     """Whether a process is running the trial of this folder now."""
     try:
@@ -160,7 +225,8 @@ def ended(folder: Path) -> TrialState | None:
     earlier = found.schema_version < SCHEMA_VERSION
     trial = migrated_to_today(found.trial) if earlier else found.trial
     if found.status == "ok":
-        return TrialState(trial, folder, "finished", trial.steps, earlier=earlier)
+        taken = parts(trial, found.plugins, found.metric_versions)
+        return TrialState(trial, folder, "finished", trial.steps, earlier=earlier, plugins=taken)
     reason = (found.error or "no error was recorded").strip().splitlines()[-1]
     return TrialState(trial, folder, "failed", reason=reason, earlier=earlier)
 

@@ -4,8 +4,9 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, ValidationError, ValidationInfo, model_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 
+from disbench.benchmarks.plugins.files import load_plugin
 from disbench.benchmarks.settings.choices import DEFAULT_METRICS
 from disbench.benchmarks.settings.defaults import MetricOptions, resolved_trial
 from disbench.benchmarks.settings.hyperparameters import Range, Strict, check_method, combinations
@@ -87,11 +88,12 @@ class Suite(Strict):
     """Every method on every data set with every seed.
 
     A hyperparameter is looked for in the method's entry, the data set's entry for the method, the data set's `hparams`, then
-    the suite's `hparams`.
+    the suite's `hparams`. `plugins` are files, relative to the suite's, or modules, whose methods, metrics and datasets it names.
     """
 
     name: Name
     description: str = ""
+    plugins: list[str] = Field(default_factory=list)  # before the fields whose names they give
     datasets: list[DatasetEntry] = Field(min_length=1)
     methods: list[MethodEntry] = Field(min_length=1)
     seeds: list[Seed] = Field(min_length=1)
@@ -102,6 +104,13 @@ class Suite(Strict):
     hparams: Options = Field(default_factory=dict)
     metrics: OptionsOf = Field(default_factory=lambda: {name: {} for name in DEFAULT_METRICS})
     untrained: bool = True
+
+    @field_validator("plugins")
+    @classmethod
+    def loaded(cls, words: list[str], info: ValidationInfo) -> list[str]:
+        for word in words:
+            load_plugin(word, (info.context or {}).get("folder"))
+        return words
 
     @model_validator(mode="after")
     def check(self) -> "Suite":
@@ -170,7 +179,7 @@ def load_suite(name_or_path: str, root: str | None = None) -> Suite:
         )
     content = read_yaml(path)
     try:
-        return Suite.model_validate(content, context={"root": root})
+        return Suite.model_validate(content, context={"root": root, "folder": path.parent})
     except ValidationError as error:
         raise ValueError(f"{path}: {explained(error)}") from error
 

@@ -1,6 +1,7 @@
 """From a trained method to the one table that every metric reads."""
 
 import io
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,20 +11,24 @@ import torch
 from numpy.typing import NDArray
 
 from disbench.baselines.method import Method, codes_of
+from disbench.benchmarks.plugins.packages import provide
+from disbench.benchmarks.plugins.registries import changes_since, missing_from
 from disbench.benchmarks.runtime.seeds import generator_for
 from disbench.benchmarks.settings.defaults import Evaluations, changed_options
+from disbench.benchmarks.training.loop import load_checkpoint
 from disbench.benchmarks.training.progress import Progress
 from disbench.benchmarks.trials.tables.tables import NamedTable, read_named_table, read_table
-from disbench.datasets import FactorDataset
+from disbench.datasets import FactorDataset, load
 from disbench.datasets.factors import in_ranges
 from disbench.datasets.storage.atomic import write_atomic
 from disbench.datasets.storage.hdf5 import open_hdf5
-from disbench.reports.records import Trial
+from disbench.reports.records import RECORD_FILE, Trial, read_record
 
 __all__ = [
     "Codes",
     "NamedTable",
     "encode",
+    "encode_checkpoint",
     "read_codes",
     "read_named_table",
     "read_table",
@@ -31,6 +36,7 @@ __all__ = [
     "write_codes",
 ]
 
+log = logging.getLogger(__name__)
 CHUNK = 100  # images a call; a thousand took 1.7 times as long on a CPU, whose caches hold the activations of few
 TRIAL = "trial"  # the attribute of a trial's table that holds its id
 
@@ -105,6 +111,32 @@ def encode(
         tuple(dataset.factor_names),
         tuple(f"z{d}" for d in range(values[0].shape[1])),
     )
+
+
+def encode_checkpoint(
+    checkpoint: Path, root: str | None = None, evaluations: Evaluations | None = None
+) -> tuple[Method, Trial, dict[str, Codes]]:
+    """The trained method, its trial, and the rows of each evaluation encoded anew, on an accelerator where there is one.
+
+    Raises ValueError or OSError where the checkpoint or the dataset cannot be opened; the message names the plugins that the
+    trial's record has and this process has not. A plugin that has changed since is logged.
+    """
+    try:
+        record = read_record(checkpoint.parent / RECORD_FILE)
+    except (OSError, ValueError):
+        record = None
+    try:
+        method, trial = load_checkpoint(str(checkpoint))
+        provide("dataset", trial.dataset)
+        dataset = load(trial.dataset, root, **trial.dataset_options)
+    except ValueError as error:
+        missing = [] if record is None else missing_from(record)
+        raise ValueError(" ".join([str(error), *missing])) from error
+    for line in [] if record is None else changes_since(record):
+        log.warning("%s", line)
+    chosen = evaluation_rows(trial, dataset, evaluations or {})
+    device = torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
+    return method, trial, {name: encode(method, dataset, rows, device) for name, rows in chosen.items()}
 
 
 def write_codes(codes: Codes, path: Path, trial: Trial | None = None) -> None:

@@ -4,11 +4,13 @@ A folder of version 0.1 has another name than the same trial's folder today. Its
 are, and nothing in it is changed.
 """
 
+import functools
 import logging
 import shutil
 import stat
 from pathlib import Path
 
+from disbench.benchmarks.plugins.registries import changes_since
 from disbench.benchmarks.runtime.locks import LOCK
 from disbench.benchmarks.settings.defaults import Evaluations, MetricOptions, scored_by
 from disbench.benchmarks.training.position import STARTED
@@ -103,7 +105,17 @@ def finished(
         record = None if found is None else found[1]
     if record is None or record.status == "failed":
         return record
-    return record if scored_by(record, metrics, evaluations) else None
+    if not scored_by(record, metrics, evaluations):
+        return None
+    for line in changes_since(record):
+        _warn_once(line)
+    return record
+
+
+@functools.cache
+def _warn_once(line: str) -> None:
+    """A suite has many trials of one plugin."""
+    log.warning("%s", line)
 
 
 def clear_the_way(folder: Path) -> None:

@@ -17,6 +17,8 @@ from PIL.Image import Image
 from disbench.baselines.gaussian import Posterior, kl_to_prior
 from disbench.baselines.method import Method
 from disbench.baselines.networks import count_parameters
+from disbench.benchmarks.plugins.packages import provide_for
+from disbench.benchmarks.plugins.registries import entries_of, rescored, source_of, used
 from disbench.benchmarks.runtime.environment import environment, forget_peaks, peaks
 from disbench.benchmarks.runtime.failures import ADVICE, classify, disk_full_as_one_error
 from disbench.benchmarks.runtime.machine import Machine, determinism
@@ -76,6 +78,9 @@ def reproducing_command(
     for evaluation, select in (evaluations or {}).items():
         for factor, values in select.items():
             words += ["--evaluation", f"{evaluation}.{factor}={values}"]
+    sources = [source_of(*entry) for entry in entries_of(trial, metrics)]
+    for word in dict.fromkeys(source.word for source in sources if source is not None and source.word):
+        words += ["--plugin", word]
     if root is not None:
         words += ["--data-dir", root]
     return shlex.join([*words, "--out", "runs"])
@@ -145,6 +150,7 @@ def scored_again(
         log.exception("%s cannot be scored; its earlier record is kept", done.trial.id)
         return done.model_copy(update={"status": "failed", "failure": classify(error), "error": told(error)})
     record.command = reproducing_command(record.trial, metrics, root, evaluations)
+    record.plugins = rescored(done.plugins, metrics)
     write_record(record, folder)
     return record
 
@@ -255,6 +261,7 @@ def run_trial(
     time: hold `locks.try_lock` on the folder where another may run the trial too. name: of the
     trial in the log; by default its `title`.
     """
+    provide_for(trial, metrics)
     trial = resolved_trial(trial)
     folder = out / trial.id
     with disk_full_as_one_error(folder):
@@ -279,6 +286,7 @@ def run_trial(
             changed_hparams=changed_hparams(trial),
             evaluation=next(iter(dataset.evaluations)),
             evaluation_options=evaluations or {},
+            plugins=used(entries_of(trial, metrics)),
         )
         try:
             with determinism(machine):

@@ -117,6 +117,20 @@ class Evaluation(BaseModel):
     skipped: dict[str, str] = Field(default_factory=dict)
 
 
+class UsedPlugin(BaseModel):
+    """Code outside disbench that a trial used, such as `used_for` ["method dip_vae", "metric nearest"].
+
+    `name` and `version` of a package; of a file or module its name and no version. `sha256` is of the file.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str
+    version: str = ""
+    sha256: str = ""
+    used_for: list[str] = Field(default_factory=list)
+
+
 class Record(BaseModel):
     """What a trial left. A metric that is absent was not asked for; one in `skipped` could not be asked, with the reason.
 
@@ -134,8 +148,8 @@ class Record(BaseModel):
     `evaluation` names the selection of rows that these scores are of: 'all', or 'trained' where rows were held out of training;
     `evaluations` has the scores of each further one, and `evaluation_options` the selections that were asked for.
     `metric_versions` holds the version of each metric that was asked for. `changed_hparams` names the hyperparameters of the
-    trial whose values are not the method's defaults. `migrated_from` is the older schema of the file that a record was read
-    from; it is never written.
+    trial whose values are not the method's defaults. `plugins` are those that its method, dataset or metrics came from.
+    `migrated_from` is the older schema of the file that a record was read from; it is never written.
     """
 
     # A diverged run may leave a NaN in a curve; as null it could not be read back.
@@ -176,6 +190,7 @@ class Record(BaseModel):
     error: str | None = None
     failure: Failure | None = None
     changed_hparams: list[str] = Field(default_factory=list)
+    plugins: list[UsedPlugin] = Field(default_factory=list)
     schema_version: int = Field(default=SCHEMA_VERSION, ge=1)
     migrated_from: int | None = Field(default=None, exclude=True)
 

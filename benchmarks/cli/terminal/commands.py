@@ -3,6 +3,7 @@
 import atexit
 import functools
 import gc
+import inspect
 import logging
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -150,7 +151,7 @@ def _complete(info: CommandInfo, prefix: str) -> None:
     name = prefix + (info.name or function.__name__.rstrip("_"))
     command = COMMANDS[name]
     info.epilog = f"{command.writes}\n\nExample: {command.example}"
-    if command.loads:
+    if command.loads or "plugin" in inspect.signature(function).parameters:
         info.callback = _loading(function, command.loads)
 
 
@@ -158,6 +159,11 @@ def _loading(function: Callable[..., Any], modules: Sequence[str]) -> Callable[.
     @functools.wraps(function)
     def run(*arguments: Any, **keywords: Any) -> Any:
         load(modules)
+        if words := keywords.get("plugin"):
+            from disbench.benchmarks.plugins.files import load_plugin
+
+            for word in words:
+                load_plugin(word)
         return function(*arguments, **keywords)
 
     return run

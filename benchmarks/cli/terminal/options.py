@@ -25,6 +25,16 @@ DatasetOptions = Annotated[
     typer.Option("--option", help="An option of the data set itself: tier=reduced, split=test. Repeatable."),
 ]
 
+Plugins = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--plugin",
+        metavar="FILE|MODULE",
+        help="Load your own methods, metrics or datasets from a Python file or a module. Repeatable.",
+        show_default="none",
+    ),
+]
+
 MetricSettings = Annotated[
     list[str] | None,
     typer.Option("--metric-option", help="A keyword of a metric: mig.bins=10 or irs.quantile=0.99. Repeatable."),

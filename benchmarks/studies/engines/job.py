@@ -8,6 +8,9 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from disbench.benchmarks.plugins.files import load_sources
+from disbench.benchmarks.plugins.packages import provide
+from disbench.benchmarks.plugins.registries import Source
 from disbench.benchmarks.runtime.allocator import keep_memory
 from disbench.benchmarks.runtime.failures import classify, disk_full_as_one_error
 from disbench.benchmarks.runtime.locks import try_lock
@@ -24,7 +27,7 @@ class Job(NamedTuple):
     """One trial of a driver's.
 
     `failed_at`: when, in ns since 1970, the failed record that is to be replaced was written; None where there was none.
-    `name`: of the trial in the log, such as "[3/20] vae on dsprites, seed 0".
+    `name`: of the trial in the log, such as "[3/20] vae on dsprites, seed 0". `plugins`: those that the driver has loaded.
     """
 
     trial: Trial
@@ -35,6 +38,7 @@ class Job(NamedTuple):
     failed_at: int | None = None
     name: str = ""
     evaluations: Evaluations | None = None
+    plugins: tuple[Source, ...] = ()
 
     @property
     def folder(self) -> Path:
@@ -52,6 +56,7 @@ def _opened(name: str, root: str | None, options: str) -> FactorDataset:
 
 def opened(trial: Trial, root: str | None) -> FactorDataset:
     """The trial's data set, opened once a process. Raises OSError, ValueError or TypeError where it cannot be."""
+    provide("dataset", trial.dataset)
     return _opened(trial.dataset, root, json.dumps(trial.dataset_options, sort_keys=True))
 
 
@@ -116,6 +121,7 @@ def run_job(job: Job) -> Record | None:
     """
     keep_memory()  # a worker's process may be another than the command's
     try:
+        load_sources(job.plugins)
         return _run_job(job)
     except Exception as error:
         if classify(error) == "disk full" or not os.access(job.out, os.W_OK):

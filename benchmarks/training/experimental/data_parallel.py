@@ -27,6 +27,8 @@ import torch
 from lightning_fabric.plugins.environments.lightning import find_free_network_port
 
 from disbench.benchmarks import METHODS
+from disbench.benchmarks.plugins.files import load_sources, loaded
+from disbench.benchmarks.plugins.registries import Source
 from disbench.benchmarks.runtime.failures import classify
 from disbench.benchmarks.runtime.machine import Machine, determinism
 from disbench.benchmarks.runtime.optional import signals
@@ -96,7 +98,9 @@ def on_each_device(function: Callable[..., object], trial: Trial, machine: Machi
         try:
             for rank in range(machine.devices):
                 ours, theirs = context.Pipe(duplex=False)
-                process = context.Process(target=_work, args=(rank, port, settings, work, theirs), daemon=True)
+                process = context.Process(
+                    target=_work, args=(rank, port, settings, loaded(), work, theirs), daemon=True
+                )
                 process.start()
                 theirs.close()  # so that the end of the process is the end of the pipe
                 found[ours] = process
@@ -154,7 +158,14 @@ def forwarding_signals(found: dict[Connection, BaseProcess]) -> Iterator[None]:
             raise KeyboardInterrupt if received[0] == signal.SIGINT else SystemExit(128 + received[0])
 
 
-def _work(rank: int, port: int, settings: tuple[list[int], int, str], work: bytes, connection: Connection) -> None:
+def _work(
+    rank: int,
+    port: int,
+    settings: tuple[list[int], int, str],
+    plugins: tuple[Source, ...],
+    work: bytes,
+    connection: Connection,
+) -> None:
     """What the process of one device does: it sends None, or the error that it ended with."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     # A scheduler may send them to all processes of a job; the parent answers.
@@ -168,6 +179,7 @@ def _work(rank: int, port: int, settings: tuple[list[int], int, str], work: byte
     torch.set_num_threads(threads)
     torch.set_float32_matmul_precision(precision)
     try:
+        load_sources(plugins)  # whose classes are in the work
         function, method, trial, machine, arguments = pickle.loads(work)
         METHODS[trial.method] = method  # it may have been added while the parent ran
         with determinism(machine):
