@@ -172,10 +172,10 @@ def begun_with_others(out: Path, plugins: Sequence[UsedPlugin]) -> list[str]:
     planned = planned_parts(out)
     changed: dict[str, int] = {}
     for name, trial in started_trials(out).items():
-        for what in (
-            {what for what, _ in parts(trial, plugins) ^ planned.get(name, frozenset())} if name in planned else ()
-        ):
-            changed[what] = changed.get(what, 0) + 1
+        then = dict(planned.get(name, ()))
+        for what, digest in parts(trial, plugins):
+            if then.get(what, digest) != digest:
+                changed[what] = changed.get(what, 0) + 1
     return [
         f"The {what} has changed since {count} unfinished trial{'s' * (count > 1)} in {out} began. They go on with the changed "
         "code. To begin anew, remove their folders, or raise `version` in the plugin."
