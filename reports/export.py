@@ -1,9 +1,9 @@
-"""The leaderboard in forms for other programs and for papers: CSV, JSON, Parquet; LaTeX, Markdown.
+"""The leaderboard in formats for other programs (CSV, JSON, Parquet) and for papers (LaTeX, Markdown).
 
-CSV, JSON and Parquet hold the columns of `compare.LEADERBOARD`, a line for each dataset, view, method and metric. LaTeX and
-Markdown hold a table for each dataset and view, so official and procedural data never meet in one: the best mean is bold, means
-within noise of it are underlined, by the page's own rule, and notices stand below the table. The page exports what it shows
-of a table from the same pieces (`pieces`): its script joins them and decides nothing.
+CSV, JSON and Parquet hold the columns of `comparison.LEADERBOARD`, a line for each dataset, view, method and metric. LaTeX and
+Markdown hold a table for each dataset and view, so official and procedural data are never in one table: the best mean is bold,
+means within noise of it are underlined, by the same rule as on the page, and notices follow the table. The script of the page
+joins its exports from the same texts (`pieces`).
 """
 
 import html
@@ -17,10 +17,10 @@ from typing import Any, Literal, NamedTuple
 import pandas as pd
 
 from disbench.datasets.untrusted import printable, spreadsheet_text
-from disbench.reports.comparison import DATA, leaderboard, score_frame
+from disbench.reports.comparison import leaderboard, score_frame
 from disbench.reports.tables.columns import Column, columns
 from disbench.reports.tables.notices import short_runs
-from disbench.reports.tables.table import Table
+from disbench.reports.tables.table import DATA, DataKey, Table
 
 Format = Literal["csv", "json", "latex", "markdown", "parquet"]
 Statistic = Literal["mean", "iqm", "rank"]
@@ -72,9 +72,9 @@ LATEX_AFTER = (
 
 
 class Page(NamedTuple):
-    """One dataset's table in one view. `lines` {(method, metric): its line of the leaderboard}; `data` are its `compare.DATA`."""
+    """One dataset's table in one view; `lines` {(method, metric): line of the leaderboard}."""
 
-    data: tuple[str, str, str, str]
+    data: DataKey
     view: str
     title: str
     heads: tuple[Column, ...]
@@ -88,8 +88,8 @@ class Page(NamedTuple):
 def export(tables: Sequence[Table], form: Format, *, statistic: Statistic = "mean", seed: int = 0) -> bytes:
     """The leaderboard as the content of a file; text is UTF-8.
 
-    `statistic` is what LaTeX and Markdown show: mean and standard deviation, or interquartile mean and interval. Raises
-    ImportError for Parquet without pyarrow, ValueError for an unknown format.
+    `statistic` is what LaTeX and Markdown show: mean and standard deviation, interquartile mean and interval, or place and
+    ranks. Raises ImportError for Parquet without pyarrow, ValueError for an unknown format.
     """
     if form not in FORMATS:
         raise ValueError(f"There is no format {form!r}; there are {', '.join(FORMATS)}.")
@@ -108,12 +108,12 @@ def export(tables: Sequence[Table], form: Format, *, statistic: Statistic = "mea
 
 
 def latex_text(words: str) -> str:
-    """Words that LaTeX prints as they are. What its default fonts lack is named by its code point."""
+    """Words escaped for LaTeX. A character that its default fonts lack becomes its code point."""
     return "".join(_latex_character(character) for character in " ".join(printable(words).split()))
 
 
 def markdown_text(words: str) -> str:
-    """Words that Markdown, also inside a table, shows as they are."""
+    """Words escaped for Markdown, also inside a table."""
     escaped = html.escape(" ".join(printable(words).split()), quote=False)
     return re.sub(r"([\\`*_\[\]|~#!])", r"\\\1", escaped)
 
@@ -133,33 +133,30 @@ def _latex_character(character: str) -> str:
 
 
 def pages(board: pd.DataFrame, tables: Iterable[Table]) -> Iterable[Page]:
-    """A page for each dataset and view of a leaderboard (`compare.leaderboard`)."""
+    """A page for each dataset and view of a leaderboard (`comparison.leaderboard`)."""
     notices = {table.key: notices_of(table) for table in tables}
     for key, group in board.groupby([*DATA, "view"], sort=False):
         dataset, options, version, provenance, view = map(str, key)
         settings = ", ".join(f"{name}={value}" for name, value in sorted(json.loads(options).items()))
         title = f"{dataset} ({provenance}, version {version}{', ' if settings else ''}{settings}), {view} view"
-        lines = {(line["method"], line["metric"]): line for line in records(group)}
-        trained = tuple(dict.fromkeys(group["method"][group["trained"]]))
-        untrained = tuple(dict.fromkeys(group["method"][~group["trained"]]))
-        differ = bool(group["budgets_differ"].any())
+        data = dataset, options, version, provenance
         yield Page(
-            (dataset, options, version, provenance),
+            data,
             view,
             title,
-            columns(group["metric"]),
-            trained,
-            untrained,
-            lines,
-            differ,
-            notices[dataset, options, version, provenance],
+            heads=columns(group["metric"]),
+            trained=tuple(dict.fromkeys(group["method"][group["trained"]])),
+            untrained=tuple(dict.fromkeys(group["method"][~group["trained"]])),
+            lines={(line["method"], line["metric"]): line for line in records(group)},
+            budgets_differ=bool(group["budgets_differ"].any()),
+            notices=notices[data],
         )
 
 
 def notices_of(table: Table) -> tuple[str, ...]:
-    """What must be said of a table wherever it is shown."""
+    """The notices that belong next to a table wherever it is shown."""
     short = short_runs(record for row in table.rows for _, record in row.trials)
-    return (*([short] if short else []), *table.notices)
+    return (short, *table.notices) if short else table.notices
 
 
 def records(board: pd.DataFrame) -> list[dict[str, Any]]:
@@ -173,7 +170,7 @@ def records(board: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def pieces(page: Page) -> dict[str, Any]:
-    """All that LaTeX and Markdown of a page are joined from, JSON-able.
+    """The texts of which LaTeX and Markdown of a page consist, as values for JSON.
 
     `cells` of a row is {metric: {form: texts}}, `notes` {form: lists of texts}, each in the order of STATISTICS.
     """
@@ -190,7 +187,7 @@ def pieces(page: Page) -> dict[str, Any]:
 def overview_pieces(
     title: str, heads: Sequence[Column], lines: Mapping[tuple[str, str], Mapping[str, Any]], notices: Sequence[str]
 ) -> dict[str, Any]:
-    """The same of `compare.overview`, whose `lines` are {(method, metric): line}."""
+    """The texts of `comparison.overview`, whose `lines` are {(method, metric): line}."""
     rows = []
     for method in dict.fromkeys(method for method, _ in lines):
         own = {head.key: lines.get((method, head.key)) for head in heads}
@@ -225,7 +222,7 @@ def _pieces(
             }
             for method, trained, lead, cells in rows
         ],
-        "notes": {form: [[own(note) for note in told] for told in notes] for form, own in words.items()},
+        "notes": {form: [[own(note) for note in beside] for beside in notes] for form, own in words.items()},
     }
 
 
@@ -263,7 +260,7 @@ def _markdown(page: Page, statistic: Statistic) -> str:
 
 
 def _lead(page: Page, method: str) -> list[str]:
-    """A row's label, seeds and perhaps steps. A failed seed shows as `2 of 3`."""
+    """A row's label, seeds (`2 of 3` if one failed), and steps if budgets differ."""
     own = next(page.lines[method, head.key] for head in page.heads if (method, head.key) in page.lines)
     seeds, finished = own["seeds"], own["seeds"] - own["failed"]
     lead = [method, f"{seeds}" if finished == seeds else f"{finished} of {seeds}"]
@@ -271,7 +268,7 @@ def _lead(page: Page, method: str) -> list[str]:
 
 
 def _standing(line: Mapping[str, Any] | None) -> tuple[str, str]:
-    """A cell's mark, and how many scores stand behind it where that is not all seeds."""
+    """A cell's mark, and the number of its scores if that is not all seeds."""
     if line is None:
         return "", ""
     return line["mark"], f"({line['n']})" if line["n"] != line["seeds"] else ""
@@ -293,34 +290,36 @@ def _cell(parts: tuple[str, str] | None, mark: str, count: str, form: str) -> st
 
 
 def numbers(line: Mapping[str, Any] | None, statistic: Statistic) -> tuple[str, str] | None:
-    """A cell's value and what stands behind it: ± deviation, or [interval]; None where there is no such number."""
+    """A cell's value, and its ± deviation or [interval]; None if there is no such number."""
     if line is None or line[statistic] is None:
         return None
     if statistic == "mean":
         return f"{line['mean']:.3f}", "" if line["sd"] is None else f"± {line['sd']:.3f}"
     if statistic == "iqm":
-        return f"{line['iqm']:.3f}", "" if line["low"] is None else f"[{line['low']:.3f}, {line['high']:.3f}]"
+        return f"{line['iqm']:.3f}", _interval(line["low"], line["high"], ".3f")
     if line["place"] is None:
         return f"({line['rank']:g})", ""
     place = f"{'=' if line['tied_with'] else ''}{line['place']:g}"
-    return place, "" if line["rank_low"] is None else f"[{line['rank_low']:g}, {line['rank_high']:g}]"
+    return place, _interval(line["rank_low"], line["rank_high"], "g")
+
+
+def _interval(low: float | None, high: float | None, form: str) -> str:
+    return "" if low is None else f"[{low:{form}}, {high:{form}}]"
 
 
 def overview_numbers(line: Mapping[str, Any] | None, statistic: Statistic) -> tuple[str, str] | None:
-    """Of a line of the overview: the interquartile mean and its interval, or else the mean rank and its interval."""
+    """The interquartile mean of a line of the overview with its interval, or else the mean rank with its interval."""
     value, low, high = ("iqm", "low", "high") if statistic == "iqm" else ("mean_rank", "rank_low", "rank_high")
     if line is None or line[value] is None:
         return None
-    digits = 3 if statistic == "iqm" else 2
-    return f"{line[value]:.{digits}f}", "" if line[
-        low
-    ] is None else f"[{line[low]:.{digits}f}, {line[high]:.{digits}f}]"
+    form = ".3f" if statistic == "iqm" else ".2f"
+    return format(line[value], form), _interval(line[low], line[high], form)
 
 
 def _json(board: pd.DataFrame, scores: pd.DataFrame, tables: Iterable[Table]) -> str:
     """The leaderboard with each cell's scores by seed, and the notices of each dataset."""
-    told = [dict(zip(DATA, table.key, strict=True)) | {"notices": list(notices_of(table))} for table in tables]
-    content = {"leaderboard": scored_lines(board, scores), "datasets": told}
+    datasets = [dict(zip(DATA, table.key, strict=True)) | {"notices": list(notices_of(table))} for table in tables]
+    content = {"leaderboard": scored_lines(board, scores), "datasets": datasets}
     return printable(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)) + "\n"
 
 

@@ -64,36 +64,10 @@ def of_gradient(name: str, truth: str) -> Measure:
     return measure
 
 
-GRADIENT_BIAS = "Bias over the true gradient's norm"
-LOWERED: tuple[tuple[str, str, str, Measure, str], ...] = (  # claim, quantity, figure, measure, unit
-    ("the variance of the value", "Deviation over batches", "values", spread, ", nats"),
-    ("the bias, against the finite-N truth", "Size of the bias", "values", size_of_bias("finite"), ", nats"),
-    ("the bias, against the population truth", "Size of the bias", "values", size_of_bias("population"), ", nats"),
-    (
-        "the bias of the gradient, against the finite-N truth",
-        GRADIENT_BIAS,
-        "gradients",
-        of_gradient("bias", "finite"),
-        "",
-    ),
-    (
-        "the bias of the gradient, against the population truth",
-        GRADIENT_BIAS,
-        "gradients",
-        of_gradient("bias", "population"),
-        "",
-    ),
-    (
-        "the noise of the gradient",
-        "Noise over the norm of the finite-N gradient",
-        "gradients",
-        of_gradient("noise", "finite"),
-        "",
-    ),
-)
+TRUTHS = {"finite": "the finite-N truth", "population": "the population truth"}
 
 
-def lowered(study: Study, what: str, quantity: str, figure: str, measure: Measure, unit: str) -> Verdict:
+def lowered(study: Study, what: str, quantity: str, figure: str, measure: Measure, unit: str = "") -> Verdict:
     """Whether MINE lowers a number of MSS, task by task."""
     claim = f"MINE lowers {what}."
     smaller: list[str] = []
@@ -251,9 +225,19 @@ def converges(study: Study) -> Verdict:
 
 def verdicts(study: Study) -> list[Verdict]:
     """In the order of the page: the document's claims first."""
+    bias, noise = "Bias over the true gradient's norm", "Noise over the norm of the finite-N gradient"
     return [
         high_variance(study),
-        *(lowered(study, *claim) for claim in LOWERED),
+        lowered(study, "the variance of the value", "Deviation over batches", "values", spread, ", nats"),
+        *(
+            lowered(study, f"the bias, against {words}", "Size of the bias", "values", size_of_bias(truth), ", nats")
+            for truth, words in TRUTHS.items()
+        ),
+        *(
+            lowered(study, f"the bias of the gradient, against {words}", bias, "gradients", of_gradient("bias", truth))
+            for truth, words in TRUTHS.items()
+        ),
+        lowered(study, "the noise of the gradient", noise, "gradients", of_gradient("noise", "finite")),
         cheaper(study),
         keeps_up(study),
         converges(study),

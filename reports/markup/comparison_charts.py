@@ -12,33 +12,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from disbench.reports.comparison import Diagram
+from disbench.reports.markup import svg
 from disbench.reports.markup.score_charts import MANY, scale_of
-from disbench.reports.markup.svg import (
-    BOLD,
-    CHARACTER,
-    SMALL,
-    WIDTH,
-    Scale,
-    circle,
-    color,
-    dots,
-    legend,
-    levels,
-    line,
-    number,
-    path,
-    short,
-    stroke,
-    svg,
-    text,
-)
 from disbench.reports.tables.aggregate import settings_of
 from disbench.reports.tables.columns import Column
 from disbench.reports.tables.table import Row, Table
 
 PANELS = 9  # of sensitivity
 _ACROSS = 3  # panels side by side
-_PITCH = WIDTH / _ACROSS
+_PITCH = svg.WIDTH / _ACROSS
 _HEIGHT = 170.0  # of a panel
 _DOWN = _HEIGHT + 62  # from one line of panels to the next
 _TINY = ' font-size="11"'
@@ -50,37 +32,37 @@ def critical_difference(diagram: Diagram, label: str) -> str:
     if found is None:
         return ""
     order = sorted(range(len(diagram.methods)), key=lambda method: found.mean_ranks[method])
-    labels = [short(method, 44) for method in diagram.methods]
-    side = 16 + CHARACTER * (max(map(len, labels)) + 6)
+    labels = [svg.short(method, 44) for method in diagram.methods]
+    side = 16 + svg.CHARACTER * (max(map(len, labels)) + 6)
     width = 2 * side + 280
-    x = Scale(1, len(order), side, width - side)
+    x = svg.Scale(1, len(order), side, width - side)
     axis, step = 58.0, 20.0
     below = axis + 12 + 8 * len(found.cliques)
-    parts = [path(f"M{x.start:.1f} {axis}H{x.end:.1f}", 'stroke="currentColor" stroke-width="1.3"')]
+    parts = [svg.path(f"M{x.start:.1f} {axis}H{x.end:.1f}", 'stroke="currentColor" stroke-width="1.3"')]
     for rank in range(1, len(order) + 1):
         if len(order) <= 12 or rank in (1, len(order)) or rank % 5 == 0:
-            parts.append(path(f"M{x(rank):.1f} {axis}v-6", 'stroke="currentColor"'))
-            parts.append(text(x(rank), axis - 10, str(rank), "middle", _TINY))
+            parts.append(svg.path(f"M{x(rank):.1f} {axis}v-6", 'stroke="currentColor"'))
+            parts.append(svg.text(x(rank), axis - 10, str(rank), "middle", _TINY))
     reach = min(found.critical_difference, len(order) - 1)
     more = "" if reach == found.critical_difference else " (wider than the axis)"
     bar = f"M{x(1):.1f} 16v8M{x(1):.1f} 20H{x(1 + reach):.1f}M{x(1 + reach):.1f} 16v8"
-    parts.append(path(bar, 'fill="none" stroke="currentColor"'))
-    parts.append(text(x(1), 11, f"CD = {found.critical_difference:.2f}{more}", extra=_TINY))
+    parts.append(svg.path(bar, 'fill="none" stroke="currentColor"'))
+    parts.append(svg.text(x(1), 11, f"CD = {found.critical_difference:.2f}{more}", extra=_TINY))
     for place, clique in enumerate(found.cliques):
         low, high = (found.mean_ranks[clique[end]] for end in (0, -1))
         names = ", ".join(diagram.methods[method] for method in clique)
         bar = f"M{x(low) - 4:.1f} {axis + 9 + 8 * place}H{x(high) + 4:.1f}"
-        parts.append(path(bar, f'style="stroke:{color(0)};stroke-width:4"', f"no difference: {names}"))
+        parts.append(svg.path(bar, f'style="stroke:{svg.color(0)};stroke-width:4"', f"no difference: {names}"))
     half = (len(order) + 1) // 2
     for place, method in enumerate(order):
         left = place < half
         level = below + 6 + step * (place if left else len(order) - 1 - place)
         end = side - 6 if left else width - side + 6
         way = f"M{x(found.mean_ranks[method]):.1f} {axis}V{level:.1f}H{end:.1f}"
-        parts.append(path(way, 'fill="none" stroke="currentColor" opacity=".7"'))
+        parts.append(svg.path(way, 'fill="none" stroke="currentColor" opacity=".7"'))
         words = f"{labels[method]}  {found.mean_ranks[method]:.2f}"
-        parts.append(text(end + (-5 if left else 5), level + 4, words, "end" if left else "start"))
-    return svg(parts, below + 6 + step * half, label, width)
+        parts.append(svg.text(end + (-5 if left else 5), level + 4, words, "end" if left else "start"))
+    return svg.drawing(parts, below + 6 + step * half, label, width)
 
 
 def _corner(place: int, top: float) -> tuple[float, float]:
@@ -97,29 +79,29 @@ def cost(table: Table) -> str:
     times = [second for own in spent for second in own.values()]
     if not times:
         return ""
-    body, top = legend([row.label for row in table.rows])
+    body, top = svg.legend([row.label for row in table.rows])
     log = max(times) > 8 * min(times)
     margin = 1.0 if log else 0.06 * (max(times) - min(times))
     low, high = (min(times) / 1.15, max(times) * 1.15) if log else (min(times) - margin, max(times) + margin)
     for place, column in enumerate(table.columns):
         left, above = _corner(place, top)
-        x = Scale(low, high if high > low else low + 1, left, left + _PITCH - 66, log)
+        x = svg.Scale(low, high if high > low else low + 1, left, left + _PITCH - 66, log)
         body.append(_cost_panel(table, spent, column, x, above))
     lines = math.ceil(len(table.columns) / _ACROSS)
-    return svg(body, top + lines * _DOWN, "Score against training time, by metric")
+    return svg.drawing(body, top + lines * _DOWN, "Score against training time, by metric")
 
 
-def _cost_panel(table: Table, spent: Sequence[dict[int, float]], column: Column, x: Scale, above: float) -> str:
+def _cost_panel(table: Table, spent: Sequence[dict[int, float]], column: Column, x: svg.Scale, above: float) -> str:
     drawn = [value for row in table.rows for value in row.cells[column.key].values.values()]
     y = scale_of(column, drawn, above + _HEIGHT, above + 22)
     better = {True: "better: up and left", False: "better: down and left", None: ""}[column.higher_is_better]
     parts = [
-        text(x.start, above + 8, f"{column.label} {column.arrow}", extra=BOLD),
-        text(x.end, above + 8, better, "end", SMALL),
-        *levels(y, x.start, x.end, "{:.3g}".format),
+        svg.text(x.start, above + 8, f"{column.label} {column.arrow}", extra=svg.BOLD),
+        svg.text(x.end, above + 8, better, "end", svg.SMALL),
+        *svg.levels(y, x.start, x.end, "{:.3g}".format),
     ]
     for tick, anchor in zip(x.ticks, ("start", "middle", "end"), strict=True):
-        parts.append(text(x(tick), above + _HEIGHT + 15, _seconds_label(tick), anchor, SMALL))
+        parts.append(svg.text(x(tick), above + _HEIGHT + 15, _seconds_label(tick), anchor, svg.SMALL))
     with_values = len(drawn) * len(table.columns) <= MANY
     for series, (row, seconds) in enumerate(zip(table.rows, spent, strict=True)):
         scores = row.cells[column.key].values
@@ -129,13 +111,13 @@ def _cost_panel(table: Table, spent: Sequence[dict[int, float]], column: Column,
         if with_values:
             for seed, (across, up) in points.items():
                 title = f"{row.label}, seed {seed}: {scores[seed]:.3f} after {seconds[seed]:,.0f} s"
-                parts.append(circle(across, up, 2.6, f'style="fill:{color(series)};fill-opacity:.6"', title))
+                parts.append(svg.circle(across, up, 2.6, f'style="fill:{svg.color(series)};fill-opacity:.6"', title))
         else:
-            parts.append(dots(points.values(), 5, color(series), row.label))
+            parts.append(svg.dots(points.values(), 5, svg.color(series), row.label))
         took, scored = (statistics.fmean(own[seed] for seed in points) for own in (seconds, scores))
         title = f"{row.label}, mean of {len(points)}: {scored:.3f} after {took:,.0f} s"
-        ring = f'fill="none" style="stroke:{color(series)};stroke-width:2.2"'
-        parts.append(circle(x(took), y(scored), 6, ring, title))
+        ring = f'fill="none" style="stroke:{svg.color(series)};stroke-width:2.2"'
+        parts.append(svg.circle(x(took), y(scored), 6, ring, title))
     return "".join(parts)
 
 
@@ -189,11 +171,11 @@ def sensitivity(table: Table, found: Sequence[Sweep]) -> str:
     """
     if not found:
         return ""
-    body, top = legend([f"{column.label} {column.arrow}" for column in table.columns])
+    body, top = svg.legend([f"{column.label} {column.arrow}" for column in table.columns])
     panels = [(sweep, heads) for sweep in found for heads in _ranges(table.columns)]
     for place, (sweep, heads) in enumerate(panels):
         body.append(_sweep_panel(table, sweep, heads, *_corner(place, top)))
-    return svg(body, top + math.ceil(len(panels) / _ACROSS) * _DOWN, "Scores against settings' values")
+    return svg.drawing(body, top + math.ceil(len(panels) / _ACROSS) * _DOWN, "Scores against settings' values")
 
 
 def _ranges(columns: Sequence[Column]) -> list[list[Column]]:
@@ -210,22 +192,22 @@ def _sweep_panel(table: Table, sweep: Sweep, heads: Sequence[Column], left: floa
     right = left + _PITCH - 66
     y = scale_of(heads[0], drawn, above + _HEIGHT, above + 22)
     log = sweep.values[0] > 0 and sweep.values[-1] >= 8 * sweep.values[0]
-    x = Scale(sweep.values[0], sweep.values[-1], left + 12, right - 12, log)
-    parts = [text(left, above + 8, f"{sweep.method}: {sweep.name}", extra=BOLD)]
+    x = svg.Scale(sweep.values[0], sweep.values[-1], left + 12, right - 12, log)
+    parts = [svg.text(left, above + 8, f"{sweep.method}: {sweep.name}", extra=svg.BOLD)]
     if log:
-        parts.append(text(right, above + 8, "log scale", "end", SMALL))
-    parts += levels(y, left, right, "{:.3g}".format)
+        parts.append(svg.text(right, above + 8, "log scale", "end", svg.SMALL))
+    parts += svg.levels(y, left, right, "{:.3g}".format)
     last = -math.inf
     for value in dict.fromkeys(sweep.values):
-        label = number(value) if value < 1e6 else f"{value:.3g}"
-        if x(value) - last > CHARACTER * (len(label) + 1):
-            parts.append(text(x(value), above + _HEIGHT + 15, label, "middle", SMALL))
+        label = svg.number(value) if value < 1e6 else f"{value:.3g}"
+        if x(value) - last > svg.CHARACTER * (len(label) + 1):
+            parts.append(svg.text(x(value), above + _HEIGHT + 15, label, "middle", svg.SMALL))
             last = x(value)
     for head in heads:
         series = table.columns.index(head)
         own = [(x(value), cell) for value, cell in zip(sweep.values, cells[head.key], strict=True)]
         if means := [(across, y(cell.mean)) for across, cell in own if cell.mean is not None]:
-            parts.append(line(means, f"{stroke(series)};stroke-width:2", f"{head.label}, mean over seeds"))
+            parts.append(svg.line(means, f"{svg.stroke(series)};stroke-width:2", f"{head.label}, mean over seeds"))
         points = [(across, y(score)) for across, cell in own for score in cell.values.values()]
-        parts.append(dots(points, 5, color(series), f"{head.label}, a dot a seed"))
+        parts.append(svg.dots(points, 5, svg.color(series), f"{head.label}, a dot a seed"))
     return "".join(parts)

@@ -1,7 +1,7 @@
-"""Pictures that trials left, as data URIs: the page stays whole when it is mailed without its folder.
+"""Pictures of trials as data URIs, so that the page is complete without its folder.
 
-A traversal's strip, a grid of images by `figures.image_grid`, can be moved through without a second file: `strip` finds its
-columns, and the page shows one after the other.
+A traversal is a grid of images by `image_grids.image_grid`. The page can animate it without a second file: `strip` reads where
+its columns are, and the page shows one after the other.
 """
 
 import base64
@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import quote
 
-import numpy as np
 from PIL import Image
 
 from disbench.datasets.untrusted import path_inside, printable, read_regular
@@ -22,7 +21,7 @@ from disbench.reports.records import GRID
 from disbench.reports.records.collect import Found
 from disbench.reports.records.left_out import FROM_VALUES
 from disbench.reports.records.reasons import reason_of
-from disbench.reports.tables.table import Row
+from disbench.reports.tables.table import Cell, Row
 
 TRAVERSAL = "traversal"
 CAPTIONS = {
@@ -36,16 +35,15 @@ CAPTIONS = {
 _DAMAGED = (*FROM_VALUES, OSError, EOFError, SyntaxError, struct.error, zlib.error, Image.DecompressionBombError)
 REFUSED = "Not shown"
 _PNG = b"\x89PNG\r\n\x1a\n"
-_LARGEST = 2 << 20  # bytes of a picture that a page takes in
+_LARGEST = 2 << 20  # bytes of an embedded picture
 _PIXELS = 50_000_000  # of a picture; 128 latents in 11 columns of 64x64 have 6 million
-_SMALL = 64 << 10  # characters of one that is not worth making smaller
-_QUALITY = 90  # of WebP: a traversal in colour takes a sixth of its PNG, and its labels stay sharp
-_GAP_ALPHA = 96  # of the half-transparent lines between the images of a grid
+_SMALL = 64 << 10  # characters of a picture that is not worth compressing
+_QUALITY = 90  # of WebP: a color traversal takes a sixth of its PNG, and its labels stay sharp
 
 
 @dataclass(frozen=True)
 class Strip:
-    """A grid's columns, in pixels: the picture's size, the first column's left edge, its width, and the step to the next."""
+    """The columns of a grid, in pixels: size of the picture, left edge and width of the first column, step to the next."""
 
     width: int
     height: int
@@ -57,7 +55,7 @@ class Strip:
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture to show, or the reason why it cannot be: one of `uri` and `note` is empty."""
+    """A picture to show, or the reason why it cannot be shown: one of `uri` and `note` is empty."""
 
     name: str
     uri: str = ""
@@ -70,7 +68,7 @@ class Picture:
 
 
 def picture(folder: Path, name: str, relative: str) -> Picture:
-    """Embed the PNG that a record in `folder` names. Whatever is wrong with the file becomes a note, never an error."""
+    """Embed the PNG that a record in `folder` names. A problem with the file becomes a note, never an error."""
     content = _content(folder, relative)
     if isinstance(content, str):
         return Picture(name, note=content)
@@ -79,7 +77,7 @@ def picture(folder: Path, name: str, relative: str) -> Picture:
 
 
 def smaller(found: Picture) -> Picture:
-    """The picture with loss, as WebP, where that takes less room."""
+    """The picture as lossy WebP if that is smaller."""
     if len(found.uri) < _SMALL:
         return found
     drawn = io.BytesIO()
@@ -93,12 +91,12 @@ def smaller(found: Picture) -> Picture:
 
 
 def linked(folder: Path, name: str, relative: str, page_folder: Path) -> Picture:
-    """The picture as a page in `page_folder` shows it from where it is, without taking it in."""
+    """The picture as a link from a page in `page_folder`."""
     content = _content(folder, relative)
     where = address(folder, relative, page_folder)
     if isinstance(content, str) or where is None:
         return Picture(name, note=content if isinstance(content, str) else f"{REFUSED}: {relative} is no file.")
-    return Picture(name, where, strip=strip(content, search=False) if TRAVERSAL in name else None)
+    return Picture(name, where, strip=strip(content) if TRAVERSAL in name else None)
 
 
 def _content(folder: Path, relative: str) -> bytes | str:
@@ -120,50 +118,19 @@ def _content(folder: Path, relative: str) -> bytes | str:
     return content
 
 
-def strip(content: bytes, search: bool = True) -> Strip | None:
-    """The columns of a PNG that `figures.image_grid` drew; None for any other picture, or one of a single column.
-
-    Files of versions that did not write them down are searched for them, which takes some 20 ms, unless told not to.
-    """
+def strip(content: bytes) -> Strip | None:
+    """The columns of a PNG that `image_grids.image_grid` drew; None for any other picture and for a single column."""
     try:
         with Image.open(io.BytesIO(content), formats=["PNG"]) as file:
-            told = [int(word) for word in str(file.info.get(GRID, "")).split()]
-            size = file.size
-        found = Strip(*size, *told) if len(told) == 4 else _searched(content) if search else None
-    except _DAMAGED:
-        return None
-    if found is None:
+            found = Strip(*file.size, *(int(word) for word in str(file.info.get(GRID, "")).split()))
+    except _DAMAGED:  # TypeError: the file does not say where its columns are
         return None
     inside = found.left >= 0 and 0 < found.cell <= found.pitch and found.columns > 1
     return found if inside and found.left + found.pitch * (found.columns - 1) + found.cell <= found.width else None
 
 
-def _searched(content: bytes) -> Strip | None:
-    with Image.open(io.BytesIO(content), formats=["PNG"]) as file:
-        if file.mode != "RGBA":
-            return None
-        alpha = np.asarray(file.getchannel("A"))
-    inked = alpha >= _GAP_ALPHA
-    across, down = inked.mean(axis=0), inked.mean(axis=1)
-    columns, rows = (np.flatnonzero(share > 0.9 * share.max()) for share in (across, down))
-    if not len(columns) or not len(rows):
-        return None
-    left, right = int(columns[0]), int(columns[-1]) + 1
-    gap = (alpha[rows[0] : rows[-1] + 1, left:right] == _GAP_ALPHA).all(axis=0)
-    between = np.flatnonzero(gap)
-    if not len(between) or not between[0]:
-        return None
-    cell = int(between[0])
-    pitch = cell + int(np.argmin(gap[cell:]))
-    count, rest = divmod(right - left + pitch - cell, pitch)
-    wanted = np.arange(right - left) % pitch >= cell
-    if rest or not (gap == wanted).all():
-        return None
-    return Strip(alpha.shape[1], alpha.shape[0], left, cell, pitch, count)
-
-
 def address(folder: Path, relative: str, page_folder: Path) -> str | None:
-    """A link from a page in `page_folder` to a file of a trial; None for one that is not there or lies elsewhere."""
+    """A link from a page in `page_folder` to a file of a trial; None for a missing file or one outside the trial's folder."""
     path = path_inside(folder, relative)
     if path is None or not path.is_file():
         return None
@@ -171,23 +138,21 @@ def address(folder: Path, relative: str, page_folder: Path) -> str | None:
 
 
 def representatives(rows: Sequence[Row]) -> list[tuple[Row, Found]]:
-    """For each method the row of best mean MIG, the first without any, and its trial of median MIG."""
-    found = []
-    for method in dict.fromkeys(row.trial.method for row in rows):
-        own = [row for row in rows if row.trial.method == method and row.trials]
-        if own:
-            best = max(own, key=lambda row: _mig(row))
-            found.append((best, median_trial(best.trials)))
-    return found
+    """For each method, the row with the best mean MIG (the first row if none has MIG), and its trial with the median MIG."""
+    best: dict[str, Row] = {}
+    for row in rows:
+        if row.trials and (row.trial.method not in best or _mig(row) > _mig(best[row.trial.method])):
+            best[row.trial.method] = row
+    return [(row, median_trial(row.trials)) for row in best.values()]
 
 
 def _mig(row: Row) -> float:
-    mean = row.cells["mig"].mean if "mig" in row.cells else None
+    mean = row.cells.get("mig", Cell()).mean
     return -1.0 if mean is None else mean
 
 
 def median_trial(trials: Sequence[Found]) -> Found:
-    """The trial of median MIG; ties and missing scores go by seed."""
+    """The trial with the median MIG; ties and missing scores are ordered by seed."""
     scored = [pair for pair in trials if "mig" in pair[1].scores] or [trials[0]]
     scored.sort(key=lambda pair: (pair[1].scores.get("mig", 0.0), pair[1].trial.seed))
     return scored[(len(scored) - 1) // 2]

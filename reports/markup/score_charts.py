@@ -7,28 +7,8 @@ curves, each row shows the curve of one trial.
 import math
 from collections.abc import Sequence
 
+from disbench.reports.markup import svg
 from disbench.reports.markup.embedded_pictures import median_trial
-from disbench.reports.markup.svg import (
-    BOLD,
-    CHARACTER,
-    SMALL,
-    WIDTH,
-    Point,
-    Scale,
-    circle,
-    color,
-    dots,
-    legend,
-    levels,
-    line,
-    number,
-    path,
-    rule,
-    short,
-    stroke,
-    svg,
-    text,
-)
 from disbench.reports.records import Record
 from disbench.reports.records.collect import whole
 from disbench.reports.tables.columns import Column
@@ -43,20 +23,22 @@ _POINTS = 160  # of a curve that are drawn
 def scores(table: Table) -> str:
     """Dot plot: a panel per metric, a line per row, a dot per seed, a bar at the mean; floor dashed, ceiling solid."""
     rows = table.first_views
-    label_width = min(230.0, 14 + CHARACTER * max(len(row.label) for row in rows)) if rows else 0.0
+    label_width = min(230.0, 14 + svg.CHARACTER * max(len(row.label) for row in rows)) if rows else 0.0
     row_height, head, foot = 24, 40, 30
     block = head + row_height * len(rows) + foot
     blocks = [table.columns[at : at + _PANELS] for at in range(0, len(table.columns), _PANELS)]
-    pitch = (WIDTH - label_width) / max(1, min(_PANELS, len(table.columns)))
+    pitch = (svg.WIDTH - label_width) / max(1, min(_PANELS, len(table.columns)))
     body = []
     for index, heads in enumerate(blocks):
         top = index * block + head
         for place, row in enumerate(rows):
-            body.append(text(label_width - 10, top + row_height * (place + 0.5) + 4, short(row.label, 34), "end"))
+            body.append(
+                svg.text(label_width - 10, top + row_height * (place + 0.5) + 4, svg.short(row.label, 34), "end")
+            )
         for place, column in enumerate(heads):
             left = label_width + place * pitch + 12
             body.append(_score_panel(table, column, rows, left, left + pitch - 24, top, row_height))
-    return svg(body, block * len(blocks), "Scores of every seed, by metric and method")
+    return svg.drawing(body, block * len(blocks), "Scores of every seed, by metric and method")
 
 
 def _score_panel(
@@ -70,36 +52,36 @@ def _score_panel(
     better = {True: "better →", False: "← better", None: ""}[column.higher_is_better]
     at, anchor = (left, "start") if column.higher_is_better is False else (right, "end")
     parts = [
-        text(left, top - 24, f"{column.label} {column.arrow}", extra=BOLD),
-        text(at, top - 9, better, anchor, SMALL),
+        svg.text(left, top - 24, f"{column.label} {column.arrow}", extra=svg.BOLD),
+        svg.text(at, top - 9, better, anchor, svg.SMALL),
     ]
-    parts += [rule(left, right, top + height * (place + 0.5)) for place in range(len(rows))]
+    parts += [svg.rule(left, right, top + height * (place + 0.5)) for place in range(len(rows))]
     for mark, name, dash in ((floor, "floor", ' stroke-dasharray="3 3"'), (ceiling, "ceiling", "")):
         if mark is not None:
             faint = f'stroke="currentColor" stroke-width="1.3" opacity=".6"{dash}'
-            parts.append(path(f"M{x(mark):.1f} {top:.1f}V{bottom:.1f}", faint, f"{name} {mark:.3f}"))
-    parts += [text(x(tick), bottom + 14, f"{tick:.3g}", "middle", SMALL) for tick in x.ticks]
+            parts.append(svg.path(f"M{x(mark):.1f} {top:.1f}V{bottom:.1f}", faint, f"{name} {mark:.3f}"))
+    parts += [svg.text(x(tick), bottom + 14, f"{tick:.3g}", "middle", svg.SMALL) for tick in x.ticks]
     with_values = len(drawn) * len(table.columns) <= MANY
     for place, (row, cell) in enumerate(zip(rows, cells, strict=True)):
         y = top + height * (place + 0.5)
-        hue = color(place) if row.trial.steps else "currentColor"
+        hue = svg.color(place) if row.trial.steps else "currentColor"
         fill = f"fill:{hue};fill-opacity:.45" if row.trial.steps else "fill:none"
         if cell.mean is not None:
-            parts.append(path(f"M{x(cell.mean):.1f} {y - 8:.1f}v16", f'style="stroke:{hue};stroke-width:2.5"'))
+            parts.append(svg.path(f"M{x(cell.mean):.1f} {y - 8:.1f}v16", f'style="stroke:{hue};stroke-width:2.5"'))
         if not with_values:
-            parts.append(dots([(x(value), y) for value in cell.values.values()], 7, hue, row.label))
+            parts.append(svg.dots([(x(value), y) for value in cell.values.values()], 7, hue, row.label))
             continue
         for seed, value in cell.values.items():
             title = f"{row.label}, seed {seed}: {value:.3f}"
-            parts.append(circle(x(value), y, 4, f'style="{fill};stroke:{hue}"', title))
+            parts.append(svg.circle(x(value), y, 4, f'style="{fill};stroke:{hue}"', title))
     return "".join(parts)
 
 
-def scale_of(column: Column, values: Sequence[float], start: float, end: float) -> Scale:
+def scale_of(column: Column, values: Sequence[float], start: float, end: float) -> svg.Scale:
     """A linear scale that holds the values and the finite bounds of a metric."""
     held = [*values, *(bound for bound in (column.low, column.high) if math.isfinite(bound))]
     low, high = min(held, default=0.0), max(held, default=1.0)
-    return Scale(low, high if high > low else low + 1, start, end)
+    return svg.Scale(low, high if high > low else low + 1, start, end)
 
 
 def curves(rows: Sequence[Row]) -> tuple[str, str]:
@@ -134,9 +116,9 @@ def trial_curves(record: Record) -> str:
 def _curves(drawn: Sequence[tuple[int, Record]], labels: Sequence[str], height: float, terms: Sequence[str]) -> str:
     if not terms:
         return ""
-    body, top = legend(labels) if labels else ([], 0.0)
+    body, top = svg.legend(labels) if labels else ([], 0.0)
     across = min(3, max(2, len(terms))) if labels else 4
-    pitch = WIDTH / across
+    pitch = svg.WIDTH / across
     points = _POINTS if labels else _POINTS // 3
     for place, term in enumerate(terms):
         left, above = place % across * pitch, top + place // across * (height + 44)
@@ -146,12 +128,12 @@ def _curves(drawn: Sequence[tuple[int, Record]], labels: Sequence[str], height: 
             if term in record.curves
         ]
         body.append(_curve_panel(term, lines, labels, left + 50, left + pitch - 14, above, height))
-    return svg(body, top + math.ceil(len(terms) / across) * (height + 44), "Training curves by loss term")
+    return svg.drawing(body, top + math.ceil(len(terms) / across) * (height + 44), "Training curves by loss term")
 
 
 def _curve_panel(
     term: str,
-    lines: Sequence[tuple[int, int, list[Point]]],
+    lines: Sequence[tuple[int, int, list[svg.Point]]],
     labels: Sequence[str],
     left: float,
     right: float,
@@ -159,28 +141,28 @@ def _curve_panel(
     height: float,
 ) -> str:
     points = [point for _, _, own in lines for point in own]
-    parts = [text(left, above + 12, term, extra=BOLD)]
+    parts = [svg.text(left, above + 12, term, extra=svg.BOLD)]
     if not points:
-        return "".join([*parts, text(left, above + 40, "no finite value", extra=' font-size="11"')])
+        return "".join([*parts, svg.text(left, above + 40, "no finite value", extra=' font-size="11"')])
     low, high = min(value for _, value in points), max(value for _, value in points)
     # The first steps of a loss are often a hundred times the last ones and would flatten everything after them.
     log = low > 0 and high > 20 * low
     bottom = above + height
-    y = Scale(low, high if high > low else low + (abs(low) or 1.0), bottom, above + 24, log)
-    x = Scale(min(step for step, _ in points), max(step for step, _ in points), left, right)
+    y = svg.Scale(low, high if high > low else low + (abs(low) or 1.0), bottom, above + 24, log)
+    x = svg.Scale(min(step for step, _ in points), max(step for step, _ in points), left, right)
     if log:
-        parts.append(text(right, above + 12, "log scale" if labels else "log", "end", SMALL))
-    parts += levels(y, left, right, number)
+        parts.append(svg.text(right, above + 12, "log scale" if labels else "log", "end", svg.SMALL))
+    parts += svg.levels(y, left, right, svg.number)
     for step, anchor in ((x.low, "start"), (x.high, "end")):
-        parts.append(text(x(step), bottom + 16, f"{step:,.0f}", anchor, SMALL))
-    parts.append(text((left + right) / 2, bottom + 16, "steps", "middle", SMALL))
+        parts.append(svg.text(x(step), bottom + 16, f"{step:,.0f}", anchor, svg.SMALL))
+    parts.append(svg.text((left + right) / 2, bottom + 16, "steps", "middle", svg.SMALL))
     for series, seed, own in lines:
         title = f"{labels[series]}, seed {seed}" if labels else f"seed {seed}"
-        parts += [line([(x(step), y(value)) for step, value in own], stroke(series), title)] if own else []
+        parts += [svg.line([(x(step), y(value)) for step, value in own], svg.stroke(series), title)] if own else []
     return "".join(parts)
 
 
-def thinned(points: Sequence[tuple[int, float]], most: int) -> list[Point]:
+def thinned(points: Sequence[tuple[int, float]], most: int) -> list[svg.Point]:
     """About `most` finite points or fewer, always with the last one."""
     finite = [(float(step), value) for step, value in points if math.isfinite(value)]
     stride = max(1, math.ceil(len(finite) / most))

@@ -77,7 +77,7 @@ def number(value: float) -> str:
     return f"{value:,.0f}" if 100 <= abs(value) < 1e7 else f"{value:.3g}"
 
 
-def svg(parts: Iterable[str], height: float, label: str, width: float = WIDTH) -> str:
+def drawing(parts: Iterable[str], height: float, label: str, width: float = WIDTH) -> str:
     """The whole drawing; `label` is its accessible name."""
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height:.0f}" role="img" '

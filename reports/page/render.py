@@ -1,6 +1,6 @@
 """The leaderboard: one self-contained HTML page from nothing but records and the files they name.
 
-The page makes no request of any kind, works without JavaScript, and is equal for equal records: no clock is read here.
+The page makes no requests, works without JavaScript, and is the same for the same records: it does not depend on the clock.
 """
 
 import datetime
@@ -41,12 +41,12 @@ def render(
     every_trial: bool = False,
     linked: bool = True,
 ) -> Path:
-    """Write the leaderboard of every record below `folder` to `output` (`folder/leaderboard.html`), whole or not at all.
+    """Write the leaderboard of all records below `folder` to `output` (default: `folder/leaderboard.html`), atomically.
 
-    `date` is printed at the page's end; left out, it is the day (UTC) on which the newest record was written. `every_trial`
-    makes a page for each trial of a study of thousands too. Without `linked` the page has no link to any other file, so it
-    can be published alone. A record that cannot be read or shown is listed on the page. Raises FileNotFoundError where there
-    is no record, and ValueError where none can be shown.
+    `date` is printed at the end of the page; the default is the day (UTC) on which the newest record was written. With
+    `every_trial`, each trial gets a page even in a study of thousands. Without `linked`, the page has no link to another file,
+    so it can be published alone. The page lists records that cannot be read or shown. Raises FileNotFoundError if there is no
+    record, and ValueError if none can be shown.
     """
     grouped, collection = tabulated(collect(folder))
     return write_page(collection, grouped, output, date=date, every_trial=every_trial, linked=linked)
@@ -67,7 +67,7 @@ def write_page(
     every_trial: bool = False,
     linked: bool = True,
 ) -> Path:
-    """`render` of what was read and grouped before."""
+    """`render` from a collection and its tables."""
     output = Path(output) if output is not None else collection.folder / PAGE_FILE
 
     def build(found: Sequence[Found]) -> tuple[Sequence[Table], Layout, str]:
@@ -97,33 +97,30 @@ def _page(collection: Collection, grouped: Sequence[Table], layout: Layout, date
         "beside": list(export.METRICS_BESIDE.values()),
         "boards": {one.slug: one.exported for one in own} | {one.slug: one.exported for one in ranks},
     }
-    return (
-        environment()
-        .get_template(TEMPLATE)
-        .render(
-            boards=own,
-            overviews=ranks,
-            overall=overall,
-            sections=sections,
-            facets=facets(grouped),
-            glossary=columns(head.key for table in grouped for head in table.columns),
-            protocols=_protocols(grouped),
-            short=short_runs(record for _, record in collection.found),
-            unreadable=tuple(dict.fromkeys((*collection.unreadable, *layout.left_out))),
-            frame=frame,
-            schema=SCHEMA_VERSION,
-            date=(date or newest).isoformat(),
-            palette=range(len(PALETTE)),
-            color=color,
-            numbers=export.numbers,
-            overview_numbers=export.overview_numbers,
-            what_was_run=what_was_run,
-        )
+    template = environment().get_template(TEMPLATE)
+    return template.render(
+        boards=own,
+        overviews=ranks,
+        overall=overall,
+        sections=sections,
+        facets=facets(grouped),
+        glossary=columns(head.key for table in grouped for head in table.columns),
+        protocols=_protocols(grouped),
+        short=short_runs(record for _, record in collection.found),
+        unreadable=tuple(dict.fromkeys((*collection.unreadable, *layout.left_out))),
+        frame=frame,
+        schema=SCHEMA_VERSION,
+        date=(date or newest).isoformat(),
+        palette=range(len(PALETTE)),
+        color=color,
+        numbers=export.numbers,
+        overview_numbers=export.overview_numbers,
+        what_was_run=what_was_run,
     )
 
 
 def _protocols(grouped: Sequence[Table]) -> dict[str, list[str]]:
-    """{metric: the settings it was scored under}, once each; more than one where trials differ."""
+    """{metric: its different settings}; more than one if trials differ."""
     asked: dict[str, list[dict[str, Any]]] = {}
     for table in grouped:
         for row in table.first_views:

@@ -1,6 +1,6 @@
-"""The tables of the page: every cell's line of the leaderboard, ranks over data sets, and what exports are made of.
+"""The tables of the page: the leaderboard line of every cell, ranks over datasets, and the texts of exports.
 
-All numbers come from `compare` and all words of exports from `export`; here they are only put where the page looks for them.
+All numbers come from `comparison` and all texts of exports from `export`; this module arranges them for the templates.
 """
 
 import re
@@ -20,9 +20,9 @@ _OVERVIEW = ["provenance", "metric", "method", "mean_rank", "rank_low", "rank_hi
 
 @dataclass(frozen=True)
 class Board:
-    """One data set's table as the page shows it: `lines` {(view, method, metric): line}; `exported` is JSON-able.
+    """The table of one dataset as the page shows it: `lines` {(view, method, metric): line}; `exported` are values for JSON.
 
-    `ranges` {metric: (least, largest)} are over every seed of every row.
+    `ranges` {metric: (lowest, highest)} are over all seeds of all rows.
     """
 
     table: Table
@@ -32,23 +32,23 @@ class Board:
     exported: dict[str, Any]
 
     def line(self, row: Row, key: str) -> Line | None:
-        """The statistics of one cell; None where the leaderboard has none."""
+        """The statistics of one cell; None if the leaderboard has none."""
         return self.lines.get((row.view, row.of_row or row.label, key))
 
     def has_rivals(self, row: Row) -> bool:
-        """Whether another row of the table is scored in the same view; a place among one says nothing."""
+        """Whether another row of the table is scored in the same view; a place among one row means nothing."""
         rows = self.table.further if row.of_row else self.table.rows
         return sum(other.view == row.view for other in rows) > 1
 
     def dots(self, key: str, cell: Cell) -> list[float]:
-        """Where a cell's seeds are between the least and the largest score of its column, 0 to 1."""
+        """The seeds of a cell between the lowest and the highest score of its column, 0 to 1."""
         low, high = self.ranges[key]
         return [(value - low) / ((high - low) or 1.0) for value in cell.values.values()]
 
 
 @dataclass(frozen=True)
 class Overview:
-    """Data sets of one provenance together: `lines` {(method, metric): line}, for two data sets or more, else none."""
+    """The datasets of one provenance together: `lines` {(method, metric): line} for two datasets or more, otherwise empty."""
 
     provenance: str
     slug: str
@@ -60,11 +60,11 @@ class Overview:
 
     @property
     def methods(self) -> tuple[str, ...]:
-        """Every method, in order of name: an order by ranks would be one over metrics, which are not to be averaged."""
+        """All methods by name: an order by ranks would average over metrics, which must not be averaged."""
         return tuple(sorted({method for method, _ in self.lines}))
 
     def any_line(self, method: str) -> Line:
-        """A line of the method, for what is the same in all of them."""
+        """One line of the method, for values that are the same in all of them."""
         return next(line for (own, _), line in self.lines.items() if own == method)
 
 
@@ -82,7 +82,7 @@ def boards(tables: Sequence[Table]) -> tuple[Board, ...]:
         common = dict(zip([*DATA, "view"], [*page.data, page.view], strict=True))
         lines = [line for line in by_data[page.data] if line["view"] == page.view]
         at = {method: number for number, method in enumerate((*page.trained, *page.untrained))}
-        # Methods that are tied by their number: every name in every cell would be most of a page of many rows.
+        # Tied methods are stored by number: with their names in every cell, the page of a large table would be mostly names.
         kept = [{**line, "tied_with": [at[method] for method in line["tied_with"]]} for line in lines]
         rows = [[line[name] for name in [*own, "scores"]] for line in kept]
         exported.setdefault(page.data, []).append({**pieces(page), "common": common, "lines": rows})
@@ -115,8 +115,9 @@ def overviews(tables: Sequence[Table]) -> tuple[Overview, ...]:
 
 def _overview(provenance: str, tables: Sequence[Table]) -> Overview:
     names = tuple(table.dataset for table in tables)
+    slug = f"ranks-{_slug(provenance)}"
     if len(tables) < 2:
-        return Overview(provenance, f"ranks-{_slug(provenance)}", names, (), {}, (), {})
+        return Overview(provenance, slug, names, (), {}, (), {})
     scores = score_frame(tables)
     found = overview(first_views(scores))
     lines = {(line["method"], line["metric"]): line for line in records(found)} if len(found) else {}
@@ -130,25 +131,20 @@ def _overview(provenance: str, tables: Sequence[Table]) -> Overview:
     varied = {name for line in lines.values() for name in line["varied"]}
     if varied:
         notices.append(f"Settings are not the same on every data set: {', '.join(sorted(varied))} differ between them.")
+    rows = [[line[name] for name in _OVERVIEW] for line in lines.values()]
     title = f"Ranks over {len(tables)} data sets ({provenance}): {', '.join(names)}"
     data = {
-        "name": f"ranks-{_slug(provenance)}",
+        "name": slug,
         "columns": _OVERVIEW,
         "own": _OVERVIEW,
-        "pages": [
-            {
-                **overview_pieces(title, heads, lines, notices),
-                "common": {},
-                "lines": [[line[name] for name in _OVERVIEW] for line in lines.values()],
-            }
-        ],
+        "pages": [overview_pieces(title, heads, lines, notices) | {"common": {}, "lines": rows}],
         "about": {"provenance": provenance, "datasets": list(names), "notices": notices},
     }
-    return Overview(provenance, f"ranks-{_slug(provenance)}", names, heads, lines, tuple(notices), data)
+    return Overview(provenance, slug, names, heads, lines, tuple(notices), data)
 
 
 def _incomplete(lines: Mapping[tuple[str, str], Line], heads: Iterable[Column]) -> list[str]:
-    """Which methods have no mean, and where they are missing, once for each method and set of data sets."""
+    """Which methods have no mean and where they are missing, once per method and set of datasets."""
     labels = {head.key: head.label for head in heads}
     found: dict[tuple[str, tuple[str, ...]], list[str]] = {}
     for (method, key), line in lines.items():
@@ -162,12 +158,12 @@ def _incomplete(lines: Mapping[tuple[str, str], Line], heads: Iterable[Column]) 
 
 
 def _slug(words: str) -> str:
-    """Words as an id and an address can have them: they may come from anybody."""
+    """Words with only the characters that are safe in an id and an address."""
     return re.sub(r"[^A-Za-z0-9_]+", "-", words).strip("-")[:60] or "data"
 
 
 def _slugs(names: Iterable[str]) -> list[str]:
-    """A slug for each name; a name that comes again gets a number, in the order of the tables."""
+    """A slug for each name; repeated names get a number, in the order of the tables."""
     found: list[str] = []
     for name in names:
         slug = own = f"data-{_slug(name)}"
@@ -180,7 +176,7 @@ def _slugs(names: Iterable[str]) -> list[str]:
 
 
 def facets(tables: Iterable[Table]) -> dict[str, list[str]]:
-    """The values that rows can be filtered by: {field: values}, fields of one value left out."""
+    """The values by which rows can be filtered: {field: values}, without fields that have a single value."""
     tables = list(tables)
     rows = [row for table in tables for row in table.rows]
     found = {
@@ -192,7 +188,7 @@ def facets(tables: Iterable[Table]) -> dict[str, list[str]]:
 
 
 def what_was_run(table: Table) -> dict[str, str]:
-    """One line on a data set's trials, for a reader who asks first whether like was compared with like."""
+    """Facts on a dataset's trials, for a reader who wants to know whether the comparison is fair."""
     records_of = [record for row in table.rows for _, record in row.trials]
     seeds = sorted({len(row.trials) for row in table.rows})
     return {

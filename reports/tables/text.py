@@ -26,7 +26,7 @@ def as_text(folder: Path) -> str:
 
 
 def text_of(collection: Collection, grouped: Iterable[Table]) -> str:
-    """`as_text` of what was read and grouped before."""
+    """`as_text` from a collection and its tables."""
     blocks = [_table(table) for table in grouped]
     short = short_runs(record for _, record in collection.found)
     if short:
@@ -44,12 +44,10 @@ def _table(table: Table) -> str:
     for start in range(0, len(table.columns), _METRICS):
         heads = table.columns[start : start + _METRICS]
         lines += ["", *_header(heads), _rule(heads)]
-        lines += [line for row in table.rows for line in _row(row.label, row.seeds, row, heads)]
+        lines += [line for row in table.rows for line in _row(row, heads)]
         if table.further:
-            lines.append(_rule(heads))
-            lines += [line for row in table.further for line in _row(row.label, row.seeds, row, heads)]
-        lines.append(_rule(heads))
-        lines += [line for row in table.untrained for line in _row(row.label, row.seeds, row, heads)]
+            lines += [_rule(heads), *(line for row in table.further for line in _row(row, heads))]
+        lines += [_rule(heads), *(line for row in table.untrained for line in _row(row, heads))]
         floors = [(f"floor, {view} view", cells) for view, cells in table.further_floors.items()]
         for label, cells in (("floor (shuffled)", table.floor), *floors, ("ceiling (factors)", table.ceiling)):
             lines.append(_line(label, "", [_score(cells[head.key], spread=False) for head in heads]))
@@ -77,9 +75,9 @@ def _header(heads: Sequence[Column]) -> Iterable[str]:
         yield _line("method" if last else "", "seeds" if last else "", [words[level] for words in columns])
 
 
-def _row(label: str, seeds: str, row: Row, heads: Sequence[Column]) -> Iterable[str]:
-    first, *more = textwrap.wrap(label, _LABEL - 1) or [""]
-    yield _line(first, seeds, [_score(row.cells[head.key]) for head in heads])
+def _row(row: Row, heads: Sequence[Column]) -> Iterable[str]:
+    first, *more = textwrap.wrap(row.label, _LABEL - 1) or [""]
+    yield _line(first, row.seeds, [_score(row.cells[head.key]) for head in heads])
     yield from (f"  {words}" for words in more)
 
 
