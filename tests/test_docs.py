@@ -27,6 +27,7 @@ from disbench.benchmarks import METHODS
 from disbench.benchmarks.cli.main import app
 from disbench.benchmarks.cli.scores import metric_options
 from disbench.benchmarks.cli.terminal.options import assignments
+from disbench.benchmarks.plugins.registries import SOURCES as PLUGINS
 from disbench.benchmarks.runtime.seeds import seed_for
 from disbench.benchmarks.settings.training_file import training_file
 from disbench.benchmarks.studies.suite import Suite, check_method, load_suite, suite_names
@@ -201,6 +202,7 @@ def registries():
     """What a page's examples register is forgotten afterwards."""
     before = [(registry, dict(registry)) for registry in (METHODS, METRICS, DATASETS)]
     yield
+    PLUGINS.clear()
     for registry, content in before:
         registry.clear()
         registry.update(content)
@@ -331,7 +333,11 @@ def test_every_command_there_is_has_an_example(name):
 
 
 @pytest.mark.parametrize("page", [page for page in GUIDES if blocks(page, "yaml")], ids=named)
-def test_every_yaml_on_a_page_is_a_suite_or_a_training_file(page):
+@pytest.mark.usefixtures("registries")
+def test_every_yaml_on_a_page_is_a_suite_or_a_training_file(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name, code in files(page).items():
+        Path(name).write_text(code, encoding="utf-8")  # plugins of the page's suites
     for block in blocks(page, "yaml"):
         content = yaml.safe_load(block)
         if "methods" in content:

@@ -115,8 +115,12 @@ def code_version(record: Record) -> str:
 
 
 def versions(record: Record) -> dict[str, Any]:
-    """The environment without the values that have separate lines."""
-    return {name: value for name, value in record.environment.items() if name not in ("code", "device")}
+    """The environment without the values that have separate lines, and the plugins that the trial used."""
+    found = {name: value for name, value in record.environment.items() if name not in ("code", "device")}
+    for plugin in record.plugins:
+        digest = f"sha256 {plugin.sha256[:12]}" if plugin.sha256 else ""
+        found[f"plugin {plugin.name}"] = ", ".join(filter(None, (plugin.version, digest, *plugin.used_for)))
+    return found
 
 
 @dataclass(frozen=True)

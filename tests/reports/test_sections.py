@@ -613,3 +613,16 @@ def test_a_traversal_moves_through_its_columns_unless_the_reader_asks_for_stilln
         )
         assert seen == "matrix(1, 0, 0, 1, -469, 0)"
     opened.context.close()
+
+
+def test_a_trials_facts_name_the_plugins_that_it_used(make_record: Make) -> None:
+    plugins = [
+        {"name": "mine.py", "sha256": "ab" * 32, "used_for": ["method mine"]},
+        {"name": "pack", "version": "1.5", "used_for": ["metric half", "dataset squares"]},
+    ]
+    found = trial_details.versions(make_record({"mig": 0.5}, environment={"torch": "2"}, plugins=plugins))
+    assert found == {
+        "torch": "2",
+        "plugin mine.py": "sha256 abababababab, method mine",
+        "plugin pack": "1.5, metric half, dataset squares",
+    }
