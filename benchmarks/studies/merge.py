@@ -22,6 +22,7 @@ COMPARED = (
     "skipped",
     "metric_options",
     "provenance",
+    "evaluations",
 )  # of a record, beside the scores of its views
 
 
