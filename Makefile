@@ -11,7 +11,7 @@ export MPLBACKEND = Agg
 # Networks this small gain little from a second thread, and lose tenfold to it when another process wants the core.
 ONE_THREAD = OMP_NUM_THREADS=1
 
-.PHONY: help install install-test quickstart test lint types unit bench docs clean
+.PHONY: help install install-test quickstart test lint types unit bench gpu docs clean
 
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/'
@@ -51,6 +51,9 @@ unit: install-test
 bench: install-test ## timing benchmarks, saved and printed beside the last ones
 	$(BIN)/python -m pytest -q -o python_files="bench_*.py" -o python_functions="bench_*" tests/perf \
 		--benchmark-autosave --benchmark-storage=file://.benchmarks $$(ls .benchmarks/*/*.json >/dev/null 2>&1 && echo --benchmark-compare)
+
+gpu: install-test ## check and time everything on a CUDA device: results/gpu; skipped where there is none
+	$(BIN)/python tests/perf/gpu.py
 
 docs: install-test ## the documentation, in build/docs
 	$(BIN)/python -m sphinx -q -W --keep-going -b html docs build/docs
