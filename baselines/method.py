@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import torch
 from pytorch_lightning import LightningModule
-from torch import Tensor
+from torch import Tensor, nn
 
 from disbench.baselines.batch import Batch, Independent, Labelled, Pairs, Sampling, as_batch
 
@@ -32,7 +32,15 @@ __all__ = [
 
 
 class Codes(NamedTuple):
-    """The codes of B images: values (B, D), which are scored; std (B, D), their standard deviations, where a method has them."""
+    """The codes of B images.
+
+    Parameters
+    ----------
+    values : Tensor
+        (B, D) one number a latent, or (B, G, F) a vector of F numbers for each of G latents. They are scored.
+    std : Tensor, optional
+        Standard deviations, of the same shape, where a method has them.
+    """
 
     values: Tensor
     std: Tensor | None = None
@@ -65,21 +73,31 @@ class PartitionReport(NamedTuple):
 
 
 class Method(LightningModule):
-    """A method to train, encode with and score: `encode`, `training_step` and `configure_optimizers` are what it needs.
+    """A method to train, encode with and score. It needs `encode`, `training_step` and `configure_optimizers`.
 
-    sampling: what a training step gets, `Independent(minibatches)`, `Pairs(changed)` or `Labelled(count)`; a method may also set
-    it in its constructor. total_steps: calls of `training_step` in the whole training; the training loop sets it, and under a
-    Trainer of yours it is None. generates: False for an encoder without a
-    decoder, of which no pictures are drawn and no reconstruction is measured. data_parallel: whether the loss is a mean over
-    images, as training on several devices needs; it is not inherited, so each class says so of itself. version: raise it, in
-    the class whose training changes, when the same hyperparameters train to another result; finished records of an earlier
-    version then no longer count as this method's.
+    Attributes
+    ----------
+    sampling : Independent, Pairs or Labelled
+        What a training step gets. A method may also set it in its constructor.
+    total_steps : int or None
+        Calls of `training_step` in the whole training. The training loop sets it; under a Trainer of yours it is None.
+    generates : bool
+        False for an encoder without a decoder: no pictures are drawn and no reconstruction is measured.
+    decode_limit : int or None
+        The largest number of images that are decoded for each picture and for the quality of reconstructions. For an expensive
+        decoder; None sets no limit.
+    data_parallel : bool
+        Whether the loss is a mean over images, as training on several devices needs. It is not inherited: each class declares it.
+    version : int
+        Raise it in the class whose training changes, when the same hyperparameters train to another result. Finished records of
+        an earlier version then no longer count as this method's.
     """
 
     version: int = 1
     sampling: Sampling = Independent()
     total_steps: int | None = None
     generates = True
+    decode_limit: int | None = None
     data_parallel = False
 
     def __init__(self) -> None:
@@ -141,13 +159,13 @@ class Method(LightningModule):
         return found
 
     def encode(self, x: Tensor) -> Codes:
-        """Codes (B, D) of images (B, C, H, W) in [0, 1]. Deterministic; encoding a dataset calls nothing else."""
+        """Codes (B, D) or (B, G, F) of images (B, C, H, W) in [0, 1]. Deterministic; encoding a dataset calls nothing else."""
         raise NotImplementedError(
             f"{type(self).__name__} needs encode(x), which returns Codes(values) of shape (B, D)."
         )
 
     def decode(self, z: Tensor) -> Tensor:
-        """Images (B, C, H, W) in [0, 1] of codes (B, D)."""
+        """Images (B, C, H, W) in [0, 1] of the values of codes, (B, D) or (B, G, F)."""
         raise NotImplementedError(f"{type(self).__name__} has no decode(z). Set generates = False if it needs none.")
 
     def forward(self, x: Tensor) -> Tensor:
@@ -155,8 +173,15 @@ class Method(LightningModule):
         return self.decode(codes_of(self, x).values)
 
     def groups(self) -> Tensor | None:
-        """(D,) integers, the group of each latent, for a method that partitions them (0: nuisance); else None."""
+        """(D,) integers, the group of each latent, for a method that partitions them (0: nuisance); else None.
+
+        Of vector-valued codes (G, F) each vector is a group, 1 to G. A method that says otherwise returns (G,).
+        """
         return None
+
+    def networks(self) -> dict[str, nn.Module]:
+        """The networks that are compiled and timed apart, by name. Each is one graph that draws no random numbers."""
+        return {}
 
     def partition(self) -> PartitionReport | None:
         """The numbers behind `groups`, for a method that has them; else None."""
@@ -196,7 +221,8 @@ def codes_of(method: Method, x: Tensor) -> Codes:
         found = Codes(found)
     if not isinstance(found, Codes):
         raise TypeError(
-            f"{name}.encode needs to return Codes(values, std) of disbench.baselines.method or a tensor of values (B, D), "
+            f"{name}.encode needs to return Codes(values, std) of disbench.baselines.method or a tensor of values (B, D) "
+            "or (B, G, F), "
             f"got {type(found).__name__}."
         )
     for field, tensor in found._asdict().items():
@@ -205,12 +231,12 @@ def codes_of(method: Method, x: Tensor) -> Codes:
         if not isinstance(tensor, Tensor) or not tensor.is_floating_point():
             kind = tensor.dtype if isinstance(tensor, Tensor) else type(tensor).__name__
             raise TypeError(f"{name}.encode needs {field} as a tensor of floats, got {kind}. Convert it with .float().")
-        if tensor.dim() != 2 or len(tensor) != len(x) or tensor.shape != found.values.shape:
+        if tensor.dim() not in (2, 3) or len(tensor) != len(x) or tensor.shape != found.values.shape:
             raise ValueError(
-                f"{name}.encode needs {field} of shape (B, D), one row for each of B={len(x)} images"
+                f"{name}.encode needs {field} of shape (B, D) or (B, G, F), one row for each of B={len(x)} images"
                 f"{'' if field == 'values' else f' and as values, {tuple(found.values.shape)}'}, got {tuple(tensor.shape)}."
             )
-    if not found.values.shape[1]:
+    if 0 in found.values.shape[1:]:
         raise ValueError(
             f"{name}.encode needs at least one code per image, got values of shape {tuple(found.values.shape)}."
         )

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypedDict
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from disbench.baselines import networks
 from disbench.baselines.bernoulli import bernoulli_loss
@@ -86,6 +86,10 @@ class VAE(Method):
         """Images (B, C, H, W) in [0, 1] -> posterior means and standard deviations, both (B, D). Deterministic."""
         q = self.posterior(x)
         return Codes(q.mean, torch.exp(0.5 * q.logvar))
+
+    def networks(self) -> dict[str, nn.Module]:
+        found = {name: getattr(self, name, None) for name in ("encoder", "decoder")}
+        return {name: network for name, network in found.items() if isinstance(network, nn.Module)}
 
     def logits(self, z: Tensor) -> Tensor:
         """(B, D) -> (B, C, H, W): Bernoulli logits of every pixel."""

@@ -5,6 +5,7 @@ factor: VCT (Yang et al. 2022, arXiv:2205.10093) and DisDiff (Yang et al. 2023, 
 means, not standardised ones: in those a latent that carries nothing would weigh as much as one that carries everything.
 """
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,6 +23,16 @@ class View(NamedTuple):
     names: tuple[str, ...]
     codes_std: NDArray[Any] | None = None
 
+    def content(self, name: str, shape: tuple[int, ...] = ()) -> str:
+        """What the view of this name scores, in words; `shape` is that of a row's codes, (D,) or (G, F)."""
+        columns = self.codes.shape[1]
+        if name == GROUP:
+            return f"the first principal component of each of {columns} groups of latents"
+        if len(shape) == 2:
+            return f"{columns} numbers, those of {shape[0]} vectors one after the other"
+        kind = "codes, which have no deviations" if self.codes_std is None else "codes, which have deviations"
+        return f"{columns} {kind}"
+
 
 class Component(NamedTuple):
     """The first principal component of one group: its latents (M,), the unit vector (M,) and the deviation along it."""
@@ -29,6 +40,53 @@ class Component(NamedTuple):
     latents: NDArray[np.int64]
     direction: NDArray[np.float64]
     deviation: float
+
+
+def column_names(shape: tuple[int, ...]) -> tuple[str, ...]:
+    """Names of the codes of one row.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        (D,), or (G, F) for G vectors of F numbers.
+
+    Returns
+    -------
+    tuple of str
+        z0, z1, ... for (D,); z0.0, z0.1, ... for (G, F), in the order of the flattened vectors.
+    """
+    return tuple("z" + ".".join(map(str, place)) for place in np.ndindex(*shape))
+
+
+def column_groups(shape: tuple[int, ...], group: NDArray[Any] | None = None) -> NDArray[np.int64] | None:
+    """The group of each column of flattened codes.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        (D,), or (G, F) for G vectors of F numbers.
+    group : ndarray, optional
+        (D,) integers. Of vectors (G,), the group of each vector, or (G F,), that of each column. By default each vector is a
+        group of its own, 1 to G.
+
+    Returns
+    -------
+    ndarray or None
+        (D,) or (G F,) integers; None for single numbers without groups.
+
+    Raises
+    ------
+    ValueError
+        For a group of another shape or type.
+    """
+    columns = math.prod(shape)
+    if group is None:
+        return None if len(shape) == 1 else np.repeat(np.arange(1, shape[0] + 1), shape[1])
+    if group.shape not in ((shape[0],), (columns,)) or group.dtype.kind not in "iu":
+        raise ValueError(
+            f"the groups of {shape[0]} latents need to be as many integers, got {group.dtype} {group.shape}."
+        )
+    return group if len(group) == columns else np.repeat(group, shape[1])
 
 
 def first_components(codes: NDArray[Any], group: NDArray[np.int64]) -> dict[int, Component]:
@@ -88,7 +146,14 @@ def view(
 def views(
     codes: NDArray[Any], group: NDArray[np.int64] | None, codes_std: NDArray[Any] | None = None
 ) -> tuple[dict[str, View], dict[str, str]]:
-    """The views that a table has, the means first; and the reason for a partitioned table's group view that is missing."""
+    """The views that a table has, the means first; and the reason for a partitioned table's group view that is missing.
+
+    Vector-valued codes (N, G, F) are taken as G F columns, whose vectors are the groups unless `group` says otherwise.
+    """
+    if codes.ndim == 3:
+        group = column_groups(codes.shape[1:], group)
+        codes_std = None if codes_std is None else codes_std.reshape(len(codes), -1)
+        codes = codes.reshape(len(codes), -1)
     found = {MEAN: view(MEAN, codes, group, codes_std)}
     if group is None:
         return found, {}

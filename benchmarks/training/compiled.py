@@ -1,10 +1,11 @@
 """Networks compiled while a method is trained, with torch.compile (Ansel et al. 2024, ASPLOS, doi:10.1145/3620665.3640366).
 
-Encoder and decoder are what every method has, and each is one graph without noise in it: a compiled training draws the numbers
-that an eager one draws, and differs from it by rounding. Whole steps are not compiled. Those with several optimisers ask for
-gradients in their midst, where a graph ends, and a compiled draw takes other random numbers.
+A method names its networks, such as encoder and decoder, and each is one graph without noise in it: a compiled training draws
+the numbers that an eager one draws, and differs from it by rounding. Whole steps are not compiled. Those with several
+optimizers ask for gradients in their midst, where a graph ends, and a compiled draw takes other random numbers.
 """
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -13,10 +14,12 @@ from torch._functorch import config
 
 from disbench.baselines.method import Method
 
+log = logging.getLogger(__name__)
+
 
 @contextmanager
 def compiled(method: Method, backend: str = "inductor") -> Iterator[None]:
-    """Encoder and decoder run compiled within, and as they were afterwards, so that whoever encodes and decodes compiles nothing.
+    """The method's `networks` run compiled within, and as they were afterwards, so that encoding compiles nothing.
 
     The first step waits for the compiler. backend: one of torch.compile's; 'inductor' needs a C++ compiler, on a GPU Triton too.
     A network that is not one graph is an error, as is a machine without a compiler. Names in `state_dict` stay.
@@ -24,7 +27,9 @@ def compiled(method: Method, backend: str = "inductor") -> Iterator[None]:
     No backward pass is under autocast, as in an eager training. Left alone, torch compiles one under its forward pass's, and
     layers that are in float32 on purpose get rounded gradients (pytorch issue 179804); an older torch knows no other way.
     """
-    networks = [getattr(method, name) for name in ("encoder", "decoder") if getattr(method, name, None) is not None]
+    networks = list(method.networks().values())
+    if not networks:
+        log.warning("%s names no networks, so nothing is compiled.", type(method).__name__)
     for network in networks:
         # Of the instance, and deleted in the end. Minibatches have one size, so no kernel has to take another.
         network.forward = torch.compile(network.forward, backend=backend, fullgraph=True, dynamic=False)

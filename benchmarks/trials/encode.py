@@ -2,7 +2,7 @@
 
 import io
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import h5py
@@ -22,6 +22,7 @@ from disbench.datasets import FactorDataset, load
 from disbench.datasets.factors import in_ranges
 from disbench.datasets.storage.atomic import write_atomic
 from disbench.datasets.storage.hdf5 import open_hdf5
+from disbench.metrics.views import column_groups, column_names
 from disbench.reports.records import RECORD_FILE, Trial, read_record
 
 __all__ = [
@@ -43,8 +44,8 @@ TRIAL = "trial"  # the attribute of a trial's table that holds its id
 
 @dataclass(frozen=True)
 class Codes:
-    """codes (N, D), which are scored; codes_std (N, D), their standard deviations, or None where the method has none; factors
-    (N, K); rows (N,); group (D,) or None.
+    """codes (N, D) or (N, G, F), which are scored; codes_std of the same shape, their standard deviations, or None where the
+    method has none; factors (N, K); rows (N,); group of each code (D,) or (G F,), or None.
 
     `factor_names` (K,) and `code_names` (D,), or none, are for whoever reads the file without the data set.
     """
@@ -56,6 +57,11 @@ class Codes:
     group: NDArray[np.int64] | None = None
     factor_names: tuple[str, ...] = ()
     code_names: tuple[str, ...] = ()
+
+    def flat(self) -> "Codes":
+        """The same with codes (N, D): the columns of vectors one after the other."""
+        std = None if self.codes_std is None else self.codes_std.reshape(len(self.codes), -1)
+        return replace(self, codes=self.codes.reshape(len(self.codes), -1), codes_std=std)
 
 
 def scored_rows(trial: Trial, size: int) -> torch.Tensor:
@@ -101,15 +107,15 @@ def encode(
             values.append(found.values.float().cpu())
             if found.std is not None:
                 deviations.append(found.std.float().cpu())
-    groups = method.groups()
+    shape = tuple(values[0].shape[1:])
     return Codes(
         torch.cat(values).numpy(),
         torch.cat(deviations).numpy() if len(deviations) == len(values) else None,
         dataset.factors(rows).numpy(),
         rows.numpy(),
-        None if groups is None else groups.cpu().numpy(),
+        _groups(method, shape),
         tuple(dataset.factor_names),
-        tuple(f"z{d}" for d in range(values[0].shape[1])),
+        column_names(shape),
     )
 
 
@@ -137,6 +143,14 @@ def encode_checkpoint(
     chosen = evaluation_rows(trial, dataset, evaluations or {})
     device = torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
     return method, trial, {name: encode(method, dataset, rows, device) for name, rows in chosen.items()}
+
+
+def _groups(method: Method, shape: tuple[int, ...]) -> NDArray[np.int64] | None:
+    found = method.groups()
+    try:
+        return column_groups(shape, None if found is None else found.cpu().numpy())
+    except ValueError as error:
+        raise ValueError(f"{type(method).__name__}.groups: {error}") from error
 
 
 def write_codes(codes: Codes, path: Path, trial: Trial | None = None) -> None:

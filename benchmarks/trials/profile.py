@@ -25,15 +25,14 @@ from disbench.benchmarks.training.contracts import checked_optimizers, no_pictur
 from disbench.benchmarks.training.loop import Curves, build, make_trainer
 from disbench.benchmarks.training.quiet import quiet_lightning
 from disbench.benchmarks.trials.encode import encode, scored_rows
-from disbench.benchmarks.trials.reconstruction import IMAGES, fixed_rows, reconstruction_quality
+from disbench.benchmarks.trials.reconstruction import IMAGES, decoded, fixed_rows, reconstruction_quality
 from disbench.benchmarks.trials.score import score
-from disbench.benchmarks.trials.trial import draw
+from disbench.benchmarks.trials.traversals import draw
 from disbench.datasets import FactorDataset
 from disbench.reports.records import Record, Trial
 
 DATA, LIGHTNING, OPTIMISER = "data", "Lightning", "optimiser"
 FORWARD, BACKWARD = "forward: {}", "backward: {}"
-PARTS = ("encoder", "decoder")
 REST = "losses and the rest"
 WATCHED = ("on_after_batch_transfer", "training_step", "backward", "configure_optimizers")
 
@@ -121,13 +120,8 @@ def watch(method: Method, clock: Clock) -> None:
         return found
 
     method.configure_optimizers = configured  # type: ignore[method-assign]
-    for name in parts_of(method):
-        watch_network(getattr(method, name), name, clock)
-
-
-def parts_of(method: Method) -> list[str]:
-    """The networks of PARTS that a method has."""
-    return [name for name in PARTS if isinstance(getattr(method, name, None), nn.Module)]
+    for name, network in method.networks().items():
+        watch_network(network, name, clock)
 
 
 def watch_optimizer(optimizer: torch.optim.Optimizer, clock: Clock) -> None:
@@ -190,8 +184,8 @@ def profile_steps(trial: Trial, dataset: FactorDataset, steps: int) -> tuple[Met
             raise
     for name in WATCHED:
         delattr(method, name)
-    for name in parts_of(method):
-        del getattr(method, name).forward
+    for network in method.networks().values():
+        del network.forward
     parts = {part for seconds in timed.steps for part in seconds}
     return method, {part: median(seconds.get(part, 0.0) for seconds in timed.steps) for part in parts}
 
@@ -213,14 +207,15 @@ def profile_trial(
         return found
 
     codes = timed("encode", lambda: encode(method, dataset, scored_rows(trial, len(dataset)), device))
+    flat = codes.flat()
     for name, options in metrics.items():
         timed(
             f"score: {name}",
             lambda name=name, options=options: score(
-                codes.codes, codes.factors, {name: options}, codes_std=codes.codes_std
+                flat.codes, flat.factors, {name: options}, codes_std=flat.codes_std
             ),
         )
-    fixed = fixed_rows(torch.from_numpy(codes.rows), IMAGES)
+    fixed = fixed_rows(torch.from_numpy(codes.rows), decoded(method, IMAGES))
     if no_pictures(method) is None:
         timed("reconstruction quality", lambda: reconstruction_quality(method, dataset, fixed, device))
     record = Record(trial=trial, status="failed")

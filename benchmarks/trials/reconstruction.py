@@ -43,6 +43,11 @@ def fixed_rows(rows: Tensor, count: int) -> Tensor:
     return rows[order[:count].sort().values]
 
 
+def decoded(method: Method, images: int) -> int:
+    """How many of `images` are decoded: all, or as many as the method's `decode_limit` allows."""
+    return images if method.decode_limit is None else min(images, method.decode_limit)
+
+
 def pixel_quality(images: Tensor, reconstructions: Tensor) -> dict[str, Tensor]:
     """PSNR in dB and SSIM of each of B images (B, C, H, W) in [0, 1], both (B,).
 

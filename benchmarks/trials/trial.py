@@ -11,8 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from matplotlib.figure import Figure
-from PIL.Image import Image
 
 from disbench.baselines.gaussian import Posterior, kl_to_prior
 from disbench.baselines.method import Method
@@ -46,13 +44,18 @@ from disbench.benchmarks.trials.existing import (
     note_ended,
     note_started,
 )
-from disbench.benchmarks.trials.reconstruction import IMAGES, RECONSTRUCTION, fixed_rows, reconstruction_quality
+from disbench.benchmarks.trials.reconstruction import (
+    IMAGES,
+    RECONSTRUCTION,
+    decoded,
+    fixed_rows,
+    reconstruction_quality,
+)
 from disbench.benchmarks.trials.score import score_shown
-from disbench.benchmarks.trials.traversals import COLUMNS, group_traversals, latent_traversals, reconstructions
+from disbench.benchmarks.trials.traversals import draw, limit_remark, optional
 from disbench.datasets import FactorDataset
-from disbench.datasets.storage.atomic import remove_temporary_files, write_atomic
+from disbench.datasets.storage.atomic import remove_temporary_files
 from disbench.metrics.views import MEAN, views
-from disbench.reports.markup.image_grids import capacity_bars, image_grid, information_matrix, png
 from disbench.reports.records import Evaluation, FurtherView, Partition, Record, Trial, write_record
 
 log = logging.getLogger(__name__)
@@ -98,15 +101,16 @@ def score_into(record: Record, folder: Path, metrics: MetricOptions, name: str =
     """Score the trial's tables and put the scores into its record. Raises ValueError for a table that is not its own."""
     what = f"{name or title(record.trial)}: scoring"
     with timed(record, "score"):
-        score_table(record, read_codes(folder / CODES, record.trial), metrics, what)
+        table = read_codes(folder / CODES, record.trial)
+        record.view_contents = score_table(record, table, metrics, what)
         for evaluation, own in record.evaluations.items():
             table = read_codes(folder / FURTHER_CODES.format(evaluation), record.trial)
             score_table(own, table, metrics, f"{what} {evaluation}")
     record.metric_options, record.metric_versions = metrics, metric_versions(metrics)
 
 
-def score_table(scores: Record | Evaluation, table: NamedTable, metrics: MetricOptions, what: str) -> None:
-    """Score every view of one table; `what` is shown as what is being done."""
+def score_table(scores: Record | Evaluation, table: NamedTable, metrics: MetricOptions, what: str) -> dict[str, str]:
+    """Score every view of one table; what each holds, in words. `what` is shown as what is being done."""
     found, scores.missing_views = views(table.codes, table.group, table.codes_std)
     scores.views, scores.further_views = {}, {}
     for view_name, view in found.items():
@@ -120,6 +124,7 @@ def score_table(scores: Record | Evaluation, table: NamedTable, metrics: MetricO
             scores.further_views[view_name] = FurtherView(
                 codes=list(view.names), floor=scored.floor, skipped=scored.skipped, detail=scored.detail
             )
+    return {view_name: view.content(view_name, table.shape) for view_name, view in found.items()}
 
 
 def scored_again(
@@ -167,8 +172,8 @@ def partition_of(method: Method, codes: Codes) -> Partition | None:
     report = method.partition()
     if report is None or codes.group is None or codes.codes_std is None:
         return None
-    deviations = torch.from_numpy(codes.codes_std)
-    kl = kl_to_prior(Posterior(torch.from_numpy(codes.codes), 2 * deviations.log())).mean(0)  # (D,)
+    deviations = torch.from_numpy(codes.flat().codes_std)
+    kl = kl_to_prior(Posterior(torch.from_numpy(codes.flat().codes), 2 * deviations.log())).mean(0)  # (D,)
     return Partition(
         assignment=report.assignment.tolist(),
         group=codes.group.tolist(),
@@ -176,50 +181,6 @@ def partition_of(method: Method, codes: Codes) -> Partition | None:
         target=report.target.tolist(),
         complexities=report.complexities.tolist(),
     )
-
-
-@contextmanager
-def optional(record: Record, what: str) -> Iterator[None]:
-    """An error within becomes a remark in the record, whose scores are finished and kept. A full disk remains an error."""
-    try:
-        yield
-    except Exception as error:
-        if classify(error) == "disk full":
-            raise
-        log.exception("%s: %s failed", record.trial.id, what)
-        record.remarks.append(f"{what} failed and is left out: {type(error).__name__}: {error}")
-
-
-def draw(record: Record, method: Method, dataset: FactorDataset, codes: Codes, folder: Path) -> None:
-    """Draw what the trained method does, each picture a file in the trial's folder that its record names.
-
-    A picture that fails is left out, with a remark; of a method that decodes nothing only those of its partition are drawn.
-    """
-
-    def keep(name: str, figure: Figure | Image) -> None:
-        write_atomic(folder / f"{name}.png", png(figure))
-        record.artefacts[name] = f"{name}.png"
-
-    if no_pictures(method) is None:
-        with optional(record, "The picture of the latents"):
-            keep("traversal", image_grid(*latent_traversals(method, codes.codes)))
-        with optional(record, "The picture of reconstructions"):
-            shown = reconstructions(method, dataset, fixed_rows(torch.from_numpy(codes.rows), COLUMNS))
-            keep("reconstructions", image_grid(shown, ["original", "reconstruction"]))
-        with optional(record, "The picture of the groups of latents"):
-            if codes.group is not None:
-                pictures, labels = group_traversals(method, codes.codes, codes.group)
-                if labels:
-                    keep("group_traversal", image_grid(pictures, labels))
-    with optional(record, "The picture of the partition"):
-        if (partition := record.partition) is not None:
-            shares = np.clip(np.array(partition.assignment), 0.0, 1.0)  # (D, K+1); a softmax may round above 1
-            order = np.lexsort((-shares.max(1), partition.group))  # by group, the surest latent first
-            names = ["nuisance", *(f"group {k}" for k in range(1, shares.shape[1]))]
-            latents = [f"z{d}" for d in order]
-            title = "share of each latent in each group"
-            keep("assignment", information_matrix(shares[order].T, names, latents, title))
-            keep("capacity", capacity_bars(names, partition.nats, partition.target, partition.complexities))
 
 
 def measure_reconstruction(
@@ -233,7 +194,9 @@ def measure_reconstruction(
     failed = "The quality of reconstructions"
     record.reconstruction_skipped = dict.fromkeys(RECONSTRUCTION, f"{failed} could not be measured; see the remarks.")
     with optional(record, failed):
-        rows = fixed_rows(torch.from_numpy(codes.rows), IMAGES)
+        rows = fixed_rows(torch.from_numpy(codes.rows), decoded(method, IMAGES))
+        if method.decode_limit is not None:
+            record.remarks.append(limit_remark(method, len(codes.code_names), len(rows)))
         found, missing = reconstruction_quality(method, dataset, rows, device)
         record.reconstruction, record.reconstruction_skipped = found, missing
 

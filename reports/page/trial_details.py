@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from disbench.datasets.storage.hdf5 import open_hdf5, stored_array
 from disbench.datasets.untrusted import path_inside, printable
 from disbench.metrics.information import table_information
+from disbench.metrics.views import column_names
 from disbench.reports.markup import embedded_pictures as pictures
 from disbench.reports.markup import score_charts as plots
 from disbench.reports.page.layout import Layout
@@ -51,7 +52,8 @@ def information(folder: Path, record: Record) -> Information:
         return Information(note=f"Not read: {name} lies outside its trial's folder.")
     try:
         codes, factors = _read(path)
-        found = table_information(codes, factors, BINS)
+        names = column_names(codes.shape[1:])
+        found = table_information(codes.reshape(len(codes), -1), factors, BINS)
     except (OSError, RuntimeError, *FROM_VALUES) as error:  # what h5py raises on a damaged file
         reason = reason_of(error).replace(printable(path), name) if path.exists() else "the file is not there"
         return Information(note=f"No matrix: {name}: {reason}")
@@ -60,20 +62,20 @@ def information(folder: Path, record: Record) -> Information:
     named = dict(enumerate(record.factor_names))
     return Information(
         tuple(named.get(k, f"factor {k}") for k in found.columns),
-        tuple(f"z{j}" for j in kept),
+        tuple(names[j] for j in kept),
         tuple(tuple(float(share) for share in row) for row in shares[:, kept]),
         shares.shape[1] - len(kept),
     )
 
 
 def _read(path: Path) -> tuple[NDArray[Any], NDArray[Any]]:
-    """codes (N, D) and factors (N, K) of an HDF5 table; of a large one, the first rows."""
+    """codes (N, D) or (N, G, F) and factors (N, K) of an HDF5 table; of a large one, the first rows."""
     with open_hdf5(path) as file:
         tables = [stored_array(file, name) for name in ("codes", "factors")]
         for table in tables:
             chunk = math.prod(table.chunks or (0,))  # a compressed chunk is unpacked whole
-            numbers = table.ndim == 2 and table.dtype.kind in "fiub" and table.dtype.itemsize <= 8
-            if not numbers or max(table.shape[1] * _ROWS, chunk) > _CELLS:
+            numbers = table.ndim in (2, 3) and table.dtype.kind in "fiub" and table.dtype.itemsize <= 8
+            if not numbers or max(math.prod(table.shape[1:]) * _ROWS, chunk) > _CELLS:
                 raise ValueError("it holds no table of codes beside factors, of a size that a page reads.")
         codes, factors = (np.asarray(table[:_ROWS]) for table in tables)
         return codes, factors

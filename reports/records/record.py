@@ -113,6 +113,7 @@ class Evaluation(BaseModel):
     ceiling: dict[str, float] = Field(default_factory=dict)
     detail: dict[str, Any] = Field(default_factory=dict)
     further_views: dict[str, FurtherView] = Field(default_factory=dict)
+    view_contents: dict[str, str] = Field(default_factory=dict)
     missing_views: dict[str, str] = Field(default_factory=dict)
     skipped: dict[str, str] = Field(default_factory=dict)
 
@@ -135,7 +136,8 @@ class Record(BaseModel):
     """What a trial left. A metric that is absent was not asked for; one in `skipped` could not be asked, with the reason.
 
     `views` maps a view of the representation ('mean': the raw posterior means; 'group': one number for each group of a
-    partition) to {metric: score}; a view that could not be made has its reason in `missing_views`. `floor` holds the same
+    partition) to {metric: score}; a view that could not be made has its reason in `missing_views`. `view_contents`
+    maps a view to what it scored, in words. `floor` holds the same
     metrics on the same codes with their rows shuffled against the factors, `ceiling` on the factors themselves as codes,
     for the first view; `further_views` has what differs for the others. `reconstruction` maps 'psnr' (dB), 'ssim', 'lpips' and
     'fid' to the quality of `images` scored images decoded from their codes, and `reconstruction_skipped` to a reason. `remarks`
@@ -162,6 +164,7 @@ class Record(BaseModel):
     ceiling: dict[str, float] = Field(default_factory=dict)
     detail: dict[str, Any] = Field(default_factory=dict)
     further_views: dict[str, FurtherView] = Field(default_factory=dict)
+    view_contents: dict[str, str] = Field(default_factory=dict)
     missing_views: dict[str, str] = Field(default_factory=dict)
     evaluation: str = "all"
     evaluations: dict[str, Evaluation] = Field(default_factory=dict)

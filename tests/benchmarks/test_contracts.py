@@ -23,6 +23,7 @@ from disbench.benchmarks.runtime.machine import Machine
 from disbench.benchmarks.settings.hyperparameters import check_method, hyperparameters, resolved
 from disbench.benchmarks.training.contracts import ContractError, check_contract, checked_optimizers, no_pictures
 from disbench.benchmarks.training.loop import build, train
+from disbench.benchmarks.trials import traversals
 from disbench.benchmarks.trials import trial as trial_module
 from disbench.benchmarks.trials.encode import encode
 from disbench.benchmarks.trials.trial import run_trial
@@ -207,7 +208,7 @@ def test_codes_and_images_of_a_wrong_shape_are_told_before_training(meta: bool) 
         def encode(self, x: Tensor) -> Codes:
             raise AttributeError("no such layer")
 
-    with pytest.raises(ContractError, match=r"Transposed.encode needs values of shape \(B, D\).* got \(10, 2\)"):
+    with pytest.raises(ContractError, match=r"Transposed.encode needs values of shape \(B, D\) or .* got \(10, 2\)"):
         check(Transposed(SHAPE, 100, **SMALL))
     with pytest.raises(ContractError, match=r"Flat.decode needs .* \(2, 1, 64, 64\), got \(2, 4096\)"):
         check(Flat(SHAPE, 100, **SMALL))
@@ -445,6 +446,27 @@ def test_an_encoder_without_a_decoder_is_trained_scored_and_recorded(
     assert any("no picture of it is drawn" in remark for remark in record.remarks)
 
 
+def test_an_expensive_decoder_decodes_few_images_and_the_record_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Expensive(Small):
+        decode_limit = 20
+        decoded = 0
+
+        def decode(self, z: Tensor) -> Tensor:
+            if not z.is_meta:
+                assert len(z) <= 20
+                type(self).decoded += len(z)
+            return super().decode(z)
+
+    monkeypatch.setattr(trial_module, "IMAGES", 1000)
+    record = trained(Expensive, tmp_path, monkeypatch)
+    assert record.status == "ok", record.error
+    assert record.reconstruction["images"] == 20
+    assert Expensive.decoded == 20 + 18 + 9  # quality, two latents of nine images, nine reconstructions
+    assert any("shows the 2 of 10 latents that vary most" in remark for remark in record.remarks)
+
+
 def test_who_has_no_decoder_is_told_from_who_has_one() -> None:
     class Headless(Small):
         def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -479,7 +501,7 @@ def test_an_error_after_scoring_loses_no_score(broken: str, tmp_path: Path, monk
                 raise RuntimeError("the partition is broken")
 
     if broken == "groups after":
-        monkeypatch.setattr(trial_module, "latent_traversals", lambda *_: 1 / 0)
+        monkeypatch.setattr(traversals, "latent_traversals", lambda *_: 1 / 0)
     record = trained(Broken, tmp_path, monkeypatch)
     assert (record.status, record.error) == ("ok", None)
     assert "mig" in record.scores

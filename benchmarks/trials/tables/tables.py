@@ -29,6 +29,7 @@ from disbench.benchmarks.trials.tables.table_files import (
 from disbench.datasets.imported.factor_columns import IDENTIFIER_ROWS, as_matrix, read_column, warn_of_identifiers
 from disbench.datasets.storage.hdf5 import check_regular_file
 from disbench.metrics.arrays import check_rows, check_shape
+from disbench.metrics.views import column_groups, column_names
 
 _log = logging.getLogger(__name__)
 
@@ -53,7 +54,7 @@ RULE = (
     "factor_*, label_* or target_* are factors. Name others: "
     "--codes z --factors shape,size takes the columns of these names, or else those that begin with them."
 )
-TABLE = "A table is an .npz, .h5, .mat, .pt, .csv, .tsv or .parquet file with 'codes' (N, D) and 'factors' (N, K)."
+TABLE = "A table is an .npz, .h5, .mat, .pt, .csv, .tsv or .parquet file with 'codes' (N, D) or (N, G, F) and 'factors' (N, K)."
 
 ARRAY_FILES: dict[str, Callable[[Path], Arrays]] = {
     ".npz": open_npz,
@@ -70,6 +71,9 @@ COLUMN_FILES: dict[str, Callable[[Path], Columns]] = {
 class NamedTable(NamedTuple):
     """codes (N, D) and factors (N, K) as they are in a file; the names of K factors and of D codes, () where it has none.
 
+    Vector-valued codes (N, G, F) are D = G F columns here, `group` names the vector of each, from 1 to G, and
+    `shape` is (G, F).
+
     `codes_std` (N, D) are the standard deviations of Gaussian posteriors with the means `codes`, and `group` (D,) is the
     group of each code; None where the file has none.
     """
@@ -80,6 +84,7 @@ class NamedTable(NamedTuple):
     code_names: tuple[str, ...] = ()
     codes_std: NDArray[Any] | None = None
     group: NDArray[Any] | None = None
+    shape: tuple[int, ...] = ()
 
 
 def read_table(path: Path) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -90,9 +95,10 @@ def read_table(path: Path) -> tuple[NDArray[Any], NDArray[Any]]:
 def read_named_table(path: Path, *, codes: str | None = None, factors: str | None = None) -> NamedTable:
     """A table from a file of anybody's. Raises ValueError that says what is wrong with the file, and what to do.
 
-    It holds arrays 'codes' (N, D) and 'factors' (N, K), or others that `CODES` and `FACTORS` list, or columns as `RULE` has
-    them; `codes` and `factors` name them where that is not clear. It may hold 'factor_names' (K,) and 'code_names' (D,),
-    text, 'codes_std' (N, D) and 'group' (D,). Factors of text are numbered alphabetically. For codes in an .npy file
+    It holds arrays 'codes' (N, D), or (N, G, F) for vector-valued ones, and 'factors' (N, K), or others that `CODES` and
+    `FACTORS` list, or columns as `RULE` has them; `codes` and `factors` name them where that is not clear. It may hold
+    'factor_names' (K,) and 'code_names' (D,), text, 'codes_std' of the shape of the codes and 'group' (D,). Factors of text are
+    numbered alphabetically. For codes in an .npy file
     `factors` is the .npy file of the factors. Whether the numbers can be scored is the metrics' to say.
     """
     if not path.exists():
@@ -255,6 +261,7 @@ def _numbers(column: Sequence[str] | NDArray[Any], name: str, where: Callable[[i
 
 def _checked(table: NamedTable) -> NamedTable:
     """The table with two-dimensional arrays and numbers for factors. Raises ValueError where that cannot be."""
+    table = _flat(table)
     codes, code_names = _plain(table.codes, "codes", table.code_names)
     factors, factor_names = _plain(table.factors, "factors", table.factor_names)
     check_shape(codes, "codes", "code")
@@ -273,7 +280,23 @@ def _checked(table: NamedTable) -> NamedTable:
             raise ValueError(f"codes_std needs the shape of codes, {codes.shape}, got {std.shape}.")
     if group is not None and group.ndim == 2 and 1 in group.shape:  # MATLAB has no vectors
         group = group.ravel()
-    return NamedTable(codes, factors, factor_names, code_names, std, group)
+    return NamedTable(codes, factors, factor_names, code_names, std, group, table.shape)
+
+
+def _flat(table: NamedTable) -> NamedTable:
+    """Vector-valued codes (N, G, F) as columns (N, G F), whose vectors are groups 1 to G unless the table says otherwise."""
+    shape = table.codes.shape
+    if len(shape) != 3 or 1 in shape[1:] or 0 in shape:
+        return table
+    std, group = table.codes_std, table.group
+    if std is not None:
+        if std.shape != shape:
+            raise ValueError(f"codes_std needs the shape of codes, {shape}, got {std.shape}.")
+        std = std.reshape(len(std), -1)
+    group = column_groups(shape[1:], None if group is None else group.ravel())
+    names = table.code_names or column_names(shape[1:])
+    flat = table.codes.reshape(len(table.codes), -1)
+    return table._replace(codes=flat, codes_std=std, group=group, code_names=names, shape=shape[1:])
 
 
 def _plain(array: NDArray[Any], what: str, names: tuple[str, ...]) -> tuple[NDArray[Any], tuple[str, ...]]:
