@@ -27,9 +27,7 @@ class Pretrained(Method):
         super().__init__()
         self.sampling = Labelled(labels, share=0.5)
         self.lr = lr
-        self.frozen = nn.Sequential(
-            nn.AdaptiveAvgPool2d(8), nn.Flatten(), nn.Linear(64 * image_shape[0], 32)
-        ).requires_grad_(False)
+        self.frozen = nn.Sequential(nn.AdaptiveAvgPool2d(8), nn.Flatten()).requires_grad_(False)
         self.head = nn.Linear(64 * image_shape[0], factors)
 
     def encode(self, x: Tensor) -> Codes:
