@@ -14,14 +14,15 @@ table, and the interval is too narrow: .72 to .92 of them held the mean of IRS i
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from disbench.metrics.arrays import to_array
-from disbench.metrics.metric import Metric, NotApplicable
+from disbench.metrics.metric import Metric
+from disbench.metrics.table import NotApplicable, Table, as_table
 
 Asked: TypeAlias = Mapping[str, tuple[Metric, Mapping[str, Any]]]  # a metric and its options, by any name
 
@@ -44,39 +45,35 @@ class Confidence:
 
 def confidence(
     metric: Metric,
-    codes: ArrayLike,
-    factors: ArrayLike,
+    codes: ArrayLike | Table,
+    factors: ArrayLike | None = None,
     *,
+    std: ArrayLike | None = None,
+    groups: ArrayLike | None = None,
     options: Mapping[str, Any] | None = None,
     resamples: int = 200,
     seeds: int = 5,
     seed: int = 0,
 ) -> Confidence:
-    """The confidence of `metric.fn(codes (N, D), factors (N, K), seed=seed, **options)`.
+    """The confidence of `metric(codes, factors, seed=seed, **options)`.
 
-    A metric that is `sampled` is scored with `seeds` seeds, `seed` and those that follow it, on the same rows: the spread
-    is that of its own draws alone, and says nothing about other rows. Any other is scored on `resamples` resamples, which
-    equal seeds draw alike; an option that is an array of N rows is resampled with the table. Resamples on which it is
-    undefined are left out of `n`. The interval stays within the metric's bounds.
+    A metric that is `stochastic` is scored with `seeds` seeds, `seed` and those that follow it, on the same rows: the spread
+    is that of its own draws alone, and says nothing about other rows. Any other is scored on `resamples` resamples of the
+    rows, which equal seeds draw alike. Resamples on which it is undefined are left out of `n`. The interval stays within the
+    metric's bounds.
 
-    Raises NotApplicable where the metric does, is `not_resampled`, or is undefined on most resamples, and ValueError for a
-    malformed table and for fewer than 2 resamples or seeds.
+    Raises NotApplicable where the metric does, has a `no_bootstrap_reason`, or is undefined on most resamples, and ValueError
+    for a malformed table and for fewer than 2 resamples or seeds.
     """
-    asked = {"": (metric, options or {})}
-    found, reasons = confidences(asked, codes, factors, resamples=resamples, seeds=seeds, seed=seed)
+    asked, table = {"": (metric, options or {})}, as_table(codes, factors, std=std, groups=groups)
+    found, reasons = confidences(asked, table, resamples=resamples, seeds=seeds, seed=seed)
     if reasons:
         raise NotApplicable(reasons[""])
     return found[""]
 
 
 def confidences(
-    asked: Asked,
-    codes: ArrayLike,
-    factors: ArrayLike,
-    *,
-    resamples: int = 200,
-    seeds: int = 5,
-    seed: int = 0,
+    asked: Asked, table: Table, *, resamples: int = 200, seeds: int = 5, seed: int = 0
 ) -> tuple[dict[str, Confidence], dict[str, str]]:
     """`confidence` of several metrics, and the reason for each that has none: the same, in less time.
 
@@ -85,22 +82,20 @@ def confidences(
     """
     if resamples < 2 or seeds < 2:
         raise ValueError(f"a spread needs resamples >= 2 and seeds >= 2, got resamples={resamples} and seeds={seeds}.")
-    codes, factors = to_array(codes), to_array(factors)
-    asked = {name: (metric, _with_arrays(options)) for name, (metric, options) in asked.items()}
     found: dict[str, Confidence] = {}
     reasons: dict[str, str] = {}
     scores: dict[str, float] = {}
     for name, (metric, options) in asked.items():
         try:
-            if metric.sampled:
-                found[name] = _over_seeds(metric, options, codes, factors, seeds, seed)
-            elif metric.not_resampled:
-                reasons[name] = f"rows are not resampled: {metric.not_resampled}"
+            if metric.stochastic:
+                found[name] = _over_seeds(metric, options, table, seeds, seed)
+            elif metric.no_bootstrap_reason:
+                reasons[name] = f"rows are not resampled: {metric.no_bootstrap_reason}"
             else:
-                scores[name] = float(metric.fn(codes, factors, **{"seed": seed, **options}))
+                scores[name] = metric(table, **{"seed": seed, **options})
         except NotApplicable as reason:
             reasons[name] = str(reason)
-    replicates = resampled_scores([asked[name] for name in scores], codes, factors, resamples, seed)
+    replicates = resampled_scores([asked[name] for name in scores], table, resamples, seed)
     for (name, score), column in zip(scores.items(), replicates.T, strict=True):
         defined = column[~np.isnan(column)]
         if len(defined) < max(2, resamples / 2):
@@ -111,36 +106,19 @@ def confidences(
     return {name: found[name] for name in asked if name in found}, reasons
 
 
-def _with_arrays(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Options with arrays in the place of lists and tensors, so that their rows can be resampled."""
-    return {
-        name: to_array(option) if hasattr(option, "__len__") and not isinstance(option, str) else option
-        for name, option in options.items()
-    }
-
-
 def resampled_scores(
-    asked: Sequence[tuple[Metric, Mapping[str, Any]]],
-    codes: NDArray[Any],
-    factors: NDArray[Any],
-    resamples: int,
-    seed: int,
+    asked: Sequence[tuple[Metric, Mapping[str, Any]]], table: Table, resamples: int, seed: int
 ) -> NDArray[np.float64]:
     """`(resamples, metrics)`: the score of each on each resample, NaN where it is not applicable."""
-    rng = np.random.default_rng(seed)
+    rng, rows = np.random.default_rng(seed), len(table.raw_codes)
     scores = np.full((resamples if asked else 0, len(asked)), np.nan)
     for row in scores:
-        drawn = rng.integers(len(codes), size=len(codes))
-        drawn_codes, drawn_factors = codes[drawn], factors[drawn]
-        for i, (metric, options) in enumerate(asked):
-            theirs = {
-                name: option[drawn] if isinstance(option, np.ndarray) and option.shape[:1] == drawn.shape else option
-                for name, option in options.items()
-            }
-            try:
-                row[i] = metric.fn(drawn_codes, drawn_factors, **{"seed": seed, **theirs})
-            except NotApplicable:
-                continue
+        drawn = rng.integers(rows, size=rows)
+        with suppress(NotApplicable):
+            resample = table.take(drawn)
+            for i, (metric, options) in enumerate(asked):
+                with suppress(NotApplicable):
+                    row[i] = metric(resample, **{"seed": seed, **options})
     return scores
 
 
@@ -151,10 +129,8 @@ def moved_interval(score: float, replicates: NDArray[np.float64], bounds: tuple[
     return Confidence("bootstrap", float(low), float(high), mean, float(replicates.std(ddof=1)), len(replicates))
 
 
-def _over_seeds(
-    metric: Metric, options: Mapping[str, Any], codes: NDArray[Any], factors: NDArray[Any], seeds: int, seed: int
-) -> Confidence:
+def _over_seeds(metric: Metric, options: Mapping[str, Any], table: Table, seeds: int, seed: int) -> Confidence:
     first = int(options.get("seed", seed))
-    scores = np.array([metric.fn(codes, factors, **{**options, "seed": first + i}) for i in range(seeds)])
+    scores = np.array([metric(table, **{**options, "seed": first + i}) for i in range(seeds)])
     low, high = float(scores.min()), float(scores.max())
     return Confidence("seeds", low, high, float(scores.mean()), float(scores.std(ddof=1)), seeds)

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from disbench.metrics.table import column_extremes, column_sums, long_rows, row_blocks, rows_at_once
+from disbench.metrics.columns import column_extremes, column_sums, long_rows, row_blocks, rows_at_once
 from disbench.metrics.threads import one_thread
 
 SAFE = (1e-200, 1e200)  # sums of squares within these limits neither vanish nor overflow

@@ -13,7 +13,7 @@ The predictor decides the numbers, and three are in print:
   accuracy on rows that were not fitted.
 - `lasso`: Zaidi et al. 2020, arXiv:2012.09276. Codes and factors scaled to [0, 1], the penalty chosen among eight by
   ten-fold cross-validation, R the absolute coefficients, and I = max(0, 1 - 12 MSE) **on the fitted rows**: 1/12 is the
-  variance of a uniform factor, and a factor of few or of rare values differs from it (a binary one of 5 % scores .43
+  variance of a uniform factor, and a factor of few or of rare values differs from it (a binary one of 5 % scores 0.43
   unread).
 - `random_forest`: the same with ten trees, their depth and number of candidate codes chosen among twenty pairs by
   ten-fold cross-validation. It remembers some of the rows that it is judged on: noise scores above 0 on few rows.
@@ -21,19 +21,21 @@ The predictor decides the numbers, and three are in print:
 Dead codes are no codes: they stay out of log D. A peer counts them, and then each one flatters C.
 """
 
+from functools import partial, wraps
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from scipy.special import xlogy
 
 from disbench.metrics.groups import require_counts
 from disbench.metrics.memoize import recent
-from disbench.metrics.metric import NotApplicable
+from disbench.metrics.metric import Metric, entries
 from disbench.metrics.split import split_rows
-from disbench.metrics.table import as_table, require_classes
+from disbench.metrics.table import NotApplicable, Table, require_classes
 from disbench.metrics.threads import one_thread
 
+VALUES_WITH = (("model", "lasso"), ("model", "random_forest"))  # regressions; boosted trees classify
 MODELS = ("gradient_boosting", "lasso", "random_forest")
 PENALTIES = (0.0001, 0.001, 0.01, 0.1, 0.2, 0.4, 0.8, 1.0)
 PATH_TOLERANCE = 1e-8
@@ -46,171 +48,148 @@ class Importances(NamedTuple):
     importance: NDArray[np.float64]  # (live codes, K)
     informativeness: NDArray[np.float64]  # (K,)
     informativeness_fitted: NDArray[np.float64]  # (K,): the same on the fitted rows
-    columns: tuple[int, ...]  # (K,): the caller's column of each factor
-    constant_factors: tuple[int, ...]
-    dead_codes: tuple[int, ...]
-    live_codes: tuple[int, ...]
+    model: str
     train: int
     test: int  # 0 where informativeness is that of the fitted rows
 
 
-def dci_disentanglement(
-    codes: ArrayLike,
-    factors: ArrayLike,
-    *,
-    model: str = "gradient_boosting",
-    train: int = 10_000,
-    test: int = 5_000,
-    seed: int = 0,
-) -> float:
+def fitted(
+    table: Table, *, model: str = "gradient_boosting", train: int = 10_000, test: int = 5_000, seed: int = 0
+) -> Importances:
+    """What the three scores share.
+
+    Parameters
+    ----------
+    model
+        "gradient_boosting", "lasso" or "random_forest".
+    train, test
+        Rows that are fitted and, for gradient boosting, other rows that are judged, fewer in the same proportion if the table
+        is smaller. The other models judge the rows that they fitted.
+    """
+    require_counts(train=train, test=test)
+    if model not in MODELS:
+        raise ValueError(f"dci knows the models {', '.join(MODELS)}, got model={model!r}.")
+    return _importances(table, model, train, test, seed)
+
+
+@partial(
+    Metric,
+    label="DCI disentanglement",
+    higher_is_better=True,
+    bounds=(0.0, 1.0),
+    definition="How far each code matters to one factor only, by its importance to boosted trees that predict the"
+    " factors.",
+    insensitive_to="A copied factor; importances are what the predictor happened to use, not what codes know.",
+    source="Eastwood and Williams 2018, ICLR; protocol of Locatello et al. 2019, arXiv:1811.12359",
+    stochastic=True,
+    version=2,
+    values_with=VALUES_WITH,
+)
+@wraps(fitted, assigned=())  # has its options
+def dci_disentanglement(table: Table, **options: Any) -> dict[str, Any]:
     """How far each code is important to one factor only, averaged over codes by their importance.
 
-    `codes (N, D)`, `factors (N, K)` -> a number in [0, 1], higher is better, near 0 for noise and 0 where all codes are
-    dead. With the lasso noise scores 0 or, on few rows, up to 1: where one coefficient is left, its code is about one factor
-    only. Constant factors are left out. `train` rows are fitted and, for gradient boosting, `test` others judged, fewer in
-    the same proportion if the table is smaller; the other models judge the rows that they fitted and ignore `test`.
+    In [0, 1], higher is better, near 0 for noise and 0 where all codes are dead. With the lasso noise scores 0 or, on few
+    rows, up to 1: where one coefficient is left, its code is about one factor only. Constant factors are left out, and two
+    have to vary. The detail holds, for each live code, the factor that it matters most to, its score, weight and importances.
 
     **Cost**: gradient boosting grows 100 trees for every value of every factor, about 1.5 s a value on 6,667 fitted rows of
-    ten codes (three minutes for the 113 values of dSprites) and .2 s on 1,667; `train` is the knob. The forest fits 2,010 trees
-    a factor, ten seconds each on 2,880 rows; the lasso is done in a second. The three DCI scores of one table and one set
-    of options share one computation.
+    ten codes (three minutes for the 113 values of dSprites) and 0.2 s on 1,667; `train` is the knob. The forest fits 2,010
+    trees a factor, ten seconds each on 2,880 rows; the lasso is done in a second. The three DCI scores of one table and one
+    set of options share one computation.
 
     Boosted trees classify labels, and know neither an order of values nor a scale or offset of codes; continuous factors
     are not for them. The lasso and the forest predict a factor's values, continuous or not, so that other numbers are
     another score. Equal seeds give equal scores on any number of threads; a code's sign or place can change the choice
-    between equally good splits of a tree, and the score a little. Raises NotApplicable when fewer than two factors vary
-    and ValueError for a malformed table, an unknown model or a count below 1.
+    between equally good splits of a tree, and the score a little.
     """
-    options: dict[str, Any] = {"model": model, "train": train, "test": test, "seed": seed}
-    return float(dci_disentanglement_detail(codes, factors, **options)["score"])
-
-
-def dci_completeness(
-    codes: ArrayLike,
-    factors: ArrayLike,
-    *,
-    model: str = "gradient_boosting",
-    train: int = 10_000,
-    test: int = 5_000,
-    seed: int = 0,
-) -> float:
-    """How far each factor is predicted from one code only, averaged over factors.
-
-    As `dci_disentanglement`, under the same options and at the same cost, but one factor is enough. Raises NotApplicable
-    when a single code is live: any factor would then be complete. With none the score is 0.
-    """
-    options: dict[str, Any] = {"model": model, "train": train, "test": test, "seed": seed}
-    return float(dci_completeness_detail(codes, factors, **options)["score"])
-
-
-def dci_informativeness(
-    codes: ArrayLike,
-    factors: ArrayLike,
-    *,
-    model: str = "gradient_boosting",
-    train: int = 10_000,
-    test: int = 5_000,
-    seed: int = 0,
-) -> float:
-    """How well the factors are predicted from all codes together: an accuracy for gradient boosting, else 1 - 12 MSE.
-
-    As `dci_disentanglement`, under the same options and at the same cost, but one factor is enough. Noise and dead codes
-    score the share of the commonest value under gradient boosting; the module says what they score under the others.
-    """
-    options: dict[str, Any] = {"model": model, "train": train, "test": test, "seed": seed}
-    return float(dci_informativeness_detail(codes, factors, **options)["score"])
-
-
-def dci_disentanglement_detail(
-    codes: ArrayLike,
-    factors: ArrayLike,
-    *,
-    model: str = "gradient_boosting",
-    train: int = 10_000,
-    test: int = 5_000,
-    seed: int = 0,
-) -> dict[str, Any]:
-    """`dci_disentanglement` with, for each live code, the factor that it matters most to, its score, weight and importances."""
-    fit = _fit(codes, factors, model, train, test, seed)
-    if len(fit.columns) < 2:
+    fit = fitted(table, **options)
+    if len(table.columns) < 2:
         raise NotApplicable(
             "dci_disentanglement compares what a code says about several factors and needs two that vary, got one"
-            f" (column {fit.columns[0]})."
+            f" (column {table.columns[0]})."
         )
     scores, total = one_minus_entropy(fit.importance), fit.importance.sum(axis=1)  # (live,) each
     weights = total / total.sum() if total.any() else total
     return {
         "score": min(float(weights @ scores), 1.0),
-        "codes": [
-            {
-                "code": j,
-                "factor": fit.columns[int(row.argmax())],
-                "score": float(scores[i]),
-                "weight": float(weights[i]),
-                "importance": row.tolist(),
-            }
-            for i, (j, row) in enumerate(zip(fit.live_codes, fit.importance, strict=True))
-        ],
-    } | _protocol(fit, model)
+        "codes": entries(
+            code=table.live_codes,
+            factor=table.columns_at(fit.importance.argmax(axis=1)),
+            score=scores,
+            weight=weights,
+            importance=fit.importance,
+        ),
+    } | _protocol(fit, table)
 
 
-def dci_completeness_detail(
-    codes: ArrayLike,
-    factors: ArrayLike,
-    *,
-    model: str = "gradient_boosting",
-    train: int = 10_000,
-    test: int = 5_000,
-    seed: int = 0,
-) -> dict[str, Any]:
-    """`dci_completeness` with, for each factor, its most important code (None if none is), score, weight and importances."""
-    fit = _fit(codes, factors, model, train, test, seed)
-    if len(fit.live_codes) == 1:
+@partial(
+    Metric,
+    label="DCI completeness",
+    higher_is_better=True,
+    bounds=(0.0, 1.0),
+    definition="How far each factor is predicted from one code only, by the codes' importance to boosted trees.",
+    insensitive_to="A code that knows two factors; importances are what the predictor happened to use, not what codes know.",
+    source="Eastwood and Williams 2018, ICLR; protocol of Locatello et al. 2019, arXiv:1811.12359",
+    stochastic=True,
+    version=2,
+    values_with=VALUES_WITH,
+)
+@wraps(fitted, assigned=())  # has its options
+def dci_completeness(table: Table, **options: Any) -> dict[str, Any]:
+    """How far each factor is predicted from one code only, averaged over factors.
+
+    As `dci_disentanglement`, under the same options and at the same cost, but one factor is enough. Not applicable when a
+    single code is live: any factor would then be complete. With none the score is 0. The detail holds, for each factor, its
+    most important code (None if none is), score, weight and importances.
+    """
+    fit, live = fitted(table, **options), table.live_codes
+    if len(live) == 1:
         raise NotApplicable(
-            f"dci_completeness asks whether a factor is spread over codes and needs two live ones, got one (code"
-            f" {fit.live_codes[0]})."
+            f"dci_completeness asks whether a factor is spread over codes and needs two live ones, got one (code {live[0]})."
         )
     scores = one_minus_entropy(fit.importance.T)  # (K,)
-    total = fit.importance.sum(axis=0) if model == "gradient_boosting" else np.ones(len(scores))
+    total = fit.importance.sum(axis=0) if fit.model == "gradient_boosting" else np.ones(len(scores))
     weights = total / total.sum() if total.any() else total
     return {
         "score": min(float(weights @ scores), 1.0),
-        "factors": [
-            {
-                "factor": column,
-                "code": fit.live_codes[int(row.argmax())] if row.any() else None,
-                "score": float(scores[k]),
-                "weight": float(weights[k]),
-                "importance": row.tolist(),
-            }
-            for k, (column, row) in enumerate(zip(fit.columns, fit.importance.T, strict=True))
-        ],
-    } | _protocol(fit, model)
+        "factors": entries(
+            factor=table.columns,
+            code=[live[int(row.argmax())] if row.any() else None for row in fit.importance.T],
+            score=scores,
+            weight=weights,
+            importance=fit.importance.T,
+        ),
+    } | _protocol(fit, table)
 
 
-def dci_informativeness_detail(
-    codes: ArrayLike,
-    factors: ArrayLike,
-    *,
-    model: str = "gradient_boosting",
-    train: int = 10_000,
-    test: int = 5_000,
-    seed: int = 0,
-) -> dict[str, Any]:
-    """`dci_informativeness` with each factor's score, and the same on the fitted rows."""
-    fit = _fit(codes, factors, model, train, test, seed)
+@partial(
+    Metric,
+    label="DCI informativeness",
+    higher_is_better=True,
+    bounds=(0.0, 1.0),
+    definition="Accuracy, on fresh rows, of boosted trees that predict each factor from all codes.",
+    insensitive_to="Rotation, copies and mergers: only whether the factors can be predicted at all.",
+    source="Eastwood and Williams 2018, ICLR; protocol of Locatello et al. 2019, arXiv:1811.12359",
+    stochastic=True,
+    version=2,
+    values_with=VALUES_WITH,
+)
+@wraps(fitted, assigned=())  # has its options
+def dci_informativeness(table: Table, **options: Any) -> dict[str, Any]:
+    """How well the factors are predicted from all codes together: an accuracy for gradient boosting, else 1 - 12 MSE.
+
+    As `dci_disentanglement`, under the same options and at the same cost, but one factor is enough. Noise and dead codes
+    score the share of the commonest value under gradient boosting; the module says what they score under the others. The
+    detail holds each factor's score, and the same on the fitted rows.
+    """
+    fit = fitted(table, **options)
+    judged = fit.informativeness
     return {
-        "score": float(fit.informativeness.mean()),
+        "score": float(judged.mean()),
         "train_score": float(fit.informativeness_fitted.mean()),
-        "factors": [
-            {
-                "factor": column,
-                "score": float(fit.informativeness[k]),
-                "train_score": float(fit.informativeness_fitted[k]),
-            }
-            for k, column in enumerate(fit.columns)
-        ],
-    } | _protocol(fit, model)
+        "factors": entries(factor=table.columns, score=judged, train_score=fit.informativeness_fitted),
+    } | _protocol(fit, table)
 
 
 def one_minus_entropy(importance: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -276,28 +255,22 @@ def regression(
     return importance, max(0.0, 1.0 - 12.0 * float(((predictor.predict(codes) - target) ** 2).mean()))
 
 
-def _fit(codes: ArrayLike, factors: ArrayLike, model: str, train: int, test: int, seed: int) -> Importances:
-    require_counts(train=train, test=test)
-    if model not in MODELS:
-        raise ValueError(f"dci knows the models {', '.join(MODELS)}, got model={model!r}.")
-    return _importances(codes, factors, model, train, test, seed)
-
-
 @recent
-def _importances(codes: ArrayLike, factors: ArrayLike, model: str, train: int, test: int, seed: int) -> Importances:
-    table = as_table(codes, factors)
-    live = [j for j in range(table.codes.shape[1]) if j not in table.dead_codes]
+def _importances(table: Table, model: str, train: int, test: int, seed: int) -> Importances:
     random_state = int(np.random.default_rng(seed).integers(1 << 31))
-    inputs = table.codes[:, live]
+    inputs = table.codes[:, table.live_codes]
     with one_thread():  # threaded sums round differently, and a tie broken otherwise is another tree
         if model == "gradient_boosting":
-            fitted, judged = split_rows(len(inputs), train, test, seed)
+            fitted_rows, judged = split_rows(len(inputs), train, test, seed)
             require_classes(table, "dci with boosted trees", 'model="lasso" and model="random_forest" read its values.')
             inputs = _unit_range(inputs) - 0.5  # the trees compute in float32: an offset would take their digits
-            results = [boosted_trees(inputs, targets, fitted, judged, random_state) for targets in table.labels.T]
+            results = [boosted_trees(inputs, targets, fitted_rows, judged, random_state) for targets in table.labels.T]
         else:
-            fitted, judged = np.random.default_rng(seed).permutation(len(inputs))[:train], np.empty(0, dtype=np.intp)
-            inputs, numbers = _unit_range(inputs[fitted]), _unit_range(table.values[fitted])
+            fitted_rows, judged = (
+                np.random.default_rng(seed).permutation(len(inputs))[:train],
+                np.empty(0, dtype=np.intp),
+            )
+            inputs, numbers = _unit_range(inputs[fitted_rows]), _unit_range(table.values[fitted_rows])
             regressions = [regression(inputs, target, model, random_state) for target in numbers.T]
             results = [(importance, score, score) for importance, score in regressions]
     importance = np.stack([result[0] for result in results], axis=1)
@@ -305,11 +278,8 @@ def _importances(codes: ArrayLike, factors: ArrayLike, model: str, train: int, t
         importance,
         np.array([result[1] for result in results]),
         np.array([result[2] for result in results]),
-        tuple(table.columns),
-        tuple(table.constant_factors),
-        tuple(table.dead_codes),
-        tuple(live),
-        len(fitted),
+        model,
+        len(fitted_rows),
         len(judged),
     )
     for array in fit[:3]:
@@ -323,11 +293,5 @@ def _unit_range(array: NDArray[np.float64]) -> NDArray[np.float64]:
     return scaled
 
 
-def _protocol(fit: Importances, model: str) -> dict[str, Any]:
-    return {
-        "model": model,
-        "train": fit.train,
-        "test": fit.test,
-        "constant_factors": list(fit.constant_factors),
-        "dropped_codes": list(fit.dead_codes),
-    }
+def _protocol(fit: Importances, table: Table) -> dict[str, Any]:
+    return {"model": fit.model, "train": fit.train, "test": fit.test} | table.left_out()

@@ -8,46 +8,57 @@ encoded twice costs nothing and one that no code claims costs its whole entropy.
 20 equal-width bins here, as in the other information scores; Zaidi et al. used 10.
 """
 
+from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 
-from disbench.metrics.information import gap_over_factors, require_factors_to_compare, table_information
+from disbench.metrics.information import (
+    gap_over_factors,
+    left_out_and_binned,
+    require_factors_to_compare,
+    table_information,
+)
+from disbench.metrics.metric import Metric, entries
+from disbench.metrics.table import Table
 
 
-def dcimig(codes: ArrayLike, factors: ArrayLike, *, bins: int = 20, seed: int = 0) -> float:
+@partial(
+    Metric,
+    label="DCIMIG",
+    higher_is_better=True,
+    bounds=(0.0, 1.0),
+    definition="The share of the factors' entropy that the best code of each knows beyond what it knows about any"
+    " other factor; codes in 20 equal-width bins.",
+    insensitive_to="A copied factor and useless codes; factors weigh by their entropy, so small ones hardly count.",
+    source="Sepliarskaia et al. 2019, arXiv:1910.05587",
+    version=2,
+)
+def dcimig(table: Table, *, bins: int = 20) -> dict[str, Any]:
     """The share of the factors' entropy that the best code of each knows beyond what it knows about any other factor.
 
-    `codes (N, D)`, `factors (N, K)` -> a number in [0, 1], higher is better, near 0 for noise. Constant factors are
-    left out; a dead code claims nothing. Continuous factors are binned into
-    `bins` equal widths, as codes are. `seed` is there for a uniform call and changes nothing. Raises NotApplicable
-    when fewer than two factors vary and ValueError for a malformed table or bins < 2.
+    In [0, 1], higher is better, near 0 for noise. Constant factors are left out, and two have to vary; a dead code claims
+    nothing. The detail holds, for each varying factor, the code that claims it (None if none does), the gap and the entropy
+    in nats.
+
+    Parameters
+    ----------
+    bins
+        Equal widths over each code's own range, and over that of a continuous factor; at least 2.
     """
-    return float(dcimig_detail(codes, factors, bins=bins, seed=seed)["score"])
-
-
-def dcimig_detail(codes: ArrayLike, factors: ArrayLike, *, bins: int = 20, seed: int = 0) -> dict[str, Any]:
-    """`dcimig` with, for each varying factor, the code that claims it (None if none does), the gap and the entropy in nats."""
-    table = table_information(codes, factors, bins)
+    info = table_information(table, bins)
     require_factors_to_compare(table.columns, "dcimig")
-    claimed, best, runner_up = gap_over_factors(table.info.mutual)
-    claims = np.zeros_like(table.info.mutual)  # (K, D)
+    claimed, best, runner_up = gap_over_factors(info.mutual)
+    claims = np.zeros_like(info.mutual)  # (K, D)
     claims[claimed, np.arange(len(claimed))] = best - runner_up
-    gaps, entropy = claims.max(axis=1), table.info.factor_entropy  # (K,)
+    gaps, entropy = claims.max(axis=1), info.factor_entropy  # (K,)
     return {
         "score": min(float(gaps.sum() / entropy.sum()), 1.0),
         "bins": bins,
-        "factors": [
-            {
-                "factor": column,
-                "code": int(claims[k].argmax()) if gaps[k] > 0 else None,
-                "gap": float(gaps[k]),
-                "entropy": float(entropy[k]),
-            }
-            for k, column in enumerate(table.columns)
-        ],
-        "constant_factors": list(table.constant_factors),
-        "dropped_codes": list(table.dead_codes),
-        "binned_factors": list(table.binned_factors),
-    }
+        "factors": entries(
+            factor=table.columns,
+            code=[int(claim.argmax()) if claim.any() else None for claim in claims],
+            gap=gaps,
+            entropy=entropy,
+        ),
+    } | left_out_and_binned(table)

@@ -16,16 +16,19 @@ representation scores 1. Three protocols are in print, and differ by more than m
 One regression a value cannot single out a middle value on a line: under `do2020` one perfect code a factor scores .98.
 """
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
+from disbench.metrics.columns import deviations
 from disbench.metrics.groups import require_counts
 from disbench.metrics.information import binned_factors
+from disbench.metrics.metric import Metric, entries
 from disbench.metrics.sap import within_reach
 from disbench.metrics.split import split_rows
-from disbench.metrics.table import as_table, deviations, require_classes
+from disbench.metrics.table import Table, require_classes
 from disbench.metrics.threads import one_thread
 
 
@@ -52,34 +55,20 @@ PROTOCOLS = {
 }
 
 
+@partial(
+    Metric,
+    label="Explicitness",
+    higher_is_better=True,
+    bounds=(0.0, 1.0),
+    definition="Mean area under the ROC curve of a linear classifier of each factor value from all codes; .5 is"
+    " chance.",
+    insensitive_to="Which code tells: rotated codes and copies score 1; a missing factor costs only down to .5.",
+    source="Ridgeway and Mozer 2018, arXiv:1802.05312; protocol of Locatello et al. 2019, arXiv:1811.12359",
+    stochastic=True,
+    version=2,
+)
 def explicitness(
-    codes: ArrayLike,
-    factors: ArrayLike,
-    *,
-    protocol: str = "locatello2019",
-    train: int = 10_000,
-    test: int = 5_000,
-    factor_bins: int = 0,
-    seed: int = 0,
-) -> float:
-    """The mean over factors and their values of the area under the ROC curve of a linear reading of all codes.
-
-    `codes (N, D)`, `factors (N, K)` -> a number in [0, 1], higher is better, .5 for noise and for dead codes; under
-    `zaidi2020` 0 for noise, and 0 where luck takes the area below chance. `train` rows are fitted and `test` others
-    judged, fewer in the same proportion if the table is smaller; a protocol without fresh rows judges the `train`
-    rows, and its noise scores above chance. A continuous factor is binned into `factor_bins` equal widths, or not at all
-    for 0. A value that was not fitted is guessed; one that no judged row has, or all have, does not count. Constant
-    factors are left out. The names of values do not matter. Equal seeds give equal scores on any number of threads.
-    Raises NotApplicable when no factor varies and ValueError for a malformed table, a count below 1 or an unknown
-    protocol.
-    """
-    options: dict[str, Any] = {"protocol": protocol, "train": train, "test": test, "seed": seed}
-    return float(explicitness_detail(codes, factors, **options, factor_bins=factor_bins)["score"])
-
-
-def explicitness_detail(
-    codes: ArrayLike,
-    factors: ArrayLike,
+    table: Table,
     *,
     protocol: str = "locatello2019",
     train: int = 10_000,
@@ -87,31 +76,43 @@ def explicitness_detail(
     factor_bins: int = 0,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """`explicitness` with each factor's own score on the judged rows."""
+    """The mean over factors and their values of the area under the ROC curve of a linear reading of all codes.
+
+    In [0, 1], higher is better, 0.5 for noise and for dead codes; under `zaidi2020` 0 for noise, and 0 where luck takes the
+    area below chance. A value that was not fitted is guessed; one that no judged row has, or all have, does not count.
+    Constant factors are left out. The names of values do not matter. Equal seeds give equal scores on any number of threads.
+    The detail holds each factor's own score on the judged rows.
+
+    Parameters
+    ----------
+    protocol
+        "locatello2019", "zaidi2020" or "do2020", see above.
+    train, test
+        Rows that are fitted and others that are judged, fewer in the same proportion if the table is smaller. A protocol
+        without fresh rows judges the `train` rows, and its noise scores above chance.
+    factor_bins
+        Equal widths into which a continuous factor is binned, at least 2; 0 for none.
+    """
     require_counts(train=train, test=test)
     if protocol not in PROTOCOLS:
         raise ValueError(f"explicitness knows the protocols {', '.join(PROTOCOLS)}, got protocol={protocol!r}.")
-    table, chosen = binned_factors(as_table(codes, factors), factor_bins), PROTOCOLS[protocol]
+    binned, codes, chosen = binned_factors(table, factor_bins), table.codes, PROTOCOLS[protocol]
     if not factor_bins:
         require_classes(table, "explicitness", "Set factor_bins to bin it, or use infoe, which reads its values.")
     if chosen.fresh_rows:
-        fitted, judged = split_rows(len(table.codes), train, test, seed)
+        fitted, judged = split_rows(len(codes), train, test, seed)
     else:
-        fitted = judged = np.random.default_rng(seed).permutation(len(table.codes))[:train]
-    live = np.delete(table.codes, table.dead_codes, axis=1)
-    areas = roc_areas(live, table.labels, fitted, judged, chosen)
+        fitted = judged = np.random.default_rng(seed).permutation(len(codes))[:train]
+    live = np.delete(codes, table.dead_codes, axis=1)
+    areas = roc_areas(live, binned.labels, fitted, judged, chosen)
     scores = 2.0 * areas - 1.0 if chosen.scaled else areas
     return {
         "score": max(float(scores.mean()), 0.0),
         "protocol": protocol,
         "train": len(fitted),
         "test": len(judged),
-        "factors": [
-            {"factor": column, "score": float(score)} for column, score in zip(table.columns, scores, strict=True)
-        ],
-        "constant_factors": table.constant_factors,
-        "dropped_codes": table.dead_codes,
-    }
+        "factors": entries(factor=table.columns, score=scores),
+    } | table.left_out()
 
 
 def roc_areas(

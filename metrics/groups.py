@@ -6,14 +6,13 @@ it; the other protocol in use, shuffled cycles through the group, differs from t
 drawn uniformly among the values that at least two rows share, however frequent they are.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from disbench.metrics.metric import NotApplicable
-from disbench.metrics.table import Table
+from disbench.metrics.table import NotApplicable, Table
 
 DRAWS_AT_ONCE = (
     1 << 14
@@ -92,3 +91,11 @@ def require_counts(**counts: int) -> None:
     for name, count in counts.items():
         if count < 1:
             raise ValueError(f"sampling needs {name} >= 1, got {name}={count}.")
+
+
+def require_two_factors(columns: Sequence[int], metric: str) -> None:
+    """Raise NotApplicable unless two factors vary, since guessing which one is fixed could not fail."""
+    if len(columns) < 2:
+        raise NotApplicable(
+            f"{metric} guesses which factor is fixed and needs two that vary, got one (column {columns[0]})."
+        )

@@ -21,22 +21,22 @@ reason in place of that number.
 """
 
 import warnings
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from disbench.metrics.information import (
     contingency,
     information_from_counts,
-    live_codes,
     require_factors_to_compare,
     standardised,
 )
 from disbench.metrics.memoize import recent
-from disbench.metrics.metric import NotApplicable
+from disbench.metrics.metric import Metric, entries
 from disbench.metrics.nearest_neighbors import information_about_labels
-from disbench.metrics.table import Table, as_table
+from disbench.metrics.table import Factors, NotApplicable, Table
 from disbench.metrics.threads import one_thread
 
 ACTIVE_RANGE = 1 / 20  # of the largest range
@@ -47,102 +47,114 @@ class Relative(NamedTuple):
 
     information: NDArray[np.float64]  # (K, active)
     active: tuple[int, ...]
-    inactive: tuple[int, ...]
-    columns: tuple[int, ...]
-    constant_factors: tuple[int, ...]
 
 
-def infom(codes: ArrayLike, factors: ArrayLike, *, neighbors: int = 10, discrete: bool = False, seed: int = 0) -> float:
+@partial(
+    Metric,
+    label="InfoM",
+    higher_is_better=True,
+    bounds=(0.0, 1.0),
+    definition="The largest share that one factor has in what a code knows, averaged over active codes and scaled"
+    " so that equal shares score 0.",
+    insensitive_to="A missing or copied factor; a few codes of noise can score 1.",
+    source="Hsu et al. 2023, arXiv:2305.18378",
+    no_bootstrap_reason="nearest neighbours take a repeated row for knowledge.",
+    version=2,
+)
+def infom(table: Table, *, neighbors: int = 10, discrete: bool = False, seed: int = 0) -> dict[str, Any]:
     """InfoModularity: the largest share that one factor has in what a code knows, averaged over active codes, chance at 0.
 
-    `codes (N, D)`, `factors (N, K)` -> a number in [0, 1], higher is better, and 0 where no code is alive. Noise scores
-    far above 0, the more so the fewer the rows: .56 with five factors and 2,880 rows, .8 with 360. Estimates near 0 are
-    cut off there, and one of the few that remain has a large share of next to nothing; read it beside InfoE. `seed`
-    breaks ties between equal values of a code, by a noise of 1e-10 of its size; codes without ties score the same for
-    all seeds to about 1e-4. Raises NotApplicable when fewer than two factors vary or no two rows share a value of a
-    discrete one, and ValueError for a malformed table or neighbors < 1.
+    In [0, 1], higher is better, and 0 where no code is alive. Noise scores far above 0, the more so the fewer the rows: 0.56
+    with five factors and 2,880 rows, 0.8 with 360. Estimates near 0 are cut off there, and one of the few that remain has a
+    large share of next to nothing; read it beside InfoE. `seed` breaks ties between equal values of a code, by a noise of
+    1e-10 of its size; codes without ties score the same for all seeds to about 1e-4. Not applicable when fewer than two
+    factors vary or no two rows share a value of a discrete one. The detail holds each active code's factor and that factor's
+    share in it above chance.
+
+    Parameters
+    ----------
+    neighbors
+        Of the estimate, at least 1.
+    discrete
+        For quantised codes: plug-in information, and every live code is active.
     """
-    return float(infom_detail(codes, factors, neighbors=neighbors, discrete=discrete, seed=seed)["score"])
-
-
-def infoc(codes: ArrayLike, factors: ArrayLike, *, neighbors: int = 10, discrete: bool = False, seed: int = 0) -> float:
-    """InfoCompactness: the largest share that one active code has in what is known of a factor, averaged, chance at 0.
-
-    As `infom` with codes and factors exchanged. Noise scores 0.35 in ten codes with 2,880 rows, and 0.9 in four codes with
-    360. Raises NotApplicable as well when a single code is active. With none the score is 0.
-    """
-    return float(infoc_detail(codes, factors, neighbors=neighbors, discrete=discrete, seed=seed)["score"])
-
-
-def infoe(codes: ArrayLike, factors: ArrayLike, *, max_iter: int = 100, discrete: bool = False, seed: int = 0) -> float:
-    """InfoExplicitness: the share of a factor's entropy that a linear reading of all codes removes, averaged.
-
-    `codes (N, D)`, `factors (N, K)` -> a number in [0, 1], higher is better, near 0 for noise in many rows, and 0
-    where no code is alive. Classes weigh alike in the fit but not in the loss, so a factor of rare values can fall
-    below 0; where that drives the mean below 0 it is reported as 0, and the detail holds each factor's own. A
-    continuous factor counts by the R2 of a linear regression. Constant factors are left out. `seed` is there for a
-    uniform call and changes nothing. Raises NotApplicable when no factor varies and ValueError for a malformed table
-    or max_iter < 1.
-    """
-    return float(infoe_detail(codes, factors, max_iter=max_iter, discrete=discrete, seed=seed)["score"])
-
-
-def infom_detail(
-    codes: ArrayLike, factors: ArrayLike, *, neighbors: int = 10, discrete: bool = False, seed: int = 0
-) -> dict[str, Any]:
-    """`infom` with each active code's factor and that factor's share in it above chance."""
-    found = relative_information(codes, factors, neighbors=neighbors, discrete=discrete, seed=seed)
-    require_factors_to_compare(found.columns, "infom")
+    found = relative_information(table, neighbors=neighbors, discrete=discrete, seed=seed)
+    require_factors_to_compare(table.columns, "infom")
     shares = shares_above_chance(found.information)  # (active,)
     return {
         "score": min(float(shares.mean()), 1.0) if found.active else 0.0,
-        "codes": [
-            {
-                "code": j,
-                "factor": found.columns[int(found.information[:, i].argmax())],
-                "share": float(shares[i]),
-                "relative_information": float(found.information[:, i].max()),
-            }
-            for i, j in enumerate(found.active)
-        ],
-        "constant_factors": list(found.constant_factors),
-        "dropped_codes": list(found.inactive),
-    }
+        "codes": entries(
+            code=found.active,
+            factor=table.columns_at(found.information.argmax(axis=0)),
+            share=shares,
+            relative_information=found.information.max(axis=0),
+        ),
+    } | _left_out(table, found)
 
 
-def infoc_detail(
-    codes: ArrayLike, factors: ArrayLike, *, neighbors: int = 10, discrete: bool = False, seed: int = 0
-) -> dict[str, Any]:
-    """`infoc` with each varying factor's code and that code's share in what is known of it, above chance."""
-    found = relative_information(codes, factors, neighbors=neighbors, discrete=discrete, seed=seed)
-    require_factors_to_compare(found.columns, "infoc")
+@partial(
+    Metric,
+    label="InfoC",
+    higher_is_better=True,
+    bounds=(0.0, 1.0),
+    definition="The largest share that one active code has in what is known of a factor, averaged over factors and"
+    " scaled so that equal shares score 0.",
+    insensitive_to="A code that knows two factors.",
+    source="Hsu et al. 2023, arXiv:2305.18378",
+    no_bootstrap_reason="nearest neighbours take a repeated row for knowledge.",
+    version=2,
+)
+def infoc(table: Table, *, neighbors: int = 10, discrete: bool = False, seed: int = 0) -> dict[str, Any]:
+    """InfoCompactness: the largest share that one active code has in what is known of a factor, averaged, chance at 0.
+
+    As `infom` with codes and factors exchanged, under the same options. Noise scores 0.35 in ten codes with 2,880 rows, and
+    0.9 in four codes with 360. Not applicable as well when a single code is active. With none the score is 0. The detail holds
+    each varying factor's code and that code's share in what is known of it, above chance.
+    """
+    found = relative_information(table, neighbors=neighbors, discrete=discrete, seed=seed)
+    require_factors_to_compare(table.columns, "infoc")
     if len(found.active) == 1:
         raise NotApplicable(
             f"infoc compares codes and needs two that are active, got one (code {found.active[0]}): its share is always 1."
         )
-    by_factor = found.information.T  # (active, K)
-    shares = shares_above_chance(by_factor)  # (K,)
+    shares = shares_above_chance(found.information.T)  # (K,)
     return {
         "score": min(float(shares.mean()), 1.0),
-        "factors": [
-            {
-                "factor": column,
-                "code": found.active[int(by_factor[:, k].argmax())] if found.active else None,
-                "share": float(shares[k]),
-            }
-            for k, column in enumerate(found.columns)
-        ],
-        "constant_factors": list(found.constant_factors),
-        "dropped_codes": list(found.inactive),
-    }
+        "factors": entries(
+            factor=table.columns,
+            code=[found.active[int(row.argmax())] if found.active else None for row in found.information],
+            share=shares,
+        ),
+    } | _left_out(table, found)
 
 
-def infoe_detail(
-    codes: ArrayLike, factors: ArrayLike, *, max_iter: int = 100, discrete: bool = False, seed: int = 0
-) -> dict[str, Any]:
-    """`infoe` with each varying factor's own share, its loss in nats, and whether the fit converged.
+@partial(
+    Metric,
+    label="InfoE",
+    higher_is_better=True,
+    bounds=(0.0, 1.0),
+    definition="The share of a factor's entropy that a logistic regression on all codes removes, averaged over"
+    " factors.",
+    insensitive_to="Rotation and copies: only whether the factors can be read off all codes together.",
+    source="Hsu et al. 2023, arXiv:2305.18378",
+    no_bootstrap_reason="a regression for each resample takes minutes.",
+    version=2,
+)
+def infoe(table: Table, *, max_iter: int = 100, discrete: bool = False) -> dict[str, Any]:
+    """InfoExplicitness: the share of a factor's entropy that a linear reading of all codes removes, averaged.
 
-    A continuous factor has no loss in nats, and its fit is exact.
+    In [0, 1], higher is better, near 0 for noise in many rows, and 0 where no code is alive. Classes weigh alike in the fit
+    but not in the loss, so a factor of rare values can fall below 0; where that drives the mean below 0 it is reported as 0,
+    and the detail holds each factor's own. A continuous factor counts by the R2 of a linear regression. Constant factors are
+    left out. The detail holds each varying factor's own share, its loss in nats, and whether the fit converged; a continuous
+    factor has no loss in nats, and its fit is exact.
+
+    Parameters
+    ----------
+    max_iter
+        Iterations of the regression, at least 1.
+    discrete
+        For quantised codes: one-hot features.
     """
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
@@ -150,18 +162,17 @@ def infoe_detail(
 
     if max_iter < 1:
         raise ValueError(f"infoe needs max_iter >= 1, got max_iter={max_iter}; the authors use 100.")
-    table = as_table(codes, factors)
-    live = live_codes(table)
+    codes = table.codes[:, table.live_codes]
     entries: list[dict[str, Any]] = []
     for k, column in enumerate(table.columns):
         if table.continuous[k]:
-            explained = _explained_variance(table.codes[:, live], table.values[:, [k]], discrete) if live else 0.0
+            explained = _explained_variance(codes, table.values[:, [k]], discrete) if codes.size else 0.0
             entries.append({"factor": column, "explicitness": explained, "loss": None, "converged": True})
             continue
         values, without_codes = table.labels[:, k], float(np.log(table.sizes[k]))
         loss, converged = without_codes, True
-        if live:
-            features = _features(table.codes[:, live], discrete)
+        if codes.size:
+            features = _features(codes, discrete)
             # Threaded sums round differently, and 100 iterations amplify it. The limit is the authors'; the detail tells of it.
             with one_thread(), warnings.catch_warnings():
                 warnings.simplefilter("ignore", ConvergenceWarning)
@@ -174,9 +185,7 @@ def infoe_detail(
     return {
         "score": min(max(float(np.mean([entry["explicitness"] for entry in entries])), 0.0), 1.0),
         "factors": entries,
-        "constant_factors": table.constant_factors,
-        "dropped_codes": table.dead_codes,
-    }
+    } | table.left_out()
 
 
 def _features(codes: NDArray[np.float64], discrete: bool) -> Any:
@@ -196,22 +205,24 @@ def _explained_variance(codes: NDArray[np.float64], values: NDArray[np.float64],
 
 
 @recent
-def relative_information(
-    codes: ArrayLike, factors: ArrayLike, *, neighbors: int, discrete: bool, seed: int
-) -> Relative:
+def relative_information(table: Table, *, neighbors: int, discrete: bool, seed: int) -> Relative:
     """What InfoM and InfoC share, and what takes their time."""
     if neighbors < 1:
         raise ValueError(f"infom and infoc need neighbors >= 1, got neighbors={neighbors}; the authors use 10.")
-    table = as_table(codes, factors)
-    ranges = np.ptp(table.codes, axis=0)
-    active = live_codes(table) if discrete else np.flatnonzero(ranges > ranges.max() * ACTIVE_RANGE).tolist()
+    codes = table.codes
+    ranges = np.ptp(codes, axis=0)
+    active = table.live_codes if discrete else np.flatnonzero(ranges > ranges.max() * ACTIVE_RANGE).tolist()
     relative = np.zeros((len(table.columns), len(active)))
     if active:
-        used = table._replace(codes=table.codes[:, active], dead_codes=[])
-        relative = _plug_in(used, neighbors, seed) if discrete else _nearest_neighbours(used, neighbors, seed)
+        estimate = _plug_in if discrete else _nearest_neighbors
+        relative = estimate(codes[:, active], table, neighbors, seed)
     relative.flags.writeable = False
-    inactive = tuple(j for j in range(len(ranges)) if j not in active)
-    return Relative(relative, tuple(active), inactive, tuple(table.columns), tuple(table.constant_factors))
+    return Relative(relative, tuple(active))
+
+
+def _left_out(table: Table, found: Relative) -> dict[str, list[int]]:
+    inactive = [j for j in range(table.raw_codes.shape[1]) if j not in found.active]
+    return table.left_out() | {"dropped_codes": inactive}
 
 
 def shares_above_chance(relative: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -229,11 +240,11 @@ def shares_above_chance(relative: NDArray[np.float64]) -> NDArray[np.float64]:
     return shares
 
 
-def _nearest_neighbours(table: Table, neighbors: int, seed: int) -> NDArray[np.float64]:
+def _nearest_neighbors(codes: NDArray[np.float64], table: Table, neighbors: int, seed: int) -> NDArray[np.float64]:
     from sklearn.feature_selection import mutual_info_regression
 
     continuous = np.array(table.continuous)
-    relative = np.empty((len(table.columns), table.codes.shape[1]))
+    relative = np.empty((len(table.columns), codes.shape[1]))
     for k in np.flatnonzero(~continuous):
         if np.bincount(table.labels[:, k]).max() < 2:
             raise NotApplicable(
@@ -242,10 +253,10 @@ def _nearest_neighbours(table: Table, neighbors: int, seed: int) -> NDArray[np.f
     if not continuous.all():
         labels = table.labels[:, ~continuous]
         entropies = np.array([_entropy(column) for column in labels.T])
-        relative[~continuous] = information_about_labels(table.codes, labels, neighbors, seed) / entropies[:, None]
+        relative[~continuous] = information_about_labels(codes, labels, neighbors, seed) / entropies[:, None]
     if continuous.any():
         _require_neighbors(table, neighbors)
-        codes, values = standardised(table.codes)[0], standardised(table.values)[0]
+        codes, values = standardised(codes)[0], standardised(table.values)[0]
         for k in np.flatnonzero(continuous):
             with one_thread():
                 mutual = mutual_info_regression(codes, values[:, k], n_neighbors=neighbors, random_state=seed)
@@ -253,15 +264,15 @@ def _nearest_neighbours(table: Table, neighbors: int, seed: int) -> NDArray[np.f
     return relative
 
 
-def _plug_in(table: Table, neighbors: int, seed: int) -> NDArray[np.float64]:
+def _plug_in(codes: NDArray[np.float64], table: Table, neighbors: int, seed: int) -> NDArray[np.float64]:
     from sklearn.feature_selection import mutual_info_regression
 
-    relative = np.empty((len(table.columns), table.codes.shape[1]))
+    relative = np.empty((len(table.columns), codes.shape[1]))
     discrete = np.flatnonzero(~np.array(table.continuous))
     entropies = np.array([_entropy(table.labels[:, k]) for k in discrete])
-    indices = np.empty(table.codes.shape, dtype=np.intp)  # (N, D)
-    some = table._replace(labels=table.labels[:, discrete], sizes=table.sizes[discrete])
-    for j, code in enumerate(table.codes.T):
+    indices = np.empty(codes.shape, dtype=np.intp)  # (N, D)
+    some = Factors(table.values[:, discrete], table.labels[:, discrete], table.sizes[discrete], ())
+    for j, code in enumerate(codes.T):
         values, indices[:, j] = np.unique(code, return_inverse=True)
         if len(discrete):
             counts = contingency(indices[None, :, j], some.labels, some.sizes, len(values))
@@ -287,9 +298,9 @@ def _relative_to_itself(
 
 
 def _require_neighbors(table: Table, neighbors: int) -> None:
-    if len(table.codes) <= neighbors:
+    if len(table.raw_codes) <= neighbors:
         raise NotApplicable(
-            f"information about a continuous factor needs more rows than neighbors, got {len(table.codes)} rows and"
+            f"information about a continuous factor needs more rows than neighbors, got {len(table.raw_codes)} rows and"
             f" neighbors={neighbors}."
         )
 

@@ -15,12 +15,11 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from scipy.special import xlogy
 
 from disbench.metrics.memoize import recent
-from disbench.metrics.metric import NotApplicable
-from disbench.metrics.table import Checked, Table, as_table
+from disbench.metrics.table import Factors, NotApplicable, Table
 
 CODES_AT_ONCE = 1 << 18  # numbers of a table in memory as float64
 BINS_AT_ONCE = 1 << 24  # bin indices in memory
@@ -35,17 +34,6 @@ class Information(NamedTuple):
     joint_entropy: NDArray[np.float64]  # (K, D)
     factor_entropy: NDArray[np.float64]  # (K,)
     code_entropy: NDArray[np.float64]  # (D,)
-
-
-class TableInformation(NamedTuple):
-    """What is left of a table once its rows are counted: immutable, since several metrics get the same one."""
-
-    info: Information
-    columns: tuple[int, ...]  # (K,): the caller's column of each factor
-    constant_factors: tuple[int, ...]
-    dead_codes: tuple[int, ...]
-    live_codes: tuple[int, ...]
-    binned_factors: tuple[int, ...]  # columns of continuous factors
 
 
 class Gap(NamedTuple):
@@ -81,12 +69,13 @@ def binned_factors(table: Table, bins: int) -> Table:
     for k, indices in zip(chosen, equal_width_bins(table.values[:, chosen], bins), strict=True):
         occupied = np.bincount(indices, minlength=bins) > 0
         labels[:, k], sizes[k] = (np.cumsum(occupied) - 1)[indices], occupied.sum()
-    return table._replace(labels=labels, sizes=sizes)
+    return table.with_factors(Factors(table.values, labels, sizes, table.continuous))
 
 
-def continuous_columns(table: Table) -> tuple[int, ...]:
-    """The caller's columns of the continuous factors."""
-    return tuple(column for column, continuous in zip(table.columns, table.continuous, strict=True) if continuous)
+def left_out_and_binned(table: Table, binned: bool = True) -> dict[str, list[int]]:
+    """The end of a detail: constant factors, dead codes, and the continuous factors, which are binned."""
+    columns = [column for column, continuous in zip(table.columns, table.continuous, strict=True) if continuous]
+    return table.left_out() | {"binned_factors": columns if binned else []}
 
 
 def bin_of(values: NDArray[np.float64], edges: NDArray[np.float64]) -> NDArray[np.intp]:
@@ -149,46 +138,41 @@ def _joined_factors(sizes: NDArray[np.intp], bins: int, n: int) -> list[slice]:
 
 
 @recent
-def table_information(codes: ArrayLike, factors: ArrayLike, bins: int) -> TableInformation:
-    """Check a table and count it. Metrics that ask for the same table and bins one after another share one count."""
-    table = binned_factors(as_table(codes, factors, cast=False), bins)
-    info = information(table, bins)
+def table_information(table: Table, bins: int) -> Information:
+    """`information` of a table whose continuous factors are binned. Metrics that ask for the same table share one count."""
+    info = information(binned_factors(table, bins), bins)
     for array in info:
         array.flags.writeable = False
-    return TableInformation(
-        info,
-        tuple(table.columns),
-        tuple(table.constant_factors),
-        tuple(table.dead_codes),
-        tuple(live_codes(table)),
-        continuous_columns(table),
-    )
+    return info
 
 
 def information(table: Table, bins: int) -> Information:
     """Everything the mutual-information metrics need, from one pass over the rows."""
-    step = max(1, BINS_AT_ONCE // len(table.codes))
+    codes = table.raw_codes
+    step = max(1, BINS_AT_ONCE // len(codes))
     counts = np.concatenate(  # (D, S, B)
         [
-            contingency(equal_width_bins(table.codes[:, j : j + step], bins), table.labels, table.sizes, bins)
-            for j in range(0, table.codes.shape[1], step)
+            contingency(equal_width_bins(codes[:, j : j + step], bins), table.labels, table.sizes, bins)
+            for j in range(0, codes.shape[1], step)
         ]
     )
-    return information_from_counts(counts, table)
+    return information_from_counts(counts, table, table.dead_codes)
 
 
-def information_from_counts(counts: NDArray[np.int64] | NDArray[np.float64], table: Table) -> Information:
+def information_from_counts(
+    counts: NDArray[np.int64] | NDArray[np.float64], factors: Factors | Table, dead_codes: Sequence[int] = ()
+) -> Information:
     """`counts (D, S, B)`, whole or fractional, as `contingency` lays them out; those of a factor sum to N."""
-    n = len(table.codes)
-    starts = np.cumsum(table.sizes) - table.sizes
+    n, sizes = len(factors.labels), factors.sizes
+    starts = np.cumsum(sizes) - sizes
     joint = np.log(n) - np.add.reduceat(_x_log_x(counts).sum(axis=2), starts, axis=1).T / n
-    per_value = np.bincount((table.labels + starts).ravel(), minlength=int(table.sizes.sum()))
+    per_value = np.bincount((factors.labels + starts).ravel(), minlength=int(sizes.sum()))
     factor = np.log(n) - np.add.reduceat(xlogy(per_value, per_value), starts) / n
-    per_bin = counts[:, : table.sizes[0]].sum(axis=1)
+    per_bin = counts[:, : sizes[0]].sum(axis=1)
     code = np.maximum(np.log(n) - xlogy(per_bin, per_bin).sum(axis=1) / n, 0.0)
     # Rounding may leave the exact range 0 <= I <= min(H(v), H(z)) by a few ulps; scores must not.
     mutual = np.clip(factor[:, None] + code - joint, 0.0, np.minimum(factor[:, None], code))
-    mutual[:, table.dead_codes] = 0.0
+    mutual[:, list(dead_codes)] = 0.0
     mutual[mutual < TIE] = 0.0  # a ratio of two such rests of rounding must not look like knowledge
     return Information(mutual, joint, factor, code)
 
@@ -228,12 +212,6 @@ def require_factors_to_compare(columns: Sequence[int], metric: str) -> None:
             f"{metric} compares what a code knows about several factors and needs two that vary, got one (column"
             f" {columns[0]})."
         )
-
-
-def live_codes(table: Table | Checked) -> list[int]:
-    """The columns of `table.codes` with more than one value."""
-    dead = set(table.dead_codes)
-    return [j for j in range(table.codes.shape[1]) if j not in dead]
 
 
 def standardised(

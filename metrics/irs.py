@@ -9,80 +9,86 @@ never smaller, so print q. A code is robust when, with its factor held, nothing 
 shows no deviation at all: a factor with fewer than two rows per value on average is a reason in place of a number.
 """
 
+from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
+from disbench.metrics.columns import column_extremes
 from disbench.metrics.groups import group_rows
-from disbench.metrics.information import binned_factors, continuous_columns
-from disbench.metrics.metric import NotApplicable
-from disbench.metrics.table import Table, as_table, column_extremes
+from disbench.metrics.information import binned_factors, left_out_and_binned
+from disbench.metrics.metric import Metric, entries
+from disbench.metrics.table import NotApplicable, Table
 
 NUMBERS_AT_ONCE = 1 << 24  # numbers of the table that are copied at once
 
 
-def irs(codes: ArrayLike, factors: ArrayLike, *, quantile: float = 1.0, factor_bins: int = 0, seed: int = 0) -> float:
+@partial(
+    Metric,
+    label="IRS",
+    higher_is_better=True,
+    bounds=(0.0, 1.0),
+    definition="How little each code moves, relative to its largest deviation, while the factor it follows best is"
+    " held.",
+    insensitive_to="A missing and a copied factor; unused codes that vary cost much, and one far outlier can hide noise.",
+    source="Suter et al. 2019, arXiv:1811.00007",
+    version=2,
+)
+def irs(table: Table, *, quantile: float = 1.0, factor_bins: int = 0) -> dict[str, Any]:
     """How far each code stays put while its best factor is held, weighted by how far the code can move at all.
 
-    `codes (N, D)`, `factors (N, K)` -> a number in [0, 1], higher is better, well above 0 for noise and near 1
-    wherever few rows share a value. A skewed code can deviate more within groups than overall; where that drives the
-    weighted mean below 0 it is reported as 0, and the detail holds each code's own value. Dead codes have weight 0,
-    and the score is 0 where all are dead. Constant factors hold nothing and are left out. A continuous factor is held
-    within a bin of `factor_bins` equal widths, or not at all for 0. `seed` is there for a uniform call and changes nothing.
-    Raises NotApplicable when no factor varies or one has fewer than two rows per value, and ValueError for a malformed
-    table, a quantile outside (0, 1] or factor_bins of 1 or below 0.
+    In [0, 1], higher is better, well above 0 for noise and near 1 wherever few rows share a value. A skewed code can deviate
+    more within groups than overall; where that drives the weighted mean below 0 it is reported as 0, and the detail holds
+    each code's own value. Dead codes have weight 0, and the score is 0 where all are dead. Constant factors hold nothing and
+    are left out. A factor with fewer than two rows per value is refused. The detail holds, for each live code, the factor
+    that it is robust to, its score and its weight m_j.
+
+    Parameters
+    ----------
+    quantile
+        Of the distances within a group, in (0, 1].
+    factor_bins
+        Equal widths within which a continuous factor is held, at least 2; 0 for none.
     """
-    return float(irs_detail(codes, factors, quantile=quantile, factor_bins=factor_bins, seed=seed)["score"])
-
-
-def irs_detail(
-    codes: ArrayLike, factors: ArrayLike, *, quantile: float = 1.0, factor_bins: int = 0, seed: int = 0
-) -> dict[str, Any]:
-    """`irs` with, for each live code, the factor that it is robust to, its score and its weight m_j."""
     if not 0.0 < quantile <= 1.0:
         raise ValueError(f"irs needs 0 < quantile <= 1, got quantile={quantile}; the paper's maximum is 1.")
-    table = binned_factors(as_table(codes, factors), factor_bins)
-    for column, size, continuous in zip(table.columns, table.sizes, table.continuous, strict=True):
-        if 2 * size > len(table.codes):
+    binned, codes = binned_factors(table, factor_bins), table.codes
+    for column, size, continuous in zip(table.columns, binned.sizes, table.continuous, strict=True):
+        if 2 * size > len(codes):
             raise NotApplicable(
                 f"irs holds a factor at a value that several rows share, and factor {column} has {size} values in"
-                f" {len(table.codes)} rows." + " Set factor_bins to bin it." * continuous
+                f" {len(codes)} rows." + " Set factor_bins to bin it." * continuous
             )
-    mean, (lowest, highest) = table.codes.mean(axis=0), column_extremes(table.codes)
+    mean, (lowest, highest) = codes.mean(axis=0), column_extremes(codes)
     weights = np.maximum(mean - lowest, highest - mean)  # (D,): max abs(z_j - mean z_j)
     weights[table.dead_codes] = 0.0  # a mean's rounding would leave a dead code a weight
     live = np.flatnonzero(weights > 0)
-    robustness = 1.0 - deviations_with_factor_held(table, quantile)[live] / weights[live, None]  # (live, K)
+    robustness = 1.0 - deviations_with_factor_held(binned, quantile)[live] / weights[live, None]  # (live, K)
     score = float(np.average(robustness.max(axis=1), weights=weights[live])) if len(live) else 0.0
     return {
         "score": min(max(score, 0.0), 1.0),
         "quantile": quantile,
-        "codes": [
-            {
-                "code": int(j),
-                "factor": table.columns[int(row.argmax())],
-                "score": float(row.max()),
-                "weight": float(weights[j]),
-            }
-            for j, row in zip(live, robustness, strict=True)
-        ],
-        "constant_factors": table.constant_factors,
-        "dropped_codes": table.dead_codes,
-        "binned_factors": list(continuous_columns(table)) if factor_bins else [],
-    }
+        "codes": entries(
+            code=live,
+            factor=table.columns_at(robustness.argmax(axis=1)),
+            score=robustness.max(axis=1),
+            weight=weights[live],
+        ),
+    } | left_out_and_binned(table, factor_bins > 0)
 
 
 def deviations_with_factor_held(table: Table, quantile: float) -> NDArray[np.float64]:
     """`(D, K)`: the mean over factor k's values of the quantile of code j's distance to its mean at that value."""
-    deviations = np.zeros((table.codes.shape[1], len(table.columns)))
+    codes = table.codes
+    deviations = np.zeros((codes.shape[1], len(table.columns)))
     for k, size in enumerate(table.sizes):
         groups = group_rows(table.labels[:, k], int(size))
         for value in range(int(size)):
             rows = groups.rows(value)
             step = max(1, NUMBERS_AT_ONCE // len(rows))
             for first in range(0, len(deviations), step):
-                held = table.codes[:, first : first + step][rows]
+                held = codes[:, first : first + step][rows]
                 mean = held.mean(axis=0)
                 if quantile == 1.0:
                     furthest = np.maximum(held.max(axis=0) - mean, mean - held.min(axis=0))

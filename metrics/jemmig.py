@@ -8,31 +8,41 @@ equal-width bins over each code's own range; J in nats stands in the detail. Do 
 posterior, which gives other numbers.
 """
 
+from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 
-from disbench.metrics.information import gap, table_information
+from disbench.metrics.information import gap, left_out_and_binned, table_information
+from disbench.metrics.metric import Metric, entries
+from disbench.metrics.table import Table
 
 
-def jemmig(codes: ArrayLike, factors: ArrayLike, *, bins: int = 20, seed: int = 0) -> float:
+@partial(
+    Metric,
+    label="JEMMIG",
+    higher_is_better=True,
+    bounds=(0.0, 1.0),
+    definition="One minus the normalised joint entropy of a factor and its best code less their information gap;"
+    " codes in 20 equal-width bins.",
+    insensitive_to="Which defect it was, and it is flattered where there is nothing: constant codes score well above 0.",
+    source="Do and Tran 2020, arXiv:1908.09961v3; normalised as in Zaidi et al. 2020, arXiv:2012.09276",
+    version=2,
+)
+def jemmig(table: Table, *, bins: int = 20) -> dict[str, Any]:
     """One minus the normalised J, averaged over the factors.
 
-    `codes (N, D)`, `factors (N, K)` -> a number in [0, 1], higher is better, well above 0 for noise. Constant factors
-    are left out of the mean; a dead code knows nothing; with one code the second-best knows nothing. Where *all*
-    codes are dead the formula gives log B / (H(v_k) + log B): nothing is known, but nothing superfluous is said; look
-    at MIG beside it. Continuous factors are binned into
-    `bins` equal widths, as codes are. `seed` is there for a uniform call and changes nothing. Raises NotApplicable when no factor
-    varies and ValueError for a malformed table or bins < 2.
+    In [0, 1], higher is better, well above 0 for noise. Constant factors are left out of the mean; a dead code knows
+    nothing; with one code the second-best knows nothing. Where *all* codes are dead the formula gives
+    log B / (H(v_k) + log B): nothing is known, but nothing superfluous is said; look at MIG beside it. The detail holds the
+    mean J in nats, and for each varying factor its winning code, J and the terms of J.
+
+    Parameters
+    ----------
+    bins
+        Equal widths over each code's own range, and over that of a continuous factor; at least 2.
     """
-    return float(jemmig_detail(codes, factors, bins=bins, seed=seed)["score"])
-
-
-def jemmig_detail(codes: ArrayLike, factors: ArrayLike, *, bins: int = 20, seed: int = 0) -> dict[str, Any]:
-    """`jemmig` with J in nats, and for each varying factor its winning code, J and the terms of J."""
-    table = table_information(codes, factors, bins)
-    info = table.info
+    info = table_information(table, bins)
     winner, best, runner_up = gap(info)
     joint = info.joint_entropy[np.arange(len(winner)), winner]  # (K,)
     j_nats = joint - best + runner_up
@@ -41,20 +51,14 @@ def jemmig_detail(codes: ArrayLike, factors: ArrayLike, *, bins: int = 20, seed:
         "score": min(max(float(scores.mean()), 0.0), 1.0),
         "j_nats": float(j_nats.mean()),
         "bins": bins,
-        "factors": [
-            {
-                "factor": column,
-                "code": int(winner[k]),
-                "score": float(scores[k]),
-                "j_nats": float(j_nats[k]),
-                "information": float(best[k]),
-                "runner_up_information": float(runner_up[k]),
-                "joint_entropy": float(joint[k]),
-                "entropy": float(info.factor_entropy[k]),
-            }
-            for k, column in enumerate(table.columns)
-        ],
-        "constant_factors": list(table.constant_factors),
-        "dropped_codes": list(table.dead_codes),
-        "binned_factors": list(table.binned_factors),
-    }
+        "factors": entries(
+            factor=table.columns,
+            code=winner,
+            score=scores,
+            j_nats=j_nats,
+            information=best,
+            runner_up_information=runner_up,
+            joint_entropy=joint,
+            entropy=info.factor_entropy,
+        ),
+    } | left_out_and_binned(table)

@@ -8,12 +8,14 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from disbench.metrics.groups import Groups, points_by_factor, require_counts
+from disbench.metrics.columns import deviations
+from disbench.metrics.groups import Groups, points_by_factor, require_counts, require_two_factors
 from disbench.metrics.information import binned_factors
 from disbench.metrics.memoize import recent
-from disbench.metrics.table import Table, as_table, deviations, require_two_factors
+from disbench.metrics.metric import entries
+from disbench.metrics.table import Table
 from disbench.metrics.z_diff import recalls
 
 NUMBERS_AT_ONCE = 1 << 22  # of the table that are copied at once
@@ -23,66 +25,74 @@ Extreme = Callable[..., Any]  # numpy.argmin or numpy.argmax
 class Vote(NamedTuple):
     """The outcome of one vote: immutable, since Z-min Var and the FactorVAE score get the same one."""
 
-    columns: tuple[int, ...]  # (K,): the caller's column of each factor
-    constant_factors: tuple[int, ...]
     accuracy: float
     train_accuracy: float
     recalls: tuple[float | None, ...]  # (K,)
     kept_codes: tuple[int, ...]  # (kept,)
-    factor_of_code: tuple[int, ...]  # (kept,): a position in `columns`
+    factor_of_code: tuple[int, ...]  # (kept,): a position in the table's `columns`
     votes_of_code: tuple[int, ...]  # (kept,)
     dropped_codes: tuple[int, ...]
 
 
 def majority_vote(
     metric: str,
-    codes: ArrayLike,
-    factors: ArrayLike,
+    table: Table,
     groups_of: Callable[[Table], list[Groups]],
     extreme: Extreme,
     *,
-    group: int,
-    train: int,
-    test: int,
-    scaled: bool,
-    threshold: float,
-    relative: bool,
-    factor_bins: int,
-    seed: int,
+    group: int = 64,
+    train: int = 10_000,
+    test: int = 5_000,
+    scaled: bool = False,
+    threshold: float = 0.05,
+    relative: bool = True,
+    factor_bins: int = 0,
+    seed: int = 0,
 ) -> dict[str, Any]:
     """The detail of `metric`: its score, both accuracies, chance, each factor's recall and what each code stands for.
 
-    `groups_of` makes each factor's groups of rows, `extreme` picks a code by its variance in a group.
+    Parameters
+    ----------
+    metric, table
+        Its name, and what it is asked of.
+    groups_of, extreme
+        Makes each factor's groups of rows; picks a code by its variance in a group.
+    group
+        Rows of a group, at least 2.
+    train, test
+        Groups that vote, and fresh groups.
+    scaled
+        Score (accuracy - 1/K) / (1 - 1/K), which is 0 at chance, and 0 where luck takes the accuracy below chance.
+    threshold, relative
+        Codes with a standard deviation below `threshold` (times the largest one if `relative`) are dropped and named.
+    factor_bins
+        Equal widths within which continuous factors are held, at least 2; 0 for none.
     """
     require_counts(group=group, train=train, test=test)
     if group < 2:
         raise ValueError(f"a variance needs group >= 2 rows, got group={group}; the papers use 64 and 200.")
     if not threshold >= 0:
         raise ValueError(f"{metric} needs threshold >= 0, got threshold={threshold}; the papers use 0.05.")
-    vote = _vote(codes, factors, groups_of, extreme, group, train, test, threshold, relative, factor_bins, seed)
-    require_two_factors(vote.columns, metric)
-    chance = 1.0 / len(vote.columns)
+    require_two_factors(table.columns, metric)
+    vote = _vote(table, groups_of, extreme, group, train, test, threshold, relative, factor_bins, seed)
+    chance = 1.0 / len(table.columns)
     return {
         "score": max((vote.accuracy - chance) / (1.0 - chance), 0.0) if scaled else vote.accuracy,
         "accuracy": vote.accuracy,
         "train_accuracy": vote.train_accuracy,
         "chance": chance,
-        "factors": [
-            {"factor": column, "recall": recall} for column, recall in zip(vote.columns, vote.recalls, strict=True)
-        ],
-        "codes": [
-            {"code": j, "factor": vote.columns[k], "votes": count}
-            for j, k, count in zip(vote.kept_codes, vote.factor_of_code, vote.votes_of_code, strict=True)
-        ],
-        "constant_factors": list(vote.constant_factors),
-        "dropped_codes": list(vote.dropped_codes),
-    }
+        "factors": entries(factor=table.columns, recall=vote.recalls),
+        "codes": entries(
+            code=vote.kept_codes,
+            factor=[table.columns[k] for k in vote.factor_of_code],
+            votes=vote.votes_of_code,
+        ),
+    } | (table.left_out() | {"dropped_codes": list(vote.dropped_codes)})
 
 
 @recent
 def _vote(
-    codes: ArrayLike,
-    factors: ArrayLike,
+    table: Table,
     groups_of: Callable[[Table], list[Groups]],
     extreme: Extreme,
     group: int,
@@ -93,26 +103,20 @@ def _vote(
     factor_bins: int,
     seed: int,
 ) -> Vote:
-    table = binned_factors(as_table(codes, factors), factor_bins)
-    columns, constant_factors = tuple(table.columns), tuple(table.constant_factors)
-    K = len(columns)
-    if K < 2:
-        return Vote(columns, constant_factors, 1.0, 1.0, (1.0,), (), (), (), ())
-    spread = deviations(table.codes)  # (D,)
+    codes, K = table.codes, len(table.columns)
+    spread = deviations(codes)  # (D,)
     spread[table.dead_codes] = 0.0  # a mean's rounding would leave a dead code a spread
     kept = np.flatnonzero((spread > 0) & (spread >= threshold * (spread.max() if relative else 1.0)))
 
     rng = np.random.default_rng(seed)
-    targets = rng.integers(K, size=train + test)
-    winners = extreme_codes(table.codes, groups_of(table), targets, group, rng, extreme, kept, spread[kept])
+    targets, groups = rng.integers(K, size=train + test), groups_of(binned_factors(table, factor_bins))
+    winners = extreme_codes(codes, groups, targets, group, rng, extreme, kept, spread[kept])
     votes = np.bincount(winners[:train] * K + targets[:train], minlength=max(1, len(kept)) * K).reshape(-1, K)
     correct = votes.argmax(axis=1)[winners] == targets
     return Vote(
-        columns,
-        constant_factors,
         accuracy=float(correct[train:].mean()),
         train_accuracy=float(correct[:train].mean()),
-        recalls=tuple(entry["recall"] for entry in recalls(correct[train:], targets[train:], table.columns)),
+        recalls=tuple(recalls(correct[train:], targets[train:], K)),
         kept_codes=tuple(kept.tolist()),
         factor_of_code=tuple(votes[: len(kept)].argmax(axis=1).tolist()),
         votes_of_code=tuple(votes[: len(kept)].sum(axis=1).tolist()),

@@ -8,51 +8,58 @@ pairs that were assigned; here a factor that is left without a code counts 0, so
 for D >= K the two are the same number.
 """
 
+from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from disbench.metrics.correlation import correlations
-from disbench.metrics.table import as_table
+from disbench.metrics.metric import Metric, entries
+from disbench.metrics.table import Table
 
 CORRELATIONS = ("pearson", "spearman")
 
 
-def mcc(codes: ArrayLike, factors: ArrayLike, *, correlation: str = "pearson", seed: int = 0) -> float:
+@partial(
+    Metric,
+    label="MCC",
+    higher_is_better=True,
+    bounds=(0.0, 1.0),
+    definition="Mean absolute correlation of the factors with the codes that are assigned to them one to one.",
+    insensitive_to="What a code knows beside its factor, copies and spare codes; a mixture of all factors can score two"
+    " thirds.",
+    source="Hyvarinen and Morioka 2016, arXiv:1605.06336; Khemakhem et al. 2020, arXiv:1907.04809",
+    version=2,
+    uses=("codes", "values"),
+)
+def mcc(table: Table, *, correlation: str = "pearson") -> dict[str, Any]:
     """The mean absolute correlation of the factors with the codes assigned to them, one code a factor.
 
-    `codes (N, D)`, `factors (N, K)` -> a number in [0, 1], higher is better, near 0 for noise on many rows (about
-    sqrt(log(D) / N)). It sees lines (`correlation="pearson"`) or monotone curves (`"spearman"`) only, and takes the
-    factors' values at their word: shape labels in another order are another score, and so are the logarithms of a
-    factor. Continuous factors are welcome. A dead code correlates with
-    nothing. Constant factors are left out of the mean. `seed` is there for a uniform call and changes nothing. Raises
-    NotApplicable when no factor varies and ValueError for a malformed table or an unknown correlation.
+    In [0, 1], higher is better, near 0 for noise on many rows (about sqrt(log(D) / N)). It takes the factors' values at their
+    word: shape labels in another order are another score, and so are the logarithms of a factor. Continuous factors are
+    welcome. A dead code correlates with nothing. Constant factors are left out of the mean. The detail holds each factor's
+    code (None where there are fewer codes than factors) and their absolute correlation.
+
+    Parameters
+    ----------
+    correlation
+        "pearson" sees lines, "spearman" monotone curves.
     """
-    return float(mcc_detail(codes, factors, correlation=correlation, seed=seed)["score"])
-
-
-def mcc_detail(codes: ArrayLike, factors: ArrayLike, *, correlation: str = "pearson", seed: int = 0) -> dict[str, Any]:
-    """`mcc` with each factor's code (None where there are fewer codes than factors) and their absolute correlation."""
     from scipy.optimize import linear_sum_assignment
     from scipy.stats import rankdata
 
     if correlation not in CORRELATIONS:
         raise ValueError(f"mcc knows the correlations {', '.join(CORRELATIONS)}, got correlation={correlation!r}.")
-    table = as_table(codes, factors, cast=False)
     rank = correlation == "spearman"
-    values, targets = (rankdata(array, axis=0) if rank else array for array in (table.codes, table.values))
+    values, targets = (rankdata(array, axis=0) if rank else array for array in (table.raw_codes, table.values))
     size = np.abs(correlations(values, targets))  # (D, K)
     size[table.dead_codes] = 0.0
     assigned_codes, assigned_factors = linear_sum_assignment(size, maximize=True)
     code_of = dict(zip(assigned_factors.tolist(), assigned_codes.tolist(), strict=True))
-    scores = [float(size[code_of[k], k]) if k in code_of else 0.0 for k in range(len(table.columns))]
+    code = [code_of.get(k) for k in range(len(table.columns))]
+    scores = [0.0 if j is None else float(size[j, k]) for k, j in enumerate(code)]
     return {
         "score": float(np.mean(scores)),
         "correlation": correlation,
-        "factors": [
-            {"factor": column, "code": code_of.get(k), "score": scores[k]} for k, column in enumerate(table.columns)
-        ],
-        "constant_factors": table.constant_factors,
-        "dropped_codes": table.dead_codes,
-    }
+        "factors": entries(factor=table.columns, code=code, score=scores),
+    } | table.left_out()

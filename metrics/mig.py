@@ -8,46 +8,44 @@ entropies. Zaidi et al. 2020, arXiv:2012.09276, divide each I(z_j; v_k) by the e
 20 of them cannot hold 32 positions, so a perfect code of dSprites scores 0.90.
 """
 
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import ArrayLike
 
-from disbench.metrics.information import gap, table_information
+from disbench.metrics.information import gap, left_out_and_binned, table_information
+from disbench.metrics.metric import Metric, entries
+from disbench.metrics.table import Table
 
 
-def mig(
-    codes: ArrayLike,
-    factors: ArrayLike,
-    *,
-    bins: int = 20,
-    divide_by: Literal["factor", "code"] = "factor",
-    seed: int = 0,
-) -> float:
+@partial(
+    Metric,
+    label="MIG",
+    higher_is_better=True,
+    bounds=(0.0, 1.0),
+    definition="Mean over factors of the gap in mutual information between the best and the second-best code,"
+    " divided by the factor's entropy; codes in 20 equal-width bins.",
+    insensitive_to="A code that knows two factors; it charges a copied factor in full, and no factor of more than 20"
+    " values can reach 1.",
+    source="Chen et al. 2018, arXiv:1802.04942v5, section 4",
+    version=2,
+)
+def mig(table: Table, *, bins: int = 20, divide_by: Literal["factor", "code"] = "factor") -> dict[str, Any]:
     """The mean over factors of the gap between the best and the second-best code, in units of the factor's entropy.
 
-    `codes (N, D)`, `factors (N, K)` -> a number in [0, 1], higher is better. Constant factors are left out of the
-    mean; a dead code knows nothing; with one code the second-best knows nothing. Continuous factors are binned into
-    `bins` equal widths, as codes are. With `divide_by="code"` the information of each code is divided by that code's
-    entropy before codes are compared. `seed` is there for a uniform call and changes nothing. Raises NotApplicable when
-    no factor varies and ValueError for a malformed table, bins < 2 or another divisor.
+    In [0, 1], higher is better. Constant factors are left out of the mean; a dead code knows nothing; with one code the
+    second-best knows nothing. The detail holds, for each varying factor, its winning code, the gap, and information in nats.
+
+    Parameters
+    ----------
+    bins
+        Equal widths over each code's own range, and over that of a continuous factor; at least 2.
+    divide_by
+        With "code" the information of each code is divided by that code's entropy before codes are compared.
     """
-    return float(mig_detail(codes, factors, bins=bins, divide_by=divide_by, seed=seed)["score"])
-
-
-def mig_detail(
-    codes: ArrayLike,
-    factors: ArrayLike,
-    *,
-    bins: int = 20,
-    divide_by: Literal["factor", "code"] = "factor",
-    seed: int = 0,
-) -> dict[str, Any]:
-    """`mig` with, for each varying factor, its winning code, gap in units of entropy, and information in nats."""
     if divide_by not in ("factor", "code"):
         raise ValueError(f'mig divides by the entropy of "factor" or "code", got divide_by={divide_by!r}.')
-    table = table_information(codes, factors, bins)
-    info = table.info
+    info = table_information(table, bins)
     entropy = info.factor_entropy[:, None] if divide_by == "factor" else info.code_entropy
     relative = np.divide(info.mutual, entropy, out=np.zeros_like(info.mutual), where=entropy > 0)  # (K, D)
     winner, most, second = gap(info._replace(mutual=relative))
@@ -60,18 +58,12 @@ def mig_detail(
         "score": min(float(gaps.mean()), 1.0),
         "bins": bins,
         "divide_by": divide_by,
-        "factors": [
-            {
-                "factor": column,
-                "code": int(winner[k]),
-                "gap": float(gaps[k]),
-                "information": float(best[k]),
-                "runner_up_information": float(runner_up[k]),
-                "entropy": float(info.factor_entropy[k]),
-            }
-            for k, column in enumerate(table.columns)
-        ],
-        "constant_factors": list(table.constant_factors),
-        "dropped_codes": list(table.dead_codes),
-        "binned_factors": list(table.binned_factors),
-    }
+        "factors": entries(
+            factor=table.columns,
+            code=winner,
+            gap=gaps,
+            information=best,
+            runner_up_information=runner_up,
+            entropy=info.factor_entropy,
+        ),
+    } | left_out_and_binned(table)

@@ -9,46 +9,50 @@ beyond its factor and gives NaN for a dead one. Bins and estimates are those of 
 count, as a gap of nearly 0: unused codes lower the score unless they are constant.
 """
 
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import ArrayLike
 
-from disbench.metrics.information import gap_over_factors, require_factors_to_compare, table_information
+from disbench.metrics.information import (
+    gap_over_factors,
+    left_out_and_binned,
+    require_factors_to_compare,
+    table_information,
+)
+from disbench.metrics.metric import Metric, entries
+from disbench.metrics.table import Table
 
 
-def mig_sup(
-    codes: ArrayLike,
-    factors: ArrayLike,
-    *,
-    bins: int = 20,
-    divide_by: Literal["factor", "code"] = "factor",
-    seed: int = 0,
-) -> float:
+@partial(
+    Metric,
+    label="MIG-sup",
+    higher_is_better=True,
+    bounds=(0.0, 1.0),
+    definition="Mean over codes of the gap between the best and the second-best factor in information divided by"
+    " the factor's entropy; codes in 20 equal-width bins.",
+    insensitive_to="A copied or missing factor; unused codes lower it unless they are exactly constant.",
+    source="Li et al. 2020, arXiv:2002.10549",
+    version=2,
+)
+def mig_sup(table: Table, *, bins: int = 20, divide_by: Literal["factor", "code"] = "factor") -> dict[str, Any]:
     """The mean over live codes of the gap in relative information between a code's best and second-best factor.
 
-    `codes (N, D)`, `factors (N, K)` -> a number in [0, 1], higher is better, near 0 for noise, and 0 where all codes
-    are dead. Constant factors are left out. Continuous factors are binned into
-    `bins` equal widths, as codes are. `seed` is there for a uniform call and changes nothing. Raises
-    NotApplicable when fewer than two factors vary and ValueError for a malformed table, bins < 2 or another divisor.
+    In [0, 1], higher is better, near 0 for noise, and 0 where all codes are dead. Constant factors are left out, and two have
+    to vary. The detail holds each live code's best factor and its gap.
+
+    Parameters
+    ----------
+    bins
+        Equal widths over each code's own range, and over that of a continuous factor; at least 2.
+    divide_by
+        Whose entropy the information is divided by.
     """
-    return float(mig_sup_detail(codes, factors, bins=bins, divide_by=divide_by, seed=seed)["score"])
-
-
-def mig_sup_detail(
-    codes: ArrayLike,
-    factors: ArrayLike,
-    *,
-    bins: int = 20,
-    divide_by: Literal["factor", "code"] = "factor",
-    seed: int = 0,
-) -> dict[str, Any]:
-    """`mig_sup` with each live code's best factor and its gap."""
     if divide_by not in ("factor", "code"):
         raise ValueError(f'mig_sup divides by the entropy of "factor" or "code", got divide_by={divide_by!r}.')
-    table = table_information(codes, factors, bins)
+    info = table_information(table, bins)
     require_factors_to_compare(table.columns, "mig_sup")
-    live, info = list(table.live_codes), table.info
+    live = table.live_codes
     entropy = info.factor_entropy[:, None] if divide_by == "factor" else info.code_entropy[live]
     # A live code can still fall into one bin but for values that rounding hides; then it knows nothing, and 0/0 is 0.
     mutual = info.mutual[:, live]
@@ -59,10 +63,5 @@ def mig_sup_detail(
         "score": min(float(gaps.mean()), 1.0) if live else 0.0,
         "bins": bins,
         "divide_by": divide_by,
-        "codes": [
-            {"code": j, "factor": table.columns[int(winner[i])], "gap": float(gaps[i])} for i, j in enumerate(live)
-        ],
-        "constant_factors": list(table.constant_factors),
-        "dropped_codes": list(table.dead_codes),
-        "binned_factors": list(table.binned_factors),
-    }
+        "codes": entries(code=live, factor=table.columns_at(winner), gap=gaps),
+    } | left_out_and_binned(table)

@@ -1,6 +1,6 @@
 """The settings under which published numbers were computed, by publication: keywords for each metric's function.
 
-`METRICS["z_diff"].fn(codes, factors, **PROTOCOLS["zaidi2020"]["z_diff"])` scores as that paper's own code does. A number may
+`METRICS["z_diff"](codes, factors, **PROTOCOLS["zaidi2020"]["z_diff"])` scores as that paper's own code does. A number may
 be compared with a published one only under the publication's settings; bins and quantiles alone move a score by tenths.
 
 Each constant is that of the authors' published configuration, which is named beside it by repository, commit and file:

@@ -14,23 +14,24 @@ about its mean, which is the same for such codes, and makes the score independen
 codes as they are, as the authors did.
 """
 
+from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from disbench.metrics.arrays import to_array
 from disbench.metrics.information import (
     bin_of,
     binned_factors,
     contingency,
-    continuous_columns,
     gap,
     information_from_counts,
+    left_out_and_binned,
     standardised,
 )
-from disbench.metrics.table import Table, as_table
+from disbench.metrics.metric import Metric, entries
+from disbench.metrics.table import Table
 
 ROWS_AT_ONCE = 1 << 14
 FLAT = 1e-5  # a density that stays below this at all centres has missed them
@@ -38,56 +39,50 @@ NARROWEST = 1e-8
 FACTOR_BINS = 20  # of a continuous factor, over its own range; as many as MIG has
 
 
-def rmig(
-    codes: ArrayLike,
-    factors: ArrayLike,
-    *,
-    stds: ArrayLike | None = None,
-    bins: int = 100,
-    limit: float = 4.0,
-    standardise: bool = True,
-    seed: int = 0,
-) -> float:
+@partial(
+    Metric,
+    label="RMIG",
+    higher_is_better=True,
+    bounds=(0.0, 1.0),
+    definition="MIG over the codes' posterior distribution, in 100 bins over four standard deviations on either"
+    " side of the mean.",
+    insensitive_to="A code that knows two factors; it charges a copied factor in full.",
+    source="Do and Tran 2020, arXiv:1908.09961v3",
+    version=2,
+    optional=("std",),
+)
+def rmig(table: Table, *, bins: int = 100, limit: float = 4.0, standardise: bool = True) -> dict[str, Any]:
     """The mean over factors of the gap between the two codes that know most, over the codes' posterior distribution.
 
-    `codes (N, D)` are posterior means, `stds (N, D)` their standard deviations or None for points, `factors (N, K)` ->
-    a number in [0, 1], higher is better, near 0 for noise: 100 bins raise all information by (V - 1) 99 / 2N nats, the
-    runner-up's too. Constant factors are left out of the mean; a code with a single mean value is dead and knows
-    nothing; with one code the second-best knows nothing. Continuous factors are binned into 20 equal widths. `seed` is
-    there for a uniform call and changes nothing. Raises NotApplicable when no factor varies, and ValueError for a
-    malformed table, bins < 2, a limit that is not positive, or stds of another shape than codes, negative or not
-    finite.
+    Codes are posterior means, with the deviations `std` of the table, or points without. In [0, 1], higher is better, near 0
+    for noise: 100 bins raise all information by (V - 1) 99 / 2N nats, the runner-up's too. Constant factors are left out of
+    the mean; a code with a single mean value is dead and knows nothing; with one code the second-best knows nothing.
+    Continuous factors are binned into 20 equal widths. The detail holds, for each varying factor, its winning code, both gaps,
+    information and entropies, and J, in nats.
+
+    Parameters
+    ----------
+    bins
+        Equal widths between -limit and limit; at least 2.
+    limit
+        Greater than 0; codes beyond are in the first or the last bin.
+    standardise
+        Whether `limit` is in units of each code's own deviation about its mean.
     """
-    options: dict[str, Any] = {"bins": bins, "limit": limit, "standardise": standardise, "seed": seed}
-    return float(rmig_detail(codes, factors, stds=stds, **options)["score"])
-
-
-def rmig_detail(
-    codes: ArrayLike,
-    factors: ArrayLike,
-    *,
-    stds: ArrayLike | None = None,
-    bins: int = 100,
-    limit: float = 4.0,
-    standardise: bool = True,
-    seed: int = 0,
-) -> dict[str, Any]:
-    """`rmig` with, for each varying factor, its winning code, both gaps, information and entropies, and J, in nats."""
     if bins < 2:
         raise ValueError(f"rmig needs at least 2 bins, got bins={bins}; the paper uses 100.")
     if not 0 < limit < np.inf:
         raise ValueError(f"rmig needs a positive limit, got limit={limit}; the paper's is 4.")
-    table = binned_factors(as_table(codes, factors), FACTOR_BINS)
-    means, spread = table.codes, None if stds is None else _checked_stds(stds, table)
+    means, spread, binned = table.codes, table.std, binned_factors(table, FACTOR_BINS)
     if standardise:
         means, spread = standardised(means, spread)
     edges = np.linspace(-limit, limit, bins + 1)
     counts: NDArray[np.int64] | NDArray[np.float64]
     if spread is None:
-        counts = contingency(_bin_of_points(means.T, edges), table.labels, table.sizes, bins)
+        counts = contingency(_bin_of_points(means.T, edges), binned.labels, binned.sizes, bins)
     else:
-        counts = expected_counts(means, spread, table, edges)
-    info = information_from_counts(counts, table)
+        counts = expected_counts(means, spread, binned, edges)
+    info = information_from_counts(counts, binned, table.dead_codes)
     winner, best, runner_up = gap(info)
     joint = info.joint_entropy[np.arange(len(winner)), winner]
     gaps = (best - runner_up) / info.factor_entropy  # (K,)
@@ -95,25 +90,19 @@ def rmig_detail(
     return {
         "score": min(float(gaps.mean()), 1.0),
         "bins": bins,
-        "factors": [
-            {
-                "factor": column,
-                "code": int(winner[k]),
-                "gap": float(gaps[k]),
-                "gap_nats": float(best[k] - runner_up[k]),
-                "information": float(best[k]),
-                "runner_up_information": float(runner_up[k]),
-                "entropy": float(info.factor_entropy[k]),
-                "j_nats": float(j_nats[k]),
-                "jemmig_lower_is_better": float(j_nats[k] / (info.factor_entropy[k] + np.log(bins))),
-            }
-            for k, column in enumerate(table.columns)
-        ],
-        "constant_factors": table.constant_factors,
-        "dropped_codes": table.dead_codes,
-        "binned_factors": list(continuous_columns(table)),
+        "factors": entries(
+            factor=table.columns,
+            code=winner,
+            gap=gaps,
+            gap_nats=best - runner_up,
+            information=best,
+            runner_up_information=runner_up,
+            entropy=info.factor_entropy,
+            j_nats=j_nats,
+            jemmig_lower_is_better=j_nats / (info.factor_entropy + np.log(bins)),
+        ),
         "factor_bins": FACTOR_BINS,
-    }
+    } | left_out_and_binned(table)
 
 
 def expected_counts(
@@ -151,12 +140,3 @@ def quantised_posteriors(
 def _bin_of_points(values: NDArray[np.float64], edges: NDArray[np.float64]) -> NDArray[np.intp]:
     """The bin of each value, whatever its shape; beyond the limits the first or the last one."""
     return bin_of(np.clip(values, edges[0], edges[-1]), edges)
-
-
-def _checked_stds(stds: ArrayLike, table: Table) -> NDArray[np.float64]:
-    array = to_array(stds).astype(np.float64)
-    if array.shape != table.codes.shape:
-        raise ValueError(f"rmig needs a standard deviation for each code, got {array.shape} for {table.codes.shape}.")
-    if not (np.isfinite(array) & (array >= 0)).all():
-        raise ValueError("rmig needs finite standard deviations >= 0; pass deviations and not logarithms of variances.")
-    return array

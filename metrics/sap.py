@@ -5,101 +5,125 @@
 
 Three readings of S are in print and their numbers are not comparable. `sap` takes the R2 of a line: disentanglement_lib
 with continuous factors, and Zaidi et al. 2020, arXiv:2012.09276. `sap_svc` takes the accuracy of a linear support vector
-classifier (C = .01, balanced classes) on fresh rows: disentanglement_lib with discrete factors, the numbers of Locatello
+classifier (C = 0.01, balanced classes) on fresh rows: disentanglement_lib with discrete factors, the numbers of Locatello
 et al. 2019, arXiv:1811.12359. `sap_tree` takes the accuracy of a decision tree **on the rows that it was fitted to**, its
 depth, 1 to 9, chosen by ten-fold cross-validation: the code of Zaidi et al. with discrete factors. **A perfect
 representation does not score 1 on the last two**: a runner-up that knows nothing still guesses right once in V times, so
-one code per factor scores .74 by trees on five factors of 3 to 8 values, and .47 by lines, which in one dimension cannot
+one code per factor scores 0.74 by trees on five factors of 3 to 8 values, and 0.47 by lines, which in one dimension cannot
 cut out a middle value. Read them against their ceilings.
 """
 
+from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from disbench.metrics.correlation import correlations
 from disbench.metrics.groups import require_counts
+from disbench.metrics.metric import Metric, entries
 from disbench.metrics.one_code_tree import right_by_depth
 from disbench.metrics.split import split_rows
-from disbench.metrics.table import Table, as_table, require_classes
+from disbench.metrics.table import Table, require_classes
 from disbench.metrics.threads import one_thread
 
 FOLDS = 10
 INSTEAD = "sap, the R2 of a line, reads continuous factors."
 
 
-def sap(codes: ArrayLike, factors: ArrayLike, *, seed: int = 0) -> float:
+@partial(
+    Metric,
+    label="SAP",
+    higher_is_better=True,
+    bounds=(0.0, 1.0),
+    definition="Mean over factors of the gap in R2 between the best and the second-best line from one code.",
+    insensitive_to="Factors whose values are names, not numbers: a code in another order of values does not count.",
+    source="Kumar et al. 2018, arXiv:1711.00848, section 3",
+    version=2,
+    uses=("codes", "values"),
+)
+def sap(table: Table) -> dict[str, Any]:
     """The mean over factors of the gap between the R2 of the best code and that of the second-best.
 
-    `codes (N, D)`, `factors (N, K)` -> a number in [0, 1], higher is better, near 0 for noise (about 2 / N). R2 is of
-    a line through all rows, that is the squared correlation with the factor's values, so it sees neither curves nor
-    factors whose values are only names: other numbers are another score. Continuous factors are welcome. A dead code
-    predicts nothing; with one code the second-best predicts nothing. Constant factors are left out of the mean. `seed`
-    is there for a uniform call and changes nothing. Raises NotApplicable when no factor varies and ValueError for a
-    malformed table.
+    In [0, 1], higher is better, near 0 for noise (about 2 / N). R2 is of a line through all rows, that is the squared
+    correlation with the factor's values, so it sees neither curves nor factors whose values are only names: other numbers are
+    another score. Continuous factors are welcome. A dead code predicts nothing; with one code the second-best predicts
+    nothing. Constant factors are left out of the mean. The detail holds, for each varying factor, its best code, the gap and
+    both R2.
     """
-    return float(sap_detail(codes, factors, seed=seed)["score"])
-
-
-def sap_detail(codes: ArrayLike, factors: ArrayLike, *, seed: int = 0) -> dict[str, Any]:
-    """`sap` with, for each varying factor, its best code, the gap and both R2."""
-    table = as_table(codes, factors, cast=False)
-    predictability = correlations(table.codes, table.values) ** 2  # (D, K)
+    predictability = correlations(table.raw_codes, table.values) ** 2  # (D, K)
     predictability[table.dead_codes] = 0.0
     return _gaps(predictability, np.zeros(len(table.columns)), table)
 
 
-def sap_svc(codes: ArrayLike, factors: ArrayLike, *, train: int = 10_000, test: int = 5_000, seed: int = 0) -> float:
+@partial(
+    Metric,
+    label="SAP (SVC)",
+    higher_is_better=True,
+    bounds=(0.0, 1.0),
+    definition="Mean over factors of the gap in accuracy between the best and the second-best linear classifier of"
+    " one code; perfect codes score about .5.",
+    insensitive_to="Codes of small scale, which its penalised classifier does not read.",
+    source="Kumar et al. 2018, arXiv:1711.00848; protocol of Locatello et al. 2019, arXiv:1811.12359",
+    stochastic=True,
+    version=2,
+)
+def sap_svc(table: Table, *, train: int = 10_000, test: int = 5_000, seed: int = 0) -> dict[str, Any]:
     """The mean over factors of the gap between the accuracy of the best code and that of the second-best.
 
-    `codes (N, D)`, `factors (N, K)` -> a number in [0, 1], higher is better. Noise scores near 0 but above it (.01 on
-    2,880 rows), the difference of two largest of D accuracies; **a perfect code scores far below 1** (about .5, see
-    above). Classifiers are fitted to `train` rows and tried on `test` others, fewer in the same proportion if the
-    table is smaller. Codes enter as they are, as in disentanglement_lib, and the penalty weighs on the slope and on
-    the offset: codes of small scale and codes far from 0 score less (an offset of 100 can take a score of 0.30 to
-    0.01). A dead code knows the commonest value only, and so does the second-best where there is one code. Constant
-    factors are left out of the mean. Equal seeds give equal scores on any number of threads. D x K classifiers: 40
-    attributes and 32 codes take seconds. Raises NotApplicable when no factor varies and ValueError for a malformed
-    table or a count below 1.
+    In [0, 1], higher is better. Noise scores near 0 but above it (0.01 on 2,880 rows), the difference of two largest of D
+    accuracies; **a perfect code scores far below 1** (about 0.5, see above). Codes enter as they are, as in
+    disentanglement_lib, and the penalty weighs on the slope and on the offset: codes of small scale and codes far from 0 score
+    less (an offset of 100 can take a score of 0.30 to 0.01). A dead code knows the commonest value only, and so does the
+    second-best where there is one code. Constant factors are left out of the mean. Equal seeds give equal scores on any number
+    of threads. D x K classifiers: 40 attributes and 32 codes take seconds. The detail holds, for each varying factor, its best
+    code, the gap, both accuracies and that of the commonest value.
+
+    Parameters
+    ----------
+    train, test
+        Rows that classifiers are fitted to and others that they are tried on, fewer in the same proportion if the table is
+        smaller.
     """
-    return float(sap_svc_detail(codes, factors, train=train, test=test, seed=seed)["score"])
-
-
-def sap_svc_detail(
-    codes: ArrayLike, factors: ArrayLike, *, train: int = 10_000, test: int = 5_000, seed: int = 0
-) -> dict[str, Any]:
-    """`sap_svc` with, for each varying factor, its best code, the gap, both accuracies and that of the commonest value."""
     require_counts(train=train, test=test)
-    table = as_table(codes, factors)
     require_classes(table, "sap_svc", INSTEAD)
-    fitted, tried = split_rows(len(table.codes), train, test, seed)
+    fitted, tried = split_rows(len(table.labels), train, test, seed)
     accuracy, commonest = single_code_accuracies(table, fitted, tried)
     return _gaps(accuracy, commonest, table) | {"train": len(fitted), "test": len(tried)}
 
 
-def sap_tree(codes: ArrayLike, factors: ArrayLike, *, train: int = 10_000, seed: int = 0) -> float:
+@partial(
+    Metric,
+    label="SAP (tree)",
+    higher_is_better=True,
+    bounds=(0.0, 1.0),
+    definition="Mean over factors of the gap in accuracy between the best and the second-best decision tree of one"
+    " code; perfect codes score 1 less the chance of a guess.",
+    insensitive_to="The order and scale of a code's values; it charges a copied factor in full.",
+    source="Kumar et al. 2018, arXiv:1711.00848; classifier of Zaidi et al. 2020, arXiv:2012.09276",
+    stochastic=True,
+    version=2,
+)
+def sap_tree(table: Table, *, train: int = 10_000, seed: int = 0) -> dict[str, Any]:
     """The mean over factors of the gap between the best and the second-best code's decision tree, in accuracy.
 
-    `codes (N, D)`, `factors (N, K)` -> a number in [0, 1], higher is better; a perfect code scores 1 - the mean share of a
-    factor's commonest value. Trees are fitted to `train` rows, all of a smaller table, and judged on the same; only their
-    depth is chosen by held-out folds, which are drawn anew for each seed and hold every value as often as all rows do. So
-    noise is remembered: .03 on 2,880 rows of ten codes, .1 on 360 of four. Values and codes need no order: any one-to-one
-    function of a factor is read, as far as nine questions reach. A code's sign can decide between equally good thresholds,
-    and move the score a little. A dead code knows the commonest value only, and so does the second-best where there is one
-    code. Constant factors are left out of the mean. **Cost**: D x K x 11 trees of 2 to 3 ms each on 10,000 rows: 1.5 s for
-    the five factors of dSprites and ten codes, 20 s for 128 codes. Raises NotApplicable when no factor varies and
-    ValueError for a malformed table or a count below 1.
+    In [0, 1], higher is better; a perfect code scores 1 - the mean share of a factor's commonest value. Trees are judged on
+    the rows that they are fitted to; only their depth is chosen by held-out folds, which are drawn anew for each seed and hold
+    every value as often as all rows do. So noise is remembered: 0.03 on 2,880 rows of ten codes, 0.1 on 360 of four. Values
+    and codes need no order: any one-to-one function of a factor is read, as far as nine questions reach. A code's sign can
+    decide between equally good thresholds, and move the score a little. A dead code knows the commonest value only, and so does
+    the second-best where there is one code. Constant factors are left out of the mean. **Cost**: D x K x 11 trees of 2 to 3 ms
+    each on 10,000 rows: 1.5 s for the five factors of dSprites and ten codes, 20 s for 128 codes. The detail holds, for each
+    varying factor, its best code, the gap and both accuracies.
+
+    Parameters
+    ----------
+    train
+        Rows that trees are fitted to, all of a smaller table.
     """
-    return float(sap_tree_detail(codes, factors, train=train, seed=seed)["score"])
-
-
-def sap_tree_detail(codes: ArrayLike, factors: ArrayLike, *, train: int = 10_000, seed: int = 0) -> dict[str, Any]:
-    """`sap_tree` with, for each varying factor, its best code, the gap and both accuracies."""
     require_counts(train=train)
-    table = as_table(codes, factors)
     require_classes(table, "sap_tree", INSTEAD)
-    rows = np.random.default_rng(seed).permutation(len(table.codes))[:train]
+    rows = np.random.default_rng(seed).permutation(len(table.labels))[:train]
     targets = table.labels[rows]
     accuracy = tree_accuracies(table.codes[rows], targets, stratified_folds(targets))
     commonest = np.array([np.bincount(column).max() for column in targets.T]) / len(rows)
@@ -146,7 +170,7 @@ def single_code_accuracies(
     commonest = np.array([np.bincount(column).argmax() for column in targets.T])
     guesses = (answers == commonest).mean(axis=0)  # (K,)
     codes = within_reach(table.codes)
-    accuracy = np.tile(guesses, (table.codes.shape[1], 1))
+    accuracy = np.tile(guesses, (codes.shape[1], 1))
     with one_thread():  # threaded sums round differently, and one flipped prediction is another score
         for j, k in np.ndindex(accuracy.shape):
             code = codes[:, [j]]
@@ -175,7 +199,7 @@ def _gaps(predictability: NDArray[np.float64], nothing: NDArray[np.float64], tab
     `nothing (K,)` is predicted without a code. Where there are no two codes it stands in for the second-best, and for a
     lone code that does worse.
     """
-    live = [j for j in range(len(predictability)) if j not in table.dead_codes]
+    live = table.live_codes
     without = 0 if len(live) > 1 else 2
     candidates = np.vstack([predictability[live], *[nothing] * without])
     ranked = np.sort(candidates, axis=0)
@@ -183,16 +207,11 @@ def _gaps(predictability: NDArray[np.float64], nothing: NDArray[np.float64], tab
     code_of = [*live, *[None] * without]
     return {
         "score": float((best - runner_up).mean()),
-        "factors": [
-            {
-                "factor": column,
-                "code": code_of[int(candidates[:, k].argmax())],
-                "gap": float(best[k] - runner_up[k]),
-                "predictability": float(best[k]),
-                "runner_up_predictability": float(runner_up[k]),
-            }
-            for k, column in enumerate(table.columns)
-        ],
-        "constant_factors": table.constant_factors,
-        "dropped_codes": table.dead_codes,
-    }
+        "factors": entries(
+            factor=table.columns,
+            code=[code_of[i] for i in candidates.argmax(axis=0)],
+            gap=best - runner_up,
+            predictability=best,
+            runner_up_predictability=runner_up,
+        ),
+    } | table.left_out()

@@ -1,53 +1,24 @@
-"""The one input of every metric: a table of codes beside a table of factors, checked once and put in one form."""
+"""The one input of every metric: codes, factors, and where there are any deviations and groups, checked once."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cache, cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from disbench.metrics.arrays import check_rows, check_shape, to_array
-from disbench.metrics.metric import NotApplicable
+from disbench.metrics.arrays import check_rows, check_shape, digest, to_array
+from disbench.metrics.columns import column_extremes
 
 LARGEST_CODE = 1e30  # well beyond it squares overflow and a classifier silently fails; no working encoder comes near
 LARGEST_EXPONENT = 498  # factor values are scaled below 2**498, about 1e150, so that their squares do not overflow
 FEW_WHOLE, FEW_FRACTIONS = 64, 20  # a factor of at most so many values is discrete, however few rows there are
-SAFE_EXPONENT = 400  # squares of numbers between 2**-400 and 2**400 stay in the range of a float
-ELEMENTS_AT_ONCE = 1 << 18  # a block of a table that fits a processor's cache
-LONG_ROW = 1024  # numbers
 FIRST_ROWS = 200
 
 
-class Table(NamedTuple):
-    """Checked codes and varying factors. Letters: N rows, D codes, K factors that vary.
-
-    `columns[k]` is the caller's column of factor k, since constant factors are left out and named in
-    `constant_factors`. `dead_codes` are the columns of `codes` with a single value; they stay in `codes`, each metric
-    says what it does with them.
-
-    A metric reads either the values or the labels of the factors. Values are the caller's numbers, where whole numbers too
-    large for float64 are moved to begin at 0, and a column of huge numbers is scaled by a power of two. Labels are the
-    rank of each value among the distinct ones.
-    """
-
-    codes: NDArray[np.float64]  # (N, D)
-    values: NDArray[np.float64]  # (N, K)
-    labels: NDArray[np.intp]  # (N, K): in 0 .. sizes[k] - 1, each of which occurs
-    sizes: NDArray[np.intp]  # (K,)
-    continuous: tuple[bool, ...]  # (K,): whether the values of a factor hardly recur
-    columns: list[int]
-    constant_factors: list[int]
-    dead_codes: list[int]
-
-
-class Checked(NamedTuple):
-    """A table that passed the checks, in the caller's types. The rest is as in `Table`."""
-
-    codes: NDArray[Any]  # (N, D)
-    factors: NDArray[Any]  # (N, all factors)
-    columns: list[int]
-    constant_factors: list[int]
-    dead_codes: list[int]
+class NotApplicable(ValueError):  # noqa: N818 - it is a verdict on the table, and its message a reason for the page
+    """The metric is undefined on this table; the message says why. Raised in place of a NaN or a dummy value."""
 
 
 class Factor(NamedTuple):
@@ -59,72 +30,225 @@ class Factor(NamedTuple):
     continuous: bool
 
 
-def as_table(codes: ArrayLike, factors: ArrayLike, *, cast: bool = True) -> Table:
-    """Check `codes (N, D)` and `factors (N, K)` (any real numbers) and bring them into one form.
+class Factors(NamedTuple):
+    """The K factors that vary."""
 
-    Codes of float64 are not copied, so a metric must not write to them. Without `cast` codes of other types are not copied
-    either, for a metric that converts a part of them at a time.
-    Raises ValueError for a wrong shape, type or value, and NotApplicable when no factor varies or there are two rows.
+    values: NDArray[np.float64]  # (N, K)
+    labels: NDArray[np.intp]  # (N, K): in 0 .. sizes[k] - 1, each of which occurs
+    sizes: NDArray[np.intp]  # (K,)
+    continuous: tuple[bool, ...]  # (K,): whether the values of a factor hardly recur
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """The input of every metric: codes and factors that were checked once. `as_table` makes one from arrays.
+
+    Letters: N rows, D codes, K factors that vary. Arrays are read-only views of the caller's, who must not change them while
+    the table is in use.
+
+    Attributes
+    ----------
+    codes : (N, D) float64. Codes of another type are converted at each access: keep the result in a variable.
+    raw_codes : (N, D) in the caller's type, for a computation that converts a part at a time.
+    values : (N, K) float64, the caller's numbers, where whole numbers too large for float64 are moved to begin at 0, and a
+        column of huge numbers is scaled by a power of two.
+    labels : (N, K), the rank of each value among the distinct ones of its factor.
+    sizes : (K,), the number of distinct values of each factor.
+    continuous : (K,), whether the values of a factor hardly recur.
+    columns : the caller's column of each of the K factors.
+    constant_factors : the caller's other columns, which have one value and are left out.
+    dead_codes : the columns of `codes` with one value. They stay in `codes`, and each metric says what it does with them.
+    std : (N, D) float64, the standard deviations of the posteriors with the means `codes`, or None.
+    groups : (D,) integers, the group of each code, 0 for a code in no group, or None. See `group_columns`.
     """
-    checked = check(codes, factors)
-    n, K = len(checked.codes), len(checked.columns)
-    values, labels = np.empty((n, K)), np.empty((n, K), dtype=np.intp)
-    sizes, continuous = np.empty(K, dtype=np.intp), []
-    for k, column in enumerate(checked.columns):
-        factor = _factor(np.ascontiguousarray(checked.factors[:, column]))
-        values[:, k], labels[:, k], sizes[k] = factor.values, factor.labels, factor.size
-        continuous.append(factor.continuous)
+
+    raw_codes: NDArray[Any]
+    raw_factors: NDArray[Any] | None  # (N, all factors)
+    columns: list[int]
+    constant_factors: list[int]
+    dead_codes: list[int]
+    relabelled: Callable[[], Factors]  # computed on first use, and shared by tables of the same factors
+    raw_std: NDArray[Any] | None = None
+    groups: NDArray[np.intp] | None = None
+
+    @property
+    def codes(self) -> NDArray[np.float64]:
+        return np.asarray(self.raw_codes, dtype=np.float64)
+
+    @property
+    def values(self) -> NDArray[np.float64]:
+        return self.relabelled().values
+
+    @property
+    def labels(self) -> NDArray[np.intp]:
+        return self.relabelled().labels
+
+    @property
+    def sizes(self) -> NDArray[np.intp]:
+        return self.relabelled().sizes
+
+    @property
+    def continuous(self) -> tuple[bool, ...]:
+        return self.relabelled().continuous
+
+    @cached_property
+    def std(self) -> NDArray[np.float64] | None:
+        if self.raw_std is None:
+            return None
+        array = self.raw_std.astype(np.float64)
+        if not (np.isfinite(array) & (array >= 0)).all():
+            raise ValueError("std needs finite numbers >= 0; pass deviations and not logarithms of variances.")
+        return array
+
+    @cached_property
+    def digest(self) -> tuple[Any, ...]:
+        """What identifies the codes and the factors by their content."""
+        return digest(self.raw_codes), None if self.raw_factors is None else digest(self.raw_factors)
+
+    @property
+    def live_codes(self) -> list[int]:
+        """The columns of `codes` with more than one value."""
+        return np.delete(np.arange(self.raw_codes.shape[1]), self.dead_codes).tolist()
+
+    @property
+    def group_columns(self) -> dict[int, list[int]]:
+        """The columns of `codes` in each group, by its number; codes in no group (0) are left out."""
+        groups = np.empty(0, np.intp) if self.groups is None else self.groups
+        return {int(number): np.flatnonzero(groups == number).tolist() for number in np.unique(groups[groups != 0])}
+
+    def columns_at(self, factors: NDArray[np.intp]) -> NDArray[np.intp]:
+        """The caller's columns of some of the K factors."""
+        return np.array(self.columns, dtype=np.intp)[factors]
+
+    def left_out(self) -> dict[str, list[int]]:
+        """The end of most details: which factors are constant and which codes are dead."""
+        return {"constant_factors": list(self.constant_factors), "dropped_codes": list(self.dead_codes)}
+
+    def with_factors(self, factors: Factors) -> "Table":
+        """The same table with the factors' labels or values in another form."""
+        return replace(self, relabelled=lambda: factors)
+
+    def take(self, rows: NDArray[np.intp]) -> "Table":
+        """A table of these rows, which is checked again: a factor may be constant on them."""
+        factors, std = (None if array is None else array[rows] for array in (self.raw_factors, self.raw_std))
+        return as_table(self.raw_codes[rows], factors, std=std, groups=self.groups)
+
+
+def as_table(
+    codes: ArrayLike | Table,
+    factors: ArrayLike | None = None,
+    *,
+    std: ArrayLike | None = None,
+    groups: ArrayLike | None = None,
+) -> Table:
+    """Check codes and factors and bring them into one form.
+
+    Parameters
+    ----------
+    codes : (N, D), real numbers of any type, or vector-valued latents (N, G, F), which become G * F codes in G groups. A
+        `Table` is returned as it is.
+    factors : (N, K), real numbers, or None for metrics that use codes alone.
+    std : the standard deviations of the posteriors with the means `codes`, in the shape of `codes`.
+    groups : (D,) integers, the group of each code, 0 for a code in no group.
+
+    Returns
+    -------
+    A table that shares memory with the arrays where it can.
+
+    Raises
+    ------
+    ValueError
+        For a wrong shape, type or value.
+    NotApplicable
+        When no factor varies, or there are two rows.
+    """
+    if isinstance(codes, Table):
+        if not (factors is std is groups is None):
+            raise ValueError("a Table has its own factors, std and groups; pass it alone, or arrays to as_table.")
+        return codes
+    array = to_array(codes)
+    vectors = array.shape[1:] if array.ndim == 3 and array.size else None
+    if vectors is not None:
+        array = array.reshape(len(array), -1)
+        groups = np.repeat(np.arange(1, vectors[0] + 1), vectors[1]) if groups is None else groups
+    array = _numbers(array, "codes", "code")
+    raw_factors = None if factors is None else _read_only(_numbers(to_array(factors), "factors", "factor"))
+    if raw_factors is not None:
+        check_rows(array, raw_factors)
+    array, dead_codes = _checked_codes(array)
+    varies = np.empty(0, np.bool_) if raw_factors is None else _varies(raw_factors)
+    if len(varies) and not varies.any():
+        raise NotApplicable(f"no factor varies: each of the {len(varies)} has one value on these rows.")
+    columns = np.flatnonzero(varies).tolist()
+    to_relabel = np.empty((len(array), 0)) if raw_factors is None else raw_factors
     return Table(
-        codes=np.asarray(checked.codes, dtype=np.float64) if cast else checked.codes,
-        values=values,
-        labels=labels,
-        sizes=sizes,
-        continuous=tuple(continuous),
-        columns=checked.columns,
-        constant_factors=checked.constant_factors,
-        dead_codes=checked.dead_codes,
+        raw_codes=_read_only(array),
+        raw_factors=raw_factors,
+        columns=columns,
+        constant_factors=np.flatnonzero(~varies).tolist(),
+        dead_codes=dead_codes,
+        relabelled=cache(lambda: _relabelled(to_relabel, columns)),
+        raw_std=None if std is None else _read_only(_checked_std(std, array.shape, vectors)),
+        groups=None if groups is None else _checked_groups(groups, array.shape[1]),
     )
 
 
-def check(codes: ArrayLike, factors: ArrayLike) -> Checked:
-    """Check a table as `as_table` does, with the same errors, and leave it in the caller's types, uncopied."""
-    codes_array, factors_array = _numbers(codes, "codes", "code"), _numbers(factors, "factors", "factor")
-    check_rows(codes_array, factors_array)
-    if len(codes_array) < 2:
-        raise ValueError(f"a metric needs at least 2 rows, got {len(codes_array)}; encode more of the dataset.")
+def _relabelled(factors: NDArray[Any], columns: list[int]) -> Factors:
+    n, K = len(factors), len(columns)
+    values, labels = np.empty((n, K)), np.empty((n, K), dtype=np.intp)
+    sizes, continuous = np.empty(K, dtype=np.intp), []
+    for k, column in enumerate(columns):
+        factor = _factor(np.ascontiguousarray(factors[:, column]))
+        values[:, k], labels[:, k], sizes[k] = factor.values, factor.labels, factor.size
+        continuous.append(factor.continuous)
+    return Factors(_read_only(values), _read_only(labels), sizes, tuple(continuous))
 
-    if len(codes_array) == 2:
+
+def _checked_codes(codes: NDArray[Any]) -> tuple[NDArray[Any], list[int]]:
+    """`codes (N, D)`, with whole numbers beyond 2**53 moved to begin at 0, and the columns with one value."""
+    if len(codes) < 2:
+        raise ValueError(f"a metric needs at least 2 rows, got {len(codes)}; encode more of the dataset.")
+    if len(codes) == 2:
         raise NotApplicable("two rows cannot show a relation: any two points lie on a line. Score at least 3 rows.")
-
-    lowest, highest = column_extremes(codes_array)
-    if (
-        codes_array.dtype.kind in "iu"
-        and np.maximum(-lowest.astype(np.float64), highest.astype(np.float64)).max() > 2**53
-    ):
-        columns = np.ascontiguousarray(codes_array.T)  # float64 would merge whole numbers of this size
-        codes_array = np.stack([_as_float64(column) for column in columns], axis=1)
-        lowest, highest = column_extremes(codes_array)
-    with np.errstate(over="ignore"):  # of a longer type than float64
-        lowest, highest = (
-            lowest.astype(np.float64),
-            highest.astype(np.float64),
-        )  # in float16 the limit would be infinite
+    lowest, highest = column_extremes(codes)
+    if codes.dtype.kind in "iu" and np.maximum(-lowest.astype(np.float64), highest.astype(np.float64)).max() > 2**53:
+        columns = np.ascontiguousarray(codes.T)  # float64 would merge whole numbers of this size
+        codes = np.stack([_as_float64(column) for column in columns], axis=1)
+        lowest, highest = column_extremes(codes)
+    with np.errstate(over="ignore"):  # of a longer type than float64; in float16 the limit would be infinite
+        lowest, highest = lowest.astype(np.float64), highest.astype(np.float64)
     fit = (lowest >= -LARGEST_CODE) & (highest <= LARGEST_CODE)  # neither holds for NaN
     if not fit.all():
         raise ValueError(
             f"codes need finite values of at most {LARGEST_CODE:g} in size, got others in code {int(fit.argmin())}; "
             "a diverged encoder is a failed trial, drop or fix those rows."
         )
-    varies = _varies(factors_array)
-    if not varies.any():
-        raise NotApplicable(f"no factor varies: each of the {len(varies)} has one value on these rows.")
-    return Checked(
-        codes=codes_array,
-        factors=factors_array,
-        columns=np.flatnonzero(varies).tolist(),
-        constant_factors=np.flatnonzero(~varies).tolist(),
-        dead_codes=np.flatnonzero(lowest == highest).tolist(),
-    )
+    return codes, np.flatnonzero(lowest == highest).tolist()
+
+
+def _checked_std(std: ArrayLike, shape: tuple[int, ...], vectors: tuple[int, ...] | None) -> NDArray[Any]:
+    array = to_array(std)
+    if vectors is not None and array.shape == (shape[0], *vectors):
+        array = array.reshape(shape)
+    if array.shape != shape or array.dtype.kind not in "iuf":
+        raise ValueError(f"std needs a standard deviation for each code, got {array.dtype} {array.shape} for {shape}.")
+    return array
+
+
+def _checked_groups(groups: ArrayLike, codes: int) -> NDArray[np.intp]:
+    array = to_array(groups)
+    if array.shape != (codes,) or array.dtype.kind not in "iu":
+        raise ValueError(
+            f"groups needs a whole number for each of the {codes} codes, the group that it is in or 0, got {array.dtype}"
+            f" {array.shape}."
+        )
+    return array.astype(np.intp)
+
+
+def _read_only(array: NDArray[Any]) -> NDArray[Any]:
+    array = array.view()
+    array.flags.writeable = False
+    return array
 
 
 def _varies(factors: NDArray[Any]) -> NDArray[np.bool_]:
@@ -138,72 +262,9 @@ def _varies(factors: NDArray[Any]) -> NDArray[np.bool_]:
     return np.asarray(least != most)
 
 
-def rows_at_once(columns: int) -> int:
-    """How many rows of so many columns fit a processor's cache."""
-    return max(1, ELEMENTS_AT_ONCE // columns)
-
-
-def row_blocks(array: NDArray[Any]) -> Iterator[slice]:
-    """Consecutive rows of `array (N, D)`, as many at a time as fit a processor's cache."""
-    step = rows_at_once(array.shape[1])
-    for start in range(0, len(array), step):
-        yield slice(start, start + step)
-
-
-def column_extremes(array: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """`array (N, D)`, N > 0 -> the least and the largest value of each column, NaN where a column holds one."""
-    lowest, highest = array[0], array[0]
-    for rows in row_blocks(array):
-        lowest = np.minimum(lowest, _reduced(np.minimum, array[rows]))
-        highest = np.maximum(highest, _reduced(np.maximum, array[rows]))
-    return lowest, highest
-
-
-def column_sums(array: NDArray[Any], unit: NDArray[np.float64]) -> NDArray[np.float64]:
-    """`array (N, D)` -> the sum of each column in float64, its numbers divided by `unit (D,)`."""
-    total, scaled = np.zeros(array.shape[1]), (unit != 1.0).any()
-    for rows in row_blocks(array):
-        block = np.asarray(array[rows], dtype=np.float64)
-        total += _reduced(np.add, block / unit if scaled else block)
-    return total
-
-
-def deviations(array: NDArray[np.float64]) -> NDArray[np.float64]:
-    """`array (N, D)` -> the standard deviation of each column, also where squares leave the range of a float."""
-    step = max(1, ELEMENTS_AT_ONCE // max(len(array), 1))  # a table is not copied
-    return np.concatenate([_deviations(array[:, j : j + step]) for j in range(0, array.shape[1], step)])
-
-
-def _deviations(columns: NDArray[np.float64]) -> NDArray[np.float64]:
-    exponents = np.frexp(np.ptp(columns, axis=0))[1]
-    if (np.abs(exponents) < SAFE_EXPONENT).all():
-        return np.asarray(columns.std(axis=0))
-    scaled: NDArray[np.float64] = np.ldexp(np.ldexp(columns, -exponents).std(axis=0), exponents)  # which rounds nothing
-    return scaled
-
-
-def _reduced(function: np.ufunc, block: NDArray[Any]) -> Any:
-    """`function` over the rows of `block (rows, D)`."""
-    side_by_side, rest = long_rows(block)
-    if not len(side_by_side):
-        return function.reduce(block, axis=0)
-    folded = function.reduce(side_by_side, axis=0).reshape(-1, block.shape[1])
-    return function.reduce(np.concatenate([folded, rest]), axis=0)
-
-
-def long_rows(block: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """`block (rows, D)` -> `(rows / width, width * D)`, with several rows side by side, and the rows that are left.
-
-    NumPy works along a row, so that short rows take it up to ten times as long.
-    """
-    width = max(1, LONG_ROW // block.shape[1])
-    whole = len(block) - len(block) % width
-    return np.ascontiguousarray(block[:whole]).reshape(-1, width * block.shape[1]), block[whole:]
-
-
 def as_factors(factors: ArrayLike) -> list[Factor]:
     """The columns of `factors (N, K)` with their values and labels. Raises ValueError for a malformed array."""
-    array = _numbers(factors, "factors", "factor")
+    array = _numbers(to_array(factors), "factors", "factor")
     if len(array):
         _require_finite(*column_extremes(array))
     return [_factor(column) for column in np.ascontiguousarray(array.T)]
@@ -218,26 +279,17 @@ def _require_finite(lowest: NDArray[Any], highest: NDArray[Any]) -> None:
         )
 
 
-def require_two_factors(columns: Sequence[int], metric: str) -> None:
-    """Raise NotApplicable unless two factors vary, since guessing which one is fixed could not fail."""
-    if len(columns) < 2:
-        raise NotApplicable(
-            f"{metric} guesses which factor is fixed and needs two that vary, got one (column {columns[0]})."
-        )
-
-
 def require_classes(table: Table, metric: str, instead: str) -> None:
     """Raise NotApplicable when a classifier would have to learn a continuous factor, one class a value."""
     for column, size, continuous in zip(table.columns, table.sizes, table.continuous, strict=True):
         if continuous:
             raise NotApplicable(
                 f"{metric} classifies the values of a factor, and factor {column} is continuous: {size} values in"
-                f" {len(table.codes)} rows. {instead}"
+                f" {len(table.labels)} rows. {instead}"
             )
 
 
-def _numbers(array: ArrayLike, name: str, column: str) -> NDArray[Any]:
-    checked = to_array(array)
+def _numbers(checked: NDArray[Any], name: str, column: str) -> NDArray[Any]:
     check_shape(checked, name, column)
     if checked.dtype.kind not in "biuf":
         advice = (

@@ -1,47 +1,54 @@
 """Total AUROC Difference for binary attributes: Yeats et al. 2022 (NashAE, ECCV), arXiv:2209.10677.
 
-    A_kj = area under the ROC curve of code j, or of -code j, as a detector of attribute k      in [.5, 1]
+    A_kj = area under the ROC curve of code j, or of -code j, as a detector of attribute k      in [0.5, 1]
     TAD  = sum over captured attributes of (A_k of the best code - A_k of the second-best)
 
-An attribute is captured when its best code detects it with an area of at least .75 and no other attribute says more than
+An attribute is captured when its best code detects it with an area of at least 0.75 and no other attribute says more than
 a fifth of its entropy; both thresholds are those of the authors' code. The second condition sets aside attributes
 such as lipstick and make-up, of which a code could not know one without the other. The areas are exact, as in Wang et al.
 2023, arXiv:2306.08757; the authors add up rectangles over 101 thresholds. **A sum, not a mean**: each attribute adds at most
-.5, so a number compares only with numbers of the same attributes, and means little without the count of captured ones.
+0.5, so a number compares only with numbers of the same attributes, and means little without the count of captured ones.
 """
 
+from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from scipy.special import xlogy
 
-from disbench.metrics.metric import NotApplicable
-from disbench.metrics.table import as_table
+from disbench.metrics.metric import Metric, entries
+from disbench.metrics.table import NotApplicable, Table
 
 
-def tad(codes: ArrayLike, factors: ArrayLike, *, captured: float = 0.75, shared: float = 0.2, seed: int = 0) -> float:
+@partial(
+    Metric,
+    label="TAD",
+    higher_is_better=True,
+    bounds=(0.0, float("inf")),
+    definition="Sum over captured binary attributes of the gap in ROC area between the best and the second-best code.",
+    insensitive_to="A code that holds two attributes; attributes that tell much of each other are set aside.",
+    source="Yeats et al. 2022, arXiv:2209.10677",
+)
+def tad(table: Table, *, captured: float = 0.75, shared: float = 0.2) -> dict[str, Any]:
     """The sum over captured attributes of how much better the best code detects it than the second-best.
 
-    `codes (N, D)`, `factors (N, K)` of two values each -> a number in [0, K / 2], higher is better, 0 for noise: it
-    captures nothing. An attribute counts if the best area is at least `captured` and no other attribute tells more than
-    the share `shared` of its entropy. Constant attributes are left out. A dead code, and the second-best where there is one
-    code, detects as well as a coin: .5. A mirrored code or attribute changes nothing, nor does any increasing function of
-    a code. `seed` is there for a uniform call and changes nothing. Raises NotApplicable when no factor varies or one has
-    more than two values, and ValueError for a malformed table or a threshold outside its range.
+    Factors have two values each. In [0, K / 2], higher is better, 0 for noise: it captures nothing. Constant attributes are
+    left out. A dead code, and the second-best where there is one code, detects as well as a coin: 0.5. A mirrored code or
+    attribute changes nothing, nor does any increasing function of a code. The detail holds the number of captured attributes
+    and, for each attribute, its best code, both areas and the shared entropy.
+
+    Parameters
+    ----------
+    captured
+        The least area of the best code for an attribute to count, in [0.5, 1].
+    shared
+        The largest share of an attribute's entropy that another one may tell, in [0, 1].
     """
-    return float(tad_detail(codes, factors, captured=captured, shared=shared, seed=seed)["score"])
-
-
-def tad_detail(
-    codes: ArrayLike, factors: ArrayLike, *, captured: float = 0.75, shared: float = 0.2, seed: int = 0
-) -> dict[str, Any]:
-    """`tad` with the number of captured attributes and, for each attribute, its best code, both areas and the shared entropy."""
     if not 0.5 <= captured <= 1.0:
-        raise ValueError(f"tad needs .5 <= captured <= 1, got captured={captured}; the authors use .75.")
+        raise ValueError(f"tad needs 0.5 <= captured <= 1, got captured={captured}; the authors use 0.75.")
     if not 0.0 <= shared <= 1.0:
-        raise ValueError(f"tad needs 0 <= shared <= 1, got shared={shared}; the authors use .2.")
-    table = as_table(codes, factors)
+        raise ValueError(f"tad needs 0 <= shared <= 1, got shared={shared}; the authors use 0.2.")
     many = [(column, int(size)) for column, size in zip(table.columns, table.sizes, strict=True) if size > 2]
     if many:
         raise NotApplicable(f"tad needs binary attributes, got factor {many[0][0]} with {many[0][1]} values.")
@@ -53,21 +60,16 @@ def tad_detail(
     return {
         "score": float(gaps[counted].sum()),
         "captured": int(counted.sum()),
-        "factors": [
-            {
-                "factor": column,
-                "code": int(areas[:, k].argmax()),
-                "captured": bool(counted[k]),
-                "gap": float(gaps[k]),
-                "area": float(ranked[-1, k]),
-                "runner_up_area": float(ranked[-2, k]),
-                "shared_entropy": float(redundancy[k]),
-            }
-            for k, column in enumerate(table.columns)
-        ],
-        "constant_factors": table.constant_factors,
-        "dropped_codes": table.dead_codes,
-    }
+        "factors": entries(
+            factor=table.columns,
+            code=areas.argmax(axis=0),
+            captured=counted,
+            gap=gaps,
+            area=ranked[-1],
+            runner_up_area=ranked[-2],
+            shared_entropy=redundancy,
+        ),
+    } | table.left_out()
 
 
 def detection_areas(codes: NDArray[np.float64], attributes: NDArray[np.intp]) -> NDArray[np.float64]:

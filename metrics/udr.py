@@ -17,9 +17,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from disbench.metrics.arrays import to_array
+from disbench.metrics.columns import deviations
 from disbench.metrics.information import standardised
-from disbench.metrics.table import as_table, deviations
+from disbench.metrics.table import as_table
 from disbench.metrics.threads import one_thread
 
 
@@ -60,7 +60,7 @@ def udr_detail(
         raise ValueError(f'udr compares codes by "lasso" or "spearman", got correlation={correlation!r}.')
     if not alpha > 0 or not threshold >= 0:
         raise ValueError(f"udr needs alpha > 0 and threshold >= 0, got alpha={alpha} and threshold={threshold}.")
-    models = [_checked(table) for table in tables]
+    models = [as_table(codes).codes for codes in tables]
     if len(models) < 2:
         raise ValueError(f"udr compares models and needs at least 2 tables of codes, got {len(models)}.")
     if len({len(codes) for codes in models}) > 1:
@@ -105,11 +105,6 @@ def rank_strength(source: NDArray[np.float64], target: NDArray[np.float64]) -> N
 
     ranks, other_ranks = (standardised(rankdata(codes, axis=0))[0] for codes in (source, target))
     return np.minimum(np.abs(ranks.T @ other_ranks) / len(ranks), 1.0)
-
-
-def _checked(codes: ArrayLike) -> NDArray[np.float64]:
-    array = to_array(codes)
-    return as_table(array, np.arange(len(array) if array.ndim else 0)[:, None]).codes
 
 
 def _masks(

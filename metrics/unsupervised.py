@@ -6,44 +6,48 @@
 
 C is the codes' covariance, R their correlation, S = (diag C)^(1/2). Lower is better, and 0 is independence. They measure
 the codes against each other and not against the factors: noise scores as well as a perfect representation, and rows
-shuffled against the factors score the same. Factors are checked, so that one call fits all metrics, and not used. Dead
-codes are independent of everything: they are left out and named, and what is left of one code is 0.
+shuffled against the factors score the same. Factors may be given, so that one call fits all metrics, and are not used.
+Dead codes are independent of everything: they are left out and named, and what is left of one code is 0.
 """
 
+from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from scipy.special import xlogy
 
 from disbench.metrics.correlation import spread
-from disbench.metrics.information import equal_width_bins, live_codes
-from disbench.metrics.metric import NotApplicable
-from disbench.metrics.table import Checked, check
+from disbench.metrics.information import equal_width_bins
+from disbench.metrics.metric import Metric, entries
+from disbench.metrics.table import NotApplicable, Table
 from disbench.metrics.threads import one_thread
 
 PAIRS_AT_ONCE = 1 << 16  # rows of pairs whose cells are counted together
 
 
-def gaussian_total_correlation(codes: ArrayLike, factors: ArrayLike, *, seed: int = 0) -> float:
+@partial(
+    Metric,
+    label="Total correlation",
+    higher_is_better=False,
+    bounds=(0.0, float("inf")),
+    definition="Total correlation, in nats, of a normal distribution with the codes' covariance; factors are not used.",
+    insensitive_to="The factors: noise scores as well as a perfect representation; and dependence that is not linear.",
+    source="Locatello et al. 2019, arXiv:1811.12359",
+    uses=("codes",),
+)
+def gaussian_total_correlation(table: Table) -> dict[str, Any]:
     """The total correlation, in nats, of a normal distribution with the codes' covariance.
 
-    `codes (N, D)`, `factors (N, K)` -> a number >= 0, lower is better, whatever the scale of each code; it sees linear
-    dependence only. `seed` is there for a uniform call and changes nothing. Raises NotApplicable where it is infinite,
-    which it is when a code is a linear function of others (a copy; fewer rows than codes), and when no factor varies;
-    ValueError for a malformed table.
+    At least 0, lower is better, whatever the scale of each code; it sees linear dependence only. Not applicable where it is
+    infinite, which it is when a code is a linear function of others (a copy; fewer rows than codes). The detail holds each
+    live code's largest correlation with another one.
     """
-    return float(gaussian_total_correlation_detail(codes, factors, seed=seed)["score"])
-
-
-def gaussian_total_correlation_detail(codes: ArrayLike, factors: ArrayLike, *, seed: int = 0) -> dict[str, Any]:
-    """`gaussian_total_correlation` with each live code's largest correlation with another one."""
-    table = check(codes, factors)
-    live = live_codes(table)
+    live = table.live_codes
     with one_thread():  # threaded sums round differently
         correlation, _, _ = _correlation(table, live)
         eigenvalues = np.linalg.eigvalsh(correlation) if live else np.ones(1)
-    if eigenvalues[0] <= eigenvalues[-1] * max(table.codes.shape) * np.finfo(np.float64).eps:
+    if eigenvalues[0] <= eigenvalues[-1] * max(table.raw_codes.shape) * np.finfo(np.float64).eps:
         raise NotApplicable(
             "gaussian_total_correlation is infinite: a code is a linear function of others on these rows; "
             "look at wasserstein_correlation, which is finite."
@@ -51,24 +55,31 @@ def gaussian_total_correlation_detail(codes: ArrayLike, factors: ArrayLike, *, s
     return {"score": max(0.0, -0.5 * float(np.log(eigenvalues).sum()))} | _strongest(correlation, table)
 
 
-def wasserstein_correlation(codes: ArrayLike, factors: ArrayLike, *, normalised: bool = True, seed: int = 0) -> float:
+@partial(
+    Metric,
+    label="Wasserstein correlation",
+    higher_is_better=False,
+    bounds=(0.0, 2.0),
+    definition="Squared Wasserstein distance between normals with the codes' covariance and with its diagonal,"
+    " divided by the codes' total variance; factors are not used.",
+    insensitive_to="The factors, dependence that is not linear, and copies of small variance.",
+    source="Locatello et al. 2019, arXiv:1811.12359",
+    uses=("codes",),
+    unbounded_with=(("normalised", False),),
+)
+def wasserstein_correlation(table: Table, *, normalised: bool = True) -> dict[str, Any]:
     """The squared Wasserstein distance between normals with the codes' covariance and with its diagonal.
 
-    `codes (N, D)`, `factors (N, K)` -> divided by the sum of the codes' variances a number in [0, 2), lower is better,
-    the same for any common scale of all codes; with `normalised=False` in squared units of the codes, so that codes half
-    as large score a quarter. Both are in print. It sees linear dependence only, and weighs codes
-    by their variance. `seed` is there for a uniform call and changes nothing. Raises NotApplicable when no factor varies
-    and ValueError for a malformed table.
+    Lower is better. It sees linear dependence only, and weighs codes by their variance. The detail holds both forms, and each
+    live code's largest correlation with another one.
+
+    Parameters
+    ----------
+    normalised
+        Whether to divide by the sum of the codes' variances: a number in [0, 2), the same for any common scale of all codes.
+        Without, in squared units of the codes: codes half as large score a quarter. Both are in print.
     """
-    return float(wasserstein_correlation_detail(codes, factors, normalised=normalised, seed=seed)["score"])
-
-
-def wasserstein_correlation_detail(
-    codes: ArrayLike, factors: ArrayLike, *, normalised: bool = True, seed: int = 0
-) -> dict[str, Any]:
-    """`wasserstein_correlation` in both forms, with each live code's largest correlation with another one."""
-    table = check(codes, factors)
-    live = live_codes(table)
+    live = table.live_codes
     relative, total = 0.0, 0.0
     with one_thread():
         correlation, deviation, units = _correlation(table, live)
@@ -89,34 +100,37 @@ def wasserstein_correlation_detail(
     } | _strongest(correlation, table)
 
 
-def mutual_info_score(codes: ArrayLike, factors: ArrayLike, *, bins: int = 20, seed: int = 0) -> float:
+@partial(
+    Metric,
+    label="MI of codes",
+    higher_is_better=False,
+    bounds=(0.0, float("inf")),
+    definition="Mean mutual information of two codes, in nats; codes in 20 equal-width bins; factors are not used.",
+    insensitive_to="The factors: whether codes mean anything; only whether they depend on each other.",
+    source="Locatello et al. 2019, arXiv:1811.12359",
+    uses=("codes",),
+)
+def mutual_info_score(table: Table, *, bins: int = 20) -> dict[str, Any]:
     """The mean over pairs of live codes of their mutual information, in nats.
 
-    `codes (N, D)`, `factors (N, K)` -> a number in [0, log bins], lower is better, about (bins - 1)^2 / 2N for
-    independent codes that fill their bins. **Cost**: each pair of codes is counted, so the time grows with the square of D:
-    512 codes of 10,000 rows take seconds. disentanglement_lib counts pairs with dead codes, as 0. `seed` is there for a
-    uniform call and changes nothing. Raises NotApplicable when no factor varies and ValueError for a malformed table or
-    bins < 2.
+    In [0, log bins], lower is better, about (bins - 1)^2 / 2N for independent codes that fill their bins. **Cost**: each pair
+    of codes is counted, so the time grows with the square of D: 512 codes of 10,000 rows take seconds. disentanglement_lib
+    counts pairs with dead codes, as 0. The detail holds, for each live code, the other one that shares most with it, and how
+    much in nats.
+
+    Parameters
+    ----------
+    bins
+        Equal widths over each code's own range; at least 2.
     """
-    return float(mutual_info_score_detail(codes, factors, bins=bins, seed=seed)["score"])
-
-
-def mutual_info_score_detail(codes: ArrayLike, factors: ArrayLike, *, bins: int = 20, seed: int = 0) -> dict[str, Any]:
-    """`mutual_info_score` with, for each live code, the other one that shares most with it, and how much in nats."""
-    table = check(codes, factors)
-    live = live_codes(table)
-    shared = pairwise_information(equal_width_bins(table.codes[:, live], bins), bins)  # (live, live)
+    live = table.live_codes
+    shared = pairwise_information(equal_width_bins(table.raw_codes[:, live], bins), bins)  # (live, live)
     pairs = len(live) * (len(live) - 1)
     return {
         "score": min(float(shared.sum() / pairs), float(np.log(bins))) if pairs else 0.0,
         "bins": bins,
-        "codes": [
-            {"code": j, "other": other, "information": information}
-            for j, (other, information) in zip(live, _closest(shared, live), strict=True)
-        ],
-        "constant_factors": table.constant_factors,
-        "dropped_codes": table.dead_codes,
-    }
+        "codes": _closest(shared, live, "information"),
+    } | table.left_out()
 
 
 def pairwise_information(bin_indices: NDArray[np.integer[Any]], bins: int) -> NDArray[np.float64]:
@@ -145,37 +159,24 @@ def pairwise_information(bin_indices: NDArray[np.integer[Any]], bins: int) -> ND
     return shared + shared.T
 
 
-def _correlation(
-    table: Checked, live: list[int]
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+def _correlation(table: Table, live: list[int]) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Of the live codes: correlations, with a diagonal of exactly 1, deviations, and the unit of each deviation."""
     if not live:
         return np.empty((0, 0)), np.empty(0), np.empty(0)
-    found = spread(table.codes if len(live) == table.codes.shape[1] else table.codes[:, live])
+    found = spread(table.raw_codes if len(live) == table.raw_codes.shape[1] else table.raw_codes[:, live])
     correlation = found.correlation()
     np.fill_diagonal(correlation, 1.0)
-    return correlation, np.sqrt(found.squares / (len(table.codes) - 1)), found.unit
+    return correlation, np.sqrt(found.squares / (len(table.raw_codes) - 1)), found.unit
 
 
-def _closest(strength: NDArray[np.float64], live: list[int]) -> list[tuple[int | None, float]]:
-    """For each live code another one with which it has most in common, and how much."""
+def _closest(strength: NDArray[np.float64], live: list[int], name: str) -> list[dict[str, Any]]:
+    """For each live code another one with which it has most in common, and how much, under `name`."""
     if len(live) < 2:
-        return [(None, 0.0)] * len(live)
+        return [{"code": j, "other": None, name: 0.0} for j in live]
     others = strength.copy()
     np.fill_diagonal(others, -np.inf)
-    return [
-        (live[i], largest)
-        for i, largest in zip(others.argmax(axis=1).tolist(), others.max(axis=1).tolist(), strict=True)
-    ]
+    return entries(code=live, other=np.array(live)[others.argmax(axis=1)], **{name: others.max(axis=1)})
 
 
-def _strongest(correlation: NDArray[np.float64], table: Checked) -> dict[str, Any]:
-    live = live_codes(table)
-    return {
-        "codes": [
-            {"code": j, "other": other, "correlation": size}
-            for j, (other, size) in zip(live, _closest(np.abs(correlation), live), strict=True)
-        ],
-        "constant_factors": table.constant_factors,
-        "dropped_codes": table.dead_codes,
-    }
+def _strongest(correlation: NDArray[np.float64], table: Table) -> dict[str, Any]:
+    return {"codes": _closest(np.abs(correlation), table.live_codes, "correlation")} | table.left_out()

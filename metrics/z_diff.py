@@ -8,45 +8,34 @@ penalty on unscaled features, as in both, so very small codes are penalised more
 factor, which still moves the other codes: it scores 1.
 """
 
+from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from disbench.metrics.groups import Groups, all_groups, points_by_factor, require_counts
+from disbench.metrics.groups import Groups, all_groups, points_by_factor, require_counts, require_two_factors
 from disbench.metrics.information import binned_factors
-from disbench.metrics.table import as_table, require_two_factors
+from disbench.metrics.metric import Metric, entries
+from disbench.metrics.table import Table
 from disbench.metrics.threads import one_thread
 
 
+@partial(
+    Metric,
+    label="Z-diff",
+    higher_is_better=True,
+    bounds=(0.0, 1.0),
+    definition="Accuracy of a linear classifier that names the factor which 64 pairs of rows share, from the mean"
+    " absolute difference of their codes.",
+    insensitive_to="Almost any defect: merged and missing factors score 1, and a rotation hardly costs; 1 does not mean"
+    " disentangled.",
+    source="Higgins et al. 2017, ICLR (BetaVAE metric)",
+    stochastic=True,
+    version=2,
+)
 def z_diff(
-    codes: ArrayLike,
-    factors: ArrayLike,
-    *,
-    pairs: int = 64,
-    train: int = 10_000,
-    test: int = 5_000,
-    scaled: bool = False,
-    factor_bins: int = 0,
-    seed: int = 0,
-) -> float:
-    """The accuracy, on fresh points, of naming the factor that a set of pairs has in common.
-
-    `codes (N, D)`, `factors (N, K)` -> a number in [0, 1], higher is better, 1/K at chance; with `scaled`,
-    (accuracy - 1/K) / (1 - 1/K), which is 0 at chance, and 0 where luck takes the accuracy below chance.
-    A pair is two different rows, and a row can be in
-    several pairs. A continuous factor is held within a bin of `factor_bins` equal widths, or not at all for 0. Constant
-    factors are left out and not counted in K. Equal seeds give equal scores on any number of threads. Raises
-    NotApplicable when fewer than two factors vary or one has no value that two rows share, and ValueError for a
-    malformed table or a count below 1.
-    """
-    options: dict[str, Any] = {"pairs": pairs, "train": train, "test": test, "scaled": scaled, "seed": seed}
-    return float(z_diff_detail(codes, factors, **options, factor_bins=factor_bins)["score"])
-
-
-def z_diff_detail(
-    codes: ArrayLike,
-    factors: ArrayLike,
+    table: Table,
     *,
     pairs: int = 64,
     train: int = 10_000,
@@ -55,17 +44,33 @@ def z_diff_detail(
     factor_bins: int = 0,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """`z_diff` with the accuracy on both sets of points, chance, and each factor's recall on the test points."""
+    """The accuracy, on fresh points, of naming the factor that a set of pairs has in common.
+
+    In [0, 1], higher is better, 1/K at chance. A pair is two different rows, and a row can be in several pairs. Constant
+    factors are left out and not counted in K. Equal seeds give equal scores on any number of threads. Not applicable when fewer
+    than two factors vary or one has no value that two rows share. The detail holds the accuracy on both sets of points, chance,
+    and each factor's recall on the test points.
+
+    Parameters
+    ----------
+    pairs
+        Pairs of rows over which a point averages.
+    train, test
+        Points that the classifier is fitted to, and fresh points.
+    scaled
+        Score (accuracy - 1/K) / (1 - 1/K), which is 0 at chance, and 0 where luck takes the accuracy below chance.
+    factor_bins
+        Equal widths within which a continuous factor is held, at least 2; 0 for none.
+    """
     from sklearn.linear_model import LogisticRegression
 
     require_counts(pairs=pairs, train=train, test=test)
-    table = binned_factors(as_table(codes, factors), factor_bins)
     require_two_factors(table.columns, "z_diff")
     rng = np.random.default_rng(seed)
     targets = rng.integers(len(table.columns), size=train + test)
     if len(np.unique(targets[:train])) < 2:
         raise ValueError(f"z_diff needs training points of two factors, got train={train} of one; draw more.")
-    features = mean_differences(table.codes, all_groups(table), targets, pairs, rng)
+    features = mean_differences(table.codes, all_groups(binned_factors(table, factor_bins)), targets, pairs, rng)
     with one_thread():  # threaded sums round differently, and one flipped prediction is another score
         classifier = LogisticRegression(max_iter=10_000).fit(features[:train], targets[:train])
         correct: NDArray[np.bool_] = classifier.predict(features) == targets
@@ -75,10 +80,8 @@ def z_diff_detail(
         "accuracy": accuracy,
         "train_accuracy": float(correct[:train].mean()),
         "chance": chance,
-        "factors": recalls(correct[train:], targets[train:], table.columns),
-        "constant_factors": table.constant_factors,
-        "dropped_codes": table.dead_codes,
-    }
+        "factors": entries(factor=table.columns, recall=recalls(correct[train:], targets[train:], len(table.columns))),
+    } | table.left_out()
 
 
 def mean_differences(
@@ -99,9 +102,6 @@ def mean_differences(
     return features
 
 
-def recalls(correct: NDArray[np.bool_], targets: NDArray[np.intp], columns: list[int]) -> list[dict[str, Any]]:
+def recalls(correct: NDArray[np.bool_], targets: NDArray[np.intp], factors: int) -> list[float | None]:
     """The share of each factor's points that were named rightly; None for a factor that no point fixed."""
-    return [
-        {"factor": column, "recall": float(correct[targets == k].mean()) if (targets == k).any() else None}
-        for k, column in enumerate(columns)
-    ]
+    return [float(correct[targets == k].mean()) if (targets == k).any() else None for k in range(factors)]

@@ -7,53 +7,34 @@ factor that voted for it most often, and the score is how often that is right on
 A group is an exact match on K - 1 factors: a full grid has it, a sample of a large grid may not, and then there is a
 reason in place of a number. Rows are drawn with replacement, by Zaidi et al. in shuffled cycles through the group. They also
 draw settings whose rows all have the same v_k, where nothing varies and the vote is noise: such a setting is not drawn
-here, which matters where a setting has two or three rows (10,000 rows of dSprites sizes, scaled: .47 against .42).
+here, which matters where a setting has two or three rows (10,000 rows of dSprites sizes, scaled: 0.47 against 0.42).
 """
 
+from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from disbench.metrics.groups import Groups, group_rows
 from disbench.metrics.majority_vote import majority_vote
-from disbench.metrics.metric import NotApplicable
-from disbench.metrics.table import Table
+from disbench.metrics.metric import Metric
+from disbench.metrics.table import NotApplicable, Table
 
 
+@partial(
+    Metric,
+    label="Z-max Var",
+    higher_is_better=True,
+    bounds=(0.0, 1.0),
+    definition="Accuracy of naming the only factor that varies among 200 rows by a majority vote on the code that"
+    " varies most among them.",
+    insensitive_to="A copied factor; unused codes that vary take votes and cost much.",
+    source="Kim et al. 2019, arXiv:1902.01568; as in Zaidi et al. 2020, arXiv:2012.09276",
+    stochastic=True,
+    version=2,
+)
 def z_max_var(
-    codes: ArrayLike,
-    factors: ArrayLike,
-    *,
-    group: int = 200,
-    train: int = 800,
-    test: int = 800,
-    scaled: bool = False,
-    threshold: float = 0.05,
-    relative: bool = True,
-    factor_bins: int = 0,
-    seed: int = 0,
-) -> float:
-    """The accuracy, on fresh groups, of naming the only factor that varies within a group of rows.
-
-    `codes (N, D)`, `factors (N, K)` -> a number in [0, 1], higher is better, about 1/K at chance; with `scaled`, as in
-    Zaidi et al., (accuracy - 1/K) / (1 - 1/K), which is 0 at chance, and 0 where luck takes the accuracy below chance.
-    Counts are theirs. Codes with a standard deviation below `threshold` (times the largest one if `relative`; theirs
-    is absolute) are dropped and named in the detail, since a code of noise varies as much in any group as overall; if
-    none is left, every vote is the same and the score is chance. Noise scores above chance where there are few
-    settings, since the same groups come again (0.43 for a third on 360 rows). The other factors are held within bins of
-    `factor_bins` equal widths where they are continuous, or not at all for 0. Constant factors are left out and not
-    counted in K. Equal seeds give equal scores. Raises NotApplicable when fewer than two factors vary or one never
-    varies alone, and ValueError for a malformed table, a count below 1 (a group below 2) or a negative threshold.
-    """
-    options: dict[str, Any] = {"group": group, "train": train, "test": test, "scaled": scaled, "seed": seed}
-    options |= {"threshold": threshold, "relative": relative, "factor_bins": factor_bins}
-    return float(z_max_var_detail(codes, factors, **options)["score"])
-
-
-def z_max_var_detail(
-    codes: ArrayLike,
-    factors: ArrayLike,
+    table: Table,
     *,
     group: int = 200,
     train: int = 800,
@@ -64,11 +45,19 @@ def z_max_var_detail(
     factor_bins: int = 0,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """`z_max_var` with both accuracies, chance, each factor's recall and what each surviving code stands for."""
+    """The accuracy, on fresh groups, of naming the only factor that varies within a group of rows.
+
+    In [0, 1], higher is better, about 1/K at chance. The options are those of `majority_vote`, their counts those of Zaidi
+    et al., whose threshold is absolute. Nearly dead codes are dropped, since a code of noise varies as much in any group as
+    overall; if none is left, every vote is the same and the score is chance. Noise scores above chance where there are few
+    settings, since the same groups come again (0.43 for a third on 360 rows). `factor_bins` are equal widths within which the
+    other factors are held where they are continuous. Constant factors are left out and not counted in K. Equal seeds give equal
+    scores. Not applicable when fewer than two factors vary or one never varies alone. The detail holds both accuracies, chance,
+    each factor's recall and what each surviving code stands for.
+    """
     return majority_vote(
         "z_max_var",
-        codes,
-        factors,
+        table,
         settings_of_the_others,
         np.argmax,
         group=group,

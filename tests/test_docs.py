@@ -142,7 +142,7 @@ def floor_and_ceiling(key, case):
     if key == "udr":
         return udr([codes, *(shuffled(codes, seed) for seed in range(3))])[0], udr([codes, codes])[0]
     noise = shuffled(codes, seed_for(0, "floor"))
-    return METRICS[key].fn(noise, factors), METRICS[key].fn(as_codes(factors), factors)
+    return METRICS[key](noise, factors), METRICS[key](as_codes(factors), factors)
 
 
 def commands(page):
@@ -271,7 +271,7 @@ def test_what_each_metric_sees_is_measured(key):
     measured = []
     for name in names:
         try:
-            measured.append(f"{METRICS[key].fn(tables()[name], tables()['grid']):.2f}")
+            measured.append(f"{METRICS[key](tables()[name], tables()['grid']):.2f}")
         except NotApplicable:
             measured.append("–")
     row = f"| `{key}` | {' | '.join(measured)} |"

@@ -21,6 +21,7 @@ from disbench.datasets.untrusted import spreadsheet_text
 from disbench.datasets.wording import did_you_mean, listed, shown
 from disbench.metrics import METRICS, PROTOCOLS
 from disbench.metrics.information import table_information
+from disbench.metrics.table import as_table
 from disbench.reports.markup.image_grids import information_matrix, png
 
 SPREAD = {"bootstrap": "95 %", "seeds": "{n} seeds"}
@@ -153,9 +154,10 @@ def draw_information(path: Path, table: NamedTable) -> None:
     """The information in each code about each factor that varies, as a picture."""
     if path.suffix.lower() != ".png":
         raise fail(f"--picture writes a .png, got {path}.")
-    found = table_information(table.codes, table.factors, PICTURE_BINS)
-    shares = found.info.mutual / found.info.factor_entropy[:, None]
-    factors = [table.factor_names[k] if table.factor_names else f"v{k}" for k in found.columns]
+    checked = as_table(table.codes, table.factors)
+    found = table_information(checked, PICTURE_BINS)
+    shares = found.mutual / found.factor_entropy[:, None]
+    factors = [table.factor_names[k] if table.factor_names else f"v{k}" for k in checked.columns]
     codes = table.code_names or [f"z{j}" for j in range(shares.shape[1])]
     title = f"I(code; factor) / H(factor), {PICTURE_BINS} bins"
     picture = png(information_matrix(np.minimum(shares, 1.0), factors, codes, title))

@@ -102,8 +102,7 @@ def metric_keywords(metric: str) -> dict[str, inspect.Parameter]:
     """The keywords of a metric that a user can set: all but its seed and, where there are any, arrays."""
     from disbench.metrics import METRICS
 
-    parameters = inspect.signature(METRICS[metric].fn).parameters.values()
-    return {p.name: p for p in parameters if p.name != "seed" and isinstance(p.default, bool | int | float | str)}
+    return {name: p for name, p in METRICS[metric].options.items() if isinstance(p.default, bool | int | float | str)}
 
 
 def check_metric(metric: str, options: Mapping[str, Any], where: str = "") -> dict[str, Any]:

@@ -17,13 +17,18 @@ LONG = 60.0  # seconds
 def seconds(name: str, options: Mapping[str, Any], rows: int, codes: int, sizes: list[int]) -> float:
     """What one computation of a metric may take, for factors of `sizes` values; 0 where that is never long."""
     train, test = options.get("train", 10_000), options.get("test", 5_000)
-    boosted = name.startswith("dci") and options.get("model", "gradient_boosting") == "gradient_boosting"
+    dci = name.startswith("dci_")
+    boosted = dci and options.get("model", "gradient_boosting") == "gradient_boosting"
     fresh = boosted or name in ("sap_svc", "explicitness")
     fitted = (
-        min(train, rows * train / (train + test)) if fresh else min(train, rows) if name[:3] in ("dci", "sap") else rows
+        min(train, rows * train / (train + test))
+        if fresh
+        else min(train, rows)
+        if (dci or name.startswith("sap"))
+        else rows
     )
     per_value = DCI_PER_VALUE if boosted else PER_VALUE.get(name, 0.0)
-    forest = name.startswith("dci") and options.get("model") == "random_forest"
+    forest = dci and options.get("model") == "random_forest"
     per_factor = FOREST_PER_FACTOR if forest else PER_FACTOR.get(name, 0.0)
     of_factors = per_value * sum(sizes) + per_factor * len(sizes)
     return fitted * codes * (of_factors + PER_PAIR.get(name, 0.0) * codes / 2)

@@ -8,17 +8,15 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike
 
 from disbench.benchmarks.runtime.seeds import seed_for
 from disbench.benchmarks.training.progress import Progress
 from disbench.benchmarks.trials.cost import warning
 from disbench.datasets.wording import shown
-from disbench.metrics import METRICS, NotApplicable
-from disbench.metrics.arrays import to_array
+from disbench.metrics import METRICS, NotApplicable, Table, as_table
 from disbench.metrics.confidence import confidences
-from disbench.metrics.reference import as_codes, shuffled
-from disbench.metrics.table import as_factors, check
+from disbench.metrics.reference import ceiling_of, floor_of
 
 _log = logging.getLogger(__name__)
 
@@ -51,67 +49,71 @@ def _many_labels_are_labels() -> Iterator[None]:
 
 @_many_labels_are_labels()
 def score(
-    codes: NDArray[Any],
-    factors: NDArray[Any],
+    codes: ArrayLike,
+    factors: ArrayLike,
     options: dict[str, dict[str, Any]],
     *,
     seed: int = 0,
-    codes_std: NDArray[Any] | None = None,
+    codes_std: ArrayLike | None = None,
+    groups: ArrayLike | None = None,
     resamples: int | None = None,
     on_metric: Callable[[str, int, int], object] | None = None,
 ) -> Scores:
-    """Score codes (N, D) against factors (N, K) with each metric in `options`, under its own keywords.
+    """Score codes with each metric in `options`, under its own keywords.
 
-    Each metric is computed three times: on the table (its detail holds the score), on the floor and on the ceiling.
-    `codes_std` (N, D), the standard deviations of posteriors with the means `codes`, goes to the metrics that use it; the
-    floor shuffles its rows with those of the codes. The ceiling of a metric is made of the values or the labels of the
-    factors, whichever the metric reads.
-    With `resamples` each score has its confidence, from so many resamples of the rows or from five seeds.
-    `on_metric(name, index, total)` is called before each metric; `index` counts from 0. Raises ValueError for a
-    malformed table.
+    The table is checked once. Each metric is computed three times: on the table (its detail holds the score), on the floor
+    and on the ceiling. The floor shuffles the rows of the codes and of their deviations; groups stay. The ceiling of a metric
+    has a code, in a group of its own, for the values or the labels of each factor, whichever the metric reads.
+
+    Parameters
+    ----------
+    codes, factors
+        (N, D) or vector-valued (N, G, F), and (N, K).
+    options
+        Keywords by metric.
+    codes_std, groups
+        Standard deviations of posteriors with the means `codes`, and the group of each code (D,), for metrics that use them.
+    resamples
+        If given, each score has its confidence, from so many resamples of the rows or from five seeds.
+    on_metric
+        `on_metric(name, index, total)` is called before each metric; `index` counts from 0.
+
+    Raises
+    ------
+    ValueError
+        For a malformed table.
     """
-    codes, factors = to_array(codes), to_array(factors)
-    with suppress(NotApplicable):  # each metric says so itself
-        check(codes, factors)
     result = Scores()
-    floor_seed = seed_for(seed, "floor")
-    shuffled_codes = shuffled(codes, floor_seed)
-    needed = {METRICS[name].reads_with(keywords) for name, keywords in options.items()}
-    perfect_codes = {reads: as_codes(factors, reads) for reads in needed}
-    sizes = [factor.size for factor in as_factors(factors) if factor.size > 1]
+    try:
+        table = as_table(codes, factors, std=codes_std, groups=groups)
+    except NotApplicable as reason:
+        result.skipped = dict.fromkeys(options, str(reason))
+        return result
+    floor = floor_of(table, seed_for(seed, "floor"))
+    reads = {name: METRICS[name].reads_with(keywords) for name, keywords in options.items()}
+    ceilings = {what: ceiling_of(table, what) for what in set(reads.values())}
     fitted: list[dict[str, Any]] = []
-    deviations, shuffled_deviations = _as_option(codes_std), _as_option(codes_std, floor_seed)
     for index, (name, keywords) in enumerate(options.items()):
         if on_metric is not None:
             on_metric(name, index, len(options))
-        shared = name.startswith("dci") and keywords in fitted  # the three DCI scores share one computation
-        if not shared and (told := warning(name, keywords, *codes.shape, sizes)):
+        shared = name.startswith("dci_") and keywords in fitted  # the three DCI scores share one computation
+        if not shared and (told := warning(name, keywords, *table.raw_codes.shape, table.sizes.tolist())):
             _log.info(told)
-        if name.startswith("dci"):
+        if name.startswith("dci_"):
             fitted.append(keywords)
-        metric = METRICS[name]
         arguments = {"seed": seed, **keywords}
         try:
-            own, moved = (deviations, shuffled_deviations) if metric.uses_std else ({}, {})
-            # The detail holds the score, so `fn` is not called as well.
-            detail = _as_detail(name, _called(name, metric.detail, codes, factors, **own, **arguments))
+            detail = _as_detail(name, _computed(name, table, arguments))
         except NotApplicable as reason:
             result.skipped[name] = str(reason)
-        else:
-            result.detail[name], result.scores[name] = detail, _as_score(name, detail["score"])
-            with suppress(NotApplicable):
-                result.floor[name] = _as_score(
-                    name, _called(name, metric.fn, shuffled_codes, factors, **moved, **arguments)
-                )
+            continue
+        result.detail[name], result.scores[name] = detail, _as_score(name, detail["score"])
+        for scores, other in ((result.floor, floor), (result.ceiling, ceilings[reads[name]])):
             with suppress(NotApplicable):  # one factor as codes is one code, and two factors alike are two codes alike
-                perfect = perfect_codes[metric.reads_with(keywords)]
-                result.ceiling[name] = _as_score(name, _called(name, metric.fn, perfect, factors, **arguments))
+                scores[name] = _as_score(name, _computed(name, other, arguments)["score"])
     if resamples is not None:
-        scored = {
-            name: (METRICS[name], (deviations if METRICS[name].uses_std else {}) | options[name])
-            for name in result.scores
-        }
-        found, result.no_confidence = confidences(scored, codes, factors, resamples=resamples, seed=seed)
+        asked = {name: (METRICS[name], options[name]) for name in result.scores}
+        found, result.no_confidence = confidences(asked, table, resamples=resamples, seed=seed)
         result.confidence = {name: asdict(spread) for name, spread in found.items()}
     return result
 
@@ -124,14 +126,15 @@ def score_shown(what: str, codes: Any, factors: Any, metrics: dict[str, dict[str
         )
 
 
-def _called(name: str, function: Callable[..., Any], *table: Any, **keywords: Any) -> Any:
-    """What a metric returns. An error of a metric that is not disbench's own becomes a ValueError that names the metric."""
+def _computed(name: str, table: Table, options: dict[str, Any]) -> dict[str, Any]:
+    """A metric's detail. An error of a metric that is not disbench's own becomes a ValueError that names the metric."""
+    metric = METRICS[name]
     try:
-        return function(*table, **keywords)
+        return metric.detail(table, **options)
     except (NotApplicable, MemoryError):
         raise
     except Exception as error:
-        if getattr(function, "__module__", "").startswith("disbench."):
+        if getattr(metric.compute, "__module__", "").startswith("disbench."):
             raise
         raise ValueError(f"The metric {name} fails: {type(error).__name__}: {error}") from error
 
@@ -162,14 +165,6 @@ def _plain(name: str, value: Any) -> Any:
     raise ValueError(
         f"The detail of the metric {name} needs numbers, text, lists and dictionaries, got {shown(value)}."
     )
-
-
-def _as_option(codes_std: NDArray[Any] | None, seed: int | None = None) -> dict[str, NDArray[np.float64]]:
-    """The deviations as a metric takes them, with their rows in the order of `shuffled` if a seed is given."""
-    if codes_std is None:
-        return {}
-    stds = np.asarray(codes_std, dtype=np.float64)
-    return {"stds": stds if seed is None else shuffled(stds, seed)}
 
 
 def named_entries(

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from disbench.datasets.storage.hdf5 import open_hdf5, stored_array
 from disbench.datasets.untrusted import path_inside, printable
 from disbench.metrics.information import table_information
+from disbench.metrics.table import as_table
 from disbench.metrics.views import column_names
 from disbench.reports.markup import embedded_pictures as pictures
 from disbench.reports.markup import score_charts as plots
@@ -53,15 +54,16 @@ def information(folder: Path, record: Record) -> Information:
     try:
         codes, factors = _read(path)
         names = column_names(codes.shape[1:])
-        found = table_information(codes.reshape(len(codes), -1), factors, BINS)
+        table = as_table(codes, factors)
+        found = table_information(table, BINS)
     except (OSError, RuntimeError, *FROM_VALUES) as error:  # what h5py raises on a damaged file
         reason = reason_of(error).replace(printable(path), name) if path.exists() else "the file is not there"
         return Information(note=f"No matrix: {name}: {reason}")
-    shares = np.minimum(found.info.mutual / found.info.factor_entropy[:, None], 1.0)  # (K, D)
+    shares = np.minimum(found.mutual / found.factor_entropy[:, None], 1.0)  # (K, D)
     kept = np.sort(np.argsort(-shares.max(axis=0), kind="stable")[:CODES])
     named = dict(enumerate(record.factor_names))
     return Information(
-        tuple(named.get(k, f"factor {k}") for k in found.columns),
+        tuple(named.get(k, f"factor {k}") for k in table.columns),
         tuple(names[j] for j in kept),
         tuple(tuple(float(share) for share in row) for row in shares[:, kept]),
         shares.shape[1] - len(kept),

@@ -1,6 +1,5 @@
 """What a metric's column header says: name, direction, range, definition, protocol, what it cannot see, and source."""
 
-import inspect
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -84,7 +83,9 @@ def column(key: str, options: Iterable[Mapping[str, Any]] = ()) -> Column:
     low, high = metric.bounds
     if any(metric.bounds_with(chosen) != metric.bounds for chosen in options):
         high = math.inf
-    return Column(key, metric.label, metric.higher_is_better, low, high, metric.definition, metric.source, metric.blind)
+    return Column(
+        key, metric.label, metric.higher_is_better, low, high, metric.definition, metric.source, metric.insensitive_to
+    )
 
 
 def protocol(key: str, options: Mapping[str, Any]) -> str:
@@ -93,8 +94,7 @@ def protocol(key: str, options: Mapping[str, Any]) -> str:
     A publication is named where its settings in `PROTOCOLS`, and the defaults for the rest, are the ones in use.
     """
     metric = METRICS.get(key)
-    given = inspect.signature(metric.fn).parameters.values() if metric else ()
-    usual = {p.name: p.default for p in given if p.kind is p.KEYWORD_ONLY and p.name != "seed"}
+    usual = {name: parameter.default for name, parameter in metric.options.items()} if metric else {}
     used = {**usual, **options}
     words = ", ".join(f"{name}={value}" for name, value in used.items() if value is not None)
     alike = [

@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import functools
 import io
 import json
 import subprocess
@@ -21,7 +22,8 @@ from disbench.benchmarks.trials.encode import Codes, write_codes
 from disbench.benchmarks.trials.score import named_entries, score
 from disbench.benchmarks.trials.tables.tables import NamedTable, read_named_table, read_table
 from disbench.benchmarks.trials.trial import reproducing_command
-from disbench.metrics import METRICS, PROTOCOLS, Metric, votes
+from disbench.metrics import METRICS, PROTOCOLS, Metric
+from disbench.metrics import majority_vote as votes
 from disbench.reports.records import Record, Trial, read_record
 
 FACTORS = np.stack(np.meshgrid(np.arange(4), np.arange(5), indexing="ij"), -1).reshape(-1, 2).repeat(20, 0)
@@ -59,7 +61,7 @@ def test_a_strangers_table_is_scored_in_one_command(table: Path) -> None:
     assert (status, error) == (0, "")
     for label in ("Z-diff ↑", "Z-min Var ↓", "IRS ↑", "MIG ↑", "JEMMIG ↑"):
         assert label in shown
-    mig = METRICS["mig"].fn
+    mig = METRICS["mig"]
     assert f"{mig(CODES, FACTORS):.3f} │ 0.0" in shown
     assert "confidence" not in shown
 
@@ -70,7 +72,7 @@ def test_any_type_of_number_is_scored(tmp_path: Path, kind: type) -> None:
     (tmp_path / "t.NPZ.npz").rename(tmp_path / "t.NPZ")
     status, shown, _ = disbench(tmp_path / "t.NPZ", "--metrics", "mig", "--json")
     assert status == 0
-    assert json.loads(shown)["scores"]["mig"] == METRICS["mig"].fn((10 * CODES).astype(kind), FACTORS)
+    assert json.loads(shown)["scores"]["mig"] == METRICS["mig"]((10 * CODES).astype(kind), FACTORS)
 
 
 def test_names_are_read_from_npz_and_from_hdf5_in_any_form_of_text(tmp_path: Path, named: Path) -> None:
@@ -100,7 +102,7 @@ def test_without_names_the_detail_counts_columns(table: Path) -> None:
     assert {(line["factor"], line["code"]) for line in found if line["metric"] == "mig"} == {("v0", "z0"), ("v1", "z1")}
     assert [line["code"] for line in found if line["quantity"] == "weight"] == ["z0", "z1", "z2"]
     gaps = [float(line["value"]) for line in found if line["quantity"] == "gap"]
-    assert np.mean(gaps) == pytest.approx(METRICS["mig"].fn(CODES, FACTORS), abs=1e-12)
+    assert np.mean(gaps) == pytest.approx(METRICS["mig"](CODES, FACTORS), abs=1e-12)
 
 
 @pytest.mark.parametrize("name", METRICS)
@@ -155,7 +157,7 @@ def test_confidence_is_the_interval_over_rows(named: Path) -> None:
 def test_confidence_of_a_sampled_metric_is_its_spread_over_five_seeds(table: Path) -> None:
     asked = (table, "--metrics", "z_min_var", "--confidence")
     around = json.loads(disbench(*asked, "--json")[1])["confidence"]["z_min_var"]
-    scores = [METRICS["z_min_var"].fn(CODES, FACTORS, seed=seed) for seed in range(5)]
+    scores = [METRICS["z_min_var"](CODES, FACTORS, seed=seed) for seed in range(5)]
     assert (around["kind"], around["n"]) == ("seeds", 5)
     assert (around["low"], around["high"]) == (min(scores), max(scores))
     assert f"{min(scores):.3f} to {max(scores):.3f}, 5 seeds" in disbench(*asked)[1]
@@ -348,16 +350,16 @@ def test_an_option_of_a_metric_is_set_by_a_word(table: Path) -> None:
         "mig_sup": {"divide_by": "code"},
         "jemmig": {},
     }
-    assert found == {name: METRICS[name].fn(CODES, FACTORS, **options) for name, options in expected.items()}
-    assert found["mig"] != METRICS["mig"].fn(CODES, FACTORS)
+    assert found == {name: METRICS[name](CODES, FACTORS, **options) for name, options in expected.items()}
+    assert found["mig"] != METRICS["mig"](CODES, FACTORS)
 
 
 def test_an_option_wins_over_the_protocols_and_leaves_its_others(table: Path) -> None:
     protocol = PROTOCOLS["zaidi2020"]["z_min_var"]
     asked = (table, "--protocol", "zaidi2020", "--metrics", "z_min_var", "--json")
     found = json.loads(disbench(*asked, "--metric-option", "z_min_var.group=5")[1])["scores"]["z_min_var"]
-    assert found == METRICS["z_min_var"].fn(CODES, FACTORS, **{**protocol, "group": 5})
-    assert found != METRICS["z_min_var"].fn(CODES, FACTORS, group=5)
+    assert found == METRICS["z_min_var"](CODES, FACTORS, **{**protocol, "group": 5})
+    assert found != METRICS["z_min_var"](CODES, FACTORS, group=5)
     assert PROTOCOLS["zaidi2020"]["z_min_var"]["group"] == 200
 
 
@@ -450,7 +452,7 @@ def test_the_command_follows_when_other_options_are_asked_for(trained: tuple[Pat
 def test_a_checkpoint_is_evaluated_with_an_option(trained: tuple[Path, Record]) -> None:
     folder, _ = trained
     with h5py.File(folder / "codes.h5") as file:
-        expected = METRICS["mig"].fn(file["codes"][()], file["factors"][()], bins=4)
+        expected = METRICS["mig"](file["codes"][()], file["factors"][()], bins=4)
     words = ["evaluate", str(folder / "model.ckpt"), "--metrics", "mig", "--metric-option"]
     result = CliRunner().invoke(app, [*words, "mig.bins=4"])
     assert result.exit_code == 0, result.output
@@ -478,20 +480,18 @@ def test_a_table_without_names_is_written_and_read_as_before(tmp_path: Path) -> 
 
 
 class Calls:
-    """Counts how often a metric's `detail` and `fn` are called."""
+    """Counts how often a metric is computed."""
 
     def __init__(self, metric: Metric) -> None:
         self.metric, self.count = metric, 0
 
     def counted(self) -> Metric:
-        def count(function: Callable[..., Any]) -> Callable[..., Any]:
-            def call(*args: Any, **keywords: Any) -> Any:
-                self.count += 1
-                return function(*args, **keywords)
+        @functools.wraps(self.metric.compute)
+        def compute(*args: Any, **keywords: Any) -> Any:
+            self.count += 1
+            return self.metric.compute(*args, **keywords)
 
-            return call
-
-        return dataclasses.replace(self.metric, fn=count(self.metric.fn), detail=count(self.metric.detail))
+        return dataclasses.replace(self.metric, compute=compute)
 
 
 @pytest.mark.parametrize("name", METRICS)
@@ -501,7 +501,7 @@ def test_score_computes_each_metric_three_times(name: str, monkeypatch: pytest.M
     found = score(CODES[::4], FACTORS[::4] % 2, {name: FEW[name]})
     assert calls.count == 3 or name in found.skipped
     if name in found.scores:
-        assert found.scores[name] == METRICS[name].fn(CODES[::4], FACTORS[::4] % 2, **FEW[name])
+        assert found.scores[name] == METRICS[name](CODES[::4], FACTORS[::4] % 2, **FEW[name])
 
 
 def test_z_min_var_and_the_factor_vae_score_share_three_votes(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from disbench.benchmarks.cli.main import app
 from disbench.benchmarks.runtime.seeds import seed_for
 from disbench.benchmarks.trials.score import score
-from disbench.metrics import METRICS, PROTOCOLS, Metric
+from disbench.metrics import METRICS, PROTOCOLS, Metric, Table
 from disbench.metrics.views import GROUP, view
 
 RNG = np.random.default_rng(0)
@@ -76,11 +76,11 @@ DEVIATIONS = np.abs(RNG.normal(1.5, 0.5, size=CODES.shape))
 
 def test_deviations_reach_rmig_and_their_rows_follow_the_shuffled_codes() -> None:
     plain, found = score(CODES, RANKS, {"rmig": {}}), score(CODES, RANKS, {"rmig": {}}, codes_std=DEVIATIONS)
-    rmig = METRICS["rmig"].fn
-    assert found.scores["rmig"] == rmig(CODES, RANKS, stds=DEVIATIONS) < plain.scores["rmig"] - 0.1
+    rmig = METRICS["rmig"]
+    assert found.scores["rmig"] == rmig(CODES, RANKS, std=DEVIATIONS) < plain.scores["rmig"] - 0.1
     order = np.random.default_rng(seed_for(0, "floor")).permutation(ROWS)
-    assert found.floor["rmig"] == rmig(CODES[order], RANKS, stds=DEVIATIONS[order])
-    assert found.floor["rmig"] != rmig(CODES[order], RANKS, stds=DEVIATIONS)
+    assert found.floor["rmig"] == rmig(CODES[order], RANKS, std=DEVIATIONS[order])
+    assert found.floor["rmig"] != rmig(CODES[order], RANKS, std=DEVIATIONS)
     assert found.ceiling == plain.ceiling
 
 
@@ -88,7 +88,7 @@ def test_confidence_resamples_the_deviations_with_their_rows() -> None:
     found = score(CODES, RANKS, {"rmig": {}}, codes_std=DEVIATIONS, resamples=20)
     interval = found.confidence["rmig"]
     assert interval["low"] <= found.scores["rmig"] <= interval["high"]
-    assert interval["high"] < METRICS["rmig"].fn(CODES, RANKS)
+    assert interval["high"] < METRICS["rmig"](CODES, RANKS)
 
 
 @pytest.mark.parametrize("kind", [".npz", ".h5"])
@@ -102,8 +102,8 @@ def test_deviations_in_a_file_are_used(kind: str, tmp_path: Path) -> None:
             for name, array in arrays.items():
                 file[name] = array
     found = json.loads(cli(path, "--metrics", "rmig,mig", "--json"))
-    assert found["scores"]["rmig"] == METRICS["rmig"].fn(CODES, RANKS, stds=arrays["codes_std"])
-    assert found["scores"]["mig"] == METRICS["mig"].fn(CODES, RANKS)
+    assert found["scores"]["rmig"] == METRICS["rmig"](CODES, RANKS, std=arrays["codes_std"])
+    assert found["scores"]["mig"] == METRICS["mig"](CODES, RANKS)
 
 
 def test_a_component_has_the_deviation_of_a_sum_of_independent_posteriors() -> None:
@@ -156,33 +156,36 @@ def test_a_score_that_has_no_ceiling_is_a_score(factors: Any, wanted: dict[str, 
     found = score(CODES, factors, wanted)
     first, usual = wanted
     assert not found.skipped
-    assert found.scores[first] == METRICS[first].fn(CODES, factors, **wanted[first])
+    assert found.scores[first] == METRICS[first](CODES, factors, **wanted[first])
     assert set(found.floor) == {first, usual}
     assert set(found.ceiling) == {usual}
 
 
-def own(fn: Any, detail: Any = None) -> Metric:
-    """A metric of somebody's, whose detail is `fn`'s score unless one is given."""
-
-    def of_score(codes: Any, factors: Any, *, seed: int) -> dict[str, Any]:
-        return {"score": fn(codes, factors, seed=seed)}
-
-    return Metric(fn, "Own", True, (0.0, 1.0), "A number.", "Somebody", detail or of_score)
+def own(compute: Any) -> Metric:
+    """A metric of somebody's."""
+    card = {"label": "Own", "higher_is_better": True, "bounds": (0.0, 1.0), "definition": "A number.", "source": "Me"}
+    return Metric(compute, **card)
 
 
 def test_numbers_and_arrays_of_numpy_in_a_metric_of_ones_own_become_plain(monkeypatch: pytest.MonkeyPatch) -> None:
-    def detail(codes: Any, factors: Any, *, seed: int) -> dict[str, Any]:
+    def compute(table: Table, *, seed: int) -> dict[str, Any]:
         return {"score": np.float32(0.5), "counts": np.arange(3), "parts": ({"rank": np.int64(2)},)}
 
-    monkeypatch.setitem(METRICS, "own", own(lambda *_, seed: np.float32(0.25), detail))
+    monkeypatch.setitem(METRICS, "own", own(compute))
     found = score(CODES, RANKS, {"own": {}})
     assert json.loads(json.dumps(vars(found)))["detail"] == {
         "own": {"score": 0.5, "counts": [0, 1, 2], "parts": [{"rank": 2}]}
     }
-    assert (found.scores, found.floor, found.ceiling) == ({"own": 0.5}, {"own": 0.25}, {"own": 0.25})
+    assert (found.scores, found.floor, found.ceiling) == ({"own": 0.5}, {"own": 0.5}, {"own": 0.5})
 
 
-def broken(*_: Any, seed: int) -> float:
+def test_a_metric_of_ones_own_may_return_a_number_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(METRICS, "own", own(lambda table: float(table.codes[0, 0] == CODES[0, 0])))
+    found = score(CODES, RANKS, {"own": {}})
+    assert (found.scores, found.detail) == ({"own": 1.0}, {"own": {"score": 1.0}})
+
+
+def broken(table: Table) -> float:
     raise RuntimeError("a mistake of mine")
 
 
@@ -191,10 +194,10 @@ def broken(*_: Any, seed: int) -> float:
     [
         (own(broken), "own fails: RuntimeError: a mistake of mine"),
         (own(lambda codes, factors: 0.5), "own fails: TypeError"),
-        (own(lambda *_, seed: None), "own needs to return a number, got None"),
-        (own(lambda *_, seed: "high"), "own needs to return a number, got 'high'"),
-        (own(lambda *_, seed: 0.5, lambda *_, seed: 0.5), "own needs to be a dictionary with 'score', got 0.5"),
-        (own(lambda *_, seed: 0.5, lambda *_, seed: {"score": 0.5, "of": print}), "own needs numbers, text, lists"),
+        (own(lambda table: None), "own needs to return a number, got None"),
+        (own(lambda table: "high"), "own needs to return a number, got 'high'"),
+        (own(lambda table: {"value": 0.5}), "own needs to be a dictionary with 'score', got {'value': 0.5}"),
+        (own(lambda table: {"score": 0.5, "of": print}), "own needs numbers, text, lists"),
     ],
 )
 def test_a_mistake_in_a_metric_of_ones_own_is_told_by_its_name(

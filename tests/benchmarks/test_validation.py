@@ -242,7 +242,7 @@ def test_a_value_that_passes_the_check_is_one_that_the_metric_takes(name: str) -
             continue
         for value in ends.get(name) or LIMITS[name].__args__:
             options = {key: number for key, number in few.items() if key in known}
-            METRICS[metric].fn(factors.astype(float), factors, **options, **check_metric(metric, {name: value}))
+            METRICS[metric](factors.astype(float), factors, **options, **check_metric(metric, {name: value}))
 
 
 def test_numbers_in_words_become_numbers_before_a_metric_sees_them() -> None:

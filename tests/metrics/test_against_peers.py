@@ -60,7 +60,7 @@ def test_every_peer_score_is_compared():
 
 @pytest.mark.parametrize(("case", "key"), EXACT)
 def test_a_deterministic_metric_equals_the_peers(case, key, oracle_table):
-    score = METRICS[OURS[key]].fn(*oracle_table(case), **our_options(key))
+    score = METRICS[OURS[key]](*oracle_table(case), **our_options(key))
     assert score == pytest.approx(EXPECTED[case][key]["value"], abs=1e-9)
 
 
@@ -68,9 +68,7 @@ def test_a_deterministic_metric_equals_the_peers(case, key, oracle_table):
 def test_a_sampled_metric_agrees_with_the_peers_within_sampling_error(case, key, oracle_table):
     theirs = np.array(EXPECTED[case][key]["values"])
     seeds = 2 if case == "celeba40" and OURS[key] == "z_diff" else 5  # seconds a seed, on 96 million differences
-    ours = np.array(
-        [METRICS[OURS[key]].fn(*oracle_table(case), **our_options(key), seed=seed) for seed in range(seeds)]
-    )
+    ours = np.array([METRICS[OURS[key]](*oracle_table(case), **our_options(key), seed=seed) for seed in range(seeds)])
     ours_variance = ours.var(ddof=1)
     theirs_variance = theirs.var(ddof=1) if len(theirs) > 1 else ours_variance
     standard_error = np.sqrt(ours_variance / len(ours) + theirs_variance / len(theirs))
@@ -91,4 +89,4 @@ def test_a_dead_code_where_a_peer_gives_nan_leaves_our_scores_as_they_were(oracl
     live = np.flatnonzero(np.ptp(codes.astype(float), axis=0) > 0)
     assert len(live) < codes.shape[1]
     for name in ("mig", "jemmig", "irs"):
-        assert METRICS[name].fn(codes, factors) == pytest.approx(METRICS[name].fn(codes[:, live], factors), abs=1e-12)
+        assert METRICS[name](codes, factors) == pytest.approx(METRICS[name](codes[:, live], factors), abs=1e-12)

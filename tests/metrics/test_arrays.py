@@ -74,14 +74,14 @@ def test_a_metric_gives_the_advice_that_fits_the_shape(
     codes: tuple[int, ...], factors: tuple[int, ...], words: str
 ) -> None:
     with pytest.raises(ValueError, match=words):
-        METRICS["mig"].fn(np.ones(codes), np.ones(factors, int))
+        METRICS["mig"](np.ones(codes), np.ones(factors, int))
 
 
 def test_a_metric_takes_tensors_with_gradients_and_data_frames() -> None:
     factors = np.arange(400).reshape(200, 2) % 7
     codes = factors + np.random.default_rng(0).normal(size=(200, 2))
-    expected = METRICS["mig"].fn(codes, factors)
+    expected = METRICS["mig"](codes, factors)
     tensor = torch.tensor(codes, requires_grad=True)
     frame = pd.DataFrame({"a": pd.array(factors[:, 0], "Int64"), "b": pd.Categorical(factors[:, 1])})
-    assert METRICS["mig"].fn(tensor, torch.tensor(factors)) == expected
-    assert METRICS["mig"].fn(codes, frame) == expected
+    assert METRICS["mig"](tensor, torch.tensor(factors)) == expected
+    assert METRICS["mig"](codes, frame) == expected

@@ -6,22 +6,23 @@ import numpy as np
 import pytest
 import torch
 
-from disbench.metrics import METRICS, Metric, NotApplicable
+from disbench.metrics import METRICS, Metric, NotApplicable, as_table
 from disbench.metrics.confidence import Confidence, confidence, confidences, moved_interval, resampled_scores
 
 MIG, IRS, CORRELATION = (METRICS[name] for name in ("mig", "irs", "gaussian_total_correlation"))
-Z_MIN_VAR = replace(METRICS["z_min_var"], sampled=True)
+Z_MIN_VAR = replace(METRICS["z_min_var"], stochastic=True)
 FEW = {"train": 300, "test": 300}
 
 
-def metric_of(fn, **more):
-    """A metric of any function of codes and factors, for cases that can be worked out."""
-    return Metric(fn, "x", True, (-np.inf, np.inf), "x.", "x", fn, **more)
+def metric_of(compute, **more):
+    """A metric of any function of a table, for cases that can be worked out."""
+    card = {"label": "x", "higher_is_better": True, "bounds": (-np.inf, np.inf), "definition": "x.", "source": "x"}
+    return Metric(compute, **card, **more)
 
 
 @metric_of
-def mean_code(codes, factors, *, seed=0):
-    return float(codes.mean())
+def mean_code(table):
+    return float(table.codes.mean())
 
 
 def fresh_table(rows, rng):
@@ -51,7 +52,7 @@ def test_four_times_the_rows_halve_the_interval():
 def test_the_interval_holds_what_other_rows_score_on_average(name):
     """19 times in 20. Unmoved percentiles of Modularity never do: resamples of 300 rows score .07 lower than the table."""
     rng, metric = np.random.default_rng(2), METRICS[name]
-    average = np.mean([metric.fn(*fresh_table(300, rng)) for _ in range(200)])
+    average = np.mean([metric(*fresh_table(300, rng)) for _ in range(200)])
     intervals = [confidence(metric, *fresh_table(300, rng), resamples=60, seed=trial) for trial in range(40)]
     assert sum(interval.low <= average <= interval.high for interval in intervals) >= 33
     if name == "modularity":
@@ -71,7 +72,7 @@ def test_the_interval_stays_within_the_bounds(grid, noisy_codes):
     assert confidence(MIG, noise, grid, resamples=40).low == 0.0
     assert confidence(MIG, grid.astype(float), grid, resamples=40).high == 1.0
     wide = confidence(METRICS["wasserstein_correlation"], noise, grid, options={"normalised": False}, resamples=40)
-    assert wide.low <= METRICS["wasserstein_correlation"].fn(noise, grid, normalised=False) <= wide.high
+    assert wide.low <= METRICS["wasserstein_correlation"](noise, grid, normalised=False) <= wide.high
 
 
 def test_the_interval_stays_within_the_bounds_that_hold_under_the_options(grid, noisy_codes):
@@ -80,7 +81,7 @@ def test_the_interval_stays_within_the_bounds_that_hold_under_the_options(grid, 
     wide = METRICS["wasserstein_correlation"]
     copies = np.repeat(noise, 2, axis=1) * 10
     spread = confidence(wide, copies, grid, options={"normalised": False}, resamples=40)
-    assert wide.bounds[1] < spread.low < wide.fn(copies, grid, normalised=False) < spread.high
+    assert wide.bounds[1] < spread.low < wide(copies, grid, normalised=False) < spread.high
 
 
 def test_a_seed_decides_the_resamples(grid, noisy_codes):
@@ -90,7 +91,7 @@ def test_a_seed_decides_the_resamples(grid, noisy_codes):
 
 def test_several_metrics_at_once_are_each_of_them_alone(grid, noisy_codes):
     asked = {"a": (MIG, {"bins": 10}), "z": (Z_MIN_VAR, FEW), "b": (IRS, {})}
-    found, reasons = confidences(asked, noisy_codes, grid, resamples=20, seed=3)
+    found, reasons = confidences(asked, as_table(noisy_codes, grid), resamples=20, seed=3)
     assert list(found) == ["a", "z", "b"]
     assert not reasons
     for name, (metric, options) in asked.items():
@@ -99,29 +100,29 @@ def test_several_metrics_at_once_are_each_of_them_alone(grid, noisy_codes):
 
 def test_options_reach_the_metric(grid, noisy_codes):
     ten, twenty = (confidence(MIG, noisy_codes, grid, options={"bins": bins}, resamples=20) for bins in (10, 20))
-    score = METRICS["mig"].fn(noisy_codes, grid, bins=10)
+    score = METRICS["mig"](noisy_codes, grid, bins=10)
     assert ten.low < score < ten.high
     assert ten != twenty
 
 
-def test_an_array_of_rows_among_the_options_is_resampled_with_the_table():
-    @metric_of
-    def agreement(codes, factors, *, stds, seed=0):
-        return float((codes == stds).mean())
+def test_deviations_are_resampled_with_the_codes_and_groups_stay():
+    def agreement(table):
+        assert table.groups.tolist() == [1, 2]
+        return float((table.codes == table.std).mean())
 
-    codes = np.random.default_rng(0).normal(size=(50, 2))
-    for stds in (codes, codes.tolist(), torch.from_numpy(codes)):
-        assert confidence(agreement, codes, np.arange(50)[:, None], options={"stds": stds}).mean == 1.0
+    codes, metric = np.random.default_rng(0).random((50, 2)), metric_of(agreement, uses=("codes", "std", "groups"))
+    for std in (codes, codes.tolist(), torch.from_numpy(codes)):
+        assert confidence(metric, codes, np.arange(50)[:, None], std=std, groups=[1, 2]).mean == 1.0
 
 
 def test_rows_of_codes_and_factors_are_drawn_together(grid):
-    scores = resampled_scores([(IRS, {})], grid.astype(float), grid, 10, 0)
+    scores = resampled_scores([(IRS, {})], as_table(grid.astype(float), grid), 10, 0)
     assert scores == pytest.approx(1.0)
 
 
 def test_a_sampled_metric_has_the_spread_of_its_own_seeds(grid, noisy_codes):
     found = confidence(Z_MIN_VAR, noisy_codes, grid, options=FEW, seeds=4, seed=7)
-    scores = [Z_MIN_VAR.fn(noisy_codes, grid, **FEW, seed=seed) for seed in (7, 8, 9, 10)]
+    scores = [Z_MIN_VAR(noisy_codes, grid, **FEW, seed=seed) for seed in (7, 8, 9, 10)]
     assert len(set(scores)) > 1
     assert found == Confidence(
         "seeds", min(scores), max(scores), pytest.approx(np.mean(scores)), pytest.approx(np.std(scores, ddof=1)), 4
@@ -134,16 +135,16 @@ def test_a_seed_among_the_options_comes_first(grid, noisy_codes):
 
 
 def test_a_metric_that_is_not_resampled_is_not_called_and_gives_its_reason(grid, noisy_codes):
-    def never(codes, factors, **options):
+    def never(table):
         raise AssertionError
 
     with pytest.raises(NotApplicable, match=r"rows are not resampled: it takes minutes\."):
-        confidence(metric_of(never, not_resampled="it takes minutes."), noisy_codes, grid)
+        confidence(metric_of(never, no_bootstrap_reason="it takes minutes."), noisy_codes, grid)
 
 
 def test_what_has_no_score_has_the_same_reason_and_no_confidence(grid, noisy_codes):
     asked = {"sampled": (Z_MIN_VAR, {}), "compares": (METRICS["modularity"], {}), "mig": (MIG, {})}
-    found, reasons = confidences(asked, noisy_codes, grid[:, :1], resamples=5)
+    found, reasons = confidences(asked, as_table(noisy_codes, grid[:, :1]), resamples=5)
     assert list(found) == ["mig"]
     assert sorted(reasons) == ["compares", "sampled"]
     assert all("needs two that vary" in reason for reason in reasons.values())
@@ -156,15 +157,14 @@ def test_resamples_without_a_score_are_left_out_and_few_scores_are_none():
     assert found.n == pytest.approx(400 * (1 - (7 / 8) ** 8), abs=40)
     sometimes = iter([0.1] + [0.1, None, None] * 10)
 
-    @metric_of
-    def rarely(codes, factors, *, seed=0):
+    def rarely(table):
         value = next(sometimes)
         if value is None:
             raise NotApplicable("not here.")
         return value
 
     with pytest.raises(NotApplicable, match="10 of 30 resamples have a score"):
-        confidence(rarely, codes, np.eye(8)[:, :1], resamples=30)
+        confidence(metric_of(rarely, uses=("codes",)), codes, resamples=30)
 
 
 def test_lists_are_tables_too(grid, noisy_codes):

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from disbench.metrics import table
+from disbench.metrics import columns as columns_module
+from disbench.metrics.columns import column_extremes, column_sums
 from disbench.metrics.correlation import correlations, spread
-from disbench.metrics.table import column_extremes, column_sums
 
 
 @pytest.fixture
@@ -16,7 +16,7 @@ def codes():
 
 @pytest.mark.parametrize("elements", [64, 1 << 18])
 def test_correlations_are_numpys_in_blocks_of_any_size(codes, elements, monkeypatch):
-    monkeypatch.setattr(table, "ELEMENTS_AT_ONCE", elements)
+    monkeypatch.setattr(columns_module, "ELEMENTS_AT_ONCE", elements)
     factors = np.round(codes @ np.ones((6, 2)) + [[3.0, -50.0]])
     expected = np.corrcoef(codes.T, factors.T)
     assert correlations(codes, factors) == pytest.approx(expected[:6, 6:], abs=1e-13)
@@ -36,7 +36,7 @@ def test_neither_offset_nor_scale_costs_digits(codes):
 @pytest.mark.parametrize("elements", [10, 1 << 18])
 @pytest.mark.parametrize("columns", [1, 6, 600])
 def test_columns_are_reduced_in_blocks_of_any_size(order, elements, columns, monkeypatch):
-    monkeypatch.setattr(table, "ELEMENTS_AT_ONCE", elements)
+    monkeypatch.setattr(columns_module, "ELEMENTS_AT_ONCE", elements)
     array = np.asarray(np.random.default_rng(1).normal(size=(303, columns)), order=order)
     lowest, highest = column_extremes(array)
     assert np.array_equal(lowest, array.min(axis=0))

@@ -16,11 +16,8 @@ from disbench.metrics.dci import (
     _importances,
     boosted_trees,
     dci_completeness,
-    dci_completeness_detail,
     dci_disentanglement,
-    dci_disentanglement_detail,
     dci_informativeness,
-    dci_informativeness_detail,
     one_minus_entropy,
     regression,
 )
@@ -29,7 +26,7 @@ from disbench.metrics.reference import as_codes, shuffled
 from disbench.metrics.table import as_table
 
 SCORES = (dci_disentanglement, dci_completeness, dci_informativeness)
-DETAILS = (dci_disentanglement_detail, dci_completeness_detail, dci_informativeness_detail)
+DETAILS = (dci_disentanglement.detail, dci_completeness.detail, dci_informativeness.detail)
 BOOSTED = {  # case: fitted rows, D, C, I
     "dead_dims": (1000, 0.994449439587, 0.99497128377, 0.995486111111),
     "duplicated": (2304, 0.999999999222, 0.922950875851, 1.0),
@@ -107,7 +104,7 @@ def test_where_zaidis_code_stops_at_a_dead_code_ours_goes_on(oracle_table):
     both dead codes count in log D."""
     codes, factors = oracle_table("dead_dims")
     theirs = LASSO["dead_dims"]
-    detail = dci_disentanglement_detail(codes, factors, model="lasso")
+    detail = dci_disentanglement.detail(codes, factors, model="lasso")
     assert [entry["code"] for entry in detail["codes"]] == [0, 1, 2, 3, 4, 7]
     before = detail["codes"][:5]
     weights = np.array([entry["weight"] for entry in before])
@@ -124,16 +121,16 @@ def test_where_zaidis_code_stops_at_a_dead_code_ours_goes_on(oracle_table):
 def test_scores_are_the_weighted_means_that_the_detail_shows(grid, noisy_codes):
     """Against scipy's entropy. The lasso's importances do not sum to 1 for each factor, so that weights matter."""
     options = {"model": "lasso"}
-    disentanglement = dci_disentanglement_detail(noisy_codes, grid, **options)
+    disentanglement = dci_disentanglement.detail(noisy_codes, grid, **options)
     importance = np.array([entry["importance"] for entry in disentanglement["codes"]])  # (D, K)
     used = importance.sum(axis=1) > 0
     weights = importance.sum(axis=1) / importance.sum()
     expected = weights[used] @ (1 - entropy(importance[used].T, base=3))
     assert disentanglement["score"] == pytest.approx(expected, abs=1e-12)
-    completeness = dci_completeness_detail(noisy_codes, grid, **options)
+    completeness = dci_completeness.detail(noisy_codes, grid, **options)
     assert completeness["score"] == pytest.approx((1 - entropy(importance, base=4)).mean(), abs=1e-12)
     assert {entry["weight"] for entry in completeness["factors"]} == {1 / 3}
-    informativeness = dci_informativeness_detail(noisy_codes, grid, **options)
+    informativeness = dci_informativeness.detail(noisy_codes, grid, **options)
     assert informativeness["score"] == np.mean([entry["score"] for entry in informativeness["factors"]])
 
 
@@ -141,7 +138,7 @@ def test_the_lasso_finds_the_coefficients_of_a_line():
     """Scaled to [0, 1], v = .5 z_0 + .5 z_1: importances a half each, less the smallest penalty."""
     codes = np.stack(np.meshgrid(range(5), 10 * np.arange(5), indexing="ij"), axis=-1).reshape(-1, 2)
     factors = codes[:, :1] + codes[:, 1:] // 10
-    detail = dci_completeness_detail(codes, factors, model="lasso")
+    detail = dci_completeness.detail(codes, factors, model="lasso")
     assert detail["factors"][0]["importance"] == pytest.approx([0.5, 0.5], abs=0.001)
     assert detail["score"] == pytest.approx(0.0, abs=1e-5)
     assert dci_informativeness(codes, factors, model="lasso") == pytest.approx(1.0, abs=1e-5)
@@ -163,11 +160,11 @@ def test_a_copied_code_costs_completeness_only(grid):
 def test_boosted_informativeness_is_of_fresh_rows_and_the_lassos_of_the_fitted_ones():
     rng = np.random.default_rng(0)
     codes, factors = rng.normal(size=(300, 4)), rng.integers(0, 3, (300, 2))
-    detail = dci_informativeness_detail(codes, factors)
+    detail = dci_informativeness.detail(codes, factors)
     assert detail["score"] == pytest.approx(1 / 3, abs=0.08)
     assert detail["train_score"] > 0.9
     assert (detail["train"], detail["test"]) == (200, 100)
-    lasso = dci_informativeness_detail(codes, factors, model="lasso")
+    lasso = dci_informativeness.detail(codes, factors, model="lasso")
     assert (lasso["train"], lasso["test"]) == (300, 0)
     assert lasso["score"] == lasso["train_score"]
 
@@ -176,10 +173,10 @@ def test_a_forest_finds_the_code_of_a_factor_and_remembers_noise():
     rng = np.random.default_rng(0)
     factors = rng.integers(0, 4, (60, 2))
     codes = np.column_stack([factors[:, 0], rng.normal(size=60)])
-    known, unknown = (dci_informativeness_detail(codes, factors, model="random_forest")["factors"][k] for k in range(2))
+    known, unknown = (dci_informativeness.detail(codes, factors, model="random_forest")["factors"][k] for k in range(2))
     assert known["score"] > 0.99
     assert 0.1 < unknown["score"] < known["score"]
-    completeness = dci_completeness_detail(codes, factors, model="random_forest")["factors"]
+    completeness = dci_completeness.detail(codes, factors, model="random_forest")["factors"]
     assert completeness[0]["score"] > 0.9 > completeness[1]["score"]
 
 
@@ -204,8 +201,8 @@ def test_dead_codes_alone_know_nothing(model, grid):
     assert dci_disentanglement(dead, grid, model=model) == 0.0
     assert dci_completeness(dead, grid, model=model) == 0.0
     assert dci_informativeness(dead, grid, model=model) < 0.35
-    assert dci_completeness_detail(dead, grid, model=model)["factors"][0]["code"] is None
-    assert dci_disentanglement_detail(dead, grid, model=model)["dropped_codes"] == [0, 1]
+    assert dci_completeness.detail(dead, grid, model=model)["factors"][0]["code"] is None
+    assert dci_disentanglement.detail(dead, grid, model=model)["dropped_codes"] == [0, 1]
 
 
 @pytest.mark.parametrize("model", ["gradient_boosting", "lasso"])

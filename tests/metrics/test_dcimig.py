@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from disbench.metrics import NotApplicable, as_codes
-from disbench.metrics.dcimig import dcimig, dcimig_detail
+from disbench.metrics.dcimig import dcimig
 
 UBISOFT_20_BINS = {
     "perfect": 1.0,
@@ -36,7 +36,7 @@ def test_dcimig_in_ten_bins_is_that_of_zaidi(case, oracle_table):
 
 def test_a_factor_without_a_code_costs_its_share_of_the_entropy(grid):
     codes = as_codes(grid)
-    detail = dcimig_detail(codes[:, [0, 2]], grid)
+    detail = dcimig.detail(codes[:, [0, 2]], grid)
     assert detail["score"] == pytest.approx(np.log(3 * 5) / np.log(3 * 4 * 5), abs=1e-12)
     assert [entry["code"] for entry in detail["factors"]] == [0, None, 1]
     assert detail["factors"][1]["gap"] == 0.0
@@ -46,7 +46,7 @@ def test_a_copied_code_costs_nothing_and_each_factor_has_its_best_claim(grid):
     codes = as_codes(grid)
     assert dcimig(np.column_stack([codes, codes[:, 1]]), grid) == pytest.approx(1.0, abs=1e-12)
     coarse = codes[:, 1] // 2
-    detail = dcimig_detail(np.column_stack([coarse, codes]), grid)
+    detail = dcimig.detail(np.column_stack([coarse, codes]), grid)
     assert detail["score"] == pytest.approx(1.0, abs=1e-12)
     assert detail["factors"][1]["code"] == 2
     assert dcimig(np.column_stack([codes[:, [0, 2]], coarse]), grid) == pytest.approx(
@@ -57,7 +57,7 @@ def test_a_copied_code_costs_nothing_and_each_factor_has_its_best_claim(grid):
 def test_a_code_that_knows_two_factors_claims_the_difference():
     """Of eight values it tells all 8 = 2 x 4 combinations: log 4 about one factor, log 2 about the other."""
     cells = np.stack(np.meshgrid(range(2), range(4), indexing="ij"), axis=-1).reshape(-1, 2)
-    detail = dcimig_detail(cells @ [[4], [1]], cells, bins=8)
+    detail = dcimig.detail(cells @ [[4], [1]], cells, bins=8)
     assert detail["factors"][1] == pytest.approx({"factor": 1, "code": 0, "gap": np.log(2), "entropy": np.log(4)})
     assert detail["score"] == pytest.approx(np.log(2) / np.log(8), abs=1e-12)
 

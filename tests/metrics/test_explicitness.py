@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from disbench.metrics.explicitness import PROTOCOLS, explicitness, explicitness_detail, roc_areas
+from disbench.metrics.explicitness import PROTOCOLS, explicitness, roc_areas
 from disbench.metrics.metric import NotApplicable
 from disbench.metrics.reference import as_codes, shuffled
 from disbench.metrics.table import as_table
@@ -46,7 +46,7 @@ def test_a_dead_code_where_a_peer_fails_leaves_the_score_as_it_was(oracle_table)
     """The peer standardises it by 0 and its classifier refuses the NaN."""
     codes, factors = oracle_table("dead_dims")
     live = np.ptp(codes, axis=0) > 0
-    detail = explicitness_detail(codes, factors)
+    detail = explicitness.detail(codes, factors)
     assert detail["score"] == explicitness(codes[:, live], factors) > 0.999
     assert detail["dropped_codes"] == np.flatnonzero(~live).tolist() == [5, 6]
 
@@ -105,7 +105,7 @@ def test_which_code_tells_a_factor_does_not_matter(grid):
 def test_a_factor_of_many_values_counts_as_much_as_one_of_two():
     rng = np.random.default_rng(0)
     factors = np.column_stack([rng.integers(0, 2, 3000), rng.integers(0, 8, 3000)])
-    detail = explicitness_detail(as_codes(factors[:, :1]), factors)
+    detail = explicitness.detail(as_codes(factors[:, :1]), factors)
     assert detail["factors"][0]["score"] == 1.0
     assert detail["score"] == pytest.approx(np.mean([entry["score"] for entry in detail["factors"]]), abs=1e-12)
     assert detail["score"] == pytest.approx(0.75, abs=0.02)

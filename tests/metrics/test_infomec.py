@@ -7,14 +7,12 @@ from sklearn.feature_selection import mutual_info_classif
 from disbench.metrics import NotApplicable, as_codes, infomec, shuffled
 from disbench.metrics.infomec import (
     infoc,
-    infoc_detail,
     infoe,
-    infoe_detail,
     infom,
-    infom_detail,
     relative_information,
     shares_above_chance,
 )
+from disbench.metrics.table import as_table
 
 LQ = {  # mean and deviation over three seeds (two for dsprites10k): infom, infoc; infoe has none
     "perfect": ((0.995356678179, 0.00125456), (0.995353697025, 0.00125461), 0.999692685621),
@@ -49,16 +47,16 @@ def test_infoe_is_that_of_the_authors(case, oracle_table):
 
 def test_codes_of_a_small_range_are_inactive(oracle_table):
     codes, factors = oracle_table("dead_dims")
-    assert infom_detail(codes, factors)["dropped_codes"] == infoc_detail(codes, factors)["dropped_codes"] == [5, 6, 7]
-    assert infoe_detail(codes, factors)["dropped_codes"] == [5, 6]
+    assert infom.detail(codes, factors)["dropped_codes"] == infoc.detail(codes, factors)["dropped_codes"] == [5, 6, 7]
+    assert infoe.detail(codes, factors)["dropped_codes"] == [5, 6]
     grid_codes = np.column_stack([np.arange(50.0), np.arange(50.0) % 3])
     factors = np.column_stack([np.arange(50) % 5, np.arange(50) % 2])
-    assert infom_detail(grid_codes * [1.0, 0.05 * 49 / 2 * 1.01], factors)["dropped_codes"] == []
-    assert infom_detail(grid_codes * [1.0, 0.05 * 49 / 2 * 0.99], factors)["dropped_codes"] == [1]
+    assert infom.detail(grid_codes * [1.0, 0.05 * 49 / 2 * 1.01], factors)["dropped_codes"] == []
+    assert infom.detail(grid_codes * [1.0, 0.05 * 49 / 2 * 0.99], factors)["dropped_codes"] == [1]
 
 
 def test_information_is_scikit_learns_nearest_neighbour_estimate_per_entropy(grid, noisy_codes):
-    found = relative_information(noisy_codes, grid, neighbors=10, discrete=False, seed=0)
+    found = relative_information(as_table(noisy_codes, grid), neighbors=10, discrete=False, seed=0)
     for j in range(4):
         mutual = mutual_info_classif(noisy_codes[:, [j]], grid[:, 2], discrete_features=False, n_neighbors=10)
         assert found.information[2, j] == pytest.approx(mutual[0] / np.log(5), abs=1e-9)
@@ -71,12 +69,12 @@ def test_shares_by_hand():
 
 
 def test_the_scores_are_means_of_those_shares(grid, noisy_codes):
-    relative = relative_information(noisy_codes, grid, neighbors=10, discrete=False, seed=0).information
+    relative = relative_information(as_table(noisy_codes, grid), neighbors=10, discrete=False, seed=0).information
     by_code, by_factor = relative.max(axis=0) / relative.sum(axis=0), relative.max(axis=1) / relative.sum(axis=1)
     assert infom(noisy_codes, grid) == pytest.approx((by_code.mean() - 1 / 3) / (1 - 1 / 3), abs=1e-12)
     assert infoc(noisy_codes, grid) == pytest.approx((by_factor.mean() - 1 / 4) / (1 - 1 / 4), abs=1e-12)
-    assert infom_detail(noisy_codes, grid)["codes"][0]["factor"] == 0
-    assert infoc_detail(noisy_codes, grid)["factors"][2]["code"] == 2
+    assert infom.detail(noisy_codes, grid)["codes"][0]["factor"] == 0
+    assert infoc.detail(noisy_codes, grid)["factors"][2]["code"] == 2
 
 
 def test_discrete_codes_have_exact_scores(grid):
@@ -101,18 +99,18 @@ def test_explicitness_by_hand():
     """Rows (z, v) = 6 x (0,0), 2 x (0,1), 2 x (1,0), 6 x (1,1): the best linear odds are 3 : 1 for each z."""
     code, factor = np.repeat([0.0, 0.0, 1.0, 1.0], [6, 2, 2, 6]), np.repeat([0, 1, 0, 1], [6, 2, 2, 6])
     entropy = -(0.75 * np.log(0.75) + 0.25 * np.log(0.25))
-    detail = infoe_detail(code[:, None], factor[:, None])
+    detail = infoe.detail(code[:, None], factor[:, None])
     assert detail["factors"][0]["loss"] == pytest.approx(entropy, abs=1e-6)
     assert detail["score"] == pytest.approx(1 - entropy / np.log(2), abs=1e-6)
     assert detail["factors"][0]["converged"]
-    assert not infoe_detail(code[:, None], factor[:, None], max_iter=1)["factors"][0]["converged"]
+    assert not infoe.detail(code[:, None], factor[:, None], max_iter=1)["factors"][0]["converged"]
 
 
 def test_classes_weigh_alike_so_a_rare_value_can_cost_more_than_it_explains():
     rng = np.random.default_rng(0)
     factor = (np.arange(400) < 20).astype(int)[:, None]
     code = factor + 2.0 * rng.normal(size=(400, 1))
-    detail = infoe_detail(code, factor)
+    detail = infoe.detail(code, factor)
     assert detail["factors"][0]["explicitness"] < 0.1
     assert 0.0 <= detail["score"] < 0.1
 
@@ -134,8 +132,8 @@ def test_a_code_beside_one_that_knows_nothing_is_compact_and_alone_it_is_a_reaso
 def test_without_a_live_code_nothing_is_known(grid):
     dead = np.full((len(grid), 2), 0.1)
     assert infom(dead, grid) == infoe(dead, grid) == infoc(dead, grid) == 0.0
-    assert infoc_detail(dead, grid)["dropped_codes"] == [0, 1]
-    assert infoc_detail(dead, grid)["factors"][0]["code"] is None
+    assert infoc.detail(dead, grid)["dropped_codes"] == [0, 1]
+    assert infoc.detail(dead, grid)["factors"][0]["code"] is None
 
 
 def test_noise_in_few_rows_has_large_shares_of_nothing(grid, noisy_codes):
@@ -151,7 +149,7 @@ def test_infom_and_infoc_share_one_computation(grid, noisy_codes, monkeypatch):
     estimate = infomec.information_about_labels
     monkeypatch.setattr(infomec, "information_about_labels", lambda *args: calls.append(1) or estimate(*args))
     codes = noisy_codes + 2e-3
-    infom(codes, grid), infoc(codes, grid), infoc_detail(codes, grid)
+    infom(codes, grid), infoc(codes, grid), infoc.detail(codes, grid)
     assert len(calls) == 1
     infoc(codes, grid, seed=1)
     assert len(calls) == 2

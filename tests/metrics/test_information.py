@@ -58,7 +58,7 @@ def test_a_constant_code_falls_into_a_single_bin():
 @pytest.mark.parametrize("name", ["mig", "jemmig"])
 def test_one_bin_is_refused(name):
     with pytest.raises(ValueError, match="at least 2 bins, got bins=1"):
-        METRICS[name].fn(as_codes(FACTOR), FACTOR, bins=1)
+        METRICS[name](as_codes(FACTOR), FACTOR, bins=1)
 
 
 def test_counts_are_the_rows_of_each_pair_of_value_and_bin(monkeypatch):
@@ -114,14 +114,14 @@ def test_information_is_that_of_scikit_learn(grid, noisy_codes):
 
 def test_a_copied_code_closes_the_gap(grid):
     codes = as_codes(grid)
-    assert MIG.fn(codes, grid) == pytest.approx(1.0, abs=1e-12)
-    assert MIG.fn(np.column_stack([codes, -2 * codes[:, 1]]), grid) == pytest.approx(2 / 3, abs=1e-12)
+    assert MIG(codes, grid) == pytest.approx(1.0, abs=1e-12)
+    assert MIG(np.column_stack([codes, -2 * codes[:, 1]]), grid) == pytest.approx(2 / 3, abs=1e-12)
 
 
 def test_mig_by_hand():
     codes = np.column_stack([BLURRED, COPY])
-    assert MIG.fn(codes, FACTOR, bins=2) == pytest.approx(1 - BLURRED_INFORMATION / LOG2, abs=1e-12)
-    assert MIG.fn(np.column_stack([BLURRED]), FACTOR, bins=2) == pytest.approx(BLURRED_INFORMATION / LOG2, abs=1e-12)
+    assert MIG(codes, FACTOR, bins=2) == pytest.approx(1 - BLURRED_INFORMATION / LOG2, abs=1e-12)
+    assert MIG(np.column_stack([BLURRED]), FACTOR, bins=2) == pytest.approx(BLURRED_INFORMATION / LOG2, abs=1e-12)
     detail = MIG.detail(codes, FACTOR, bins=2)["factors"][0]
     assert detail["code"] == 1
     assert detail["information"] == pytest.approx(LOG2, abs=1e-12)
@@ -133,7 +133,7 @@ def test_each_factors_gap_is_in_units_of_its_own_entropy():
     """Factor 0 (two values) is known fully, factor 1 (four values) by half: the mean of 1 and 1/2."""
     factors = np.stack(np.meshgrid(range(2), range(4), indexing="ij"), axis=-1).reshape(-1, 2)
     codes = np.column_stack([factors[:, 0], factors[:, 1] // 2])
-    assert MIG.fn(codes, factors) == pytest.approx(0.75, abs=1e-12)
+    assert MIG(codes, factors) == pytest.approx(0.75, abs=1e-12)
 
 
 def test_jemmig_by_hand():
@@ -142,7 +142,7 @@ def test_jemmig_by_hand():
     assert detail["score"] == pytest.approx(1 - BLURRED_INFORMATION / (LOG2 + LOG2), abs=1e-12)
     alone = JEMMIG.detail(np.column_stack([BLURRED]), FACTOR, bins=2)
     assert alone["j_nats"] == pytest.approx(BLURRED_JOINT - BLURRED_INFORMATION, abs=1e-12)
-    wider = JEMMIG.fn(np.column_stack([BLURRED, COPY]), FACTOR, bins=8)
+    wider = JEMMIG(np.column_stack([BLURRED, COPY]), FACTOR, bins=8)
     assert wider == pytest.approx(1 - BLURRED_INFORMATION / (LOG2 + math.log(8)), abs=1e-12)
 
 
@@ -150,7 +150,7 @@ def test_jemmig_charges_for_what_a_code_says_beyond_its_factor_and_mig_does_not(
     """One code holds factor 0 and, in finer steps, factor 1: it knows factor 0 as well as a plain copy does."""
     plain, crowded = as_codes(grid[:, :1]), as_codes(grid[:, :1] * 4 + grid[:, 1:2])
     factor = grid[:, :1]
-    assert MIG.fn(crowded, factor) == pytest.approx(MIG.fn(plain, factor), abs=1e-12)
+    assert MIG(crowded, factor) == pytest.approx(MIG(plain, factor), abs=1e-12)
     excess = JEMMIG.detail(crowded, factor)["j_nats"] - JEMMIG.detail(plain, factor)["j_nats"]
     assert excess == pytest.approx(math.log(4), abs=1e-12)
 
@@ -176,7 +176,7 @@ def test_a_dead_code_has_exactly_no_information(grid):
 @pytest.mark.parametrize(("bins", "expected"), [(10, 0.790), (20, 0.902), (40, 1.0)])
 def test_bins_cap_the_mig_of_a_perfect_dsprites_code(bins, expected):
     """Factor by factor, as on the full grid; a sample of rows scores a little less, its runner-up knows something by luck."""
-    scores = [MIG.fn(np.arange(size)[:, None], np.arange(size)[:, None], bins=bins) for size in (3, 6, 40, 32, 32)]
+    scores = [MIG(np.arange(size)[:, None], np.arange(size)[:, None], bins=bins) for size in (3, 6, 40, 32, 32)]
     assert np.mean(scores) == pytest.approx(expected, abs=5e-4)
 
 

@@ -45,24 +45,24 @@ def test_scale_and_offset_of_the_codes_do_not_matter(name, scale, offset, table)
         pytest.skip((DEPENDS_ON_SCALE | DEPENDS_ON_OFFSET)[name])
     codes, factors = table
     rounded = (scale * codes + offset - offset) / scale  # what float64 keeps of the codes beside the offset
-    score = METRICS[name].fn(scale * codes + offset, factors, **few(name))
-    assert score == pytest.approx(METRICS[name].fn(rounded, factors, **few(name)), abs=0.004 if offset else 1e-9)
+    score = METRICS[name](scale * codes + offset, factors, **few(name))
+    assert score == pytest.approx(METRICS[name](rounded, factors, **few(name)), abs=0.004 if offset else 1e-9)
 
 
 def test_each_exception_is_needed(grid, noisy_codes):
     options = few("sap_svc")
     assert sap_svc(noisy_codes + 1e6, grid, **options) < sap_svc(noisy_codes, grid, **options) - 0.03
     for name in DEPENDS_ON_SCALE:
-        scaled, plain = (METRICS[name].fn(a * noisy_codes, grid, **few(name)) for a in (1e-3, 1.0))
+        scaled, plain = (METRICS[name](a * noisy_codes, grid, **few(name)) for a in (1e-3, 1.0))
         assert abs(scaled - plain) > 0.03
     for name, option, value in DEPENDS_WITH_OPTIONS:
-        scaled, plain = (METRICS[name].fn(a * noisy_codes, grid, **{option: value}) for a in (1e-3, 1.0))
+        scaled, plain = (METRICS[name](a * noisy_codes, grid, **{option: value}) for a in (1e-3, 1.0))
         assert abs(scaled - plain) > 1e-3
 
 
 @pytest.mark.parametrize("name", DCI)
 def test_boosted_trees_read_codes_far_from_zero(name, grid, noisy_codes):
-    near, far = (METRICS[name].fn(codes, grid, **few(name)) for codes in (noisy_codes, 0.01 * noisy_codes + 1e6))
+    near, far = (METRICS[name](codes, grid, **few(name)) for codes in (noisy_codes, 0.01 * noisy_codes + 1e6))
     assert far == pytest.approx(near, abs=0.01)
 
 
@@ -112,7 +112,7 @@ def test_noise_in_a_degenerate_table_scores_low_or_is_a_reason(name, case):
     if name == "tad" and case in ("one factor", "one code"):
         factors = factors % 2
     try:
-        score = METRICS[name].fn(codes, factors, **few(name))
+        score = METRICS[name](codes, factors, **few(name))
     except NotApplicable as reason:
         assert str(reason)
         return
@@ -127,12 +127,12 @@ def test_noise_in_a_degenerate_table_scores_low_or_is_a_reason(name, case):
 def test_errors_name_the_metric_that_was_called(grid, noisy_codes):
     for name in METRICS:
         try:
-            METRICS[name].fn(noisy_codes, grid[:, :1], **few(name))
+            METRICS[name](noisy_codes, grid[:, :1], **few(name))
         except NotApplicable as reason:
             assert str(reason).split(" ")[0] in (name, "tad")
     for name in ("factor_vae_score", "z_min_var", "z_max_var"):
         with pytest.raises(ValueError, match=f"^{name} needs threshold >= 0"):
-            METRICS[name].fn(noisy_codes, grid, threshold=-1.0)
+            METRICS[name](noisy_codes, grid, threshold=-1.0)
 
 
 @pytest.mark.parametrize("protocol", ["locatello2019", "zaidi2020", "do2020"])
@@ -142,7 +142,7 @@ def test_noise_scores_within_the_stated_range_under_every_protocol(protocol, gri
         for seed in range(3):
             codes = shuffled(np.random.default_rng(seed).normal(size=(len(grid), 2)), seed)
             quick = options | {key: min(value, 300) for key, value in options.items() if key in ("train", "test")}
-            assert low <= METRICS[name].fn(codes, grid, seed=seed, **quick) <= high
+            assert low <= METRICS[name](codes, grid, seed=seed, **quick) <= high
 
 
 SCALE_FREE = ("factor_vae_score", "z_max_var", "explicitness", "wasserstein_correlation", "mcc", "mig", "infoe", "irs")
@@ -152,5 +152,5 @@ SCALE_FREE = ("factor_vae_score", "z_max_var", "explicitness", "wasserstein_corr
 @pytest.mark.parametrize("name", SCALE_FREE)
 def test_codes_far_from_one_score_as_others_do(grid, noisy_codes, name, exponent):
     tiny = np.ldexp(noisy_codes, exponent)
-    expected = METRICS[name].fn(noisy_codes, grid, **few(name))
-    assert METRICS[name].fn(tiny, grid, **few(name)) == pytest.approx(expected, abs=1e-6)
+    expected = METRICS[name](noisy_codes, grid, **few(name))
+    assert METRICS[name](tiny, grid, **few(name)) == pytest.approx(expected, abs=1e-6)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import pearsonr, spearmanr
 
-from disbench.metrics.mcc import correlations, mcc, mcc_detail
+from disbench.metrics.mcc import correlations, mcc
 from disbench.metrics.metric import NotApplicable
 from disbench.metrics.reference import as_codes
 
@@ -37,7 +37,7 @@ def test_one_code_is_credited_to_one_factor_only():
     factors = np.stack(np.meshgrid([0, 1], [0, 1], indexing="ij"), axis=-1).reshape(-1, 2)
     codes = np.column_stack([factors.sum(axis=1), [0.0, 1.0, 1.0, 0.0]])
     assert mcc(codes, factors) == pytest.approx(np.sqrt(0.5) / 2, abs=1e-12)
-    assert [entry["code"] for entry in mcc_detail(codes[:, :1], factors)["factors"]].count(None) == 1
+    assert [entry["code"] for entry in mcc.detail(codes[:, :1], factors)["factors"]].count(None) == 1
 
 
 def test_ranks_straighten_a_monotone_curve_and_nothing_else(grid):
@@ -64,7 +64,7 @@ def test_noise_scores_near_nothing_and_dead_codes_nothing(oracle_table):
     codes, factors = oracle_table("noise")
     assert mcc(codes, factors) == pytest.approx(0.035, abs=0.002)
     assert mcc(np.full((60, 2), 0.1), np.arange(60)[:, None] % 3) == 0.0
-    detail = mcc_detail(np.column_stack([np.full(60, 0.1), np.arange(60) % 3]), np.arange(60)[:, None] % 3)
+    detail = mcc.detail(np.column_stack([np.full(60, 0.1), np.arange(60) % 3]), np.arange(60)[:, None] % 3)
     assert detail["score"] == pytest.approx(1.0, abs=1e-12)
     assert detail["dropped_codes"] == [0]
 

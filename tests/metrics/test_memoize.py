@@ -5,11 +5,12 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from disbench.metrics import information
+from disbench.metrics import as_table, information
+from disbench.metrics import table as table_module
 from disbench.metrics.dcimig import dcimig
 from disbench.metrics.jemmig import jemmig
 from disbench.metrics.memoize import KEPT, recent
-from disbench.metrics.mig import mig, mig_detail
+from disbench.metrics.mig import mig
 from disbench.metrics.mig_sup import mig_sup
 from disbench.metrics.modularity import modularity
 
@@ -20,35 +21,38 @@ def counted():
     calls = []
 
     @recent
-    def total(codes, factors, *, scale=1):
+    def total(table, *, scale=1):
         calls.append(scale)
-        return scale * float(np.sum(codes) + np.sum(factors))
+        return scale * float(table.codes.sum() + table.values.sum())
 
-    return total, calls
+    return lambda codes, factors, **options: total(as_table(codes, factors), **options), calls
 
 
-def test_equal_tables_are_computed_once_whatever_objects_hold_them(counted):
+FACTORS = np.arange(4)[:, None] % 2
+
+
+def test_equal_tables_are_computed_once_whatever_arrays_hold_them(counted):
     total, calls = counted
-    codes, factors = np.ones((4, 2)), np.zeros((4, 1), dtype=int)
-    assert total(codes, factors) == total(codes.copy(), factors.copy()) == total(np.asfortranarray(codes), factors) == 8
+    codes = np.ones((4, 2))
+    assert total(codes, FACTORS) == total(codes.copy(), FACTORS) == total(np.asfortranarray(codes), FACTORS) == 10
     assert len(calls) == 1
 
 
 def test_an_array_that_changes_in_place_is_another_table(counted):
     total, calls = counted
-    codes, factors = np.ones((4, 2)), np.zeros((4, 1), dtype=int)
-    assert total(codes, factors) == 8
-    codes[0, 0] = 3
+    codes, factors = np.ones((4, 2)), FACTORS.copy()
     assert total(codes, factors) == 10
+    codes[0, 0] = 3
+    assert total(codes, factors) == 12
     factors[0, 0] = 1
-    assert total(codes, factors) == 11
+    assert total(codes, factors) == 13
     assert len(calls) == 3
 
 
 def test_shape_type_and_options_belong_to_a_tables_identity(counted):
     total, calls = counted
-    codes, factors = np.zeros((4, 2)), np.zeros((4, 1), dtype=int)
-    for table in ((codes, factors), (codes.reshape(2, 4), factors), (codes.view(np.int64), factors)):
+    codes = np.zeros((4, 2))
+    for table in ((codes, FACTORS), (codes[:, :1], FACTORS), (codes.astype(np.int64), FACTORS)):
         total(*table)
         total(*table, scale=2)
         total(*table, scale=2)
@@ -58,36 +62,44 @@ def test_shape_type_and_options_belong_to_a_tables_identity(counted):
 def test_the_last_used_results_are_kept_and_no_more(counted):
     total, calls = counted
     tables = [np.full((4, 2), float(value)) for value in range(KEPT + 1)]
-    factors = np.zeros((4, 1), dtype=int)
     for codes in tables[:KEPT]:
-        total(codes, factors)
-    total(tables[0], factors)
-    total(tables[KEPT], factors)  # pushes out the one that was not used for longest: table 1
-    total(tables[0], factors)
+        total(codes, FACTORS)
+    total(tables[0], FACTORS)
+    total(tables[KEPT], FACTORS)  # pushes out the one that was not used for longest: table 1
+    total(tables[0], FACTORS)
     assert len(calls) == KEPT + 1
-    total(tables[1], factors)
+    total(tables[1], FACTORS)
     assert len(calls) == KEPT + 2
 
 
 def test_errors_are_not_kept():
-    attempts = []
+    attempts, table = [], as_table(np.zeros((4, 1)), FACTORS)
 
     @recent
-    def fails_once(codes, factors):
+    def fails_once(table):
         attempts.append(1)
         if len(attempts) == 1:
             raise ValueError("once")
         return 1
 
     with pytest.raises(ValueError, match="once"):
-        fails_once(np.zeros((2, 1)), np.zeros((2, 1)))
-    assert fails_once(np.zeros((2, 1)), np.zeros((2, 1))) == 1
+        fails_once(table)
+    assert fails_once(table) == 1
 
 
 def test_objects_whose_bytes_are_addresses_are_refused(counted):
     total, _ = counted
     with pytest.raises(ValueError, match="dtype object"):
-        total(np.array([[1.0], [2.0]], dtype=object), np.array([[0], [1]]))
+        total(np.array([[1.0], [2.0], [3.0], [4.0]], dtype=object), FACTORS)
+
+
+def test_a_table_is_digested_once_for_all_metrics(grid, noisy_codes, monkeypatch):
+    digested, digest = [], table_module.digest
+    monkeypatch.setattr(table_module, "digest", lambda array: digested.append(1) or digest(array))
+    table = as_table(noisy_codes, grid)
+    for metric in (mig, jemmig, modularity):
+        metric(table)
+    assert len(digested) == 2  # codes and factors
 
 
 def test_the_information_metrics_count_a_table_once(grid, noisy_codes, monkeypatch):
@@ -105,15 +117,15 @@ def test_the_information_metrics_count_a_table_once(grid, noisy_codes, monkeypat
 
 def test_a_callers_changes_to_a_detail_do_not_reach_the_next_caller(grid, noisy_codes):
     codes, factors = np.insert(noisy_codes, 0, 1.0, axis=1), np.insert(grid, 0, 1, axis=1)
-    first = mig_detail(codes, factors)
+    first = mig.detail(codes, factors)
     first["dropped_codes"].append(99)
     first["constant_factors"].clear()
     first["factors"][0].clear()
-    again = mig_detail(codes, factors)
+    again = mig.detail(codes, factors)
     assert again["dropped_codes"] == again["constant_factors"] == [0]
     assert again["factors"][0]["factor"] == 1
     with pytest.raises(ValueError, match="read-only"):
-        information.table_information(codes, factors, 20).info.mutual[0, 0] = 1.0
+        information.table_information(as_table(codes, factors), 20).mutual[0, 0] = 1.0
 
 
 def test_tables_scored_side_by_side_keep_their_own_results(grid, noisy_codes):

@@ -24,7 +24,7 @@ def test_a_large_table_is_not_copied(name, kind, large_table):
     codes, factors = large_table[0].astype(kind, copy=False), large_table[1]
     tracemalloc.start()
     try:
-        METRICS[name].fn(codes, factors)
+        METRICS[name](codes, factors)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

@@ -5,7 +5,8 @@ import pytest
 
 from disbench.metrics import NotApplicable, as_codes
 from disbench.metrics.information import table_information
-from disbench.metrics.mig_sup import mig_sup, mig_sup_detail
+from disbench.metrics.mig_sup import mig_sup
+from disbench.metrics.table import as_table
 
 UBISOFT_20_BINS = {  # divided by the entropy of the code
     "perfect": 1.0,
@@ -32,14 +33,14 @@ def test_mig_sup_in_ten_bins_is_that_of_zaidi(case, oracle_table):
 @pytest.mark.parametrize("divide_by", ["factor", "code"])
 def test_a_dead_code_where_the_peer_gives_nan_is_left_out(divide_by, oracle_table):
     codes, factors = oracle_table("dead_dims")
-    detail = mig_sup_detail(codes, factors, divide_by=divide_by)
+    detail = mig_sup.detail(codes, factors, divide_by=divide_by)
     live = np.delete(codes, detail["dropped_codes"], axis=1)
     assert live.shape[1] < codes.shape[1]
     assert detail["score"] == mig_sup(live, factors, divide_by=divide_by) > 0.4
 
 
 def test_each_code_is_measured_in_units_of_the_factors_entropies(grid, noisy_codes):
-    info = table_information(noisy_codes, grid, 20).info
+    info = table_information(as_table(noisy_codes, grid), 20)
     relative = np.sort(info.mutual / np.log([[3], [4], [5]]), axis=0)
     assert mig_sup(noisy_codes, grid) == pytest.approx(np.mean(relative[-1] - relative[-2]), abs=1e-12)
 
@@ -50,7 +51,7 @@ def test_the_two_divisors_by_hand():
     codes = cells @ [[4], [1]]
     assert mig_sup(codes, cells, bins=8) == pytest.approx(0.0, abs=1e-12)
     assert mig_sup(codes, cells, bins=8, divide_by="code") == pytest.approx(1 / 3, abs=1e-12)
-    half = mig_sup_detail(cells[:, 1:] // 2, cells)
+    half = mig_sup.detail(cells[:, 1:] // 2, cells)
     assert half["score"] == half["codes"][0]["gap"] == pytest.approx(0.5, abs=1e-12)
     assert half["codes"][0]["factor"] == 1
 

@@ -5,7 +5,8 @@ import pytest
 
 from disbench.metrics import NotApplicable, as_codes
 from disbench.metrics.information import table_information
-from disbench.metrics.modularity import modularity, modularity_detail
+from disbench.metrics.modularity import modularity
+from disbench.metrics.table import as_table
 
 DLIB = {
     "perfect": 1.0,
@@ -37,7 +38,7 @@ def test_modularity_in_ten_bins_is_that_of_zaidi(case, oracle_table):
 
 def test_dead_codes_are_left_out_where_a_peer_counts_them_as_nothing_and_others_give_nan(oracle_table):
     codes, factors = oracle_table("dead_dims")
-    detail = modularity_detail(codes, factors)
+    detail = modularity.detail(codes, factors)
     D, dead = codes.shape[1], len(detail["dropped_codes"])
     assert dead > 0
     assert detail["score"] * (D - dead) / D == pytest.approx(DLIB_COUNTS_DEAD_CODES, abs=1e-9)
@@ -48,7 +49,7 @@ def test_modularity_by_hand(grid):
     """One code holds one factor: 1. One holds two independent factors of equal size in 16 values: 1 - (I/I)^2 / (3 - 1)."""
     cells = np.stack(np.meshgrid(*[range(4)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
     both = cells[:, 0] * 4 + cells[:, 1]
-    detail = modularity_detail(np.column_stack([cells[:, 2], both]), cells, bins=16)
+    detail = modularity.detail(np.column_stack([cells[:, 2], both]), cells, bins=16)
     assert [entry["modularity"] for entry in detail["codes"]] == pytest.approx([1.0, 0.5], abs=1e-12)
     assert detail["score"] == pytest.approx(0.75, abs=1e-12)
     assert [entry["information"] for entry in detail["codes"]] == pytest.approx([np.log(4)] * 2, abs=1e-12)
@@ -56,13 +57,13 @@ def test_modularity_by_hand(grid):
 
 
 def test_modularity_is_the_papers_formula_code_by_code(grid, noisy_codes):
-    mutual = table_information(noisy_codes, grid, 20).info.mutual
+    mutual = table_information(as_table(noisy_codes, grid), 20).mutual
     expected = []
     for column in mutual.T:
         best = column.argmax()
         others = sum(column[k] ** 2 for k in range(3) if k != best)
         expected.append(1 - others / (2 * column[best] ** 2))
-    entries = modularity_detail(noisy_codes, grid)["codes"]
+    entries = modularity.detail(noisy_codes, grid)["codes"]
     assert [entry["modularity"] for entry in entries] == pytest.approx(expected, abs=1e-12)
 
 

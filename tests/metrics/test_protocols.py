@@ -76,7 +76,7 @@ def test_a_protocol_has_every_constant_of_the_published_configuration(protocol: 
 def test_zaidis_threshold_keeps_codes_of_a_deviation_of_three_hundredths(grid) -> None:
     codes = (grid - grid.mean(axis=0)) / grid.std(axis=0)
     for metric in ("factor_vae_score", "z_max_var"):
-        score = METRICS[metric].fn
+        score = METRICS[metric]
         assert score(0.03 * codes, grid, **PROTOCOLS["zaidi2020"][metric]) == 1.0
         assert score(0.01 * codes, grid, **PROTOCOLS["zaidi2020"][metric]) < 0.2
 
@@ -92,32 +92,30 @@ def test_zaidis_mig_is_divided_by_the_entropy_of_the_code(case: str, oracle_tabl
         "rotation": 0.0647181931256,
     }  # ubisoft.mig, 10 bins
     codes, factors = oracle_table(case)
-    assert METRICS["mig"].fn(codes, factors, **PROTOCOLS["zaidi2020"]["mig"]) == pytest.approx(theirs[case], abs=1e-11)
+    assert METRICS["mig"](codes, factors, **PROTOCOLS["zaidi2020"]["mig"]) == pytest.approx(theirs[case], abs=1e-11)
 
 
 def test_another_divisor_is_refused(grid, noisy_codes) -> None:
     with pytest.raises(ValueError, match="'codes'"):
-        METRICS["mig"].fn(noisy_codes, grid, divide_by="codes")
+        METRICS["mig"](noisy_codes, grid, divide_by="codes")
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_every_setting_is_a_keyword_of_its_metric(protocol: str) -> None:
     for metric, options in PROTOCOLS[protocol].items():
-        assert set(options) <= set(inspect.signature(METRICS[metric].fn).parameters)
+        assert set(options) <= set(inspect.signature(METRICS[metric]).parameters)
 
 
 def test_the_first_paper_scores_an_accuracy_that_is_not_rescaled(grid, noisy_codes) -> None:
     """Chance is 1/K; its unstated numbers are those that the other unscaled protocol has."""
     noise = np.random.default_rng(0).normal(size=(len(grid), 2))
     options = PROTOCOLS["higgins2017"]["z_diff"]
-    assert METRICS["z_diff"].fn(noise, grid, **options) == pytest.approx(1 / 3, abs=0.05)
-    assert METRICS["z_diff"].fn(noisy_codes, grid, **options) > 0.6
+    assert METRICS["z_diff"](noise, grid, **options) == pytest.approx(1 / 3, abs=0.05)
+    assert METRICS["z_diff"](noisy_codes, grid, **options) > 0.6
     assert options == PROTOCOLS["locatello2019"]["z_diff"]
 
 
 def test_the_protocol_moves_a_score(oracle_table) -> None:
     codes, factors = oracle_table("noisy_vae")
-    scores = {
-        name: METRICS["irs"].fn(codes, factors, **PROTOCOLS[name]["irs"]) for name in ("locatello2019", "zaidi2020")
-    }
+    scores = {name: METRICS["irs"](codes, factors, **PROTOCOLS[name]["irs"]) for name in ("locatello2019", "zaidi2020")}
     assert scores["locatello2019"] > scores["zaidi2020"] + 0.05

@@ -29,4 +29,4 @@ def test_constant_factors_stay_and_no_table_is_too_small():
 
 def test_a_factor_of_two_values_beside_one_of_forty_is_not_taken_for_a_dead_code():
     factors = np.stack(np.meshgrid(np.arange(2), np.arange(40), indexing="ij"), -1).reshape(-1, 2).repeat(5, axis=0)
-    assert METRICS["factor_vae_score"].fn(as_codes(factors), factors, seed=0) == 1.0
+    assert METRICS["factor_vae_score"](as_codes(factors), factors, seed=0) == 1.0

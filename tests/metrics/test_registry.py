@@ -84,7 +84,7 @@ def tolerance(name, sampled=0.08):
 
 
 def score(name, codes, factors, **more):
-    return METRICS[name].fn(codes, factors, **options(name), **more)
+    return METRICS[name](codes, factors, **options(name), **more)
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_only_an_error_rate_and_dependence_between_codes_count_down():
 
 
 def test_what_draws_by_seed_is_known_to_the_confidence_of_scores():
-    assert {name for name, metric in METRICS.items() if metric.sampled} == set(SAMPLED)
+    assert {name for name, metric in METRICS.items() if metric.stochastic} == set(SAMPLED)
 
 
 def test_every_metric_says_what_it_reads_of_the_factors():
@@ -122,7 +122,7 @@ def test_every_metric_says_what_it_reads_of_the_factors():
         "values"
     }
     assert {METRICS[name].reads_with({}) for name in DCI} == {"labels"}
-    assert [name for name, metric in METRICS.items() if metric.uses_std] == ["rmig"]
+    assert [name for name, metric in METRICS.items() if "std" in metric.optional] == ["rmig"]
     assert min(metric.version for metric in METRICS.values()) >= 1
 
 
@@ -325,7 +325,7 @@ def test_the_number_of_threads_does_not_matter():
         "codes = factors @ rng.normal(size=(8, 12)) + rng.normal(size=(3000, 12))\n"
         f"options = { ({name: options(name) for name in METRICS})!r}\n"
         f"tables = { {name: 2 if name in BINARY else 5 for name in METRICS}!r}\n"
-        "print([METRICS[name].fn(codes, factors % tables[name], seed=3, **options[name]) for name in options])"
+        "print([METRICS[name](codes, factors % tables[name], seed=3, **options[name]) for name in options])"
     )
     outputs = [
         subprocess.run(
@@ -364,7 +364,7 @@ def test_any_table_scores_within_the_bounds_or_has_a_reason(name, table):
     if name in DRAWS_POINTS:
         few |= {"pairs" if name == "z_diff" else "group": 5}
     try:
-        value = METRICS[name].fn(*table, **few)
+        value = METRICS[name](*table, **few)
     except NotApplicable as reason:
         assert str(reason)
         return

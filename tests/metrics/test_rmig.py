@@ -9,7 +9,7 @@ import pytest
 from disbench.metrics import as_codes
 from disbench.metrics.information import standardised
 from disbench.metrics.mig import mig
-from disbench.metrics.rmig import quantised_posteriors, rmig, rmig_detail
+from disbench.metrics.rmig import quantised_posteriors, rmig
 
 # 100 bins over [-4, 4]: RMIG of each factor, J in nats of each factor, their JEMMIG. The peer adds in single precision.
 DO_AND_TRAN = {
@@ -36,7 +36,7 @@ def posteriors(case):
 def test_rmig_of_stochastic_codes_is_that_of_its_authors(case):
     codes, factors, stds = posteriors(case)
     gaps, j_nats, jemmig = DO_AND_TRAN[case]
-    detail = rmig_detail(codes, factors, stds=stds, standardise=False)
+    detail = rmig.detail(codes, factors, std=stds, standardise=False)
     entries = detail["factors"]
     assert [entry["gap"] for entry in entries] == pytest.approx(gaps, abs=2e-6)
     assert [entry["j_nats"] for entry in entries] == pytest.approx(j_nats, abs=2e-6)
@@ -47,16 +47,16 @@ def test_rmig_of_stochastic_codes_is_that_of_its_authors(case):
 def test_quantising_agrees_with_the_authors_sampling():
     codes, factors, stds = posteriors("noisy_vae")
     mean, deviation = SAMPLED
-    assert abs(rmig(codes, factors, stds=stds, standardise=False) - mean) < 4 * deviation / np.sqrt(2) + 0.005
+    assert abs(rmig(codes, factors, std=stds, standardise=False) - mean) < 4 * deviation / np.sqrt(2) + 0.005
 
 
 def test_the_unit_of_the_limits_is_a_codes_deviation_over_rows_and_posteriors():
     """These codes are nearly standard normal, so both readings of the limits are nearly one; and scale is no matter."""
     codes, factors, stds = posteriors("noisy_vae")
-    score = rmig(codes, factors, stds=stds)
-    assert score == pytest.approx(rmig(codes, factors, stds=stds, standardise=False), abs=0.005)
+    score = rmig(codes, factors, std=stds)
+    assert score == pytest.approx(rmig(codes, factors, std=stds, standardise=False), abs=0.005)
     scale, shift = np.linspace(1e-3, 1e3, codes.shape[1]), np.arange(codes.shape[1])
-    assert rmig(codes * scale + shift, factors, stds=stds * scale) == pytest.approx(score, abs=1e-6)
+    assert rmig(codes * scale + shift, factors, std=stds * scale) == pytest.approx(score, abs=1e-6)
 
 
 def test_a_unit_is_the_deviation_of_the_mixture_of_all_posteriors():
@@ -81,14 +81,14 @@ def test_a_posterior_that_misses_all_centres_is_in_the_bin_of_its_mean(mean, ind
 
 def test_points_are_counted_as_infinitely_narrow_posteriors(oracle_table):
     codes, factors = oracle_table("noisy_vae")
-    assert rmig(codes, factors) == pytest.approx(rmig(codes, factors, stds=np.zeros(codes.shape)), abs=1e-12)
+    assert rmig(codes, factors) == pytest.approx(rmig(codes, factors, std=np.zeros(codes.shape)), abs=1e-12)
 
 
 def test_many_rows_are_spread_as_few_are(monkeypatch):
     codes, factors, stds = posteriors("noisy_vae")
-    score = rmig(codes, factors, stds=stds)
+    score = rmig(codes, factors, std=stds)
     monkeypatch.setattr(import_module("disbench.metrics.rmig"), "ROWS_AT_ONCE", 1000)
-    assert rmig(codes, factors, stds=stds) == pytest.approx(score, abs=1e-12)
+    assert rmig(codes, factors, std=stds) == pytest.approx(score, abs=1e-12)
 
 
 def test_points_in_the_same_bins_score_as_mig(grid):
@@ -102,7 +102,7 @@ def test_the_gap_by_hand():
     factor = np.array([[0], [0], [1], [1]])
     blur = np.sqrt(1 / (2 * np.log(3)))  # density at the other centre, one away, is a third of that at its own
     codes, stds = np.column_stack([factor - 0.5, factor - 0.5]), np.column_stack([np.zeros(4), np.full(4, blur)])
-    detail = rmig_detail(codes, factor, stds=stds, bins=2, limit=1.0, standardise=False)
+    detail = rmig.detail(codes, factor, std=stds, bins=2, limit=1.0, standardise=False)
     blurred = np.log(2) + 0.75 * np.log(0.75) + 0.25 * np.log(0.25)
     entry = detail["factors"][0]
     assert entry["information"] == pytest.approx(np.log(2), abs=1e-12)
@@ -123,9 +123,9 @@ def test_a_perfect_code_of_dsprites_fits_its_bins():
         ({"bins": 1}, "at least 2 bins, got bins=1"),
         ({"limit": 0.0}, "positive limit, got limit=0.0"),
         ({"limit": float("nan")}, "positive limit"),
-        ({"stds": np.ones((360, 2))}, r"standard deviation for each code, got \(360, 2\) for \(360, 3\)"),
-        ({"stds": -np.ones((360, 3))}, "logarithms of variances"),
-        ({"stds": np.full((360, 3), np.nan)}, "finite standard deviations"),
+        ({"std": np.ones((360, 2))}, r"standard deviation for each code, got float64 \(360, 2\) for \(360, 3\)"),
+        ({"std": -np.ones((360, 3))}, "logarithms of variances"),
+        ({"std": np.full((360, 3), np.nan)}, "finite numbers >= 0"),
     ],
 )
 def test_impossible_options_are_refused(options, message, grid):
@@ -135,8 +135,8 @@ def test_impossible_options_are_refused(options, message, grid):
 
 def test_dead_codes_know_nothing_with_posteriors_or_without(grid):
     codes, stds = np.insert(as_codes(grid), 1, 0.1, axis=1), np.full((len(grid), 4), 0.01)
-    for options in ({}, {"stds": stds}):
-        detail = rmig_detail(codes, grid, **options)
+    for options in ({}, {"std": stds}):
+        detail = rmig.detail(codes, grid, **options)
         assert detail["dropped_codes"] == [1]
         assert detail["score"] == pytest.approx(1.0, abs=1e-9)
-        assert rmig(codes[:, [1]], grid, **({"stds": stds[:, [1]]} if options else {})) == 0.0
+        assert rmig(codes[:, [1]], grid, **({"std": stds[:, [1]]} if options else {})) == 0.0

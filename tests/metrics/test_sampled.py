@@ -64,7 +64,7 @@ def test_a_groups_variance_is_judged_against_the_codes_own(grid):
     noise = np.random.default_rng(0).normal(size=(len(grid), 1))
     held = as_codes(grid) + 0.3 * np.random.default_rng(1).normal(size=grid.shape)
     codes = np.column_stack([held[:, :1], 0.15 * noise, held[:, 1:]])
-    assert FACTOR_VAE.fn(codes, grid, **FEW) > 0.95
+    assert FACTOR_VAE(codes, grid, **FEW) > 0.95
     assert FACTOR_VAE.detail(codes, grid, **FEW)["dropped_codes"] == []
 
 
@@ -91,36 +91,36 @@ def test_each_code_stands_for_the_factor_that_voted_for_it_most_often():
 
 def test_z_diff_cannot_see_a_missing_factor_and_the_factor_vae_score_can(oracle_table):
     codes, factors = oracle_table("perfect")
-    assert Z_DIFF.fn(codes[:, :4], factors, **FEW) > 0.99
-    assert FACTOR_VAE.fn(codes[:, :4], factors, **FEW) < 0.9
+    assert Z_DIFF(codes[:, :4], factors, **FEW) > 0.99
+    assert FACTOR_VAE(codes[:, :4], factors, **FEW) < 0.9
 
 
 @pytest.mark.parametrize("metric", [Z_DIFF, FACTOR_VAE])
 @pytest.mark.parametrize("factors_kept", [2, 3])
 def test_scaling_puts_chance_at_zero_and_leaves_one_at_one(metric, factors_kept, grid, noisy_codes):
     factors = grid[:, :factors_kept]
-    raw, scaled = (metric.fn(noisy_codes, factors, **FEW, scaled=scaled) for scaled in (False, True))
+    raw, scaled = (metric(noisy_codes, factors, **FEW, scaled=scaled) for scaled in (False, True))
     assert scaled == pytest.approx((raw - 1 / factors_kept) / (1 - 1 / factors_kept), abs=1e-12)
-    assert metric.fn(as_codes(factors), factors, **FEW, scaled=True) == 1.0
+    assert metric(as_codes(factors), factors, **FEW, scaled=True) == 1.0
 
 
 @pytest.mark.parametrize("scaled", [False, True])
 def test_z_min_var_is_the_error_of_the_factor_vae_score(scaled, grid, noisy_codes):
-    error = Z_MIN_VAR.fn(noisy_codes, grid, **FEW, scaled=scaled, seed=4)
-    assert error == 1 - FACTOR_VAE.fn(noisy_codes, grid, **FEW, scaled=scaled, seed=4)
+    error = Z_MIN_VAR(noisy_codes, grid, **FEW, scaled=scaled, seed=4)
+    assert error == 1 - FACTOR_VAE(noisy_codes, grid, **FEW, scaled=scaled, seed=4)
     assert Z_MIN_VAR.detail(noisy_codes, grid, **FEW, scaled=scaled, seed=4)["score"] == error
     assert 0 < error < 1
 
 
 def test_more_rows_a_group_tell_more(grid, noisy_codes):
-    assert FACTOR_VAE.fn(noisy_codes, grid, **FEW, group=3) < FACTOR_VAE.fn(noisy_codes, grid, **FEW, group=64) - 0.1
-    assert Z_DIFF.fn(noisy_codes, grid, **FEW, pairs=1) < Z_DIFF.fn(noisy_codes, grid, **FEW, pairs=64) - 0.1
+    assert FACTOR_VAE(noisy_codes, grid, **FEW, group=3) < FACTOR_VAE(noisy_codes, grid, **FEW, group=64) - 0.1
+    assert Z_DIFF(noisy_codes, grid, **FEW, pairs=1) < Z_DIFF(noisy_codes, grid, **FEW, pairs=64) - 0.1
 
 
 @pytest.mark.parametrize("metric", [Z_DIFF, FACTOR_VAE])
 def test_groups_smaller_than_what_is_drawn_from_them_are_no_obstacle(metric):
     factors = np.stack(np.meshgrid(range(3), range(3), indexing="ij"), axis=-1).reshape(-1, 2)  # three rows a value
-    assert metric.fn(as_codes(factors), factors, **FEW) == 1.0
+    assert metric(as_codes(factors), factors, **FEW) == 1.0
 
 
 def test_a_near_dead_code_wins_no_vote(grid):
@@ -174,4 +174,4 @@ def test_a_threshold_of_zero_still_drops_what_has_no_variance(grid):
 )
 def test_an_impossible_option_is_refused(metric, options, message, grid, noisy_codes):
     with pytest.raises(ValueError, match=message):
-        metric.fn(noisy_codes, grid, **options)
+        metric(noisy_codes, grid, **options)

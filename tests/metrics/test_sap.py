@@ -15,11 +15,8 @@ from disbench.metrics.one_code_tree import right_by_depth
 from disbench.metrics.reference import as_codes
 from disbench.metrics.sap import (
     sap,
-    sap_detail,
     sap_svc,
-    sap_svc_detail,
     sap_tree,
-    sap_tree_detail,
     single_code_accuracies,
     stratified_folds,
     tree_accuracies,
@@ -185,8 +182,8 @@ def test_a_perfect_tree_beats_a_guess_by_what_a_guess_lacks(grid):
 
 
 def test_trees_are_fitted_to_as_many_rows_as_asked(grid, noisy_codes):
-    assert sap_tree_detail(noisy_codes, grid, train=100)["train"] == 100
-    assert sap_tree_detail(noisy_codes, grid)["train"] == 360
+    assert sap_tree.detail(noisy_codes, grid, train=100)["train"] == 100
+    assert sap_tree.detail(noisy_codes, grid)["train"] == 360
     with pytest.raises(ValueError, match="train >= 1, got train=0"):
         sap_tree(noisy_codes, grid, train=0)
 
@@ -195,7 +192,7 @@ def test_a_small_case_by_hand():
     """R2 of (0, 1, 2, 3) with the bits of 0 .. 3: .8 and .2; with a code of the low bit: 0 and 1."""
     factors = np.array([[0, 0], [0, 1], [1, 0], [1, 1]])
     codes = np.array([[0.0, 0.0], [1.0, 5.0], [2.0, 0.0], [3.0, 5.0]])
-    detail = sap_detail(codes, factors)
+    detail = sap.detail(codes, factors)
     assert detail["score"] == pytest.approx(((0.8 - 0.0) + (1.0 - 0.2)) / 2, abs=1e-12)
     assert [entry["code"] for entry in detail["factors"]] == [0, 1]
     assert [entry["runner_up_predictability"] for entry in detail["factors"]] == pytest.approx([0.0, 0.2], abs=1e-12)
@@ -222,7 +219,7 @@ def test_noise_scores_near_nothing(oracle_table):
     assert 0 <= sap_svc(codes, factors) < 0.03
 
 
-@pytest.mark.parametrize("detail", [sap_detail, sap_svc_detail, sap_tree_detail])
+@pytest.mark.parametrize("detail", [sap.detail, sap_svc.detail, sap_tree.detail])
 def test_dead_codes_and_missing_codes_predict_what_can_be_guessed(detail, grid):
     dead = np.full((len(grid), 2), 0.1)
     assert detail(dead, grid)["score"] == 0.0

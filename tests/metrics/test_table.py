@@ -82,7 +82,7 @@ def test_words_dates_and_masked_values_are_refused_in_plain_words(metric):
         (np.ma.masked_greater(CODES, 1), FACTORS, "masked values"),
     ):
         with pytest.raises(ValueError, match=words):
-            METRICS[metric].fn(codes, factors)
+            METRICS[metric](codes, factors)
 
 
 def test_a_constant_far_from_zero_is_dead_although_its_mean_rounds():
@@ -167,5 +167,6 @@ def test_two_rows_are_a_reason_and_not_a_score():
 def test_a_float64_table_is_not_copied_and_another_one_only_when_asked():
     codes, factors = np.random.default_rng(0).normal(size=(20, 3)), np.arange(20)[:, None] % 3
     assert np.shares_memory(as_table(codes, factors).codes, codes)
-    assert as_table(codes.astype(np.float32), factors).codes.dtype == np.float64
-    assert as_table(codes.astype(np.float32), factors, cast=False).codes.dtype == np.float32
+    narrow = as_table(codes.astype(np.float32), factors)
+    assert narrow.codes.dtype == np.float64
+    assert narrow.raw_codes.dtype == np.float32

@@ -6,7 +6,7 @@ from sklearn.metrics import mutual_info_score, roc_auc_score
 
 from disbench.metrics.metric import NotApplicable
 from disbench.metrics.reference import as_codes, shuffled
-from disbench.metrics.tad import detection_areas, shared_entropy, tad, tad_detail
+from disbench.metrics.tad import detection_areas, shared_entropy, tad
 
 
 @pytest.fixture(scope="module")
@@ -43,14 +43,14 @@ def test_the_authors_rule_by_loops(oracle_table):
         if areas[k].max() >= 0.75 and max(told) / mutual_info_score(factors[:, k], factors[:, k]) <= 0.02:
             best, second = np.sort(areas[k])[::-1][:2]
             total, count = total + best - second, count + 1
-    detail = tad_detail(codes, factors, shared=0.02)
+    detail = tad.detail(codes, factors, shared=0.02)
     assert detail["score"] == pytest.approx(total, abs=1e-9)
     assert detail["captured"] == count
     assert 0 < count < 12
 
 
 def test_a_perfect_code_scores_half_a_point_for_each_attribute(bits):
-    detail = tad_detail(as_codes(bits), bits)
+    detail = tad.detail(as_codes(bits), bits)
     assert detail["score"] == pytest.approx(2.0, abs=1e-12)
     assert detail["captured"] == 4
     assert tad(as_codes(bits)[:, :1], bits[:, :1]) == pytest.approx(0.5, abs=1e-12)
@@ -60,7 +60,7 @@ def test_a_small_case_by_hand():
     """Of the nine pairs of a row with and a row without, code 0 orders eight, code 1 seven."""
     factors = np.array([[0, 0, 0, 1, 1, 1]]).T
     codes = np.array([[0.0, 1.0, 3.0, 2.0, 4.0, 5.0], [5.0, 3.0, 2.0, 4.0, 1.0, 0.0]]).T
-    detail = tad_detail(codes, factors)
+    detail = tad.detail(codes, factors)
     assert detail["factors"][0]["area"] == pytest.approx(8 / 9, abs=1e-12)
     assert detail["factors"][0]["runner_up_area"] == pytest.approx(7 / 9, abs=1e-12)
     assert detail["score"] == pytest.approx(1 / 9, abs=1e-12)
@@ -75,7 +75,7 @@ def test_an_attribute_counts_from_the_threshold_on(captured, score):
 
 def test_an_attribute_that_another_one_tells_does_not_count(bits):
     copied = np.column_stack([bits, 1 - bits[:, 0]])
-    detail = tad_detail(as_codes(copied), copied)
+    detail = tad.detail(as_codes(copied), copied)
     assert [entry["captured"] for entry in detail["factors"]] == [False, True, True, True, False]
     assert [entry["shared_entropy"] for entry in detail["factors"]] == pytest.approx([1, 0, 0, 0, 1], abs=1e-12)
     assert detail["score"] == pytest.approx(1.5, abs=1e-12)
@@ -84,9 +84,9 @@ def test_an_attribute_that_another_one_tells_does_not_count(bits):
 
 def test_noise_captures_nothing_and_so_do_dead_codes(bits, oracle_table):
     codes, factors = oracle_table("celeba40")
-    noise = tad_detail(shuffled(codes, seed=0), factors)
+    noise = tad.detail(shuffled(codes, seed=0), factors)
     assert noise["score"] == noise["captured"] == 0
-    dead = tad_detail(np.full((len(bits), 2), 0.1), bits)
+    dead = tad.detail(np.full((len(bits), 2), 0.1), bits)
     assert dead["score"] == 0.0
     assert {entry["area"] for entry in dead["factors"]} == {0.5}
 

@@ -10,7 +10,7 @@ from disbench.metrics.majority_vote import extreme_codes
 from disbench.metrics.metric import NotApplicable
 from disbench.metrics.reference import as_codes, shuffled
 from disbench.metrics.table import as_table
-from disbench.metrics.z_max_var import settings_of_the_others, z_max_var, z_max_var_detail
+from disbench.metrics.z_max_var import settings_of_the_others, z_max_var
 
 ZAIDI = {  # two seeds each; scaled, absolute threshold
     "dead_dims": [1.0, 1.0],
@@ -90,13 +90,13 @@ def test_a_groups_variance_is_judged_against_the_codes_own(grid):
 def test_the_score_is_that_of_fresh_groups():
     cells = np.array(list(itertools.product(range(2), repeat=6)))
     codes = np.random.default_rng(0).normal(size=(64, 30))
-    detail = z_max_var_detail(codes, cells, train=60, test=5000)
+    detail = z_max_var.detail(codes, cells, train=60, test=5000)
     assert detail["train_accuracy"] > detail["accuracy"] + 0.1
     assert detail["score"] == detail["accuracy"]
 
 
 def test_a_missing_factor_costs_its_share(grid):
-    detail = z_max_var_detail(as_codes(grid)[:, :2], grid)
+    detail = z_max_var.detail(as_codes(grid)[:, :2], grid)
     assert [entry["recall"] for entry in detail["factors"][:2]].count(1.0) >= 1
     assert 0.6 < detail["score"] < 0.75
 
@@ -111,7 +111,7 @@ def test_noise_is_above_chance_where_the_same_few_groups_come_again(grid, noisy_
 
 
 def test_dead_codes_are_at_chance_and_scaling_puts_chance_at_zero(grid, noisy_codes):
-    dead = z_max_var_detail(np.full((len(grid), 3), 0.1), grid)
+    dead = z_max_var.detail(np.full((len(grid), 3), 0.1), grid)
     assert dead["score"] == pytest.approx(1 / 3, abs=0.06)
     assert dead["dropped_codes"] == [0, 1, 2]
     scaled = z_max_var(noisy_codes, grid, scaled=True)
@@ -120,11 +120,11 @@ def test_dead_codes_are_at_chance_and_scaling_puts_chance_at_zero(grid, noisy_co
 
 def test_near_dead_noise_is_dropped_before_it_outvotes_a_code(grid):
     noise = 1e-3 * np.random.default_rng(0).normal(size=len(grid))
-    detail = z_max_var_detail(np.column_stack([np.full(len(grid), 0.1), as_codes(grid), noise]), grid)
+    detail = z_max_var.detail(np.column_stack([np.full(len(grid), 0.1), as_codes(grid), noise]), grid)
     assert detail["score"] == 1.0
     assert detail["dropped_codes"] == [0, 4]
     assert [entry["factor"] for entry in detail["codes"]] == [0, 1, 2]
-    assert z_max_var_detail(as_codes(grid), grid, threshold=1.1, relative=True)["dropped_codes"] == [0, 1, 2]
+    assert z_max_var.detail(as_codes(grid), grid, threshold=1.1, relative=True)["dropped_codes"] == [0, 1, 2]
 
 
 def test_a_seed_is_all_that_decides(grid, noisy_codes):

@@ -224,7 +224,7 @@ def bench_irs(benchmark: BenchmarkFixture, form: Callable[..., float], quantile:
 @pytest.mark.benchmark(group="Z-diff, Z-min Var, IRS, MIG and JEMMIG together, 10,000 rows, dSprites sizes, 10 codes")
 def bench_five_metrics(benchmark: BenchmarkFixture) -> None:
     def five(codes: Array, factors: Factors) -> list[float]:
-        return [METRICS[name].fn(codes, factors) for name in ("z_diff", "z_min_var", "irs", "mig", "jemmig")]
+        return [METRICS[name](codes, factors) for name in ("z_diff", "z_min_var", "irs", "mig", "jemmig")]
 
     benchmark.pedantic(five, setup=fresh_tables(*make_table(DSPRITES, 10)), rounds=5, warmup_rounds=1)
 

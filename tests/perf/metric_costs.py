@@ -162,7 +162,7 @@ def ours(names: list[str]) -> Callable[[Array, Array], object]:
         found = []
         for name in names:
             metric, _, model = name.partition(":")
-            found.append(METRICS[metric].fn(codes, factors, **({"model": model} if model else {})))
+            found.append(METRICS[metric](codes, factors, **({"model": model} if model else {})))
         return found
 
     return scores
@@ -198,7 +198,7 @@ def memory(names: list[str], rows: int, codes: int) -> None:
     show(f"\n| metric | peak above a table of {rows:,} x {codes} | seconds |\n|---|---|---|")
     for name in names:
         tracemalloc.start()
-        seconds = cpu_seconds(METRICS[name].fn, table, factors)
+        seconds = cpu_seconds(METRICS[name], table, factors)
         peak = tracemalloc.get_traced_memory()[1] / table.nbytes
         tracemalloc.stop()
         show(f"| {name} | {peak:.2f} of its own memory | {seconds:.1f} |")

@@ -251,7 +251,7 @@ def test_a_card_tells_what_a_metric_cannot_see_by_keyboard(reader: Any) -> None:
     reader.keyboard.press("Enter")
     card = reader.locator("#about-mig")
     assert card.is_visible()
-    for words in (METRICS["mig"].definition, METRICS["mig"].blind, METRICS["mig"].source, "bins=20"):
+    for words in (METRICS["mig"].definition, METRICS["mig"].insensitive_to, METRICS["mig"].source, "bins=20"):
         assert words in card.inner_text()
     reader.keyboard.press("Escape")
     assert not card.is_visible()

@@ -211,7 +211,7 @@ def test_a_protocol_is_the_metrics_keywords_and_names_a_publication_only_where_a
 
 
 def test_every_metric_says_what_it_cannot_see() -> None:
-    assert [key for key, metric in METRICS.items() if not metric.blind.endswith(".")] == []
+    assert [key for key, metric in METRICS.items() if not metric.insensitive_to.endswith(".")] == []
 
 
 def test_a_folder_of_one_data_set_has_no_overview(tmp_path: Path, make_record: Make) -> None:

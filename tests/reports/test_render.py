@@ -92,7 +92,7 @@ def test_every_metric_header_has_its_arrow_range_and_a_card_with_definition_prot
     for metric in (METRICS[name] for name in ("z_diff", "z_min_var", "factor_vae_score", "irs", "mig", "jemmig")):
         arrow = "↑" if metric.higher_is_better else "↓"
         assert re.search(rf"{re.escape(metric.label)}\s{arrow} {metric.bounds[0]:g} to {metric.bounds[1]:g}", page.text)
-        for words in (metric.definition, metric.blind, metric.source):
+        for words in (metric.definition, metric.insensitive_to, metric.source):
             assert words
             assert page.text.count(words) >= 2  # on the card and in the list of metrics
 
