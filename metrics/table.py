@@ -59,7 +59,8 @@ class Table:
     constant_factors : the caller's other columns, which have one value and are left out.
     dead_codes : the columns of `codes` with one value. They stay in `codes`, and each metric says what it does with them.
     std : (N, D) float64, the standard deviations of the posteriors with the means `codes`, or None.
-    groups : (D,) integers, the group of each code, 0 for a code in no group, or None. See `group_columns`.
+    groups : (D,) integers, the group of each code, 0 for a code in no group, or None. See `group_columns`. It is checked, as
+        `std` is, when a metric uses it.
     """
 
     raw_codes: NDArray[Any]
@@ -69,7 +70,7 @@ class Table:
     dead_codes: list[int]
     relabelled: Callable[[], Factors]  # computed on first use, and shared by tables of the same factors
     raw_std: NDArray[Any] | None = None
-    groups: NDArray[np.intp] | None = None
+    raw_groups: NDArray[Any] | None = None
 
     @property
     def codes(self) -> NDArray[np.float64]:
@@ -99,6 +100,18 @@ class Table:
         if not (np.isfinite(array) & (array >= 0)).all():
             raise ValueError("std needs finite numbers >= 0; pass deviations and not logarithms of variances.")
         return array
+
+    @cached_property
+    def groups(self) -> NDArray[np.intp] | None:
+        if self.raw_groups is None:
+            return None
+        array, codes = self.raw_groups, self.raw_codes.shape[1]
+        if array.shape != (codes,) or array.dtype.kind not in "iuf" or (array != np.rint(array)).any():
+            raise ValueError(
+                f"groups needs a whole number for each of the {codes} codes, the group that it is in or 0, got"
+                f" {array.dtype} {array.shape}."
+            )
+        return array.astype(np.intp)
 
     @cached_property
     def digest(self) -> tuple[Any, ...]:
@@ -131,7 +144,7 @@ class Table:
     def take(self, rows: NDArray[np.intp]) -> "Table":
         """A table of these rows, which is checked again: a factor may be constant on them."""
         factors, std = (None if array is None else array[rows] for array in (self.raw_factors, self.raw_std))
-        return as_table(self.raw_codes[rows], factors, std=std, groups=self.groups)
+        return as_table(self.raw_codes[rows], factors, std=std, groups=self.raw_groups)
 
 
 def as_table(
@@ -189,7 +202,7 @@ def as_table(
         dead_codes=dead_codes,
         relabelled=cache(lambda: _relabelled(to_relabel, columns)),
         raw_std=None if std is None else _read_only(_checked_std(std, array.shape, vectors)),
-        groups=None if groups is None else _checked_groups(groups, array.shape[1]),
+        raw_groups=None if groups is None else to_array(groups),
     )
 
 
@@ -233,16 +246,6 @@ def _checked_std(std: ArrayLike, shape: tuple[int, ...], vectors: tuple[int, ...
     if array.shape != shape or array.dtype.kind not in "iuf":
         raise ValueError(f"std needs a standard deviation for each code, got {array.dtype} {array.shape} for {shape}.")
     return array
-
-
-def _checked_groups(groups: ArrayLike, codes: int) -> NDArray[np.intp]:
-    array = to_array(groups)
-    if array.shape != (codes,) or array.dtype.kind not in "iu":
-        raise ValueError(
-            f"groups needs a whole number for each of the {codes} codes, the group that it is in or 0, got {array.dtype}"
-            f" {array.shape}."
-        )
-    return array.astype(np.intp)
 
 
 def _read_only(array: NDArray[Any]) -> NDArray[Any]:

@@ -235,9 +235,9 @@ def evaluate(
         try:
             shown = view_of(view, codes.codes, codes.group, codes.codes_std)
             announce(wanted, len(shown.codes))
-            found = score_shown(
-                f"scoring {name}", shown.codes, codes.factors, wanted, codes_std=shown.codes_std, resamples=samples
-            )
+            table = (shown.codes, codes.factors, wanted)
+            columns = {"codes_std": shown.codes_std, "groups": codes.group if view == "mean" else None}
+            found = score_shown(f"scoring {name}", *table, **columns, resamples=samples)
             found.skipped |= metrics_without_settings(metrics, protocol)
         except ValueError as error:
             raise fail(error) from error
@@ -315,21 +315,14 @@ def score(
         content = read_named_table(table, codes=codes, factors=factors)
         if view != MEAN:
             shown = view_of(view, content.codes, content.group, content.codes_std)
-            content = content._replace(codes=shown.codes, code_names=shown.names, codes_std=shown.codes_std)
+            content = content._replace(codes=shown.codes, code_names=shown.names, codes_std=shown.codes_std, group=None)
         names = content.factor_names, content.code_names
         if picture:
             shown_as.draw_information(picture, content)
         announce(wanted, len(content.codes))
         samples = resamples if confidence else None
-        found = score_shown(
-            "scoring",
-            content.codes,
-            content.factors,
-            wanted,
-            seed=seed,
-            codes_std=content.codes_std,
-            resamples=samples,
-        )
+        columns = {"codes_std": content.codes_std, "groups": content.group}
+        found = score_shown("scoring", content.codes, content.factors, wanted, seed=seed, **columns, resamples=samples)
         found.skipped |= shown_as.metrics_without_settings(metrics, protocol)
     except ValueError as error:
         raise fail(error) from error

@@ -115,7 +115,8 @@ def score_table(scores: Record | Evaluation, table: NamedTable, metrics: MetricO
     scores.views, scores.further_views = {}, {}
     for view_name, view in found.items():
         shown = what + f" {view_name} view" * (view_name != MEAN)
-        scored = score_shown(shown, view.codes, table.factors, metrics, codes_std=view.codes_std)
+        groups = table.group if view_name == MEAN else None  # a column of the other view is a group
+        scored = score_shown(shown, view.codes, table.factors, metrics, codes_std=view.codes_std, groups=groups)
         scores.views[view_name] = scored.scores
         if view_name == MEAN:
             scores.floor, scores.ceiling = scored.floor, scored.ceiling
