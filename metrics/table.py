@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from disbench.metrics.arrays import check_rows, check_shape, digest, to_array
 from disbench.metrics.columns import column_extremes
+from disbench.metrics.views import column_groups
 
 LARGEST_CODE = 1e30  # well beyond it squares overflow and a classifier silently fails; no working encoder comes near
 LARGEST_EXPONENT = 498  # factor values are scaled below 2**498, about 1e150, so that their squares do not overflow
@@ -162,7 +163,7 @@ def as_table(
         `Table` is returned as it is.
     factors : (N, K), real numbers, or None for metrics that use codes alone.
     std : the standard deviations of the posteriors with the means `codes`, in the shape of `codes`.
-    groups : (D,) integers, the group of each code, 0 for a code in no group.
+    groups : (D,) integers, the group of each code, 0 for a code in no group; also (G,) of vectors.
 
     Returns
     -------
@@ -183,7 +184,7 @@ def as_table(
     vectors = array.shape[1:] if array.ndim == 3 and array.size else None
     if vectors is not None:
         array = array.reshape(len(array), -1)
-        groups = np.repeat(np.arange(1, vectors[0] + 1), vectors[1]) if groups is None else groups
+        groups = column_groups(vectors, None if groups is None else to_array(groups))
     array = _numbers(array, "codes", "code")
     raw_factors = None if factors is None else _read_only(_numbers(to_array(factors), "factors", "factor"))
     if raw_factors is not None:

@@ -45,6 +45,7 @@ def test_vector_valued_codes_are_columns_in_groups():
     assert np.array_equal(table.codes, CODES)
     assert np.array_equal(table.std, np.abs(CODES))
     assert table.group_columns == {1: [0, 1], 2: [2, 3]}
+    assert as_table(vectors, FACTORS, groups=[0, 5]).group_columns == {5: [2, 3]}
     assert mig(vectors, FACTORS) == mig(CODES, FACTORS)
     assert as_table(CODES, FACTORS, groups=[0, 3, 0, 3]).group_columns == {3: [1, 3]}
 
