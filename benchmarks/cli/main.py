@@ -4,7 +4,7 @@ import json
 import logging
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -199,13 +199,6 @@ def finish(record: Record, folder: Path) -> None:
         print_scores(Scores(shown.scores, shown.floor, shown.ceiling, shown.skipped), record.metric_options)
 
 
-def announce(wanted: dict[str, Any], rows: int) -> None:
-    """Say on a terminal what is scored: DCI takes minutes on ten thousand rows."""
-    terminal = Terminal(stderr=True)
-    if terminal.is_terminal:
-        terminal.print(f"Scoring {rows:,} rows: {', '.join(wanted)}", highlight=False)
-
-
 @app.command()
 def evaluate(
     checkpoint: Checkpoint,
@@ -220,7 +213,7 @@ def evaluate(
     plugin: Plugins = None,
 ) -> None:
     """Encode a checkpoint's dataset again and score it; writes nothing. Held-out rows have a table of their own."""
-    from disbench.benchmarks.cli.scores import metric_options, metrics_without_settings, print_scores
+    from disbench.benchmarks.cli.scores import announce, metric_options, metrics_without_settings, print_scores
     from disbench.benchmarks.trials.encode import encode_checkpoint
     from disbench.benchmarks.trials.score import score_shown
     from disbench.metrics.views import view as view_of
@@ -319,7 +312,7 @@ def score(
         names = content.factor_names, content.code_names
         if picture:
             shown_as.draw_information(picture, content)
-        announce(wanted, len(content.codes))
+        shown_as.announce(wanted, len(content.codes))
         samples = resamples if confidence else None
         columns = {"codes_std": content.codes_std, "groups": content.group}
         found = score_shown("scoring", content.codes, content.factors, wanted, seed=seed, **columns, resamples=samples)

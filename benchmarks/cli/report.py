@@ -1,4 +1,4 @@
-"""`disbench report`, `export`, `compare` and `merge`: what records say, as a page or table, of two methods, of several groups."""
+"""`disbench report`, `export`, `compare` and `merge`: the page of records, tables, two methods compared, folders merged."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 report_app = typer.Typer()
 
 Folder = Annotated[Path, typer.Argument(help="A folder with records, at any depth.", show_default=False)]
-Seed = Annotated[int, typer.Option(min=0, help="Of the bootstrap.")]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of the bootstrap.")]
 
 
 @report_app.command()
@@ -29,13 +29,16 @@ def report(
         Path | None, typer.Option("-o", "--output", help="Default: leaderboard.html in the folder.")
     ] = None,
     every_trial: Annotated[
-        bool, typer.Option("--every-trial", help="A page for each trial beside it, of more than a thousand too.")
+        bool, typer.Option("--every-trial", help="Also write a page for each trial if there are more than a thousand.")
     ] = False,
     standalone: Annotated[
-        bool, typer.Option("--standalone", help="A page without links to other files, to publish it alone.")
+        bool,
+        typer.Option(
+            "--standalone", help="Make a page without links to other files, so that it can be published alone."
+        ),
     ] = False,
 ) -> None:
-    """Make the page from the records in a folder."""
+    """Make the leaderboard page from the records in a folder."""
     try:
         show_page(folder, output, every_trial=every_trial, linked=not standalone)
     except (ValueError, OSError) as error:
@@ -44,7 +47,7 @@ def report(
 
 @no_garbage_collection()
 def show_page(folder: Path, output: Path | None = None, *, every_trial: bool = False, linked: bool = True) -> None:
-    """Print the tables of a folder's records, make its page and print where it is; the records are read once."""
+    """Print the tables of a folder's records, write its page and print the path; the records are read once."""
     from disbench.reports.page.render import tabulated, write_page
     from disbench.reports.tables.text import text_of
 
@@ -66,12 +69,12 @@ def export_(
     ] = "mean",
     seed: Seed = 0,
 ) -> None:
-    """The leaderboard as a table for other programs (csv, json, parquet) or for a paper (latex, markdown)."""
+    """Write the leaderboard for other programs (csv, json, parquet) or for a paper (latex, markdown)."""
     from disbench.reports.export import export
     from disbench.reports.tables.aggregate import tables
 
     if form == "parquet" and output is None:
-        raise fail("Parquet is no text for a terminal: name a file with -o.")
+        raise fail("Parquet cannot be printed to a terminal: name a file with -o.")
     try:
         content, collection = without_culprits(
             collect(folder), lambda found: export(tables(found), form, statistic=statistic, seed=seed)
@@ -88,12 +91,12 @@ def export_(
 
 @report_app.command("compare")
 def compare_(
-    one: Annotated[str, typer.Argument(metavar="A", help="A method as the page names it.", show_default=False)],
+    one: Annotated[str, typer.Argument(metavar="A", help="A method, named as on the page.", show_default=False)],
     other: Annotated[str, typer.Argument(metavar="B", help="Another: 'beta_vae (beta=4)'.", show_default=False)],
     folder: Folder,
     seed: Seed = 0,
 ) -> None:
-    """Whether A is better than B: for each data set and metric the difference of means, its interval, and a verdict.
+    """Compare A with B: for each dataset and metric the difference of means, its interval, and a verdict.
 
     A tie is a difference whose 95 % interval (Welch) holds zero. Fewer than three seeds give no interval and no verdict.
     """
@@ -106,7 +109,7 @@ def compare_(
     except (ValueError, OSError) as error:
         raise fail(error) from error
     if found.empty:
-        raise fail(f"{one} and {other} share no data set: there is nothing to compare.")
+        raise fail(f"{one} and {other} have no dataset in common, so there is nothing to compare.")
     for key, group in found.groupby([*DATA, "view"], sort=False):
         *data, view = map(str, key)
         console.print(f"{title(*data)}, {view} view", markup=False, highlight=False)
@@ -128,7 +131,7 @@ def compare_(
 
 
 def print_comparison(lines: "pd.DataFrame", one: str, other: str) -> None:
-    """One data set's comparison, and below it why something is missing."""
+    """The comparison on one dataset, and the reasons for missing values below it."""
     from disbench.reports.tables.columns import column
 
     table = new_table("metric", Column(Text(one)), Column(Text(other)), "difference", "P(improve)", "verdict")
@@ -164,13 +167,13 @@ def interval(low: float, high: float, sign: str = "") -> str:
 
 @report_app.command()
 def merge(
-    out: Annotated[Path, typer.Argument(help="The folder that they are copied to.", show_default=False)],
+    out: Annotated[Path, typer.Argument(help="The folder to copy to.", show_default=False)],
     folders: Annotated[list[Path], typer.Argument(help="Folders with records, at any depth.", show_default=False)],
 ) -> None:
     """Copy trials from several folders into one. Nothing is overwritten.
 
-    A trial that is there twice is copied once if its scores are the same. If they differ, nothing is copied at all: somebody
-    has to say which are right.
+    A trial that occurs twice is copied once if its scores are the same. If they differ, nothing is copied, and you have to
+    decide which scores are right.
     """
     from disbench.benchmarks.studies.merge import merge_folders
 
@@ -178,7 +181,7 @@ def merge(
         merged = merge_folders(out, folders)
     except (ValueError, OSError) as error:
         raise fail(error) from error
-    say(f"{out}: {merged.copied} trial{'s' * (merged.copied != 1)} copied, {merged.kept} there already or twice.")
+    say(f"{out}: {merged.copied} trial{'s' * (merged.copied != 1)} copied, {merged.kept} already there or duplicates.")
     for trial in merged.remade:
         say(f"Another record with the same scores was not copied: {trial}")
     tell_left_out(merged.left_out)

@@ -10,7 +10,7 @@ import numpy as np
 from rich.text import Text
 
 from disbench.benchmarks.cli.terminal.options import metric_settings
-from disbench.benchmarks.cli.terminal.printing import console, fail, say, write_file
+from disbench.benchmarks.cli.terminal.printing import Terminal, console, fail, say, write_file
 from disbench.benchmarks.cli.terminal.table_style import table as new_table
 from disbench.benchmarks.plugins.packages import names as names_of
 from disbench.benchmarks.plugins.packages import provide
@@ -64,6 +64,13 @@ def metrics_without_settings(names: str | None, protocol: str | None) -> dict[st
         return {}
     reason = f"{protocol} has no settings for it; it has settings for {', '.join(PROTOCOLS[protocol])}."
     return {name: reason for name in DEFAULT_METRICS if name not in PROTOCOLS[protocol]}
+
+
+def announce(wanted: dict[str, Any], rows: int) -> None:
+    """Say on a terminal what is scored: DCI takes minutes on ten thousand rows."""
+    terminal = Terminal(stderr=True)
+    if terminal.is_terminal:
+        terminal.print(f"Scoring {rows:,} rows: {', '.join(wanted)}", highlight=False)
 
 
 def print_scores(found: Scores, options: Mapping[str, Mapping[str, Any]]) -> None:

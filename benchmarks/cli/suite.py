@@ -1,18 +1,28 @@
-"""The commands about many trials: run a suite, see how far it is, search a method's hyperparameters."""
+"""Commands for many trials: run a suite, show its status, search hyperparameters of a method."""
 
 import time
-from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 import yaml
 from pydantic import ValidationError
-from rich.console import Group, RenderableType
 from rich.live import Live
-from rich.text import Text
 
 from disbench.benchmarks.cli.report import show_page
+from disbench.benchmarks.cli.terminal.engine_options import (
+    CheckpointSeconds,
+    Compiler,
+    CPUs,
+    Deterministic,
+    Devices,
+    EngineName,
+    GPUs,
+    Slurm,
+    Strategy,
+    Workers,
+    engine_of,
+)
 from disbench.benchmarks.cli.terminal.options import (
     DataDir,
     DatasetOptions,
@@ -24,15 +34,13 @@ from disbench.benchmarks.cli.terminal.options import (
 )
 from disbench.benchmarks.cli.terminal.options import metric_settings as settings_of_metrics
 from disbench.benchmarks.cli.terminal.printing import console, fail, say
-from disbench.benchmarks.cli.terminal.table_style import table as new_table
+from disbench.benchmarks.cli.terminal.study_tables import print_estimates, status_lines
 from disbench.benchmarks.runtime.machine import Machine
-from disbench.benchmarks.studies.status import Row, State, TrialState, changed_plugins, plans_of_one_name, rows, states
+from disbench.benchmarks.studies.status import changed_plugins, plans_of_one_name, states
 from disbench.datasets.wording import did_you_mean, listed, shown
 
 if TYPE_CHECKING:
     from disbench.benchmarks.settings.hyperparameters import Range
-    from disbench.benchmarks.studies.budget import Estimate
-    from disbench.benchmarks.studies.engines import Engine
     from disbench.benchmarks.studies.run import Only
     from disbench.benchmarks.studies.suite import Suite
     from disbench.benchmarks.studies.tracking import Tracker
@@ -40,54 +48,12 @@ if TYPE_CHECKING:
 suite_app = typer.Typer()
 FILTERS = ("method", "dataset", "seed")
 WATCH_SECONDS = 2.0
-SHOWN = 10  # trials that are named one by one, of each state
 
-Out = Annotated[Path, typer.Option(help="Folder of trial folders; finished trials in it are kept.")]
-EngineName = Annotated[
-    str,
-    typer.Option(
-        "--engine",
-        help="local: in this process. ray: a Ray cluster (RAY_ADDRESS), else this machine's cores and GPUs. slurm: an array job.",
-    ),
-]
-Workers = Annotated[int | None, typer.Option(min=1, help="Trials at once, at most, of --engine ray or slurm.")]
-GPUs = Annotated[
-    float | None,
-    typer.Option("--gpus-per-trial", min=0, help="Of ray or slurm. With ray a share, too: 0.25 puts four on one."),
-]
-CPUs = Annotated[int | None, typer.Option("--cpus-per-trial", min=1, help="Of ray or slurm. Default: 1.")]
-Slurm = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--slurm", help="An option of sbatch: partition=gpu, time=600 (minutes), gres=gpu:a100:1. Repeatable."
-    ),
-]
-Devices = Annotated[
-    int,
-    typer.Option(
-        min=1,
-        help="Devices of one trial. Several share each minibatch; only methods whose loss is a mean over images allow it.",
-    ),
-]
-Strategy = Annotated[str, typer.Option(help="Lightning's way to use the device.")]
-CheckpointSeconds = Annotated[
-    float, typer.Option("--checkpoint-seconds", min=1, help="Time between two checkpoints of a running trial.")
-]
-Deterministic = Annotated[
-    bool, typer.Option("--deterministic", help="Deterministic algorithms of torch alone; slower on a GPU.")
-]
-Compiler = Annotated[
-    str,
-    typer.Option(
-        "--compile",
-        help="Train with compiled networks: inductor or another backend of torch.compile's.",
-        show_default="none",
-    ),
-]
+Out = Annotated[Path, typer.Option(help="Folder of trial folders. Finished trials in it are reused.")]
 
 
 def only_of(words: list[str] | None, suite: "Suite") -> "Only":
-    """--only's words by field; several values of one field are alternatives."""
+    """The values of --only by field; several values of a field are alternatives."""
     found: dict[str, set[str]] = {}
     for word in ",".join(words or []).split(","):
         if not word.strip():
@@ -110,37 +76,6 @@ def only_of(words: list[str] | None, suite: "Suite") -> "Only":
     return found
 
 
-def hours(seconds: float | None) -> str:
-    if seconds is None:
-        return "?"
-    return f"{seconds / 3600:.1f} h" if seconds >= 3600 else f"{seconds / 60:.1f} min"
-
-
-def megabytes(size: float | None) -> str:
-    if size is None:
-        return "?"
-    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"
-
-
-def print_estimates(found: "list[Estimate]") -> None:
-    for dataset in dict.fromkeys(row.dataset for row in found):
-        table = new_table("method", "steps", "trials", "finished", "time left", "disk", "from", title=dataset)
-        for row in (row for row in found if row.dataset == dataset):
-            method = row.method if row.steps else f"untrained {row.method}"
-            numbers = [f"{number:,}" for number in (row.steps, row.trials, row.trials - row.left)]
-            table.add_row(method, *numbers, hours(row.seconds), megabytes(row.size), Text(row.source or "–"))
-        console.print(table)
-    seconds, size = sum(row.seconds or 0.0 for row in found), sum(row.size or 0.0 for row in found)
-    trials, left = sum(row.trials for row in found), sum(row.left for row in found)
-    say(
-        f"{trials} trials, {trials - left} finished. The other {left} take {hours(seconds)} one at a time on a machine such as "
-        f"the one measured, and {megabytes(size)}. Nothing was run."
-    )
-    if unknown := [row for row in found if row.seconds is None]:
-        names = ", ".join(f"{row.method} on {row.dataset}" for row in unknown)
-        say(f"Not counted, because it cannot be measured: {names}.")
-
-
 @suite_app.command()
 def run(
     suite: Annotated[str, typer.Argument(help="A suite's name (see `disbench list suites`) or a YAML file.")],
@@ -148,13 +83,14 @@ def run(
     data_dir: DataDir = None,
     plugin: Plugins = None,
     only: Annotated[
-        list[str] | None, typer.Option("--only", help="A part of it: method=vae,dataset=dsprites,seed=0. Repeatable.")
+        list[str] | None,
+        typer.Option("--only", help="Run a part of the suite: method=vae,dataset=dsprites,seed=0. Repeatable."),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print its trials, and the hours and disk that are left; run none.")
+        bool, typer.Option("--dry-run", help="Print the trials with the time and disk space they still need; run none.")
     ] = False,
     keep_failed: Annotated[
-        bool, typer.Option("--keep-failed/--retry-failed", help="Whether trials that failed before are left so.")
+        bool, typer.Option("--keep-failed/--retry-failed", help="Whether to skip trials that failed before.")
     ] = False,
     engine: EngineName = "local",
     workers: Workers = None,
@@ -163,9 +99,7 @@ def run(
     slurm: Slurm = None,
     stack: Annotated[
         int | None,
-        typer.Option(
-            min=2, help="Train up to so many seeds of a row as one model, meant for a GPU. --engine local alone."
-        ),
+        typer.Option(min=2, help="Train up to this many seeds of a row as one model, for a GPU. Needs --engine local."),
     ] = None,
     devices: Devices = 1,
     strategy: Strategy = "auto",
@@ -173,15 +107,15 @@ def run(
     compiler: Compiler = "",
     checkpoint_seconds: CheckpointSeconds = Machine.checkpoint_seconds,
     track: Annotated[
-        bool, typer.Option("--track", help="Also write finished trials as TensorBoard event files, to OUT/tensorboard.")
+        bool, typer.Option("--track", help="Also write TensorBoard event files of finished trials to OUT/tensorboard.")
     ] = False,
     mlflow: Annotated[
         str | None, typer.Option("--mlflow", help="Also log finished trials to MLflow at this URI.")
     ] = None,
 ) -> None:
-    """Run a suite, then print its table and the path of its page. Run the same command again to go on after a stop.
+    """Run a suite, then print its table and the path of its page. Run the same command again to resume after a stop.
 
-    Each trial is run once, however many of these commands work in one folder, on one machine or on several that share it.
+    You can start this command several times in one folder, on one or more machines: each trial runs only once.
     """
     from disbench.benchmarks.studies.budget import estimates
     from disbench.benchmarks.studies.engines.stacked import stacked_engine
@@ -207,11 +141,11 @@ def run(
         chosen = engine_of(engine, workers, gpus_per_trial, cpus_per_trial, slurm)
         if stack is not None:
             if engine != "local":
-                raise ValueError(f"--stack trains in this process alone (--engine local), got --engine {engine}.")
+                raise ValueError(f"--stack needs --engine local, got --engine {engine}.")
             if devices > 1:
-                raise ValueError(f"--stack has one device for all its seeds, got --devices {devices}.")
+                raise ValueError(f"--stack trains all seeds on one device, got --devices {devices}.")
             if compiler:
-                raise ValueError(f"--stack compiles no network, got --compile {compiler}.")
+                raise ValueError(f"--stack does not compile networks, got --compile {compiler}. Leave one of them out.")
             chosen = stacked_engine(stack)
         outcomes: dict[str, str] = {}
         for record in run_suite(
@@ -224,7 +158,7 @@ def run(
     except (ValueError, OSError) as error:
         raise fail(error) from error
     except (KeyboardInterrupt, SystemExit):
-        say(f"\nStopped. What was finished is in {out}; run the same command again to go on.", err=True)
+        say(f"\nStopped. Finished trials are in {out}; run the same command again to resume.", err=True)
         raise typer.Exit(130) from None
     show_page(out)
     failed = [name for name, status in outcomes.items() if status == "failed"]
@@ -233,60 +167,14 @@ def run(
         raise typer.Exit(1)
 
 
-def engine_of(
-    name: str, workers: int | None, gpus: float | None, cpus: int | None, slurm: list[str] | None
-) -> "Engine":
-    from disbench.benchmarks.studies.engines import ENGINES, make_engine
-
-    if name not in ENGINES:
-        raise ValueError(f"--engine takes {', '.join(ENGINES)}, got {shown(name)}.{did_you_mean(name, ENGINES)}")
-    if any(word.startswith("time=") and ":" in word for word in slurm or []):
-        raise ValueError("--slurm time=... is in minutes, such as time=600.")
-    return make_engine(
-        name, workers=workers, gpus_per_trial=gpus, cpus_per_trial=cpus, slurm=assignments(slurm, "--slurm")
-    )
-
-
-def status_lines(found: list[TrialState]) -> RenderableType:
-    """A table of rows a data set, then each running trial and each that failed."""
-    grouped = rows(found)
-    parts: list[RenderableType] = []
-    for dataset in dict.fromkeys(row.dataset for row in grouped):
-        table = new_table("row", "finished", "running", "failed", "waiting", title=dataset)
-        for row in (row for row in grouped if row.dataset == dataset):
-            kinds: list[tuple[State, ...]] = [("finished",), ("running",), ("failed",), ("waiting", "stopped")]
-            table.add_row(Text(row.label), *(str(row.count(*kind) or "–") for kind in kinds))
-        parts.append(table)
-    labels = {state.folder: row for row in grouped for state in row.trials}
-    for kind in ("running", "stopped", "failed", "unreadable"):
-        told = [state for state in found if state.state == kind]
-        parts += [Text(state_line(state, labels.get(state.folder))) for state in told[:SHOWN]]
-        if len(told) > SHOWN:
-            parts.append(Text(f"{kind}: {len(told) - SHOWN} more"))
-    totals = Counter(state.state for state in found)
-    parts.append(Text(f"{len(found)} trials: " + ", ".join(f"{count} {kind}" for kind, count in totals.items())))
-    return Group(*parts)
-
-
-def state_line(state: TrialState, row: Row | None) -> str:
-    if state.trial is None or row is None:
-        return f"{state.state}: {state.folder}: {state.reason}"
-    words = f"{state.state}: {row.dataset}, {row.label}, seed {state.trial.seed}"
-    if state.step is not None and state.state in ("running", "stopped"):
-        words += f", step {state.step:,} of {state.trial.steps:,}"
-    if state.seconds_left is not None:
-        words += f", {hours(state.seconds_left)} left"
-    return f"{words}: {state.reason}" if state.reason else words
-
-
 @suite_app.command()
 def status(
     folder: Annotated[Path, typer.Argument(help="The folder that a suite runs in.")] = Path("runs"),
     watch: Annotated[
-        bool, typer.Option("--watch", help="Look again every two seconds until nothing is left to do.")
+        bool, typer.Option("--watch", help="Refresh every two seconds until all trials are done.")
     ] = False,
 ) -> None:
-    """How far the trials in a folder are: finished, running with step and time left, failed and why, waiting."""
+    """Show the state of the trials in a folder: finished, running (step and time left), failed (reason), waiting."""
     try:
         found = states(folder)
         if not watch:
@@ -330,31 +218,27 @@ def search(
     steps: Annotated[int, typer.Option(min=1, help="Calls of training_step, of each trial.")],
     ranges: Annotated[
         list[str] | None,
-        typer.Option("--range", help="What is searched: 'lr={low: 1.0e-4, high: 1.0e-2, log: true}'. Repeatable."),
+        typer.Option("--range", help="A range to search: 'lr={low: 1.0e-4, high: 1.0e-2, log: true}'. Repeatable."),
     ] = None,
     grid: Annotated[
-        list[str] | None, typer.Option("--grid", help="What is searched, by its values: 'beta=[1, 4, 16]'. Repeatable.")
+        list[str] | None, typer.Option("--grid", help="Values to search: 'beta=[1, 4, 16]'. Repeatable.")
     ] = None,
     sets: Annotated[
-        list[str] | None, typer.Option("--set", help="A hyperparameter that is fixed, key=value. Repeatable.")
+        list[str] | None, typer.Option("--set", help="A fixed hyperparameter, key=value. Repeatable.")
     ] = None,
-    metric: Annotated[str, typer.Option(help="The metric whose mean over the seeds is to be best.")] = "mig",
+    metric: Annotated[str, typer.Option(help="The metric whose mean over the seeds is optimized.")] = "mig",
     settings: MetricSettings = None,
-    seeds: Annotated[
-        str, typer.Option(help="Comma-separated; others than those of the results that are to come.")
-    ] = "10,11",
-    trials: Annotated[int, typer.Option(min=1, help="Settings that are tried in all, earlier calls included.")] = 20,
+    seeds: Annotated[str, typer.Option(help="Comma-separated; use other seeds than for your final results.")] = "10,11",
+    trials: Annotated[int, typer.Option(min=1, help="Settings to try in total, including earlier calls.")] = 20,
     batch_size: Annotated[int, typer.Option(min=2, help="Images in a minibatch.")] = 64,
-    precision: Annotated[str, typer.Option(help="Lightning's: 32-true, bf16-mixed, ...")] = "32-true",
-    rows: Annotated[int, typer.Option(min=2, help="Rows encoded and scored, at most.")] = 100_000,
+    precision: Annotated[str, typer.Option(help="Precision of Lightning: 32-true, bf16-mixed, ...")] = "32-true",
+    rows: Annotated[int, typer.Option(min=2, help="Largest number of rows to encode and score.")] = 100_000,
     select: Select = None,
     options: DatasetOptions = None,
     data_dir: DataDir = None,
     plugin: Plugins = None,
     out: Out = Path("runs/search"),
-    at_once: Annotated[
-        int, typer.Option(min=1, help="Settings that are proposed together, for --engine ray or slurm.")
-    ] = 1,
+    at_once: Annotated[int, typer.Option(min=1, help="Settings proposed together, for --engine ray or slurm.")] = 1,
     engine: EngineName = "local",
     workers: Workers = None,
     gpus_per_trial: GPUs = None,
@@ -364,7 +248,7 @@ def search(
     compiler: Compiler = "",
     checkpoint_seconds: CheckpointSeconds = Machine.checkpoint_seconds,
 ) -> None:
-    """Search a method's hyperparameters for the best mean of one metric, with Optuna. The same command again goes on."""
+    """Search hyperparameters of a method for the best mean of one metric, with Optuna. Run the command again to resume."""
     from disbench.benchmarks.plugins.packages import require
     from disbench.benchmarks.settings.trial_settings import check_precision_here, checked_trial
     from disbench.benchmarks.studies.search import Search, best, run_search, seeds_of
@@ -412,16 +296,16 @@ def search(
     except (ValueError, OSError) as error:
         raise fail(error) from error
     except (KeyboardInterrupt, SystemExit):
-        say(f"\nStopped. What was tried is in {out}; run the same command again to go on.", err=True)
+        say(f"\nStopped. Tried settings are in {out}; run the same command again to resume.", err=True)
         raise typer.Exit(130) from None
     winner = best(found, metric)
     if winner is None:
-        say(f"None of {len(found)} settings has a score: disbench status {out} says why.", err=True)
+        say(f"None of {len(found)} settings has a score. The reasons: disbench status {out}", err=True)
         raise typer.Exit(1)
     say(f"Best of {len(found)} settings, mean {metric} {winner.value:.4f} on seeds {seeds}. In a suite's methods:")
     say(f"- {{name: {method}, hparams: {inline({**wanted.base.hparams, **winner.hparams})}}}")
 
 
 def inline(content: dict[str, Any]) -> str:
-    """A mapping as YAML in one line."""
+    """A mapping as one line of YAML."""
     return yaml.safe_dump(content, default_flow_style=True, width=10**6, sort_keys=False).strip()

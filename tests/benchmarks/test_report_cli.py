@@ -106,7 +106,7 @@ def test_merge_copies_whole_trials_and_keeps_one_of_equal_ones(tmp_path: Path) -
     first, again = put(a, {"mig": 0.1, "mcc": float("nan")}), put(b / "deep", {"mig": 0.1, "mcc": float("nan")})
     other = put(b, {"mig": 0.2}, seed=1)
     status, told = disbench("merge", out, a, b)
-    assert (status, told.strip()) == (0, f"{out}: 2 trials copied, 1 there already or twice.")
+    assert (status, told.strip()) == (0, f"{out}: 2 trials copied, 1 already there or duplicates.")
     assert {path.name for path in out.iterdir()} == {first.name, other.name}
     assert first.name == again.name
     assert (out / first.name / "codes.h5").read_text(encoding="utf-8") == "codes of a"
@@ -119,7 +119,7 @@ def test_merging_again_changes_nothing(tmp_path: Path) -> None:
     disbench("merge", out, a)
     (out / name / "codes.h5").write_text("mine", encoding="utf-8")
     status, told = disbench("merge", out, a)
-    assert (status, told.strip()) == (0, f"{out}: 0 trials copied, 1 there already or twice.")
+    assert (status, told.strip()) == (0, f"{out}: 0 trials copied, 1 already there or duplicates.")
     assert (out / name / "codes.h5").read_text(encoding="utf-8") == "mine"
 
 
