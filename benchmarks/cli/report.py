@@ -1,6 +1,7 @@
 """`disbench report`, `export`, `compare` and `merge`: the page of records, tables, two methods compared, folders merged."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,6 +9,7 @@ import typer
 from rich.table import Column
 from rich.text import Text
 
+from disbench.benchmarks.cli.terminal.options import Plugins
 from disbench.benchmarks.cli.terminal.printing import console, fail, say, write_file
 from disbench.benchmarks.cli.terminal.table_style import table as new_table
 from disbench.benchmarks.settings.choices import Format, Statistic
@@ -15,6 +17,8 @@ from disbench.reports.records.collect import collect, no_garbage_collection, wit
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from disbench.reports.records.collect import Collection
 
 report_app = typer.Typer()
 
@@ -37,6 +41,7 @@ def report(
             "--standalone", help="Make a page without links to other files, so that it can be published alone."
         ),
     ] = False,
+    plugin: Plugins = None,
 ) -> None:
     """Make the leaderboard page from the records in a folder."""
     try:
@@ -45,13 +50,25 @@ def report(
         raise fail(error) from error
 
 
+def collected(folder: Path) -> "Collection":
+    """The records below a folder; the metrics in them that installed packages have are registered, so that they have labels."""
+    from disbench.benchmarks.plugins.packages import provide
+    from disbench.metrics import METRICS
+
+    found = collect(folder)
+    for name in {name for _, record in found.found for name in record.metric_options} - {*METRICS}:
+        with suppress(ValueError):  # it is shown under the name that the records have
+            provide("metric", name)
+    return found
+
+
 @no_garbage_collection()
 def show_page(folder: Path, output: Path | None = None, *, every_trial: bool = False, linked: bool = True) -> None:
     """Print the tables of a folder's records, write its page and print the path; the records are read once."""
     from disbench.reports.page.render import tabulated, write_page
     from disbench.reports.tables.text import text_of
 
-    grouped, collection = tabulated(collect(folder))
+    grouped, collection = tabulated(collected(folder))
     say(text_of(collection, grouped))
     say(write_page(collection, grouped, output, every_trial=every_trial, linked=linked).resolve())
 
@@ -68,6 +85,7 @@ def export_(
         ),
     ] = "mean",
     seed: Seed = 0,
+    plugin: Plugins = None,
 ) -> None:
     """Write the leaderboard for other programs (csv, json, parquet) or for a paper (latex, markdown)."""
     from disbench.reports.export import export
@@ -77,7 +95,7 @@ def export_(
         raise fail("Parquet cannot be printed to a terminal: name a file with -o.")
     try:
         content, collection = without_culprits(
-            collect(folder), lambda found: export(tables(found), form, statistic=statistic, seed=seed)
+            collected(folder), lambda found: export(tables(found), form, statistic=statistic, seed=seed)
         )
     except (ValueError, OSError, ImportError) as error:
         raise fail(error) from error
@@ -95,6 +113,7 @@ def compare_(
     other: Annotated[str, typer.Argument(metavar="B", help="Another: 'beta_vae (beta=4)'.", show_default=False)],
     folder: Folder,
     seed: Seed = 0,
+    plugin: Plugins = None,
 ) -> None:
     """Compare A with B: for each dataset and metric the difference of means, its interval, and a verdict.
 
@@ -104,7 +123,7 @@ def compare_(
     from disbench.reports.tables.aggregate import tables
 
     try:
-        scores, collection = without_culprits(collect(folder), lambda found: score_frame(tables(found)))
+        scores, collection = without_culprits(collected(folder), lambda found: score_frame(tables(found)))
         found = compare(scores, one, other, seed=seed)
     except (ValueError, OSError) as error:
         raise fail(error) from error

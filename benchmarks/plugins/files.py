@@ -108,12 +108,9 @@ def _is_file(source: Source) -> bool:
 def _read(source: Source) -> tuple[Path, bytes]:
     """The path and content of a file, or of the file that a module is in."""
     try:
-        if _is_file(source):
-            path = Path(source.place)
-        else:
-            spec = find_spec(source.place)
-            path = Path(spec.origin) if spec is not None and spec.origin else None
-        if path is None or path.suffix != ".py":
+        spec = None if _is_file(source) else find_spec(source.place)
+        path = Path(source.place) if spec is None else Path(spec.origin or "")
+        if path.suffix != ".py":
             raise ValueError("a Python file (.py) is needed, or a module that can be imported from one.")
         return path, read_regular(path, LARGEST, follow=True)
     except (OSError, ImportError, ValueError) as error:

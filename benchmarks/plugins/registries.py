@@ -73,13 +73,15 @@ def check_entry(kind: Kind, name: str, found: Any) -> None:
     check_path_name(name, kind)
     if kind == "metric":
         fits = isinstance(found, Metric)
+    elif kind == "method":
+        from disbench.baselines.method import Method
+
+        fits = isinstance(found, type) and issubclass(found, Method)
     else:
-        kept = found.func if isinstance(found, functools.partial) else found
-        if kind == "method":
-            from disbench.baselines.method import Method as Base
-        else:
-            from disbench.datasets import FactorDataset as Base
-        fits = isinstance(kept, type) and issubclass(kept, Base) and (kept is found or kind == "dataset")
+        from disbench.datasets import FactorDataset
+
+        made = found.func if isinstance(found, functools.partial) else found
+        fits = isinstance(made, type) and issubclass(made, FactorDataset)
     if not fits:
         raise ValueError(f"the {kind} {name} needs {_NEEDED[kind]}, got {shown(found)}.")
 

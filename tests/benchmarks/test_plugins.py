@@ -227,7 +227,7 @@ def test_every_command_that_takes_names_takes_plugins() -> None:
             yield " ".join(words)
 
     data = {f"data {name}" for name in ("list", "info", "download", "verify", "preview")}
-    one = {"run", "search", "train", "list", "score", "evaluate", "traverse", "profile"}
+    one = {"run", "search", "train", "list", "score", "evaluate", "traverse", "profile", "report", "export", "compare"}
     assert {*with_plugin(typer.main.get_command(app))} == data | one
 
 
@@ -339,6 +339,23 @@ def test_a_file_runs_once_a_process_and_may_import_what_lies_beside_it(tmp_path:
     assert load_plugin(str(tmp_path / "mine.py")) == first
     load_sources(loaded())
     assert sys.modules["plug_beside"].runs == [1]
+
+
+@pytest.mark.parametrize("kind", ["package", "file"])
+def test_a_plugins_metric_has_its_label_in_reports(
+    kind: str, suite: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    list(run_suite(load_suite(str(suite)), tmp_path / "runs", only={"seed": ["0"]}))
+    forget()
+    words = ["export", tmp_path / "runs", "--format", "markdown"]
+    assert "half ?" in called(*words).output
+    if kind == "package":
+        monkeypatch.syspath_prepend(str(tmp_path))
+        package(tmp_path, "half", METRIC + "half = METRICS['half']", "metrics: half = half")
+        packages.offered.cache_clear()
+        assert "Half ↑" in called(*words).output
+    else:
+        assert "Half ↑" in called(*words, "--plugin", suite.parent / "plugins" / "mine.py").output
 
 
 # Workers
