@@ -61,4 +61,4 @@ def dcimig(table: Table, *, bins: int = 20) -> dict[str, Any]:
             gap=gaps,
             entropy=entropy,
         ),
-    } | left_out_and_binned(table)
+    } | left_out_and_binned(table, info.continuous)

@@ -34,6 +34,7 @@ class Information(NamedTuple):
     joint_entropy: NDArray[np.float64]  # (K, D)
     factor_entropy: NDArray[np.float64]  # (K,)
     code_entropy: NDArray[np.float64]  # (D,)
+    continuous: tuple[bool, ...] = ()  # (K,): which factors were binned
 
 
 class Gap(NamedTuple):
@@ -72,10 +73,11 @@ def binned_factors(table: Table, bins: int) -> Table:
     return table.with_factors(Factors(table.values, labels, sizes, table.continuous))
 
 
-def left_out_and_binned(table: Table, binned: bool = True) -> dict[str, list[int]]:
-    """The end of a detail: constant factors, dead codes, and the continuous factors, which are binned."""
-    columns = [column for column, continuous in zip(table.columns, table.continuous, strict=True) if continuous]
-    return table.left_out() | {"binned_factors": columns if binned else []}
+def left_out_and_binned(table: Table, binned: Sequence[bool]) -> dict[str, list[int]]:
+    """The end of a detail: constant factors, dead codes, and the factors that are binned, of which `binned` (K,) is true."""
+    return table.left_out() | {
+        "binned_factors": [column for column, yes in zip(table.columns, binned, strict=True) if yes]
+    }
 
 
 def bin_of(values: NDArray[np.float64], edges: NDArray[np.float64]) -> NDArray[np.intp]:
@@ -141,9 +143,9 @@ def _joined_factors(sizes: NDArray[np.intp], bins: int, n: int) -> list[slice]:
 def table_information(table: Table, bins: int) -> Information:
     """`information` of a table whose continuous factors are binned. Metrics that ask for the same table share one count."""
     info = information(binned_factors(table, bins), bins)
-    for array in info:
+    for array in info[:4]:
         array.flags.writeable = False
-    return info
+    return info._replace(continuous=table.continuous)
 
 
 def information(table: Table, bins: int) -> Information:

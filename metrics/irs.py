@@ -75,7 +75,7 @@ def irs(table: Table, *, quantile: float = 1.0, factor_bins: int = 0) -> dict[st
             score=robustness.max(axis=1),
             weight=weights[live],
         ),
-    } | left_out_and_binned(table, factor_bins > 0)
+    } | left_out_and_binned(table, [each and factor_bins > 0 for each in table.continuous])
 
 
 def deviations_with_factor_held(table: Table, quantile: float) -> NDArray[np.float64]:

@@ -61,4 +61,4 @@ def jemmig(table: Table, *, bins: int = 20) -> dict[str, Any]:
             joint_entropy=joint,
             entropy=info.factor_entropy,
         ),
-    } | left_out_and_binned(table)
+    } | left_out_and_binned(table, info.continuous)

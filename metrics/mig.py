@@ -66,4 +66,4 @@ def mig(table: Table, *, bins: int = 20, divide_by: Literal["factor", "code"] = 
             runner_up_information=runner_up,
             entropy=info.factor_entropy,
         ),
-    } | left_out_and_binned(table)
+    } | left_out_and_binned(table, info.continuous)

@@ -64,4 +64,4 @@ def mig_sup(table: Table, *, bins: int = 20, divide_by: Literal["factor", "code"
         "bins": bins,
         "divide_by": divide_by,
         "codes": entries(code=live, factor=table.columns_at(winner), gap=gaps),
-    } | left_out_and_binned(table)
+    } | left_out_and_binned(table, info.continuous)

@@ -58,4 +58,4 @@ def modularity(table: Table, *, bins: int = 20) -> dict[str, Any]:
         "score": min(max(float(scores.mean()), 0.0), 1.0) if live else 0.0,
         "bins": bins,
         "codes": entries(code=live, factor=table.columns_at(winner), modularity=scores, information=best),
-    } | left_out_and_binned(table)
+    } | left_out_and_binned(table, info.continuous)

@@ -102,7 +102,7 @@ def rmig(table: Table, *, bins: int = 100, limit: float = 4.0, standardise: bool
             jemmig_lower_is_better=j_nats / (info.factor_entropy + np.log(bins)),
         ),
         "factor_bins": FACTOR_BINS,
-    } | left_out_and_binned(table)
+    } | left_out_and_binned(table, table.continuous)
 
 
 def expected_counts(

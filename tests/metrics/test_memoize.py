@@ -133,3 +133,13 @@ def test_tables_scored_side_by_side_keep_their_own_results(grid, noisy_codes):
     alone = [mig(codes, grid) for codes in tables]
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(lambda i: mig(tables[i % 6], grid), range(60))) == alone * 10
+
+
+def test_factors_are_not_relabelled_for_a_count_that_is_found_again(grid, noisy_codes, monkeypatch):
+    codes, relabelled = noisy_codes + 2e-3, []
+    mig(codes, grid)
+    relabel = table_module._relabelled
+    monkeypatch.setattr(table_module, "_relabelled", lambda *args: relabelled.append(1) or relabel(*args))
+    for metric in (mig, jemmig, modularity, dcimig, mig_sup):
+        metric(codes, grid)
+    assert not relabelled
