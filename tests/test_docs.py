@@ -175,8 +175,9 @@ def check_names(name, given, own):
             check_method(wanted, assignments(list(given["sets"] or [])))
     for key, values in assignments(list(given.get("grid") or [])).items():
         check_method(wanted, {key: values[0]})
-    for key, ends in assignments(list(given.get("ranges") or [])).items():
-        check_method(wanted, {key: ends["low"]})
+    if name == "search":
+        for key, ends in assignments(list(given.get("ranges") or [])).items():
+            check_method(wanted, {key: ends["low"]})
     for word in given.get("only") or ():
         for field, value in (part.split("=") for part in word.split(",")):
             assert value in {"method": METHODS, "dataset": DATASETS, "seed": {value}}[field]

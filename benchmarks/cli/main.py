@@ -4,7 +4,7 @@ import json
 import logging
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -147,8 +147,8 @@ def train(
 
     wanted, evaluations = metric_options(metrics, settings), evaluation_ranges(ranges)
     file = read_training_file(config) if config else TrainingFile()
-    given = {"method": method, "dataset": dataset, "steps": steps, "seed": seed, "batch_size": batch_size}
-    given |= {"precision": precision, "rows": rows, "hparams": assignments(sets, "--set")}
+    given: dict[str, Any] = {"method": method, "dataset": dataset, "steps": steps, "seed": seed}
+    given |= {"batch_size": batch_size, "precision": precision, "rows": rows, "hparams": assignments(sets, "--set")}
     given["dataset_options"] = dataset_options(options, select)
     trial, opened = checked_trial(file.complete(given, data_dir), data_dir)
     check_precision_here(trial.precision)
@@ -229,7 +229,7 @@ def evaluate(
             shown = view_of(view, codes.codes, codes.group, codes.codes_std)
             announce(wanted, len(shown.codes))
             table = (shown.codes, codes.factors, wanted)
-            columns = {"codes_std": shown.codes_std, "groups": codes.group if view == "mean" else None}
+            columns: dict[str, Any] = {"codes_std": shown.codes_std, "groups": codes.group if view == "mean" else None}
             found = score_shown(f"scoring {name}", *table, **columns, resamples=samples)
             found.skipped |= metrics_without_settings(metrics, protocol)
         except ValueError as error:

@@ -134,11 +134,11 @@ def compare_(
         console.print(f"{title(*data)}, {view} view", markup=False, highlight=False)
         print_comparison(group, one, other)
     shared = set(found[DATA].itertuples(index=False, name=None))
-    for data in dict.fromkeys(scores[DATA].itertuples(index=False, name=None)):
-        if data not in shared:
-            console.print(f"Not compared on {title(*data)}: not both are there.", markup=False, highlight=False)
+    for only_one in dict.fromkeys(scores[DATA].itertuples(index=False, name=None)):
+        if only_one not in shared:
+            console.print(f"Not compared on {title(*only_one)}: one of them is missing.", markup=False, highlight=False)
     console.print(
-        f"Difference: mean of {one} less mean of {other}, 95 % interval (Welch). P(improve): the probability that a seed of "
+        f"Difference: mean of {one} minus mean of {other}, 95 % interval (Welch). P(improve): the probability that a seed of "
         f"{one} beats a seed of {other}, 95 % bootstrap interval. Verdict: on {one}; a tie where the difference's interval "
         "holds zero. Each line stands alone: of twenty comparisons of equal methods one is expected to look different.",
         markup=False,

@@ -224,7 +224,9 @@ def measure_lag(name: str, profile: Profile, device: torch.device) -> tuple[Numb
         estimator.update(draw)
         if step >= 0:
             values.append(float(value))
-            truths.append(float(task.population(encoder).detach()))
+            truth = task.population(encoder)
+            assert truth is not None, "the moving task has a closed form"
+            truths.append(float(truth.detach()))
     window = max(1, steps // 60)
     smooth = torch.tensor(values).unfold(0, window, 1).mean(1).tolist()
     centre = truths[window // 2 : window // 2 + len(smooth)]

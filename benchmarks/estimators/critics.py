@@ -45,7 +45,8 @@ class TotalCorrelationCritic(MutualInformationEstimator):
     def _table(self, x: Tensor, y: Tensor, shifts: int) -> Tensor:
         rows = torch.cat([x, y[:, : shifts * x.shape[1]]], dim=1)
         nothing = rows.new_zeros(*rows.shape[:2], 1)
-        return super()._table(rows, nothing, 0)[:, 0].unflatten(1, (shifts + 1, -1))
+        found: Tensor = super()._table(rows, nothing, 0)[:, 0].unflatten(1, (shifts + 1, -1))
+        return found
 
 
 def with_permuted(shifts: int) -> Arrange:
@@ -62,9 +63,9 @@ def as_pairs(pairs: Pairs) -> tuple[Tensor, Tensor]:
 
 
 class Critic:
-    """A module with `estimate` and `critic_loss` of (x, y), what it is given of a batch, and its Adam."""
+    """A critic of (x, y), the function that makes them from a batch, and an Adam optimizer."""
 
-    def __init__(self, module: nn.Module, arrange: Arrange, lr: float = 1e-3) -> None:
+    def __init__(self, module: "MutualInformationEstimator | CLUB", arrange: Arrange, lr: float = 1e-3) -> None:
         self.module = module
         self.arrange = arrange
         self.optimizer = torch.optim.Adam(module.parameters(), lr=lr)

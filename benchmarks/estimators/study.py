@@ -11,6 +11,7 @@ import os
 import platform
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -31,7 +32,7 @@ from disbench.benchmarks.estimators.cells import (
     measure_total_correlation,
 )
 from disbench.benchmarks.estimators.profiles import PROFILES, Profile
-from disbench.benchmarks.estimators.tasks import PosteriorTask, pair_tasks, posterior_tasks
+from disbench.benchmarks.estimators.tasks import PairTask, PosteriorTask, pair_tasks, posterior_tasks
 from disbench.benchmarks.estimators.trained import TRAINED
 from disbench.benchmarks.runtime.environment import code_version, environment
 from disbench.benchmarks.runtime.optional import system_lines
@@ -54,6 +55,10 @@ def seeded(*names: object) -> Iterator[None]:
     with torch.random.fork_rng():
         torch.manual_seed(seed_for("estimators", *names))
         yield
+
+
+def without_curves(measure: Callable[[], Numbers]) -> Measure:
+    return lambda: (measure(), {})
 
 
 class Run:
@@ -79,16 +84,26 @@ class Run:
                 self.truths[name] = Truth(self.posterior_task(name), self.profile.truth_passes)
         return self.truths[name]
 
+    def truth_numbers(self, task: str) -> Numbers:
+        return self.truth(task).numbers()
+
+    def total_correlation(self, task: str, name: str, batch: int) -> tuple[Numbers, Curves]:
+        return measure_total_correlation(name, self.posterior_task(task), self.truth(task), batch, self.profile)
+
+    def information(self, pairs: PairTask, name: str) -> Numbers:
+        known: Numbers = {"truth": pairs.truth, "ceiling": ceiling(name)}
+        return known | measure_information(name, pairs, self.device, self.profile)
+
     def cells(self) -> Iterator[tuple[Cell, Measure]]:
         """Empty cells, each with what fills it."""
         profile, device = self.profile, self.device
         yield (
             Cell(kind="check", task="easy", estimator="full_n"),
-            lambda: (check_exhaustive(device), {}),
+            without_curves(partial(check_exhaustive, device)),
         )
         yield (
             Cell(kind="check", task=profile.swept, estimator="column_0", batch=64),
-            lambda: (check_column_zero(self.posterior_task(profile.swept), 64, 200), {}),
+            without_curves(lambda: check_column_zero(self.posterior_task(profile.swept), 64, 200)),
         )
         for name in TIMED:
             for dims in profile.grid_dims:
@@ -96,12 +111,12 @@ class Run:
                     if name != "mss" or batch * batch * dims <= profile.grid_elements:
                         yield (
                             Cell(kind="timing", task="grid", estimator=name, batch=batch, dims=dims),
-                            lambda name=name, batch=batch, dims=dims: (measure_time(name, batch, dims, device), {}),
+                            without_curves(partial(measure_time, name, batch, dims, device)),
                         )
         for task in profile.posterior_tasks or (*self.known, TRAINED):
             yield (
                 Cell(kind="truth", task=task, estimator="exhaustive"),
-                lambda task=task: (self.truth(task).numbers(), {}),
+                without_curves(partial(self.truth_numbers, task)),
             )
             sizes = (profile.batch, *profile.batches) if task == profile.swept else (profile.batch,)
             for batch in sizes:
@@ -111,14 +126,12 @@ class Run:
                     for seed in range(profile.seeds if name not in MONTE_CARLO else 1):
                         yield (
                             Cell(kind="total_correlation", task=task, estimator=name, batch=batch, seed=seed),
-                            lambda task=task, name=name, batch=batch: measure_total_correlation(
-                                name, self.posterior_task(task), self.truth(task), batch, profile
-                            ),
+                            partial(self.total_correlation, task, name, batch),
                         )
         for name in FOLLOWED:
             yield (
                 Cell(kind="lag", task="moving", estimator=name, batch=profile.batch),
-                lambda name=name: measure_lag(name, profile, device),
+                partial(measure_lag, name, profile, device),
             )
         for task in profile.pair_tasks or tuple(self.pairs):
             pairs = self.pairs[task]
@@ -128,19 +141,12 @@ class Run:
                 for seed in range(profile.seeds if name not in CLASSICAL else 1):
                     yield (
                         Cell(kind="information", task=task, estimator=name, batch=profile.pair_batch, seed=seed),
-                        lambda name=name, pairs=pairs: (
-                            {
-                                "truth": pairs.truth,
-                                "ceiling": ceiling(name),
-                                **measure_information(name, pairs, device, profile),
-                            },
-                            {},
-                        ),
+                        without_curves(partial(self.information, pairs, name)),
                     )
 
     def descriptions(self) -> dict[str, str]:
-        described = {name: task.description for name, task in (*self.known.items(), *self.pairs.items())}
-        return {TRAINED: "", **described}
+        described = {name: task.description for name, task in self.known.items()}
+        return {TRAINED: "", **described, **{name: task.description for name, task in self.pairs.items()}}
 
 
 def processor() -> str:

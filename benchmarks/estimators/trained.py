@@ -7,6 +7,7 @@ import torch
 
 from disbench.baselines.beta_vae import BetaVAE
 from disbench.baselines.gaussian import Posterior
+from disbench.baselines.method import Batch
 from disbench.benchmarks.estimators.tasks import PosteriorTask
 from disbench.benchmarks.runtime.seeds import generator_for
 from disbench.datasets import load
@@ -48,7 +49,7 @@ def train_here(rows: int, steps: int, device: torch.device) -> PosteriorTask:
     for step in range(steps):
         batch = images[torch.randint(len(images), (64,), device=device)]
         optimizer.zero_grad()
-        method.training_step(batch, step)["loss"].backward()
+        method.training_step(Batch(batch), step)["loss"].backward()
         optimizer.step()
     with torch.no_grad():
         q = method.eval().posterior(images)

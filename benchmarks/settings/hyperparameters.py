@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from itertools import product
-from typing import Annotated, Any, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, ParamSpec, TypeVar, cast, get_args, get_origin, get_type_hints
 from unittest.mock import patch
 
 import numpy as np
@@ -23,11 +23,18 @@ from disbench.benchmarks.settings.validation import no_such, reason
 from disbench.datasets.wording import did_you_mean, listed, shown
 from disbench.reports.records.migration import plain
 
+P = ParamSpec("P")
+R = TypeVar("R")
 POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 POINTS = 1_000  # of one method's grids and ranges, so that a mistake does not make millions of trials
 PARAMETERS = 2 * 10**9  # of one method's networks
 SIGNIFICANT_DIGITS = 6  # of the values of a range, so that they read well and hash alike on every machine
+
+
+def cached(function: Callable[P, R]) -> Callable[P, R]:
+    """`functools.cache` that keeps the types of parameters; mypy does not accept the class of a module as hashable."""
+    return cast("Callable[P, R]", functools.cache(function))
 
 
 class Strict(BaseModel):
@@ -101,12 +108,12 @@ def hyperparameters(method: str) -> dict[str, inspect.Parameter]:
     return dict(_hyperparameters(found))
 
 
-@functools.cache
+@cached
 def _hyperparameters(method: type[Method]) -> dict[str, inspect.Parameter]:
     found: dict[str, inspect.Parameter] = {}
     declared: dict[str, type] = {}
     for owner in _constructors(method):
-        parameters = list(inspect.signature(owner.__init__).parameters.values())[1:]  # without self
+        parameters = list(inspect.signature(vars(owner)["__init__"]).parameters.values())[1:]  # without self
         positional = [each for each in parameters if each.kind in POSITIONAL]
         for parameter in parameters:
             if parameter.kind in NAMED and parameter not in positional[:2]:
@@ -154,8 +161,9 @@ def _constructors(kind: type[Method]) -> list[type]:
 
 def _made(kind: type[Method], **hparams: Any) -> Method:
     """A method without values, which allocates nothing."""
+    construct: Callable[..., Method] = kind
     with torch.device("meta"):
-        return kind((3, 64, 64), 10**6, **hparams)
+        return construct((3, 64, 64), 10**6, **hparams)
 
 
 def _given_to_bases(kind: type[Method]) -> dict[tuple[type, str], Any]:
@@ -222,15 +230,14 @@ def check_value(method: str, name: str, parameter: inspect.Parameter, value: Any
     return value if kind is float and not isinstance(value, str) else found
 
 
-@functools.cache
+@cached
 def check_constructor(method: type[Method], hparams: str) -> None:
     """Raise what the constructor raises for these hyperparameters (JSON), such as an unknown network. It allocates nothing.
 
     Raises ValueError for networks that are too large for any machine.
     """
     try:
-        with torch.device("meta"):
-            built = method((3, 64, 64), 10**6, **json.loads(hparams))
+        built = _made(method, **json.loads(hparams))
         count = sum(parameter.numel() for parameter in built.parameters())
     except NotImplementedError:  # an operation that needs data: the trial itself will show
         return
@@ -282,7 +289,7 @@ def resolved(method: str, hparams: dict[str, Any]) -> dict[str, Any]:
     return {**found, **{name: value for name, value in hparams.items() if name not in found}}
 
 
-@functools.cache
+@cached
 def validator(method: str, name: str, _: type[Method]) -> TypeAdapter[Any]:
     """What a hyperparameter's value is validated with; making one takes a hundred times as long as using it."""
     return TypeAdapter(allowed(name, hyperparameters(method)[name]))

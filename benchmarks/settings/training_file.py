@@ -144,7 +144,7 @@ class TrainingFile:
             settings[name] = {**(self.settings.get(name) or {}), **(given.get(name) or {})}
         for target, source in self.sources.items():
             flags = given.get("hparams") or {} if target.startswith(HPARAM) else given
-            if flags.get(target.removeprefix(HPARAM)) is not None and self.mapped.pop(source, None):
+            if flags.get(target.removeprefix(HPARAM)) is not None and self.mapped.pop(source, ""):
                 self.ignored[source] = f"{target.removeprefix(HPARAM)} is given as a flag"
         lists = {"method": "disbench list methods", "dataset": "disbench list datasets"}
         if missing := [name for name in lists if name not in settings]:

@@ -7,7 +7,7 @@ that is given twice, tags, several documents, deep nesting, and aliases that exp
 
 import re
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import yaml
 
@@ -25,20 +25,19 @@ TAGS = {f"tag:yaml.org,2002:{kind}" for kind in ("str", "int", "float", "bool", 
 class _Loader(yaml.SafeLoader):
     """YAML 1.2's core schema; a number may have `_` between its digits."""
 
-    yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {}
     depth = 0
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         self.depth += 1
         if self.depth > DEPTH:
-            raise yaml.MarkedYAMLError(
-                problem=f"more than {DEPTH} levels of nesting", problem_mark=self.peek_event().start_mark
-            )
+            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]  # not in the stubs of PyYAML
+            raise yaml.MarkedYAMLError(problem=f"more than {DEPTH} levels of nesting", problem_mark=mark)
         node = super().compose_node(parent, index)
         self.depth -= 1
         return node
 
 
+_Loader.yaml_implicit_resolvers = {}  # without those of YAML 1.1
 for _kind, _pattern, _first in (
     ("null", r"~|null|Null|NULL|", "~nN"),
     ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
@@ -92,11 +91,11 @@ def parse_yaml(text: str, where: str) -> Any:
         return loader.construct_document(node)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        line = "" if mark is None else f", line {mark.line + 1}"
+        place = "" if mark is None else f", line {mark.line + 1}"
         reason = error.problem or error.context or "not YAML"
         if "found another document" in reason:
             reason = "one YAML document is needed, and `---` starts a second one"
-        raise ValueError(f"{where}{line} is no YAML: {_short(reason)}.") from error
+        raise ValueError(f"{where}{place} is no YAML: {_short(reason)}.") from error
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         hint = "; save the file as UTF-8 text" if "\0" in text else ""
@@ -161,7 +160,8 @@ def _check_scalar(node: yaml.ScalarNode, loader: _Loader, where: str) -> None:
     kind = node.tag.rpartition(":")[2]
     if kind in ("int", "float") and len(node.value) > DIGITS:
         raise ValueError(f"{_place(node, where)} a number of {len(node.value):,} digits; {DIGITS} are allowed.")
-    means = loader.resolve(yaml.ScalarNode, node.value, (True, False)).rpartition(":")[2]
+    tag = loader.resolve(yaml.ScalarNode, node.value, (True, False))  # type: ignore[no-untyped-call]  # not in the stubs
+    means = tag.rpartition(":")[2]
     if kind not in ("str", means) and (kind, means) != ("float", "int"):  # a tag of the user's, such as !!int many
         raise ValueError(f"{_place(node, where)} {shown(node.value)} is no {kind}.")
 

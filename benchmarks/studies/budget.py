@@ -73,10 +73,12 @@ def measured(folders: Iterable[Path]) -> dict[str, Cost]:
             continue
         if record.status == "ok" and record.trial.method in METHODS:
             found.setdefault(kind(record.trial), []).append(cost_of(record, folder_size(folder), ""))
-    return {
-        key: Cost(*(statistics.median(column) for column in list(zip(*costs, strict=True))[:3]), f"{len(costs)} trials")
-        for key, costs in found.items()
-    }
+    return {key: _median(costs) for key, costs in found.items()}
+
+
+def _median(costs: Sequence[Cost]) -> Cost:
+    step, besides, size = (statistics.median(numbers) for numbers in zip(*(cost[:3] for cost in costs), strict=True))
+    return Cost(step, besides, size, f"{len(costs)} trials")
 
 
 def probe(trial: Trial, root: str | None, machine: Machine) -> Cost:

@@ -197,8 +197,8 @@ class _Part:
     def __init__(self, file: Any, left: int) -> None:
         self.file, self.left = file, left
 
-    def read(self, size: int) -> bytes:
-        content: bytes = self.file.read(min(size, self.left))
+    def read(self, size: int = -1, /) -> bytes:
+        content: bytes = self.file.read(self.left if size < 0 else min(size, self.left))
         self.left -= len(content)
         return content
 

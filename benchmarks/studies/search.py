@@ -204,8 +204,8 @@ def run_search(
             study.sampler = optuna.samplers.TPESampler(
                 seed=seed_for(search.name, len(study.get_trials(deepcopy=False))), constant_liar=at_once > 1
             )
-            trial = study.ask(space)
-            asked[trial.number] = plain(trial.params)
+            proposed = study.ask(space)
+            asked[proposed.number] = plain(proposed.params)
         if not asked:
             return
         listed += [trial for hparams in asked.values() for trial in search.trials(hparams)]

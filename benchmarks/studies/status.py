@@ -287,14 +287,16 @@ def states(out: Path) -> list[TrialState]:
 
 
 def rows(trials: Sequence[TrialState]) -> list[Row]:
-    """Trials by data set, method and hyperparameters, in the order in which they came."""
-    known = [state for state in trials if state.trial is not None]
+    """Trials by dataset, method and hyperparameters, in order of appearance."""
     groups: dict[str, list[TrialState]] = {}
-    for state in known:
-        alike = state.trial.model_copy(update={"seed": 0})
-        groups.setdefault(alike.id, []).append(state)
-    labels = labelled([group[0].trial for group in groups.values()])
-    return [Row(group[0].trial.dataset, label, group) for label, group in zip(labels, groups.values(), strict=True)]
+    firsts: dict[str, Trial] = {}
+    for state in trials:
+        if state.trial is not None:
+            key = state.trial.model_copy(update={"seed": 0}).id
+            groups.setdefault(key, []).append(state)
+            firsts.setdefault(key, state.trial)
+    labels = labelled(list(firsts.values()))
+    return [Row(firsts[key].dataset, label, groups[key]) for key, label in zip(groups, labels, strict=True)]
 
 
 def labelled(trials: Sequence[Trial]) -> list[str]:

@@ -9,6 +9,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -132,7 +133,7 @@ def watch_optimizer(optimizer: torch.optim.Optimizer, clock: Clock) -> None:
         with clock.part(OPTIMISER):
             return step(None if closure is None else clock.timed(LIGHTNING, closure))
 
-    optimizer.step = timed_step  # type: ignore[method-assign, assignment]
+    optimizer.step = timed_step  # type: ignore[method-assign]
     optimizer.zero_grad = clock.timed(OPTIMISER, optimizer.zero_grad)  # type: ignore[method-assign]
 
 
@@ -209,12 +210,7 @@ def profile_trial(
     codes = timed("encode", lambda: encode(method, dataset, scored_rows(trial, len(dataset)), device))
     flat = codes.flat()
     for name, options in metrics.items():
-        timed(
-            f"score: {name}",
-            lambda name=name, options=options: score(
-                flat.codes, flat.factors, {name: options}, codes_std=flat.codes_std
-            ),
-        )
+        timed(f"score: {name}", partial(score, flat.codes, flat.factors, {name: options}, codes_std=flat.codes_std))
     fixed = fixed_rows(torch.from_numpy(codes.rows), decoded(method, IMAGES))
     if no_pictures(method) is None:
         timed("reconstruction quality", lambda: reconstruction_quality(method, dataset, fixed, device))

@@ -67,7 +67,8 @@ def structural_similarity(images: Tensor, copies: Tensor) -> Tensor:
     covariance = product - mean * other
     luminance = (2 * mean * other + STABILIZERS[0]) / (mean * mean + other * other + STABILIZERS[0])
     structure = (2 * covariance + STABILIZERS[1]) / (variances + STABILIZERS[1])
-    return (luminance * structure).mean((1, 2, 3))
+    similarity: Tensor = luminance * structure
+    return similarity.mean((1, 2, 3))
 
 
 def _window(size: int, like: Tensor) -> Tensor:

@@ -167,13 +167,15 @@ def _decoded(method: Method, z: NDArray[np.float32], shape: tuple[int, ...]) -> 
 
 
 def _bytes(images: torch.Tensor) -> NDArray[np.uint8]:
-    return (images.cpu() * 255).round().to(torch.uint8).numpy()
+    found: NDArray[np.uint8] = (images.cpu() * 255).round().to(torch.uint8).numpy()
+    return found
 
 
 def random_samples(dataset: FactorDataset, rows: int, columns: int, generator: torch.Generator) -> NDArray[np.uint8]:
     """(rows, columns, C, H, W) images drawn at random."""
     indices = torch.randint(len(dataset), (rows * columns,), generator=generator)
-    return dataset.batch(indices).unflatten(0, (rows, columns)).numpy()
+    images: NDArray[np.uint8] = dataset.batch(indices).unflatten(0, (rows, columns)).numpy()
+    return images
 
 
 def factor_sweeps(dataset: FactorDataset, columns: int, generator: torch.Generator) -> NDArray[np.uint8]:

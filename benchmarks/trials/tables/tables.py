@@ -140,9 +140,9 @@ def _from_arrays(file: Arrays, codes: str | None, factors: str | None) -> NamedT
     codes_name, factors_name = _choose(file.names, codes, factors)
     if (codes_name, factors_name) != ("codes", "factors"):
         _log.info("Codes are read from %r and factors from %r.", codes_name, factors_name)
-    further = {name: file.read(name) for name in FURTHER if name in file.names}
-    names = {name: _texts(further.pop(name), name) for name in ("factor_names", "code_names") if name in further}
-    return NamedTable(file.read(codes_name), file.read(factors_name), **names, **further)
+    further: dict[str, Any] = {name: file.read(name) for name in FURTHER if name in file.names}
+    further |= {name: _texts(further[name], name) for name in ("factor_names", "code_names") if name in further}
+    return NamedTable(file.read(codes_name), file.read(factors_name), **further)
 
 
 def _choose(names: Sequence[str], codes: str | None, factors: str | None) -> tuple[str, str]:
