@@ -103,6 +103,7 @@ class Method(LightningModule):
     def __init__(self) -> None:
         super().__init__()
         self.remarks: list[str] = []  # what a reader of the results should know of this training, for its record
+        self.diagnostics: dict[str, Tensor] = {}  # scalars that a method keeps between steps, for its curves
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         """Let a class that was written for version 0.2 work, with a warning."""

@@ -41,7 +41,7 @@ def draw(records: list[Record], output: Path) -> None:
 
 def warm_up(record: Record) -> float:
     """The step at which the second phase begins; only then do the parties alternate."""
-    return record.trial.steps * float(record.trial.hparams.get("handover", 0.6))
+    return record.trial.steps * float(record.trial.hparams.get("mine_start", 0.6))
 
 
 if __name__ == "__main__":

@@ -4,11 +4,11 @@
 
 Training has two phases, because a critic that starts with the encoder lags behind it while the outcome is settled:
 
-    before `handover`   TC by minibatch stratified sampling, as beta-TCVAE has it; the rest of the sum is absent
-    from there on       TC by MINE: neural marginals and I(z; n) (see `marginals`), with the partition and its three parties
-                        (see `partition`); the marginals' critics are trained from CRITICS_LEAD before
+    before `mine_start` TC by minibatch stratified sampling, as beta-TCVAE has it; the rest of the sum is absent
+    from there on       TC by MINE: neural marginals and I(z; n) (see `marginals`), with the partition and its three groups of
+                        parameters (see `partition`); the marginals' critics are trained from CRITICS_LEAD before
 
-What one call of `training_step` does in the second phase, each party moving while the others are frozen:
+What one call of `training_step` does in the second phase, each group of parameters updated while the others are frozen:
 
     outer        encoder, decoder, factor encoder, the attention's value map, down the loss on the minibatch
     critics      every critic, up its own bound on draws from recent posteriors
@@ -18,9 +18,10 @@ Networks may run in bf16; densities, critics and everything else here is float32
 """
 
 import logging
+import warnings
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Any, Unpack
+from typing import Any, Unpack, cast
 
 import torch
 from torch import Tensor
@@ -40,7 +41,7 @@ from disbench.mine_vae.factor_encoder import with_noise
 from disbench.mine_vae.gaussian_fit import capacity_target
 from disbench.mine_vae.marginals import MarginalCritics, total_correlation
 from disbench.mine_vae.mine import CRITIC_CLIP, MutualInformationEstimator
-from disbench.mine_vae.partition import Partition, Party
+from disbench.mine_vae.partition import ParameterGroup, Partition
 from disbench.mine_vae.replay_buffer import ReplayBuffer
 
 log = logging.getLogger(__name__)
@@ -53,7 +54,7 @@ MONTE_CARLO_EVERY = 10  # steps between two Monte Carlo readings that are logged
 class MINEDisentangleVAE(AlternatingVAE):
     """`latent_dim` to `gaussian_fit_samples` have the method's own names and defaults; the rest is ours.
 
-    tc_weight, beta: see the loss. handover: the share of training after which MINE takes over; 0 from the start, 1 never.
+    tc_weight, beta: see the loss. mine_start: the share of training after which MINE estimates TC; 0 from the start, 1 never.
     mine: False leaves TC to Monte Carlo and the assignment without its critic. refine: the decoder reads the factor embeddings
     beside z. attention, gaussian_fit, bi_level, critic, cross_weight: see `Partition`. recent_posteriors: how many of the last
     posteriors critics and assignment draw from. critic_lr, assignment_lr: Adam's.
@@ -79,7 +80,7 @@ class MINEDisentangleVAE(AlternatingVAE):
         gaussian_fit_samples: int = 1000,
         beta: float = 1.0,
         tc_weight: float = 20.0,
-        handover: float = 0.6,
+        mine_start: float = 0.6,
         mine: bool = True,
         pair_weight: float = 1.0,
         refine: bool = True,
@@ -93,9 +94,16 @@ class MINEDisentangleVAE(AlternatingVAE):
         recent_posteriors: int = 512,
         **shell: Unpack[NetworkOptions],
     ) -> None:
+        if (renamed := cast(dict[str, Any], shell).pop("handover", None)) is not None:
+            warnings.warn(
+                "handover is now mine_start. The old name is removed in the next release.",
+                DeprecationWarning,
+                stacklevel=2,
+            )
+            mine_start = renamed
         super().__init__(image_shape, n_train, latent_dim=latent_dim, **shell)
         self.disentanglement_weight, self.beta, self.tc_weight = disentanglement_weight, beta, tc_weight
-        self.handover, self.mine, self.pair_weight, self.refine = handover, mine, pair_weight, refine
+        self.mine_start, self.mine, self.pair_weight, self.refine = mine_start, mine, pair_weight, refine
         self.critic_lr, self.assignment_lr = critic_lr, assignment_lr
         self.marginals = MarginalCritics(self.latent_dim)
         self.parts = Partition(
@@ -117,7 +125,6 @@ class MINEDisentangleVAE(AlternatingVAE):
         )
         self.recent = ReplayBuffer(recent_posteriors, 2, self.latent_dim)
         self.register_buffer("monte_carlo", torch.zeros(()))  # the last reading of TC by Monte Carlo
-        self.read: dict[str, Tensor] = {}  # the last readings of audits and of the assignment's terms, for the curves
 
     def logits(self, z: Tensor) -> Tensor:
         return self.decoder(self.parts.attention.refine(z, self.parts.factor_encoder(z)) if self.refine else z)
@@ -130,15 +137,15 @@ class MINEDisentangleVAE(AlternatingVAE):
         target = capacity_target(self.parts.factor_weights)
         return PartitionReport(self.parts.attention.assignment().detach(), complexities, target)
 
-    def parties(self) -> dict[Party, list[Parameter]]:
-        """Who moves what: every parameter once. A fixed assignment has none and is left out."""
-        parts = self.parts.parties()
-        parties: dict[Party, list[Parameter]] = {
+    def parameter_groups(self) -> dict[ParameterGroup, list[Parameter]]:
+        """Every parameter once, in the group that is updated together. A fixed assignment has none and is left out."""
+        parts = self.parts.parameter_groups()
+        groups: dict[ParameterGroup, list[Parameter]] = {
             "outer": [*self.encoder.parameters(), *self.decoder.parameters(), *parts["outer"]],
             "critics": [*self.marginals.parameters(), *parts["critics"]],
             "assignment": parts["assignment"],
         }
-        return {party: parameters for party, parameters in parties.items() if parameters}
+        return {name: parameters for name, parameters in groups.items() if parameters}
 
     def estimated_tc(self, z: Tensor, q: Posterior, neural: bool) -> Tensor:
         """Total correlation, a scalar in nats: by the marginals' critics or by Monte Carlo."""
@@ -169,19 +176,21 @@ class MINEDisentangleVAE(AlternatingVAE):
 
     def stages(self, step: Step) -> Iterator[Stage]:
         count, done = step.number + 1, step.fraction
-        second_phase = done >= self.handover
-        number = {party: place for place, party in enumerate(self.parties())}
+        second_phase = done >= self.mine_start
+        number = {name: place for place, name in enumerate(self.parameter_groups())}
         first, *later = (
-            [move.parties for move in self.parts.moves(count)] if second_phase else [("outer",), ("critics",)]
+            [update.parameter_groups for update in self.parts.schedule(count)]
+            if second_phase
+            else [("outer",), ("critics",)]
         )
         own, phase = type(self), "second" if second_phase else "first"
         outer = partial(own.outer_stage, second_phase=second_phase, joint="assignment" in first)
-        yield Stage(f"outer, {phase}", outer, tuple(number[party] for party in first))
-        if self.handover == 1 or done < self.handover - CRITICS_LEAD:
+        yield Stage(f"outer, {phase}", outer, tuple(number[name] for name in first))
+        if self.mine_start == 1 or done < self.mine_start - CRITICS_LEAD:
             return
         yield Stage(f"remember, {phase}", partial(own.buffer_stage, step=count, second_phase=second_phase))
-        for parties in later:
-            if parties != ("critics",):
+        for groups in later:
+            if groups != ("critics",):
                 yield Stage("assignment", own.assignment_stage, (number["assignment"],))
             elif self.mine:
                 critics = partial(own.critics_stage, second_phase=second_phase)
@@ -234,12 +243,12 @@ class MINEDisentangleVAE(AlternatingVAE):
             if audited:
                 with torch.random.fork_rng([z.device] if z.device.type == "cuda" else []):
                     self.audit(step, len(z))
-        return StageResult((), {"total_correlation_monte_carlo": self.monte_carlo, **self.read}, context)
+        return StageResult((), {"total_correlation_monte_carlo": self.monte_carlo, **self.diagnostics}, context)
 
     def assignment_loss(self, z: Tensor, q: Posterior) -> Tensor:
         """The attention's, on z drawn from q; its terms are kept for the curves."""
         loss, terms = self.parts.inner_loss(z, kl_to_prior(q).mean(0))
-        self.read |= {f"assignment_{name}": value.detach() for name, value in terms.items()}
+        self.diagnostics |= {f"assignment_{name}": value.detach() for name, value in terms.items()}
         return loss
 
     def critic_loss(self, batch: int, second_phase: bool) -> Tensor:
@@ -267,20 +276,21 @@ class MINEDisentangleVAE(AlternatingVAE):
             for field in ("unseen", "advanced", "null", "monte_carlo"):
                 reading = getattr(audit, field).mean()
                 if torch.isfinite(reading):
-                    self.read[f"audit_{name}_{field}"] = reading
+                    self.diagnostics[f"audit_{name}_{field}"] = reading
             if (found := verdict(audit)) != "ok":
                 self.remarks.append(f"The audit at step {step} found the critics of '{name}' {found}.")
                 log.warning(self.remarks[-1])
         return audits
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["read"] = self.read
+        checkpoint["diagnostics"] = self.diagnostics
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        self.read = checkpoint["read"]
+        self.diagnostics = checkpoint["diagnostics" if "diagnostics" in checkpoint else "read"]  # "read" in version 0.2
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         rates = {"outer": (self.lr, (0.9, 0.999)), "critics": (self.critic_lr, (0.5, 0.9))}
         return [
-            adam(parameters, *rates.get(party, (self.assignment_lr,))) for party, parameters in self.parties().items()
+            adam(parameters, *rates.get(name, (self.assignment_lr,)))
+            for name, parameters in self.parameter_groups().items()
         ]

@@ -1,6 +1,7 @@
 """The partition of the latents over factors, and the bi-level alternation that finds it.
 
-It needs latents z and nothing else, so it can be fitted on its own to draws from any posterior. Three parties move:
+It needs latents z and nothing else, so it can be fitted alone to draws from any posterior. Three groups of parameters are
+updated:
 
     outer        encoder, factor encoder   (1/K) sum_k w_k (leak_k - kept_k)
     critics      leak, kept, pairwise      each its own bound, upwards
@@ -35,30 +36,30 @@ from disbench.mine_vae.mine import (
     soft_clip,
 )
 
-Party = Literal["outer", "critics", "assignment"]
+ParameterGroup = Literal["outer", "critics", "assignment"]
 Data = Literal["minibatch", "recent"]
 
 PAIRED = 32  # latents whose pairs are read in one step
 
 
-class Move(NamedTuple):
-    """One descent: the parties whose parameters it moves, and the latents that it reads. All other parties are frozen."""
+class Update(NamedTuple):
+    """Optimizer steps on one loss: the groups of parameters that it updates, and the latents that it reads."""
 
-    parties: tuple[Party, ...]
+    parameter_groups: tuple[ParameterGroup, ...]
     data: Data
 
 
-def moves(step: int, *, outer_steps: int = 5, inner_steps: int = 3, bi_level: bool = True) -> Iterator[Move]:
-    """The descents of training step `step` (1, 2, ...), in order.
+def schedule(step: int, *, outer_steps: int = 5, inner_steps: int = 3, bi_level: bool = True) -> Iterator[Update]:
+    """The updates of training step `step` (1, 2, ...), in order.
 
     Two levels: outer on the minibatch and critics on recent draws at each step; at each `outer_steps`-th the assignment too,
-    `inner_steps` times on other recent draws. Joint: the assignment moves with outer, at each step on the same minibatch.
+    `inner_steps` times on other recent draws. Joint: the assignment is updated with outer, at each step on the same minibatch.
     """
-    yield Move(("outer",) if bi_level else ("outer", "assignment"), "minibatch")
-    yield Move(("critics",), "recent")
+    yield Update(("outer",) if bi_level else ("outer", "assignment"), "minibatch")
+    yield Update(("critics",), "recent")
     if bi_level and step % outer_steps == 0:
         for _ in range(inner_steps):
-            yield Move(("assignment",), "recent")
+            yield Update(("assignment",), "recent")
 
 
 def cross_information(information: Tensor, assignment: Tensor, latent_dim: int) -> Tensor:
@@ -168,21 +169,21 @@ class Partition(nn.Module):
         self.pairwise = PairwiseInformation(latent_dim, bound=critic)
         self.register_buffer("factor_weights", torch.ones(num_factors))
 
-    def parties(self) -> dict[Party, list[nn.Parameter]]:
-        """Each parameter of this module, once, under who moves it. A fixed assignment has none."""
+    def parameter_groups(self) -> dict[ParameterGroup, list[nn.Parameter]]:
+        """Each parameter of this module, once, in the group that is updated together. A fixed assignment has none."""
         return {
             "outer": [*self.factor_encoder.parameters(), *self.attention.value.parameters()],
             "critics": [*self.leak.parameters(), *self.kept.parameters(), *self.pairwise.parameters()],
             "assignment": self.attention.assigning_parameters(),
         }
 
-    def moves(self, step: int) -> Iterator[Move]:
-        """`moves` of this module's schedule, without the assignment where it is fixed."""
-        schedule = {"outer_steps": self.outer_steps, "inner_steps": self.inner_steps, "bi_level": self.bi_level}
-        for move in moves(step, **schedule):
-            parties = tuple(party for party in move.parties if party != "assignment" or self.attention.learned)
-            if parties:
-                yield Move(parties, move.data)
+    def schedule(self, step: int) -> Iterator[Update]:
+        """`schedule` with this module's settings, without the assignment where it is fixed."""
+        settings = {"outer_steps": self.outer_steps, "inner_steps": self.inner_steps, "bi_level": self.bi_level}
+        for update in schedule(step, **settings):
+            groups = tuple(each for each in update.parameter_groups if each != "assignment" or self.attention.learned)
+            if groups:
+                yield Update(groups, update.data)
 
     def some_latents(self) -> Tensor:
         """Indices of PAIRED latents, or of all where there are fewer, drawn anew: D^2 pairs at once would cost too much."""
@@ -191,7 +192,7 @@ class Partition(nn.Module):
     def observe(self, embeddings: Tensor, step: int) -> None:
         """Take in embeddings (K, B, F) of training step `step`: for the attention's keys and the Gaussian fit.
 
-        w_k are set anew at each `outer_steps`-th step, whoever moves in it: the fit costs K covariances.
+        w_k are set anew at each `outer_steps`-th step, whatever is updated in it: the fit costs K covariances.
         """
         self.attention.track(embeddings)
         self.gaussian_fit.add(embeddings)

@@ -250,6 +250,7 @@ def search(
 ) -> None:
     """Search hyperparameters of a method for the best mean of one metric, with Optuna. Run the command again to resume."""
     from disbench.benchmarks.plugins.packages import require
+    from disbench.benchmarks.settings.hyperparameters import renamed
     from disbench.benchmarks.settings.trial_settings import check_precision_here, checked_trial
     from disbench.benchmarks.studies.search import Search, best, run_search, seeds_of
 
@@ -277,8 +278,8 @@ def search(
             base=base.model_copy(update={"dataset_version": ""}),
             seeds=seeds_of(seeds),
             metrics={metric: own.get(metric, {})},
-            grid=assignments(grid, "--grid"),
-            ranges=ranges_of(ranges),
+            grid=renamed(method, assignments(grid, "--grid")),
+            ranges=renamed(method, ranges_of(ranges)),
         )
         found = []
         for setting in run_search(

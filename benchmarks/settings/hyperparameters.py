@@ -5,6 +5,7 @@ import inspect
 import json
 import math
 import sys
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from itertools import product
@@ -21,7 +22,7 @@ from disbench.benchmarks import METHODS
 from disbench.benchmarks.plugins.packages import provide, require
 from disbench.benchmarks.settings.validation import no_such, reason
 from disbench.datasets.wording import did_you_mean, listed, shown
-from disbench.reports.records.migration import plain
+from disbench.reports.records.migration import RENAMED, plain, with_names_of_today
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -247,6 +248,20 @@ def check_constructor(method: type[Method], hparams: str) -> None:
         raise ValueError(f"these hyperparameters make networks of {count:,} weights; {PARAMETERS:,} are allowed.")
 
 
+def renamed(method: str, hparams: Mapping[str, Any]) -> dict[str, Any]:
+    """The hyperparameters under the names that they have today, with a warning for an earlier name.
+
+    Raises ValueError where one is given under both names.
+    """
+    for earlier, today in RENAMED.get(method, {}).items():
+        if earlier in hparams and today in hparams:
+            raise ValueError(f"{method}: {earlier} is the earlier name of {today}; give {today} alone.")
+        if earlier in hparams:
+            told = f"{method}: {earlier} is now {today}. The earlier name is removed in the next release."
+            warnings.warn(told, DeprecationWarning, stacklevel=3)
+    return with_names_of_today(method, hparams)
+
+
 def check_method(method: str, hparams: dict[str, Any]) -> dict[str, Any]:
     """The hyperparameters as they are given to the method.
 
@@ -254,6 +269,7 @@ def check_method(method: str, hparams: dict[str, Any]) -> dict[str, Any]:
     """
     require("method", method)
     known = hyperparameters(method)
+    hparams = renamed(method, hparams)
     if names := sorted(str(name) for name in hparams if name not in known):
         raise ValueError(no_such(f"{method} has no hyperparameter", names, known))
     checked = {name: check_value(method, name, known[name], value) for name, value in hparams.items()}

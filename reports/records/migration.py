@@ -52,14 +52,33 @@ HPARAMS: dict[str, dict[str, Any]] = {
 DATASET_OPTIONS: dict[str, dict[str, Any]] = {"mpi3d_like": {"tier": "full"}, "celeba": {"split": "train"}}
 
 
+# Hyperparameters that have another name today: {method: {earlier name: name}}. A trial's id is made of the earlier names.
+RENAMED = {"mine_vae": {"handover": "mine_start"}}
+
+
+def with_names_of_today(method: str, hparams: Mapping[str, Any]) -> dict[str, Any]:
+    """The hyperparameters of a method under the names that they have today."""
+    renamed = RENAMED.get(method, {})
+    return {
+        name if renamed.get(name, name) in hparams else renamed.get(name, name): value
+        for name, value in hparams.items()
+    }
+
+
+def with_earlier_names(method: str, hparams: Mapping[str, Any]) -> dict[str, Any]:
+    """The hyperparameters of a method under the names that they had at first, of which the ids of its trials are made."""
+    earlier = {today: name for name, today in RENAMED.get(method, {}).items()}
+    return {earlier.get(name, name): value for name, value in hparams.items()}
+
+
 def migrated_trial(trial: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of a trial of schema 1 as schema 2 has them.
 
     A method that disbench does not come with keeps the hyperparameters that were set, for its defaults are unknown here.
     """
     hparams, options = dict(trial.get("hparams", {})), dict(trial.get("dataset_options", {}))
-    defaults = HPARAMS.get(trial["method"], {})
-    filled = {**defaults, **hparams}
+    defaults = with_names_of_today(trial["method"], HPARAMS.get(trial["method"], {}))
+    filled = {**defaults, **with_names_of_today(trial["method"], hparams)}
     return {
         **trial,
         "method_version": 1,
@@ -70,8 +89,9 @@ def migrated_trial(trial: Mapping[str, Any]) -> dict[str, Any]:
 
 def set_in_version_1(trial: Mapping[str, Any]) -> list[str]:
     """The hyperparameters of a trial of schema 1 that differ from the defaults of version 0.1."""
-    defaults = HPARAMS.get(trial["method"], {})
-    return [name for name, value in trial.get("hparams", {}).items() if name not in defaults or value != defaults[name]]
+    defaults = with_names_of_today(trial["method"], HPARAMS.get(trial["method"], {}))
+    hparams = with_names_of_today(trial["method"], trial.get("hparams", {}))
+    return [name for name, value in hparams.items() if name not in defaults or value != defaults[name]]
 
 
 def plain(value: Any) -> Any:

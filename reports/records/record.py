@@ -11,11 +11,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from disbench.datasets.storage.atomic import set_aside, write_atomic
 from disbench.datasets.untrusted import check_path_name, read_regular
-from disbench.reports.records.migration import migrated_trial, set_in_version_1
+from disbench.reports.records.migration import (
+    RENAMED,
+    migrated_trial,
+    set_in_version_1,
+    with_earlier_names,
+    with_names_of_today,
+)
 from disbench.reports.records.reasons import reason_of
 
 log = logging.getLogger(__name__)
@@ -60,10 +66,19 @@ class Trial(BaseModel):
     def _safe_in_a_path(cls, name: str, info: ValidationInfo) -> str:
         return check_path_name(name, str(info.field_name))
 
+    @model_validator(mode="before")
+    @classmethod
+    def _renamed(cls, fields: Any) -> Any:
+        if isinstance(fields, dict) and isinstance(hparams := fields.get("hparams"), dict):
+            return {**fields, "hparams": with_names_of_today(str(fields.get("method")), hparams)}
+        return fields
+
     @property
     def id(self) -> str:
         """Folder name: readable parts, then a hash of every field."""
-        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        fields = self.model_dump(mode="json")
+        fields["hparams"] = with_earlier_names(self.method, fields["hparams"])
+        canonical = json.dumps(fields, sort_keys=True)
         digest = hashlib.sha256(canonical.encode()).hexdigest()[:10]
         return f"{self.method}-{self.dataset}-seed{self.seed}-{digest}"
 
@@ -196,6 +211,12 @@ class Record(BaseModel):
     plugins: list[UsedPlugin] = Field(default_factory=list)
     schema_version: int = Field(default=SCHEMA_VERSION, ge=1)
     migrated_from: int | None = Field(default=None, exclude=True)
+
+    @model_validator(mode="after")
+    def _renamed(self) -> "Record":
+        renamed = RENAMED.get(self.trial.method, {})
+        self.changed_hparams[:] = [renamed.get(name, name) for name in self.changed_hparams]
+        return self
 
     @property
     def changes(self) -> dict[str, Any]:

@@ -39,7 +39,7 @@ from disbench.reports.records import RECORD_FILE, Trial, read_record
 SELECT = {"shape": 1, "orientation": "0-3", "position_x": "10-13", "position_y": "10-13"}
 SMALL = {
     # Critics, partition and audits all have their turns.
-    "mine_vae": {"latent_dim": 6, "num_factors": 3, "handover": 0.3},
+    "mine_vae": {"latent_dim": 6, "num_factors": 3, "mine_start": 0.3},
     "factor_vae": {"discriminator_dim": 16},
 }
 METRICS = {"mig": {"bins": 20}, "irs": {}}

@@ -19,7 +19,7 @@ from disbench.benchmarks.training.loop import make_trainer
 from disbench.reports.records import Trial
 
 STEPS, BATCH = 20, 8
-OWN = {"mine_vae": {"latent_dim": 6, "num_factors": 3, "handover": 0.4}, "factor_vae": {"discriminator_dim": 16}}
+OWN = {"mine_vae": {"latent_dim": 6, "num_factors": 3, "mine_start": 0.4}, "factor_vae": {"discriminator_dim": 16}}
 PERCEPTRON = {"network": "mlp", "hidden_dim": 8}
 
 

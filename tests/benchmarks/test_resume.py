@@ -31,7 +31,7 @@ from disbench.mine_vae import model
 from disbench.reports.records import RECORD_FILE, Record, Trial
 
 SMALL = {
-    "mine_vae": {"latent_dim": 6, "num_factors": 3, "handover": 0.3},
+    "mine_vae": {"latent_dim": 6, "num_factors": 3, "mine_start": 0.3},
     "factor_vae": {"discriminator_dim": 16},
 }
 METRICS = {"mig": {"bins": 20}, "irs": {}}

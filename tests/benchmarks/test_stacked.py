@@ -28,7 +28,7 @@ from disbench.reports.records import Trial
 
 PERCEPTRON = {"network": "mlp", "hidden_dim": 32, "latent_dim": 4, "lr": 1e-3}
 SMALL = {"num_factors": 3, "factor_dim": 4, "attention_dim": 8, "mine_hidden_dim": 8, "recent_posteriors": 64}
-OWN = {"factor_vae": {"discriminator_dim": 32}, "mine_vae": {**SMALL, "gaussian_fit_samples": 50, "handover": 0.4}}
+OWN = {"factor_vae": {"discriminator_dim": 32}, "mine_vae": {**SMALL, "gaussian_fit_samples": 50, "mine_start": 0.4}}
 # At faster rates the MINE VAE makes ten times as much of a rounding error every seven to eleven steps.
 SLOW = {"mine_vae": {"lr": 1e-4, "critic_lr": 3e-4}}
 SHAPE = (1, 64, 64)
@@ -99,7 +99,7 @@ def test_so_has_each_form_of_the_mine_vae_at_its_own_rates_in_float64(
     usual = torch.get_default_dtype()
     torch.set_default_dtype(torch.float64)
     try:
-        asked = trials("mine_vae", seeds=2, steps=15, **PERCEPTRON | {"handover": 0.3, **changes})
+        asked = trials("mine_vae", seeds=2, steps=15, **PERCEPTRON | {"mine_start": 0.3, **changes})
         assert_same(asked, dataset, tmp_path, loss=1e-9, terms=1e-9)
     finally:
         torch.set_default_dtype(usual)
@@ -147,7 +147,7 @@ class Choosy(MINEDisentangleVAE):
 
     def audit(self, step: int, batch: int) -> dict[str, Audit]:
         if self.encoder[1].weight[0, 0] > 0:
-            self.read["audit_of_some"] = torch.rand((), device=self.monte_carlo.device)
+            self.diagnostics["audit_of_some"] = torch.rand((), device=self.monte_carlo.device)
         return {}
 
 

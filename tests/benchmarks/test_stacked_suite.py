@@ -30,7 +30,14 @@ from disbench.mine_vae import model
 from disbench.reports.records import Record, read_record, write_record
 
 SELECT = {"shape": 1, "orientation": "0-3", "position_x": "10-13", "position_y": "10-13"}
-PARTS = {"latent_dim": 4, "num_factors": 3, "factor_dim": 4, "attention_dim": 8, "mine_hidden_dim": 8, "handover": 0.4}
+PARTS = {
+    "latent_dim": 4,
+    "num_factors": 3,
+    "factor_dim": 4,
+    "attention_dim": 8,
+    "mine_hidden_dim": 8,
+    "mine_start": 0.4,
+}
 TINY = {
     "name": "tiny",
     "datasets": [{"name": "dsprites_like", "options": {"select": SELECT}}],

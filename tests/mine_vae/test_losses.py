@@ -124,7 +124,7 @@ def log_q(q: Normal, z: Tensor) -> Array:
 
 
 def test_in_the_first_phase_the_loss_is_the_stated_sum_with_total_correlation_by_monte_carlo() -> None:
-    method = make(handover=1.0, beta=3.0, tc_weight=7.0, disentanglement_weight=2.0, refine=False)
+    method = make(mine_start=1.0, beta=3.0, tc_weight=7.0, disentanglement_weight=2.0, refine=False)
     q, z = drawn(method)
     kl = kl_divergence(q, Normal(0.0, 1.0)).sum(1).mean().item()
     single = np.zeros(BATCH)
@@ -177,7 +177,7 @@ def scores_of(estimator: MutualInformationEstimator, k: int, x: Array, y: Array)
 
 def test_in_the_second_phase_the_loss_is_the_stated_sum_with_every_part_by_mine() -> None:
     method = make(
-        handover=0.0,
+        mine_start=0.0,
         beta=3.0,
         tc_weight=7.0,
         disentanglement_weight=2.0,
@@ -296,7 +296,7 @@ def far_from_the_minibatch(method: MINEDisentangleVAE) -> None:
 
 
 def test_the_assignment_learns_from_recent_posteriors_and_not_from_the_minibatch() -> None:
-    method = make(handover=0.0)
+    method = make(mine_start=0.0)
     far_from_the_minibatch(method)
     seen: list[tuple[Tensor, Tensor]] = []
     original = method.parts.inner_loss
@@ -314,7 +314,7 @@ def test_the_assignment_learns_from_recent_posteriors_and_not_from_the_minibatch
 
 
 def test_critics_learn_from_recent_posteriors_and_not_from_the_minibatch() -> None:
-    method = make(handover=0.0)
+    method = make(mine_start=0.0)
     far_from_the_minibatch(method)
     seen: list[Tensor] = []
     method.parts.critic_loss = lambda z: seen.append(z) or z.sum()
@@ -326,7 +326,7 @@ def test_critics_learn_from_recent_posteriors_and_not_from_the_minibatch() -> No
 
 
 def test_joint_training_moves_the_assignment_on_the_minibatch() -> None:
-    method = make(handover=0.0, bi_level=False)
+    method = make(mine_start=0.0, bi_level=False)
     far_from_the_minibatch(method)
     seen: list[Tensor] = []
     method.assignment_loss = lambda z, q: seen.append(z) or z.sum() * 0
@@ -356,7 +356,7 @@ def test_each_party_has_the_optimizer_that_the_method_states() -> None:
 
 def test_the_defaults_are_those_that_the_methods_page_states() -> None:
     method = MINEDisentangleVAE((1, 64, 64), 100)
-    assert (method.beta, method.tc_weight, method.handover, method.pair_weight) == (1, 20, 0.6, 1)
+    assert (method.beta, method.tc_weight, method.mine_start, method.pair_weight) == (1, 20, 0.6, 1)
     assert (method.parts.cross_weight, method.parts.capacity_weight) == (10, 5)
     assert (method.mine, method.refine, method.parts.weigh, method.parts.bi_level) == (True, True, True, True)
     assert (model.CRITICS_LEAD, model.CRITIC_STEPS, model.MONTE_CARLO_EVERY, NOISE) == (0.1, 2, 10, 0.3)
@@ -412,7 +412,7 @@ def test_partitions_are_drawn_as_often_as_the_assignment_says() -> None:
 
 
 def test_what_is_remembered_of_a_step_are_its_posteriors_and_embeddings() -> None:
-    method = make(handover=0.0)
+    method = make(mine_start=0.0)
     far_from_the_minibatch(method)
     with torch.no_grad():
         q = method.posterior(images())
@@ -424,7 +424,7 @@ def test_what_is_remembered_of_a_step_are_its_posteriors_and_embeddings() -> Non
 
 
 def test_critics_read_draws_and_not_means() -> None:
-    method = make(handover=0.0, recent_posteriors=512)
+    method = make(mine_start=0.0, recent_posteriors=512)
     method.recent.add(torch.stack([torch.full((512, LATENTS), 3.0), torch.zeros(512, LATENTS)], 1))
     seen: list[Tensor] = []
     method.marginals.critic_loss = lambda z: seen.append(z) or z.sum()

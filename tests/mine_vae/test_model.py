@@ -63,11 +63,11 @@ def fit(method: MINEDisentangleVAE, steps: int, precision: str = "32-true", **tr
 
 
 def copies(method: MINEDisentangleVAE) -> dict[str, list[torch.Tensor]]:
-    return {party: [p.detach().clone() for p in parameters] for party, parameters in method.parties().items()}
+    return {party: [p.detach().clone() for p in parameters] for party, parameters in method.parameter_groups().items()}
 
 
 def moved(method: MINEDisentangleVAE, before: dict[str, list[torch.Tensor]]) -> set[str]:
-    now = method.parties()
+    now = method.parameter_groups()
     return {
         party
         for party in now
@@ -91,7 +91,7 @@ def test_the_documents_parameters_load_unchanged_and_are_the_defaults() -> None:
 
 def test_every_parameter_has_one_party() -> None:
     method = make()
-    owned = [id(parameter) for parameter in chain(*method.parties().values())]
+    owned = [id(parameter) for parameter in chain(*method.parameter_groups().values())]
     assert sorted(owned) == sorted(id(parameter) for parameter in method.parameters())
 
 
@@ -129,7 +129,9 @@ class Watched(MINEDisentangleVAE):
         before = copies(self)
         super().minimize(optimizers, loss, clip)
         own = [parameter for optimizer in optimizers for parameter in optimizer.param_groups[0]["params"]]
-        owners = {party for party, parameters in self.parties().items() if any(parameters[0] is each for each in own)}
+        owners = {
+            party for party, parameters in self.parameter_groups().items() if any(parameters[0] is each for each in own)
+        }
         self.seen.append((moved(self, before), owners))
         gradients = [parameter.grad for parameter in own if parameter.grad is not None]
         self.norms.append(torch.nn.utils.get_total_norm(gradients).item())
@@ -137,7 +139,7 @@ class Watched(MINEDisentangleVAE):
 
 def test_in_each_stage_its_own_party_moves_and_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(model, "CRITIC_CLIP", 1e-4)  # so low that it is met
-    method = make(Watched, handover=0.0)
+    method = make(Watched, mine_start=0.0)
     fit(method, 5)
     outer, critics, assignment = ({party} for party in ("outer", "critics", "assignment"))
     each_step = [outer, critics, critics]
@@ -147,7 +149,7 @@ def test_in_each_stage_its_own_party_moves_and_no_other(monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize(
-    ("handover", "steps", "expected"),
+    ("mine_start", "steps", "expected"),
     [
         (1.0, 4, {"outer"}),
         (0.99, 20, {"outer", "critics"}),  # a twentieth step is before it and within the critics' lead
@@ -155,29 +157,29 @@ def test_in_each_stage_its_own_party_moves_and_no_other(monkeypatch: pytest.Monk
         (0.0, 5, {"outer", "critics", "assignment"}),
     ],
 )
-def test_who_has_moved_after_some_steps(handover: float, steps: int, expected: set[str]) -> None:
-    method = make(handover=handover)
+def test_who_has_moved_after_some_steps(mine_start: float, steps: int, expected: set[str]) -> None:
+    method = make(mine_start=mine_start)
     before = copies(method)
     fit(method, steps)
     assert moved(method, before) == expected
 
 
 def test_joint_training_moves_the_assignment_from_the_first_step() -> None:
-    method = make(handover=0.0, bi_level=False)
+    method = make(mine_start=0.0, bi_level=False)
     before = copies(method)
     fit(method, 1)
     assert "assignment" in moved(method, before)
 
 
 def test_a_fixed_assignment_is_blocks_that_nobody_moves() -> None:
-    method = make(handover=0.0, attention="fixed")
-    assert set(method.parties()) == {"outer", "critics"}
+    method = make(mine_start=0.0, attention="fixed")
+    assert set(method.parameter_groups()) == {"outer", "critics"}
     fit(method, 6)
     assert method.groups().tolist() == [1, 1, 2, 2, 3, 3]
 
 
 def test_without_mine_no_critic_moves_and_no_neural_term_is_in_the_loss() -> None:
-    method = make(handover=0.0, mine=False)
+    method = make(mine_start=0.0, mine=False)
     before = copies(method)
     terms = fit(method, 6)[-1]
     assert "critics" not in moved(method, before)
@@ -186,12 +188,12 @@ def test_without_mine_no_critic_moves_and_no_neural_term_is_in_the_loss() -> Non
 
 @pytest.mark.parametrize("critic", ["mine", "nwj", "infonce", "smile", "ratio"])
 def test_every_bound_of_the_critics_trains(critic: str) -> None:
-    terms = fit(make(handover=0.0, critic=critic), 6)[-1]
+    terms = fit(make(mine_start=0.0, critic=critic), 6)[-1]
     assert all(torch.isfinite(value) for value in terms.values())
 
 
 def test_monte_carlo_and_the_audit_are_logged_beside_mine() -> None:
-    method = make(handover=0.5)
+    method = make(mine_start=0.5)
     terms = fit(method, 20)
     assert "total_correlation_monte_carlo" not in terms[9]
     assert terms[-1]["total_correlation_monte_carlo"] != 0
@@ -204,7 +206,7 @@ def test_monte_carlo_and_the_audit_are_logged_beside_mine() -> None:
 def test_a_run_whose_critics_stand_still_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two clusters in each latent: the Gaussian fit, which is all that critics without a rate have, is too wide."""
     monkeypatch.setattr(model, "AUDIT_STEPS", 200)
-    method = make(handover=0.0, critic_lr=0.0)
+    method = make(mine_start=0.0, critic_lr=0.0)
     mean = 3.0 * torch.randint(0, 2, (64, 6)).float()
     method.recent.add(torch.stack([mean, torch.full_like(mean, -4.0)], 1))
     for _ in range(200):
@@ -214,7 +216,7 @@ def test_a_run_whose_critics_stand_still_says_so(monkeypatch: pytest.MonkeyPatch
 
 
 def test_an_audit_changes_nothing_that_trains() -> None:
-    one, two = make(handover=0.0), make(handover=0.0)
+    one, two = make(mine_start=0.0), make(mine_start=0.0)
     two.audit = lambda step, batch: {}
     for method in (one, two):
         torch.manual_seed(1)
@@ -223,7 +225,7 @@ def test_an_audit_changes_nothing_that_trains() -> None:
 
 
 def test_in_bf16_only_the_networks_round() -> None:
-    terms = fit(make(handover=0.0), 5, "bf16-mixed")
+    terms = fit(make(mine_start=0.0), 5, "bf16-mixed")
     assert all(value.dtype == torch.float32 for step in terms for value in step.values())
 
 
@@ -241,7 +243,7 @@ def test_the_partition_is_reported_with_its_capacity_target() -> None:
 
 
 def test_the_recent_posteriors_are_those_of_the_last_minibatches() -> None:
-    method = make(handover=0.0)
+    method = make(mine_start=0.0)
     fit(method, 3)
     assert int(method.recent.count()) == 3 * BATCH
     assert isinstance(method.draw(5), Posterior)

@@ -5,7 +5,7 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from disbench.mine_vae.partition import PAIRED, PairwiseInformation, Partition, cross_information, moves
+from disbench.mine_vae.partition import PAIRED, PairwiseInformation, Partition, cross_information, schedule
 
 BLOCKS, SIZE = 4, 3
 LATENTS = BLOCKS * SIZE
@@ -39,11 +39,11 @@ def alternate(draw: Callable[[int], Tensor], nats: Tensor, groups: int, seed: in
     """The three parties on given latents, as in training; the group (D,) of each latent that comes of it."""
     torch.manual_seed(seed)
     partition = Partition(len(nats), num_factors=groups, mine_hidden_dim=32, **options)
-    parties = partition.parties()
+    parties = partition.parameter_groups()
     rates = {"outer": 1e-3, "critics": 3e-3, "assignment": 1e-2}
     adams = {party: torch.optim.Adam(parties[party], rates[party], betas=(0.5, 0.9)) for party in parties}
     for step in range(1, 401):
-        for (party,), _ in partition.moves(step):
+        for (party,), _ in partition.schedule(step):
             z = draw(64)
             if party == "outer":
                 embeddings = partition.factor_encoder(z)
@@ -85,21 +85,21 @@ def test_independent_latents_that_hold_something_get_a_factor_each(seed: int) ->
 
 
 def test_the_critics_and_the_outer_parties_move_each_step_and_the_assignment_every_fifth_three_times() -> None:
-    schedule = [list(moves(step)) for step in range(1, 11)]
-    assert [len(step) for step in schedule] == [2, 2, 2, 2, 5, 2, 2, 2, 2, 5]
-    for step in schedule:
+    updates = [list(schedule(step)) for step in range(1, 11)]
+    assert [len(step) for step in updates] == [2, 2, 2, 2, 5, 2, 2, 2, 2, 5]
+    for step in updates:
         assert step[0] == (("outer",), "minibatch")
         assert step[1] == (("critics",), "recent")
         assert all(move == (("assignment",), "recent") for move in step[2:])
 
 
 def test_joint_training_moves_the_assignment_with_the_outer_parties_on_their_minibatch() -> None:
-    assert list(moves(5, bi_level=False)) == [(("outer", "assignment"), "minibatch"), (("critics",), "recent")]
+    assert list(schedule(5, bi_level=False)) == [(("outer", "assignment"), "minibatch"), (("critics",), "recent")]
 
 
 def test_a_fixed_assignment_never_moves() -> None:
     partition = Partition(6, num_factors=3, attention="fixed")
-    assert [move.parties for move in partition.moves(5)] == [("outer",), ("critics",)]
+    assert [update.parameter_groups for update in partition.schedule(5)] == [("outer",), ("critics",)]
     assert partition.attention.assignment().argmax(1).tolist() == [1, 1, 2, 2, 3, 3]
 
 

@@ -67,6 +67,6 @@ def bench_training_step(benchmark: BenchmarkFixture, name: str, form: str) -> No
 
 
 @pytest.mark.benchmark(group=f"{STEPS} steps at latent_dim 128, the MINE VAE in its second phase")
-@pytest.mark.parametrize(("name", "options"), [("beta_tcvae", {}), ("mine_vae", {"handover": 0.0})])
+@pytest.mark.parametrize(("name", "options"), [("beta_tcvae", {}), ("mine_vae", {"mine_start": 0.0})])
 def bench_many_latents(benchmark: BenchmarkFixture, name: str, options: dict[str, float]) -> None:
     time_ours(benchmark, name, latent_dim=128, **options)

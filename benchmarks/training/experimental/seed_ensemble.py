@@ -38,7 +38,6 @@ from disbench.benchmarks.training.checkpoint import DESCRIPTION, WholeFiles, ran
 from disbench.benchmarks.training.loop import CURVE_POINTS, EXPLODED, build
 from disbench.benchmarks.training.progress import Progress
 from disbench.datasets import FactorDataset
-from disbench.mine_vae.model import MINEDisentangleVAE
 from disbench.reports.records import Trial
 
 log = logging.getLogger(__name__)
@@ -118,33 +117,24 @@ class ReplayNoise(TorchFunctionMode):
 class Staged(nn.Module):
     """A method whose forward is a stage, so that `functional_call` can put another seed's tensors in its place.
 
-    `read`, the MINE VAE's last readings, is the one thing that methods keep in a Python attribute: it goes in and comes out.
+    `diagnostics` is the one thing that methods keep in a Python attribute: it goes in and comes out.
     """
 
     def __init__(self, method: VAE) -> None:
         super().__init__()
         self.method = method
 
-    def forward(self, stage: Stage, noise: Sequence[Tensor], batch: Tensor, context: Any, read: Any) -> Any:
-        set_read(self.method, read)
+    def forward(self, stage: Stage, noise: Sequence[Tensor], batch: Tensor, context: Any, diagnostics: Any) -> Any:
+        self.method.diagnostics = dict(diagnostics)
         with ReplayNoise(noise) as answers:
             outcome = stage.run(self.method, Batch(batch), context)
         if answers.noise:
             raise RuntimeError(
                 f"The stage {stage.name!r} drew less noise than when it was rehearsed. Train the seeds apart."
             )
-        read = read_of(self.method)
-        set_read(self.method, {})  # no tensor of `vmap`'s may be left behind
-        return outcome, read
-
-
-def read_of(method: VAE) -> dict[str, Tensor]:
-    return method.read if isinstance(method, MINEDisentangleVAE) else {}
-
-
-def set_read(method: VAE, read: Mapping[str, Tensor]) -> None:
-    if isinstance(method, MINEDisentangleVAE):
-        method.read = dict(read)
+        diagnostics = self.method.diagnostics
+        self.method.diagnostics = {}  # no tensor of `vmap`'s may be left behind
+        return outcome, diagnostics
 
 
 class NoTrainer:
@@ -176,8 +166,10 @@ class Stack:
             self.optimizers.append(torch.optim.Adam(moved, **options))
         methods[0].trainer = NoTrainer()  # type: ignore[assignment]
         self.context: Any = ()
-        self.read: dict[str, Tensor] = {}
-        self.lacking: list[set[str]] = [set() for _ in methods]  # what of `read` a seed has not, and a zero stands for
+        self.diagnostics: dict[str, Tensor] = {}
+        self.lacking: list[set[str]] = [
+            set() for _ in methods
+        ]  # what of `diagnostics` a seed has not, and a zero stands for
         self.draws: dict[str, list[tuple[Callable[..., Tensor], Tensor]]] = {}
 
     def step(self, number: int, batches: Tensor) -> dict[str, Tensor]:
@@ -203,10 +195,10 @@ class Stack:
             outcome = functional_call(self.staged, state, (stage, *given))
             return outcome, {name: state[name] for name in buffers}  # whether written in place or replaced
 
-        (outcome, read), buffers = vmap(of_one_seed)(
-            self.parameters, self.buffers, noise, batches, self.context, self.read
+        (outcome, diagnostics), buffers = vmap(of_one_seed)(
+            self.parameters, self.buffers, noise, batches, self.context, self.diagnostics
         )
-        outcome, self.read, self.buffers = StageResult(*outcome), detached(read), detached(buffers)
+        outcome, self.diagnostics, self.buffers = StageResult(*outcome), detached(diagnostics), detached(buffers)
         self.context = detached(outcome.context)
         for loss in outcome.losses:
             for parameter in moved:
@@ -222,9 +214,9 @@ class Stack:
     def rehearse(self, stage: Stage, batch: Tensor) -> None:
         """See what a stage draws, on a copy of the first seed's method; leaves the random state alone."""
         rehearsing = copy.deepcopy(self.staged)
-        context, read = tree_map(lambda tensor: tensor[0], (self.context, self.read))
+        context, diagnostics = tree_map(lambda tensor: tensor[0], (self.context, self.diagnostics))
         with torch.random.fork_rng(cuda(batch.device)), RecordNoise() as rehearsal:
-            set_read(rehearsing.method, read)
+            rehearsing.method.diagnostics = dict(diagnostics)
             stage.run(rehearsing.method, Batch(batch), context)
         self.draws[stage.name] = [(fill, like.detach()) for fill, like in rehearsal.draws]
 
@@ -249,9 +241,9 @@ class Stack:
                 outcomes.append(stage.run(method, Batch(batches[seed]), context))
         buffers = stack_module_state(list(self.methods))[1]
         self.buffers = {f"method.{name}": tensor for name, tensor in buffers.items()}
-        reads = [read_of(method) for method in self.methods]
-        self.read = stacked(reads)
-        self.lacking = [self.read.keys() - read.keys() for read in reads]
+        reads = [method.diagnostics for method in self.methods]
+        self.diagnostics = stacked(reads)
+        self.lacking = [self.diagnostics.keys() - read.keys() for read in reads]
         return stacked([outcome.terms for outcome in outcomes])
 
     @torch.no_grad()
@@ -261,8 +253,8 @@ class Stack:
         for seed, method in enumerate(self.methods):
             for name, tensor in chain(method.named_parameters(), method.named_buffers()):
                 tensor.copy_(state[f"method.{name}"][seed])
-            own = self.read.keys() - self.lacking[seed]
-            set_read(method, {name: value[seed].clone() for name, value in self.read.items() if name in own})
+            own = self.diagnostics.keys() - self.lacking[seed]
+            method.diagnostics = {name: value[seed].clone() for name, value in self.diagnostics.items() if name in own}
 
 
 def stacked(found: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
