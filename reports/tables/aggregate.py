@@ -1,19 +1,19 @@
 """From records to tables: a table is a dataset, a row is a setting, a cell is a metric over the setting's seeds.
 
-Rules, which the page prints too:
+Rules, which the page also states:
 - A *dataset* is its name, options, version and provenance, so official and procedural data never share a table.
 - Each *evaluation* of a trial, a named selection of rows such as those held out of training, has a table of its own.
-- A *row* is every field of the trial but the seed. A seed counts once, however often its record was copied.
-- A row scores the first view of its representation. Each further view is a row of its own, set apart, with its own floor and
-  without marks: scores of different views are not comparable.
-- A row is named by its method and by the settings in which it departs from its method's usual ones: what a row does not
-  set is usual, and among values that every row sets, one that more than half of them share.
+- A *row* is identified by every field of the trial except the seed. A seed counts once, even if its record was copied.
+- A row scores the first view of its representation. Each further view is a separate row with a separate floor and no marks,
+  because scores of different views are not comparable.
+- A row is named by its method and its unusual settings. A setting that a row leaves out is usual; if all rows set it, the value
+  of more than half of them is usual.
 - Spread is the sample standard deviation over seeds (n - 1 below the line); one seed has none.
-- Only trials that finished are averaged. A row says how many of its seeds did.
-- Two rows are *tied* where Welch's 95 % interval of the difference of their means holds zero (`statistics.verdict`), which
-  needs three seeds of each. There is no other rule of who is ahead, here or in `compare`.
-- *Best* is the best mean among trained rows, if it has three seeds or more and a rival. A rival that is tied with it is
-  *within noise* of it.
+- Only finished trials are averaged. A row shows how many of its seeds finished.
+- Two rows are *tied* if Welch's 95 % interval of the difference of their means holds zero (`statistics.verdict`), which needs
+  three seeds of each. `compare` uses the same rule.
+- *Best* is the best mean among trained rows, if it has three seeds or more and a rival. Rivals tied with it are *within
+  noise*.
 """
 
 import json
@@ -71,7 +71,7 @@ def marks(cells: Sequence[Cell], higher_is_better: bool | None) -> list[Mark]:
 
 
 def tied(one: Cell, other: Cell) -> bool:
-    """Whether Welch's 95 % interval of the difference of two means holds zero; False where there are too few seeds to say."""
+    """Whether Welch's 95 % interval of the difference of two means holds zero; False if there are too few seeds."""
     return bool(one.n and other.n) and verdict(difference(one.scores, other.scores), True) == "tie"
 
 
@@ -92,7 +92,7 @@ def settings_of(trial: Trial) -> dict[str, Any]:
 
 
 def _by_use(pair: Found) -> tuple[bool, bool, tuple[str, ...]]:
-    """Of several records of one trial the first is shown: a finished one, then one that no earlier disbench wrote."""
+    """Sort key of the records of one trial, whose first is shown: finished ones first, then those of the current schema."""
     folder, record = pair
     return record.status != "ok", record.migrated_from is not None, folder.parts
 
@@ -193,7 +193,7 @@ def _reference(references: Sequence[dict[str, float]], key: str) -> Cell:
 
 
 def _labelled(rows: Sequence[Row]) -> list[Row]:
-    """Rows named by method and by the settings in which they depart from the method's usual ones, the plainest first."""
+    """Rows named by method and unusual settings, those with the fewest unusual settings first."""
     labelled = []
     settings = [(row.trial.method, settings_of(row.trial)) for row in rows]
     usual: dict[str, dict[str, str | None]] = {}
@@ -219,7 +219,7 @@ def _labelled(rows: Sequence[Row]) -> list[Row]:
 
 
 def _usual(values: Sequence[Any]) -> str | None:
-    """The value, as JSON, that goes without saying: 'default' where a row has it, else one that more than half have."""
+    """The usual value as JSON: 'default' if a row has it, otherwise the value of more than half of the rows, or None."""
     counts = Counter(json.dumps(value) for value in values)
     value, count = counts.most_common(1)[0]
     if (default := json.dumps("default")) in counts:
@@ -240,7 +240,7 @@ def _marked(rows: Sequence[Row], heads: Sequence[Column], untrained: Sequence[Ro
 
 
 def _below_untrained(row: Row, untrained: Sequence[Row]) -> bool:
-    """Whether a row's MIG is not above that of its own method untrained, or else of the best untrained encoder."""
+    """Whether a row's MIG is not above that of its method untrained, or of the best untrained encoder if there is none."""
     own = [other for other in untrained if other.trial.method == row.trial.method] or untrained
     references = [cell for cell in (other.cells.get("mig", Cell()) for other in own) if cell.mean is not None]
     cell = row.cells.get("mig", Cell())
