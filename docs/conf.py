@@ -6,7 +6,8 @@ project = "disbench"
 author = "the disbench authors"
 release = version = installed("disbench")
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.mathjax"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.mathjax", "sphinx.ext.napoleon"]
+napoleon_google_docstring = False
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3
 default_role = "code"  # as the docstrings use backticks

@@ -12,7 +12,7 @@ MANY = 10  # columns from which on an array that is wider than long is taken to 
 
 
 def to_array(data: Any) -> NDArray[Any]:
-    """A NumPy array of a tensor, a pandas DataFrame, a structured array, or anything that NumPy itself converts.
+    """Convert a tensor, a pandas DataFrame, a structured array, or anything that NumPy converts, to a NumPy array.
 
     Tensors may be on any device and have a gradient; bfloat16 and float8 have no NumPy type and become float32. In a
     DataFrame nullable numbers and booleans become plain ones, and categories their numbers or, for text, their codes in the
@@ -110,7 +110,7 @@ def _from_frame(frame: Any) -> NDArray[Any]:
 
 
 def digest(array: NDArray[Any]) -> tuple[str, tuple[int, ...], bytes]:
-    """What identifies an array. SHA-1 is the fastest digest of the standard library that no two tables share by chance."""
+    """Identify an array. SHA-1 is the fastest digest of the standard library that no two tables share by chance."""
     digest = hashlib.sha1(usedforsecurity=False)
     step = len(array) if array.flags.c_contiguous else ROWS_AT_ONCE
     for start in range(0, len(array), max(1, step)):

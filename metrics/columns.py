@@ -56,7 +56,7 @@ def _deviations(columns: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _reduced(function: np.ufunc, block: NDArray[Any]) -> Any:
-    """`function` over the rows of `block (rows, D)`."""
+    """Apply `function` over the rows of `block (rows, D)`."""
     side_by_side, rest = long_rows(block)
     if not len(side_by_side):
         return function.reduce(block, axis=0)

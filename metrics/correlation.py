@@ -78,7 +78,7 @@ def _spread(
 
 
 def _from_raw_products(codes: NDArray[Any], means: NDArray[np.float64]) -> Spread | None:
-    """The spread without a copy of the codes, None where a mean is larger than a deviation and would cost digits."""
+    """Compute the spread without a copy of the codes, None where a mean is larger than a deviation and would cost digits."""
     products = np.zeros((codes.shape[1], codes.shape[1]))
     for rows in row_blocks(codes):
         block = np.asarray(codes[rows], dtype=np.float64)

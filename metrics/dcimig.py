@@ -35,16 +35,24 @@ from disbench.metrics.table import Table
     version=2,
 )
 def dcimig(table: Table, *, bins: int = 20) -> dict[str, Any]:
-    """The share of the factors' entropy that the best code of each knows beyond what it knows about any other factor.
+    """Measure the share of the factors' entropy that the best code of each factor knows exclusively.
 
-    In [0, 1], higher is better, near 0 for noise. Constant factors are left out, and two have to vary; a dead code claims
-    nothing. The detail holds, for each varying factor, the code that claims it (None if none does), the gap and the entropy
-    in nats.
+    Only what a code knows beyond its second-best factor counts. Noise scores near 0. Constant factors are
+    left out, and two must vary. A dead code claims no factor. The detail holds, for each varying factor, the
+    code that claims it or None, the gap and the entropy in nats.
 
     Parameters
     ----------
     bins
-        Equal widths over each code's own range, and over that of a continuous factor; at least 2.
+        Number of equal-width bins over the range of each code, and of each continuous factor; at least 2.
+
+    Examples
+    --------
+    >>> from disbench.metrics import dcimig
+    >>> factors = [[0, 0], [0, 1], [1, 0], [1, 1]]
+    >>> rotated = [[0, 0], [1, -1], [1, 1], [2, 0]]
+    >>> dcimig(factors, factors), dcimig(rotated, factors)
+    (1.0, 0.0)
     """
     info = table_information(table, bins)
     require_factors_to_compare(table.columns, "dcimig")

@@ -76,22 +76,30 @@ def explicitness(
     factor_bins: int = 0,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """The mean over factors and their values of the area under the ROC curve of a linear reading of all codes.
+    """Average the area under the ROC curve of linear classifiers that read each factor value from all codes.
 
-    In [0, 1], higher is better, 0.5 for noise and for dead codes; under `zaidi2020` 0 for noise, and 0 where luck takes the
-    area below chance. A value that was not fitted is guessed; one that no judged row has, or all have, does not count.
-    Constant factors are left out. The names of values do not matter. Equal seeds give equal scores on any number of threads.
-    The detail holds each factor's own score on the judged rows.
+    Noise and dead codes score 0.5, and 0 under `zaidi2020`, which reports a negative score as 0. A value
+    missing from the fitted rows counts 0.5. A value that no judged row has, or all have, does not count.
+    Constant factors are left out. The names of values do not matter. The detail holds the score of each
+    factor on the judged rows.
 
     Parameters
     ----------
     protocol
-        "locatello2019", "zaidi2020" or "do2020", see above.
+        "locatello2019", "zaidi2020" or "do2020", as described in the module.
     train, test
-        Rows that are fitted and others that are judged, fewer in the same proportion if the table is smaller. A protocol
-        without fresh rows judges the `train` rows, and its noise scores above chance.
+        Number of fitted rows and of other, judged rows; fewer in the same proportion if the table is smaller.
+        A protocol without fresh rows judges the `train` rows, and its noise scores above chance.
     factor_bins
-        Equal widths into which a continuous factor is binned, at least 2; 0 for none.
+        Number of equal-width bins for a continuous factor, at least 2; 0 bins none.
+
+    Examples
+    --------
+    >>> from disbench.metrics import explicitness
+    >>> factors = [[0, 0], [0, 1], [1, 0], [1, 1]] * 25
+    >>> rotated = [[0, 0], [1, -1], [1, 1], [2, 0]] * 25
+    >>> explicitness(factors, factors), explicitness(rotated, factors)
+    (1.0, 1.0)
     """
     require_counts(train=train, test=test)
     if protocol not in PROTOCOLS:

@@ -37,7 +37,7 @@ class Groups(NamedTuple):
         return values
 
     def draw_rows(self, values: NDArray[np.intp], rng: np.random.Generator) -> NDArray[np.intp]:
-        """A row for each entry of `values`, uniform among the value's rows."""
+        """Draw a row for each entry of `values`, uniform among the value's rows."""
         rows: NDArray[np.intp] = self.order[self.start[values] + _below(self.size[values], rng)]
         return rows
 
@@ -53,7 +53,7 @@ class Groups(NamedTuple):
 
 
 def _below(sizes: NDArray[np.intp], rng: np.random.Generator) -> NDArray[np.intp]:
-    """A whole number in 0 .. size - 1 for each size; numpy's own draw is five times slower where the sizes differ.
+    """Draw a whole number in 0 .. size - 1 for each size; numpy's own draw is five times slower where the sizes differ.
 
     A draw below 1 times a size below 2**52 rounds to less than the size, and no value is favoured by more than one in 2**53.
     """
@@ -67,7 +67,7 @@ def group_rows(values: NDArray[np.intp], size: int) -> Groups:
 
 
 def all_groups(table: Table) -> list[Groups]:
-    """The rows of every varying factor. Raises NotApplicable for a factor that no two rows agree on."""
+    """Group the rows of every varying factor. Raises NotApplicable for a factor that no two rows agree on."""
     groups = [group_rows(table.labels[:, k], int(size)) for k, size in enumerate(table.sizes)]
     for column, group in zip(table.columns, groups, strict=True):
         if group.size.max() < 2:
@@ -78,7 +78,7 @@ def all_groups(table: Table) -> list[Groups]:
 
 
 def points_by_factor(targets: NDArray[np.intp], draws: int) -> Iterator[tuple[int, NDArray[np.intp]]]:
-    """The points that fix each factor, about DRAWS_AT_ONCE draws at a time: (factor, indices into `targets`)."""
+    """Iterate over the points that fix each factor, about DRAWS_AT_ONCE draws at a time: (factor, indices into `targets`)."""
     step = max(1, DRAWS_AT_ONCE // draws)
     for k in range(int(targets.max()) + 1):
         points = np.flatnonzero(targets == k)

@@ -74,14 +74,14 @@ def binned_factors(table: Table, bins: int) -> Table:
 
 
 def left_out_and_binned(table: Table, binned: Sequence[bool]) -> dict[str, list[int]]:
-    """The end of a detail: constant factors, dead codes, and the factors that are binned, of which `binned` (K,) is true."""
+    """List the constant factors, the dead codes, and the binned factors, of which `binned` (K,) is true."""
     return table.left_out() | {
         "binned_factors": [column for column, yes in zip(table.columns, binned, strict=True) if yes]
     }
 
 
 def bin_of(values: NDArray[np.float64], edges: NDArray[np.float64]) -> NDArray[np.intp]:
-    """The last bin whose left edge does not exceed the value, for values within `edges`, which are equally spaced.
+    """Find the last bin whose left edge does not exceed the value, for values within `edges`, which are equally spaced.
 
     Arithmetic guesses the bin and the edges themselves decide; a search for each value takes three times as long.
     """
@@ -164,7 +164,7 @@ def information(table: Table, bins: int) -> Information:
 def information_from_counts(
     counts: NDArray[np.int64] | NDArray[np.float64], factors: Factors | Table, dead_codes: Sequence[int] = ()
 ) -> Information:
-    """`counts (D, S, B)`, whole or fractional, as `contingency` lays them out; those of a factor sum to N."""
+    """Compute information from `counts (D, S, B)`, laid out as in `contingency`, whole or fractional. Each factor's sum to N."""
     n, sizes = len(factors.labels), factors.sizes
     starts = np.cumsum(sizes) - sizes
     joint = np.log(n) - np.add.reduceat(_x_log_x(counts).sum(axis=2), starts, axis=1).T / n
@@ -188,7 +188,7 @@ def _x_log_x(counts: NDArray[np.int64] | NDArray[np.float64]) -> NDArray[np.floa
 
 
 def gap(info: Information) -> Gap:
-    """The winning code of each factor and the information of the winner and of the runner-up.
+    """Find the winning code of each factor and the information of the winner and of the runner-up.
 
     Of codes that tie for the most information the one with the smallest joint entropy wins: the order of columns is
     not a fact about a representation. With one code the runner-up is 0.

@@ -36,20 +36,28 @@ NUMBERS_AT_ONCE = 1 << 24  # numbers of the table that are copied at once
     version=2,
 )
 def irs(table: Table, *, quantile: float = 1.0, factor_bins: int = 0) -> dict[str, Any]:
-    """How far each code stays put while its best factor is held, weighted by how far the code can move at all.
+    """Measure how little each code moves while its best factor is held, weighted by how far it can move.
 
-    In [0, 1], higher is better, well above 0 for noise and near 1 wherever few rows share a value. A skewed code can deviate
-    more within groups than overall; where that drives the weighted mean below 0 it is reported as 0, and the detail holds
-    each code's own value. Dead codes have weight 0, and the score is 0 where all are dead. Constant factors hold nothing and
-    are left out. A factor with fewer than two rows per value is refused. The detail holds, for each live code, the factor
-    that it is robust to, its score and its weight m_j.
+    Noise scores well above 0, and near 1 where few rows share a value. A skewed code can deviate more within
+    groups than overall; a negative mean is reported as 0, and the detail holds the value of each code. Dead
+    codes have weight 0, and the score is 0 if all are dead. Constant factors are left out. Not applicable to
+    a factor with fewer than two rows per value. The detail holds, for each live code, the factor that it is
+    robust to, its score and its weight m_j.
 
     Parameters
     ----------
     quantile
-        Of the distances within a group, in (0, 1].
+        Quantile of the distances within a group, in (0, 1]. 1 is the paper's maximum.
     factor_bins
-        Equal widths within which a continuous factor is held, at least 2; 0 for none.
+        Number of equal-width bins for a continuous factor, at least 2; 0 bins none.
+
+    Examples
+    --------
+    >>> from disbench.metrics import irs
+    >>> factors = [[0, 0], [0, 1], [1, 0], [1, 1]]
+    >>> rotated = [[0, 0], [1, -1], [1, 1], [2, 0]]
+    >>> irs(factors, factors), irs(rotated, factors)
+    (1.0, 0.5)
     """
     if not 0.0 < quantile <= 1.0:
         raise ValueError(f"irs needs 0 < quantile <= 1, got quantile={quantile}; the paper's maximum is 1.")

@@ -30,17 +30,24 @@ from disbench.metrics.table import Table
     version=2,
 )
 def jemmig(table: Table, *, bins: int = 20) -> dict[str, Any]:
-    """One minus the normalised J, averaged over the factors.
+    """Average over factors one minus the normalized J, the joint entropy less the information gap.
 
-    In [0, 1], higher is better, well above 0 for noise. Constant factors are left out of the mean; a dead code knows
-    nothing; with one code the second-best knows nothing. Where *all* codes are dead the formula gives
-    log B / (H(v_k) + log B): nothing is known, but nothing superfluous is said; look at MIG beside it. The detail holds the
-    mean J in nats, and for each varying factor its winning code, J and the terms of J.
+    Noise scores well above 0. Constant factors are left out. A dead code, and a missing second code, know
+    nothing. If *all* codes are dead, the formula gives log B / (H(v_k) + log B), so read MIG beside it. The
+    detail holds the mean J in nats, and for each varying factor its winning code, J and the terms of J.
 
     Parameters
     ----------
     bins
-        Equal widths over each code's own range, and over that of a continuous factor; at least 2.
+        Number of equal-width bins over the range of each code, and of each continuous factor; at least 2.
+
+    Examples
+    --------
+    >>> from disbench.metrics import jemmig
+    >>> factors = [[0, 0], [0, 1], [1, 0], [1, 1]]
+    >>> rotated = [[0, 0], [1, -1], [1, 1], [2, 0]]
+    >>> jemmig(factors, factors), round(jemmig(rotated, factors), 3)
+    (1.0, 0.624)
     """
     info = table_information(table, bins)
     winner, best, runner_up = gap(info)

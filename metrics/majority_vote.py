@@ -49,24 +49,32 @@ def majority_vote(
     factor_bins: int = 0,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """The detail of `metric`: its score, both accuracies, chance, each factor's recall and what each code stands for.
+    """Let codes vote for factors, and return the detail of `metric`.
 
     Parameters
     ----------
     metric, table
-        Its name, and what it is asked of.
+        The name of the metric, and its input.
     groups_of, extreme
-        Makes each factor's groups of rows; picks a code by its variance in a group.
+        Makes the groups of rows of each factor; picks a code by its variance in a group.
     group
-        Rows of a group, at least 2.
+        Number of rows in a group, at least 2.
     train, test
-        Groups that vote, and fresh groups.
+        Number of groups that vote, and of fresh groups.
     scaled
-        Score (accuracy - 1/K) / (1 - 1/K), which is 0 at chance, and 0 where luck takes the accuracy below chance.
+        Whether to score (accuracy - 1/K) / (1 - 1/K), at least 0, so that chance is 0.
     threshold, relative
-        Codes with a standard deviation below `threshold` (times the largest one if `relative`) are dropped and named.
+        Codes with a standard deviation below `threshold` are dropped; below `threshold` times the largest one
+        if `relative`.
     factor_bins
-        Equal widths within which continuous factors are held, at least 2; 0 for none.
+        Number of equal-width bins for a continuous factor, at least 2; 0 bins none.
+    seed
+        Seed of the random draws.
+
+    Returns
+    -------
+    dict
+        The score, both accuracies, chance, the recall of each factor, and the factor of each code that was kept.
     """
     require_counts(group=group, train=train, test=test)
     if group < 2:
@@ -134,11 +142,10 @@ def extreme_codes(
     kept: NDArray[np.intp] | None = None,
     spread: NDArray[np.float64] | None = None,
 ) -> NDArray[np.intp]:
-    """`(points,)`: the position in `kept` that `extreme` picks by its variance over `group` rows of one group of
-    `targets[point]`, the codes in units of `spread (kept,)`.
-    By default all codes are kept, in units of 1.
+    """Pick a code for each of the `targets`, by its variance over `group` rows of a group of that factor.
 
-    All 0 where no code is kept: a vote that says nothing.
+    Returns positions `(points,)` in `kept`. The variances are in units of `spread (kept,)`. By default all codes are kept, in
+    units of 1. All positions are 0 if no code is kept.
     """
     winners = np.zeros(len(targets), dtype=np.intp)
     kept = np.arange(codes.shape[1]) if kept is None else kept

@@ -33,17 +33,25 @@ CORRELATIONS = ("pearson", "spearman")
     uses=("codes", "values"),
 )
 def mcc(table: Table, *, correlation: str = "pearson") -> dict[str, Any]:
-    """The mean absolute correlation of the factors with the codes assigned to them, one code a factor.
+    """Average the absolute correlation of each factor with the code assigned to it, one code per factor.
 
-    In [0, 1], higher is better, near 0 for noise on many rows (about sqrt(log(D) / N)). It takes the factors' values at their
-    word: shape labels in another order are another score, and so are the logarithms of a factor. Continuous factors are
-    welcome. A dead code correlates with nothing. Constant factors are left out of the mean. The detail holds each factor's
-    code (None where there are fewer codes than factors) and their absolute correlation.
+    Noise scores about sqrt(log(D) / N). The score depends on the factor values as numbers: another order of
+    shape labels, or the logarithm of a factor, gives another score. Continuous factors are supported. A dead
+    code correlates with nothing. Constant factors are left out. The detail holds the code of each factor
+    (None if there are fewer codes than factors) and their absolute correlation.
 
     Parameters
     ----------
     correlation
-        "pearson" sees lines, "spearman" monotone curves.
+        "pearson" measures linear relations, "spearman" monotone ones.
+
+    Examples
+    --------
+    >>> from disbench.metrics import mcc
+    >>> factors = [[0, 0], [0, 1], [1, 0], [1, 1]]
+    >>> rotated = [[0, 0], [1, -1], [1, 1], [2, 0]]
+    >>> mcc(factors, factors), round(mcc(rotated, factors), 3)
+    (1.0, 0.707)
     """
     from scipy.optimize import linear_sum_assignment
     from scipy.stats import rankdata

@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from disbench.metrics.docstring import metric_docstring
 from disbench.metrics.old_names import accepts_old_names
 from disbench.metrics.table import NotApplicable, Table, as_table
 
@@ -28,30 +29,51 @@ LACKING: dict[Use, str] = {
 @accepts_old_names
 @dataclass(frozen=True)
 class Metric:
-    """One column of the leaderboard: `mig(codes, factors, bins=20)` is a number, `mig.detail(...)` the numbers behind it.
+    """Compute one column of the leaderboard from a table, and describe it.
+
+    `mig(codes, factors, bins=20)` is a number; `mig.detail(codes, factors)` returns the numbers behind it. The docstring of a
+    metric is that of its function, completed from its signature and the parameters below.
 
     Parameters
     ----------
-    compute
-        `compute(table, *, option=default, ...)` takes a `Table` and returns a dictionary of JSON's types with the number
-        under "score", or the number alone. It takes a keyword `seed` if it draws random numbers. It raises NotApplicable
-        where it is undefined, and never returns NaN. The metric has its name and its docstring.
-    label, higher_is_better, bounds
-        Of the column. `bounds` hold but for the options in `unbounded_with`, under which there is no upper one.
-    definition, insensitive_to, source
-        One plain sentence, another on what the number cannot see, and the publication.
-    uses
-        What the metric reads of a table besides its codes: the factors' "values" as numbers or their "labels" (which rows
-        share a value, in which order), "std", "groups". It is not applicable to a table without them. `values_with` lists
-        the options under which a metric of labels reads values.
-    optional
-        What it reads where a table has it: "std", "groups".
-    stochastic
-        Whether it draws by its seed, so that its score has a spread over seeds. For the others rows are resampled.
-    no_bootstrap_reason
-        Why rows are not resampled: this calls the metric hundreds of times and repeats rows.
-    version
-        Is raised whenever the same table has another score or another ceiling than before.
+    compute : callable
+        `compute(table, *, option=default, ...)` takes a `Table` and returns the number, or a dictionary of JSON types with the
+        number under "score". It takes a keyword `seed` if it draws random numbers. It raises NotApplicable where it is
+        undefined, and never returns NaN. Its name is the key of the metric. Its docstring explains the metric, its options
+        under "Parameters", and an example under "Examples".
+    label : str
+        Heading of the column.
+    higher_is_better : bool
+        Direction of the column.
+    bounds : tuple of float
+        Lowest and highest score. Options in `unbounded_with` remove the upper one.
+    definition, source : str
+        What the number is, in one sentence; and its publication.
+    insensitive_to : str
+        What the number does not show, in one sentence.
+    uses : tuple of str, default ("codes", "labels")
+        What the metric reads: "codes"; factors as "values" or as "labels" (which rows share a value, in which order); "std";
+        "groups". It is not applicable to a table without them.
+    optional : tuple of str
+        What it reads if the table has it: "std", "groups".
+    stochastic : bool, default False
+        Whether the score depends on the seed. The confidence interval is then over seeds, otherwise over resampled rows.
+    no_bootstrap_reason : str
+        Why rows are not resampled, if they are not. Resampling repeats rows and calls the metric hundreds of times.
+    version : int, default 1
+        Raise it whenever the score or the ceiling of any table changes.
+    values_with, unbounded_with : tuple of (str, Any)
+        Options under which a metric of labels reads values, and under which the score has no upper bound.
+
+    Examples
+    --------
+    >>> from disbench.metrics import Metric
+    >>> def scale(table, *, factor=1.0):
+    ...     return factor * float(table.codes.max())
+    >>> card = {"label": "Scale", "higher_is_better": False, "bounds": (0, 9), "uses": ("codes",)}
+    >>> metric = Metric(scale, **card, definition="The largest code.", source="none")
+    >>> metric([[0], [1], [2]]), metric([[0], [1], [2]], factor=2.0), metric.name
+    (2.0, 4.0, 'scale')
     """
 
     compute: Callable[..., Any]
@@ -72,16 +94,17 @@ class Metric:
     takes_seed: bool = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        for name in ("__name__", "__qualname__", "__module__", "__doc__"):
+        for name in ("__name__", "__qualname__", "__module__"):
             object.__setattr__(self, name, getattr(self.compute, name, None))
         of_call = [parameter for parameter in _CALL.values() if parameter.name not in ("self", "options")]
         signature = inspect.Signature([*of_call, *self.options.values()], return_annotation=float)
         object.__setattr__(self, "__signature__", signature)
         object.__setattr__(self, "takes_seed", "seed" in inspect.signature(self.compute).parameters)
+        object.__setattr__(self, "__doc__", metric_docstring(self))
 
     @property
     def name(self) -> str:
-        """Its key in the registry."""
+        """Key of the metric in the registry."""
         return str(self.__name__)  # type: ignore[attr-defined]
 
     @property
@@ -91,7 +114,7 @@ class Metric:
         return {p.name: p for p in parameters if p.default is not p.empty and p.name != "seed"}
 
     def __call__(self, *table: Any, **options: Any) -> float:
-        """The score of codes (N, D) against factors (N, K), or of a `Table`: `detail(...)["score"]`."""
+        """Compute the score of codes (N, D) against factors (N, K), or of a `Table`: `detail(...)["score"]`."""
         return float(self.detail(*table, **options)["score"])
 
     def detail(
@@ -104,23 +127,28 @@ class Metric:
         seed: int = 0,
         **options: Any,
     ) -> dict[str, Any]:
-        """All that the metric computes: the score under "score", beside it what the number hides.
+        """Compute the score and the numbers behind it.
 
         Parameters
         ----------
         codes, factors, std, groups
             As `as_table` takes them.
-        seed
-            Of the draws of a stochastic metric. The others have the same score for each.
-        options
+        seed : int, default 0
+            Seed of a metric that draws random numbers. The others ignore it.
+        **options
             The keywords of the metric.
+
+        Returns
+        -------
+        dict
+            The score under "score", beside it what the metric describes as its detail.
 
         Raises
         ------
         ValueError
-            For a malformed table or a wrong option.
+            If the table is malformed or an option is out of range.
         NotApplicable
-            Where the metric is undefined on the table, with the reason.
+            If the metric is undefined on the table; the message gives the reason.
         """
         table = as_table(codes, factors, std=std, groups=groups)
         for what in self.uses:
@@ -136,17 +164,17 @@ class Metric:
         return found if isinstance(found, dict) else {"score": found}
 
     def bounds_with(self, options: Mapping[str, Any]) -> tuple[float, float]:
-        """The bounds under these options."""
+        """Get the lowest and the highest score under these options."""
         unbounded = any(options.get(name) == value for name, value in self.unbounded_with)
         return (self.bounds[0], float("inf")) if unbounded else self.bounds
 
     @property
     def reads(self) -> Reads:
-        """What it reads of the factors."""
+        """What the metric reads of the factors."""
         return next((what for what in ("values", "labels") if what in self.uses), "codes")
 
     def reads_with(self, options: Mapping[str, Any]) -> Reads:
-        """What it reads of the factors under these options."""
+        """Tell what the metric reads of the factors under these options."""
         return "values" if any(options.get(name) == value for name, value in self.values_with) else self.reads
 
     def __reduce__(self) -> str:

@@ -31,17 +31,26 @@ from disbench.metrics.table import Table
     version=2,
 )
 def mig(table: Table, *, bins: int = 20, divide_by: Literal["factor", "code"] = "factor") -> dict[str, Any]:
-    """The mean over factors of the gap between the best and the second-best code, in units of the factor's entropy.
+    """Average over factors how much more the best code knows than the second-best.
 
-    In [0, 1], higher is better. Constant factors are left out of the mean; a dead code knows nothing; with one code the
-    second-best knows nothing. The detail holds, for each varying factor, its winning code, the gap, and information in nats.
+    The gap is in units of the factor's entropy. Constant factors are left out. A dead code, and a missing
+    second code, know nothing. The detail holds the winning code of each varying factor, its gap, and
+    information in nats.
 
     Parameters
     ----------
     bins
-        Equal widths over each code's own range, and over that of a continuous factor; at least 2.
+        Number of equal-width bins over the range of each code, and of each continuous factor; at least 2.
     divide_by
-        With "code" the information of each code is divided by that code's entropy before codes are compared.
+        "code" divides the information of each code by that code's entropy before codes are compared.
+
+    Examples
+    --------
+    >>> from disbench.metrics import mig
+    >>> factors = [[0, 0], [0, 1], [1, 0], [1, 1]]
+    >>> rotated = [[0, 0], [1, -1], [1, 1], [2, 0]]
+    >>> mig(factors, factors), mig(rotated, factors)
+    (1.0, 0.0)
     """
     if divide_by not in ("factor", "code"):
         raise ValueError(f'mig divides by the entropy of "factor" or "code", got divide_by={divide_by!r}.')

@@ -36,17 +36,25 @@ from disbench.metrics.table import Table
     version=2,
 )
 def mig_sup(table: Table, *, bins: int = 20, divide_by: Literal["factor", "code"] = "factor") -> dict[str, Any]:
-    """The mean over live codes of the gap in relative information between a code's best and second-best factor.
+    """Average over live codes how much more a code knows about its best factor than about its second-best.
 
-    In [0, 1], higher is better, near 0 for noise, and 0 where all codes are dead. Constant factors are left out, and two have
-    to vary. The detail holds each live code's best factor and its gap.
+    Noise scores near 0. The score is 0 if all codes are dead. Constant factors are left out, and two must
+    vary. The detail holds the best factor of each live code and its gap.
 
     Parameters
     ----------
     bins
-        Equal widths over each code's own range, and over that of a continuous factor; at least 2.
+        Number of equal-width bins over the range of each code, and of each continuous factor; at least 2.
     divide_by
-        Whose entropy the information is divided by.
+        Whose entropy divides the information.
+
+    Examples
+    --------
+    >>> from disbench.metrics import mig_sup
+    >>> factors = [[0, 0], [0, 1], [1, 0], [1, 1]]
+    >>> rotated = [[0, 0], [1, -1], [1, 1], [2, 0]]
+    >>> mig_sup(factors, factors), mig_sup(rotated, factors)
+    (1.0, 0.0)
     """
     if divide_by not in ("factor", "code"):
         raise ValueError(f'mig_sup divides by the entropy of "factor" or "code", got divide_by={divide_by!r}.')

@@ -35,17 +35,25 @@ from disbench.metrics.table import Table
     version=2,
 )
 def modularity(table: Table, *, bins: int = 20) -> dict[str, Any]:
-    """How far each code is about a single factor, averaged over the live codes.
+    """Average over live codes how far each code is about a single factor.
 
-    In [0, 1], higher is better, and far above 0 for noise, whose small amounts of information differ by luck: about 0.7 for
-    ten codes and five factors. A code that knows nothing about any factor counts 0, and the score is 0 where all codes are
-    dead. Constant factors are left out and not counted in K, of which two have to vary. The detail holds each live code's
-    factor, its own modularity, and its information about that factor in nats.
+    Noise scores far above 0, because its small amounts of information differ by chance: about 0.7 for ten
+    codes and five factors. A code that knows nothing counts 0, and the score is 0 if all codes are dead.
+    Constant factors are left out and not counted in K; two factors must vary. The detail holds the factor of
+    each live code, its modularity, and its information about that factor in nats.
 
     Parameters
     ----------
     bins
-        Equal widths over each code's own range, and over that of a continuous factor; at least 2.
+        Number of equal-width bins over the range of each code, and of each continuous factor; at least 2.
+
+    Examples
+    --------
+    >>> from disbench.metrics import modularity
+    >>> factors = [[0, 0], [0, 1], [1, 0], [1, 1]]
+    >>> rotated = [[0, 0], [1, -1], [1, 1], [2, 0]]
+    >>> modularity(factors, factors), modularity(rotated, factors)
+    (1.0, 0.0)
     """
     info = table_information(table, bins)
     require_factors_to_compare(table.columns, "modularity")

@@ -40,7 +40,7 @@ def information_about_labels(
 
 
 def _noise(shape: tuple[int, int], seed: int) -> Iterator[NDArray[np.float64]]:
-    """The columns of one draw of standard normal numbers; a large draw is repeated for every few of its columns."""
+    """Iterate over the columns of one draw of standard normal numbers; a large draw is repeated for every few columns."""
     rows, columns = shape
     step = max(1, DRAWS_AT_ONCE // rows)
     rows_at_once = max(1, DRAWS_AT_ONCE // columns)
@@ -69,7 +69,7 @@ class _Factor:
         self.constant = digamma(self.rows) + share @ (digamma(np.minimum(neighbors, counts - 1)) - digamma(counts))
 
     def information(self, code: NDArray[np.float64], order: NDArray[np.intp], psi: NDArray[np.float64]) -> float:
-        """The estimate for `code (N,)`, which `order` sorts; `psi[i]` is the digamma function of i."""
+        """Estimate the information in `code (N,)`, which `order` sorts; `psi[i]` is the digamma function of i."""
         if self.alone is not None:
             order = order[~self.alone[order]]
         by_label = order[np.argsort(self.labels[order], kind="stable")]

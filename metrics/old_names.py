@@ -12,11 +12,12 @@ POSITIONS = ("compute", "label", "higher_is_better", "bounds", "definition", "so
 
 
 def warn(old: str, new: str) -> None:
+    """Warn that an old name is in use."""
     warnings.warn(f"{old} is {new} now. The old name ends with the next release.", DeprecationWarning, stacklevel=3)
 
 
 def accepts_old_names(cls: Class) -> Class:
-    """The class with its old attributes, and with a constructor that takes the old form, two functions of arrays."""
+    """Give a class its old attributes, and a constructor that takes the old form, two functions of arrays."""
     new_init, new_detail = cls.__init__, vars(cls)["detail"]  # type: ignore[misc]
 
     def init(self: Any, *arguments: Any, **card: Any) -> None:
@@ -60,7 +61,7 @@ def accepts_old_names(cls: Class) -> Class:
 
 
 def _of_table(of_arrays: Any, score: Any, uses_std: bool) -> Any:
-    """A function of a table from one of arrays, which checks them itself."""
+    """Make a function of a table from one of arrays, which checks them itself."""
 
     @functools.wraps(of_arrays)
     def compute(table: Any, **options: Any) -> Any:

@@ -16,7 +16,7 @@ PURE = np.finfo(np.float64).eps
 def right_by_depth(
     code: NDArray[np.float32], target: NDArray[np.intp], fresh_code: NDArray[np.float32], fresh_target: NDArray[np.intp]
 ) -> list[float]:
-    """The accuracy on fresh rows of the trees of depth 1 to DEEPEST that are fitted to `code (N,)` and `target (N,)`.
+    """Compute the accuracy on fresh rows of trees of depth 1 to DEEPEST that are fitted to `code (N,)` and `target (N,)`.
 
     The trees are those of `DecisionTreeClassifier(max_depth=depth)`: of equally good splits the first, and of equally
     common labels the smallest. Rows that come in the order of their code take less time.
@@ -52,7 +52,7 @@ def _best_splits(
     splittable: NDArray[np.bool_],
     counts: NDArray[np.intp],
 ) -> NDArray[np.intp]:
-    """The rows after which the nodes that begin at `start` are split, of each the first with the least impurity.
+    """Find the rows after which the nodes that begin at `start` are split, of each the first with the least impurity.
 
     `counts (nodes, labels)` are the rows of each label in each node.
     """
@@ -81,7 +81,7 @@ def _best_splits(
 
 
 def _sums_within_nodes(numbers: NDArray[np.intp], start: NDArray[np.intp], size: NDArray[np.intp]) -> NDArray[np.intp]:
-    """Running sums of `numbers (N,)` that begin anew in each node."""
+    """Compute running sums of `numbers (N,)` that begin anew in each node."""
     total = np.cumsum(numbers)
     return np.asarray(total - np.repeat(total[start] - numbers[start], size))
 

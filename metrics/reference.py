@@ -18,21 +18,59 @@ from disbench.metrics.table import NotApplicable, Table, as_factors, as_table
 
 
 def shuffled(codes: ArrayLike, seed: int) -> NDArray[Any]:
-    """`codes (N, D)` with whole rows in a random order: the codes' joint distribution stays, the factors are lost.
+    """Put whole rows in a random order, so that codes lose the factors but keep their joint distribution.
 
-    Arrays of equally many rows are shuffled alike by one seed.
+    Parameters
+    ----------
+    codes : array-like of shape (N, ...)
+        Arrays of equal length are shuffled alike by equal seeds.
+    seed : int
+        Seed of the order.
+
+    Returns
+    -------
+    ndarray of the shape of `codes`
+        A metric's score on it is the floor of that metric.
+
+    Examples
+    --------
+    >>> from disbench.metrics import shuffled
+    >>> shuffled([[0, 0], [1, 1], [2, 2]], seed=0).tolist()
+    [[2, 2], [0, 0], [1, 1]]
     """
     return np.random.default_rng(seed).permutation(to_array(codes), axis=0)
 
 
 def as_codes(factors: ArrayLike, reads: Reads = "values") -> NDArray[np.float64]:
-    """`factors (N, K)` as codes `(N, K)`: one code a factor, nothing else in it, its deviation near 1 unless it is constant.
+    """Turn factors into perfect codes, one code per factor.
 
-    A metric that reads "labels" takes the ranks of a discrete factor's values for perfect codes: where one value lies far
-    from the others, equal-width bins or a line would merge the rest. A continuous factor is its own code for every metric.
+    A metric's score on them is the ceiling of that metric. A metric that reads "labels" gets the ranks of a
+    discrete factor's values, because equal-width bins or a line could merge values if one lies far from the
+    others. A continuous factor is its own code.
 
-    Codes of another deviation would not do: a factor of two values beside one of forty would pass for a dead code where
-    quiet codes are pruned. They are scaled by powers of two, which rounds nothing, so no value moves to another bin.
+    Parameters
+    ----------
+    factors : array-like of shape (N, K)
+        Finite numbers.
+    reads : {"values", "labels", "codes"}, default "values"
+        What the metric reads of the factors, as `Metric.reads` has it.
+
+    Returns
+    -------
+    ndarray of shape (N, K), float64
+        Codes with standard deviations near 1, or 0 for a constant factor, so that no code passes for a dead
+        one. They are scaled by powers of two, so no value moves to another bin.
+
+    Raises
+    ------
+    ValueError
+        If the array is malformed.
+
+    Examples
+    --------
+    >>> from disbench.metrics import as_codes
+    >>> as_codes([[0, 10], [1, 20], [2, 90]], reads="labels").tolist()
+    [[0.0, 0.0], [1.0, 1.0], [2.0, 2.0]]
     """
     codes = np.stack(
         [
@@ -46,13 +84,13 @@ def as_codes(factors: ArrayLike, reads: Reads = "values") -> NDArray[np.float64]
 
 
 def floor_of(table: Table, seed: int) -> Table:
-    """The table with its codes, and their deviations alike, shuffled against the factors. Groups stay: they are of columns."""
+    """Shuffle the codes of a table, and their deviations alike, against the factors. Groups stay: they are of columns."""
     std = None if table.std is None else shuffled(table.std, seed)
     return replace(table, raw_codes=shuffled(table.raw_codes, seed), raw_std=std)
 
 
 def ceiling_of(table: Table, reads: Reads) -> Table:
-    """The factors of the table with a code for each, alone in a group, and without deviations."""
+    """Replace the codes of a table by its factors, each a code alone in a group, and without deviations."""
     if table.raw_factors is None:
         raise NotApplicable("the ceiling is the factors as codes, and this table has none.")
     codes = as_codes(table.raw_factors, reads)

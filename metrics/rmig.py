@@ -52,22 +52,32 @@ FACTOR_BINS = 20  # of a continuous factor, over its own range; as many as MIG h
     optional=("std",),
 )
 def rmig(table: Table, *, bins: int = 100, limit: float = 4.0, standardise: bool = True) -> dict[str, Any]:
-    """The mean over factors of the gap between the two codes that know most, over the codes' posterior distribution.
+    """Compute the mutual information gap over the posterior distribution of the codes.
 
-    Codes are posterior means, with the deviations `std` of the table, or points without. In [0, 1], higher is better, near 0
-    for noise: 100 bins raise all information by (V - 1) 99 / 2N nats, the runner-up's too. Constant factors are left out of
-    the mean; a code with a single mean value is dead and knows nothing; with one code the second-best knows nothing.
-    Continuous factors are binned into 20 equal widths. The detail holds, for each varying factor, its winning code, both gaps,
-    information and entropies, and J, in nats.
+    `codes` are posterior means. Without `std`, every posterior is a point. Noise scores near 0: 100 bins
+    raise all information by (V - 1) 99 / 2N nats, also that of the second-best code. Constant factors are
+    left out. A code with a single mean value, and a missing second code, know nothing. Continuous factors
+    get 20 equal-width bins. The detail holds, for each varying factor, its winning code, both gaps,
+    information, entropies, and J in nats.
 
     Parameters
     ----------
     bins
-        Equal widths between -limit and limit; at least 2.
+        Number of equal-width bins between -limit and limit; at least 2.
     limit
-        Greater than 0; codes beyond are in the first or the last bin.
+        Greater than 0. Codes beyond it are in the first or the last bin.
     standardise
-        Whether `limit` is in units of each code's own deviation about its mean.
+        Whether `limit` is in units of each code's standard deviation about its mean.
+
+    Examples
+    --------
+    >>> from disbench.metrics import rmig
+    >>> factors = [[0, 0], [0, 1], [1, 0], [1, 1]]
+    >>> rotated = [[0, 0], [1, -1], [1, 1], [2, 0]]
+    >>> rmig(factors, factors), rmig(rotated, factors)
+    (1.0, 0.0)
+    >>> round(rmig(factors, factors, std=[[0.5, 0.5]] * 4), 2)
+    0.49
     """
     if bins < 2:
         raise ValueError(f"rmig needs at least 2 bins, got bins={bins}; the paper uses 100.")
@@ -138,5 +148,5 @@ def quantised_posteriors(
 
 
 def _bin_of_points(values: NDArray[np.float64], edges: NDArray[np.float64]) -> NDArray[np.intp]:
-    """The bin of each value, whatever its shape; beyond the limits the first or the last one."""
+    """Find the bin of each value, whatever its shape; beyond the limits the first or the last one."""
     return bin_of(np.clip(values, edges[0], edges[-1]), edges)

@@ -43,13 +43,21 @@ INSTEAD = "sap, the R2 of a line, reads continuous factors."
     uses=("codes", "values"),
 )
 def sap(table: Table) -> dict[str, Any]:
-    """The mean over factors of the gap between the R2 of the best code and that of the second-best.
+    """Average over factors the gap between the R2 of the best and of the second-best code.
 
-    In [0, 1], higher is better, near 0 for noise (about 2 / N). R2 is of a line through all rows, that is the squared
-    correlation with the factor's values, so it sees neither curves nor factors whose values are only names: other numbers are
-    another score. Continuous factors are welcome. A dead code predicts nothing; with one code the second-best predicts
-    nothing. Constant factors are left out of the mean. The detail holds, for each varying factor, its best code, the gap and
-    both R2.
+    Each R2 is that of a line through all rows: the squared correlation with the factor's values. The score
+    depends on the values as numbers and misses curves. Noise scores about 2 / N. Continuous factors are
+    supported. A dead code, and a missing second code, predict nothing. Constant factors are left out. The
+    detail holds, for each varying factor, its best code, the gap and both R2.
+
+
+    Examples
+    --------
+    >>> from disbench.metrics import sap
+    >>> factors = [[0, 0], [0, 1], [1, 0], [1, 1]]
+    >>> rotated = [[0, 0], [1, -1], [1, 1], [2, 0]]
+    >>> sap(factors, factors), round(sap(rotated, factors), 3)
+    (1.0, 0.0)
     """
     predictability = correlations(table.raw_codes, table.values) ** 2  # (D, K)
     predictability[table.dead_codes] = 0.0
@@ -69,21 +77,27 @@ def sap(table: Table) -> dict[str, Any]:
     version=2,
 )
 def sap_svc(table: Table, *, train: int = 10_000, test: int = 5_000, seed: int = 0) -> dict[str, Any]:
-    """The mean over factors of the gap between the accuracy of the best code and that of the second-best.
+    """Average over factors the gap in accuracy between the best and the second-best one-code linear classifier.
 
-    In [0, 1], higher is better. Noise scores near 0 but above it (0.01 on 2,880 rows), the difference of two largest of D
-    accuracies; **a perfect code scores far below 1** (about 0.5, see above). Codes enter as they are, as in
-    disentanglement_lib, and the penalty weighs on the slope and on the offset: codes of small scale and codes far from 0 score
-    less (an offset of 100 can take a score of 0.30 to 0.01). A dead code knows the commonest value only, and so does the
-    second-best where there is one code. Constant factors are left out of the mean. Equal seeds give equal scores on any number
-    of threads. D x K classifiers: 40 attributes and 32 codes take seconds. The detail holds, for each varying factor, its best
-    code, the gap, both accuracies and that of the commonest value.
+    **A perfect code scores far below 1**, about 0.5, because a code that knows nothing still guesses. Noise
+    scores slightly above 0 (0.01 on 2,880 rows). Codes are not scaled, as in disentanglement_lib, so codes of
+    small scale or far from 0 score less: an offset of 100 can lower 0.30 to 0.01. A dead code, and a missing
+    second code, guess the most common value. Constant factors are left out. Equal seeds give equal scores on
+    any number of threads. **Cost**: D x K classifiers; 40 attributes and 32 codes take seconds. The detail
+    holds, for each varying factor, its best code, the gap, both accuracies and that of the most common value.
 
     Parameters
     ----------
     train, test
-        Rows that classifiers are fitted to and others that they are tried on, fewer in the same proportion if the table is
-        smaller.
+        Number of fitted rows and of other, judged rows; fewer in the same proportion if the table is smaller.
+
+    Examples
+    --------
+    >>> from disbench.metrics import sap_svc
+    >>> factors = [[0, 0], [0, 1], [1, 0], [1, 1]] * 25
+    >>> rotated = [[0, 0], [1, -1], [1, 1], [2, 0]] * 25
+    >>> round(sap_svc(factors, factors), 2), round(sap_svc(rotated, factors), 2)
+    (0.55, 0.05)
     """
     require_counts(train=train, test=test)
     require_classes(table, "sap_svc", INSTEAD)
@@ -105,21 +119,29 @@ def sap_svc(table: Table, *, train: int = 10_000, test: int = 5_000, seed: int =
     version=2,
 )
 def sap_tree(table: Table, *, train: int = 10_000, seed: int = 0) -> dict[str, Any]:
-    """The mean over factors of the gap between the best and the second-best code's decision tree, in accuracy.
+    """Average over factors the gap in accuracy between the best and the second-best one-code decision tree.
 
-    In [0, 1], higher is better; a perfect code scores 1 - the mean share of a factor's commonest value. Trees are judged on
-    the rows that they are fitted to; only their depth is chosen by held-out folds, which are drawn anew for each seed and hold
-    every value as often as all rows do. So noise is remembered: 0.03 on 2,880 rows of ten codes, 0.1 on 360 of four. Values
-    and codes need no order: any one-to-one function of a factor is read, as far as nine questions reach. A code's sign can
-    decide between equally good thresholds, and move the score a little. A dead code knows the commonest value only, and so does
-    the second-best where there is one code. Constant factors are left out of the mean. **Cost**: D x K x 11 trees of 2 to 3 ms
-    each on 10,000 rows: 1.5 s for the five factors of dSprites and ten codes, 20 s for 128 codes. The detail holds, for each
-    varying factor, its best code, the gap and both accuracies.
+    A perfect code scores 1 minus the mean share of each factor's most common value. Trees are judged on the
+    rows that they are fitted to. Only their depth is chosen on held-out folds, which depend on the seed and
+    are stratified by value. Noise therefore scores above 0: 0.03 on 2,880 rows of ten codes, 0.1 on 360 of
+    four. Any one-to-one function of a factor is read if nine questions suffice. The sign of a code can decide
+    between equally good thresholds and change the score slightly. A dead code, and a missing second code,
+    guess the most common value. Constant factors are left out. **Cost**: D x K x 11 trees of 2 to 3 ms each
+    on 10,000 rows; 20 s for five factors and 128 codes. The detail holds, for each varying factor, its best
+    code, the gap and both accuracies.
 
     Parameters
     ----------
     train
-        Rows that trees are fitted to, all of a smaller table.
+        Number of fitted rows, at most all rows of the table.
+
+    Examples
+    --------
+    >>> from disbench.metrics import sap_tree
+    >>> factors = [[0, 0], [0, 1], [1, 0], [1, 1]] * 25
+    >>> rotated = [[0, 0], [1, -1], [1, 1], [2, 0]] * 25
+    >>> sap_tree(factors, factors), sap_tree(rotated, factors)
+    (0.5, 0.0)
     """
     require_counts(train=train)
     require_classes(table, "sap_tree", INSTEAD)
@@ -194,7 +216,7 @@ def within_reach(codes: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _gaps(predictability: NDArray[np.float64], nothing: NDArray[np.float64], table: Table) -> dict[str, Any]:
-    """The detail from `predictability (D, K)`.
+    """Make the detail from `predictability (D, K)`.
 
     `nothing (K,)` is predicted without a code. Where there are no two codes it stands in for the second-best, and for a
     lone code that does worse.

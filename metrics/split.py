@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 
 def split_rows(rows: int, train: int, test: int, seed: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Indices of `train` and of `test` different rows in a random order, whatever the order of the table.
+    """Draw `train` and `test` different rows in a random order, whatever the order of the table.
 
     A table of fewer than train + test rows is divided in the same proportion, with at least one row on either side, and
     no row is on both. Needs rows >= 2 and positive counts.

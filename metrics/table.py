@@ -10,25 +10,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from disbench.metrics.arrays import check_rows, check_shape, digest, to_array
 from disbench.metrics.columns import column_extremes
+from disbench.metrics.factor_column import Factor, as_float64, factor_column
 from disbench.metrics.views import column_groups
 
 LARGEST_CODE = 1e30  # well beyond it squares overflow and a classifier silently fails; no working encoder comes near
-LARGEST_EXPONENT = 498  # factor values are scaled below 2**498, about 1e150, so that their squares do not overflow
-FEW_WHOLE, FEW_FRACTIONS = 64, 20  # a factor of at most so many values is discrete, however few rows there are
 FIRST_ROWS = 200
 
 
 class NotApplicable(ValueError):  # noqa: N818 - it is a verdict on the table, and its message a reason for the page
     """The metric is undefined on this table; the message says why. Raised in place of a NaN or a dummy value."""
-
-
-class Factor(NamedTuple):
-    """One column of factors."""
-
-    values: NDArray[np.float64]  # (N,)
-    labels: NDArray[np.intp]  # (N,)
-    size: int
-    continuous: bool
 
 
 class Factors(NamedTuple):
@@ -42,26 +32,25 @@ class Factors(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """The input of every metric: codes and factors that were checked once. `as_table` makes one from arrays.
+    """Hold codes and factors that were checked once, as every metric reads them. `as_table` makes one from arrays.
 
-    Letters: N rows, D codes, K factors that vary. Arrays are read-only views of the caller's, who must not change them while
-    the table is in use.
+    Letters: N rows, D codes, K factors that vary. Arrays are read-only views of the caller's arrays. Do not change those
+    while the table is in use. Factors, `std` and `groups` are converted when a metric first reads them.
 
     Attributes
     ----------
-    codes : (N, D) float64. Codes of another type are converted at each access: keep the result in a variable.
-    raw_codes : (N, D) in the caller's type, for a computation that converts a part at a time.
-    values : (N, K) float64, the caller's numbers, where whole numbers too large for float64 are moved to begin at 0, and a
-        column of huge numbers is scaled by a power of two.
-    labels : (N, K), the rank of each value among the distinct ones of its factor.
-    sizes : (K,), the number of distinct values of each factor.
-    continuous : (K,), whether the values of a factor hardly recur.
-    columns : the caller's column of each of the K factors.
-    constant_factors : the caller's other columns, which have one value and are left out.
-    dead_codes : the columns of `codes` with one value. They stay in `codes`, and each metric says what it does with them.
-    std : (N, D) float64, the standard deviations of the posteriors with the means `codes`, or None.
-    groups : (D,) integers, the group of each code, 0 for a code in no group, or None. See `group_columns`. It is checked, as
-        `std` is, when a metric uses it.
+    raw_codes : ndarray of shape (N, D)
+        The codes in the caller's type, for a computation that converts a part at a time.
+    raw_factors, raw_std, raw_groups : ndarray, optional
+        All factors, the deviations and the groups of the caller, before they are checked.
+    columns : list of int
+        The caller's column of each of the K factors.
+    constant_factors : list of int
+        The caller's other columns. They have a single value and are left out.
+    dead_codes : list of int
+        The columns of `codes` with a single value. They stay in `codes`.
+    relabelled : callable
+        Converts the factors when called first. Tables of the same factors share it.
     """
 
     raw_codes: NDArray[Any]
@@ -75,26 +64,32 @@ class Table:
 
     @property
     def codes(self) -> NDArray[np.float64]:
+        """Codes (N, D) as float64, converted at each access if they have another type: keep them in a variable."""
         return np.asarray(self.raw_codes, dtype=np.float64)
 
     @property
     def values(self) -> NDArray[np.float64]:
+        """Factor values (N, K) as float64; integers beyond 2**53 start at 0, huge numbers are scaled by a power of two."""
         return self.relabelled().values
 
     @property
     def labels(self) -> NDArray[np.intp]:
+        """Rank of each value among the distinct values of its factor: (N, K) in 0 .. sizes[k] - 1."""
         return self.relabelled().labels
 
     @property
     def sizes(self) -> NDArray[np.intp]:
+        """Number of distinct values of each factor: (K,)."""
         return self.relabelled().sizes
 
     @property
     def continuous(self) -> tuple[bool, ...]:
+        """Whether the values of each factor hardly recur: (K,)."""
         return self.relabelled().continuous
 
     @cached_property
     def std(self) -> NDArray[np.float64] | None:
+        """Standard deviations (N, D) of the posteriors with means `codes`, float64, or None."""
         if self.raw_std is None:
             return None
         array = self.raw_std.astype(np.float64)
@@ -104,6 +99,7 @@ class Table:
 
     @cached_property
     def groups(self) -> NDArray[np.intp] | None:
+        """Group of each code: (D,) integers, 0 for a code in no group; or None."""
         if self.raw_groups is None:
             return None
         array, codes = self.raw_groups, self.raw_codes.shape[1]
@@ -116,34 +112,34 @@ class Table:
 
     @cached_property
     def digest(self) -> tuple[Any, ...]:
-        """What identifies the codes and the factors by their content."""
+        """Digests that identify the codes and the factors by their content."""
         return digest(self.raw_codes), None if self.raw_factors is None else digest(self.raw_factors)
 
     @property
     def live_codes(self) -> list[int]:
-        """The columns of `codes` with more than one value."""
+        """Columns of `codes` with more than one value."""
         return np.delete(np.arange(self.raw_codes.shape[1]), self.dead_codes).tolist()
 
     @property
     def group_columns(self) -> dict[int, list[int]]:
-        """The columns of `codes` in each group, by its number; codes in no group (0) are left out."""
+        """Columns of `codes` in each group, by its number; codes in no group (0) are left out."""
         groups = np.empty(0, np.intp) if self.groups is None else self.groups
         return {int(number): np.flatnonzero(groups == number).tolist() for number in np.unique(groups[groups != 0])}
 
     def columns_at(self, factors: NDArray[np.intp]) -> NDArray[np.intp]:
-        """The caller's columns of some of the K factors."""
+        """Look up the caller's columns of some of the K factors."""
         return np.array(self.columns, dtype=np.intp)[factors]
 
     def left_out(self) -> dict[str, list[int]]:
-        """The end of most details: which factors are constant and which codes are dead."""
+        """List the constant factors and the dead codes, as most details end."""
         return {"constant_factors": list(self.constant_factors), "dropped_codes": list(self.dead_codes)}
 
     def with_factors(self, factors: Factors) -> "Table":
-        """The same table with the factors' labels or values in another form."""
+        """Replace the factors' labels or values by another form of them."""
         return replace(self, relabelled=lambda: factors)
 
     def take(self, rows: NDArray[np.intp]) -> "Table":
-        """A table of these rows, which is checked again: a factor may be constant on them."""
+        """Select rows, and check them again: a factor may be constant on them."""
         factors, std = (None if array is None else array[rows] for array in (self.raw_factors, self.raw_std))
         return as_table(self.raw_codes[rows], factors, std=std, groups=self.raw_groups)
 
@@ -155,26 +151,40 @@ def as_table(
     std: ArrayLike | None = None,
     groups: ArrayLike | None = None,
 ) -> Table:
-    """Check codes and factors and bring them into one form.
+    """Check codes and factors and convert them to one form.
 
     Parameters
     ----------
-    codes : (N, D), real numbers of any type, or vector-valued latents (N, G, F), which become G * F codes in G groups. A
-        `Table` is returned as it is.
-    factors : (N, K), real numbers, or None for metrics that use codes alone.
-    std : the standard deviations of the posteriors with the means `codes`, in the shape of `codes`.
-    groups : (D,) integers, the group of each code, 0 for a code in no group; also (G,) of vectors.
+    codes : array-like of shape (N, D) or (N, G, F), or Table
+        Real numbers. Vector-valued latents (N, G, F) become G * F codes in G groups. A `Table` is returned as
+        it is.
+    factors : array-like of shape (N, K), optional
+        Real numbers. Metrics that use codes alone need none.
+    std : array-like, optional
+        Standard deviations of the posteriors with means `codes`, in the shape of `codes`.
+    groups : array-like of shape (D,) or (G,), optional
+        Integers: the group of each code or vector, 0 for no group.
 
     Returns
     -------
-    A table that shares memory with the arrays where it can.
+    Table
+        It shares memory with the arrays where possible.
 
     Raises
     ------
     ValueError
-        For a wrong shape, type or value.
+        If a shape, type or value is wrong.
     NotApplicable
-        When no factor varies, or there are two rows.
+        If no factor varies, or there are only two rows.
+
+    Examples
+    --------
+    >>> from disbench.metrics import as_table
+    >>> table = as_table([[0.5, 0], [0.1, 0], [0.3, 0]], [[7, 1], [8, 1], [7, 1]])
+    >>> table.columns, table.constant_factors, table.dead_codes
+    ([0], [1], [1])
+    >>> table.labels.tolist()
+    [[0], [1], [0]]
     """
     if isinstance(codes, Table):
         if not (factors is std is groups is None):
@@ -212,7 +222,7 @@ def _relabelled(factors: NDArray[Any], columns: list[int]) -> Factors:
     values, labels = np.empty((n, K)), np.empty((n, K), dtype=np.intp)
     sizes, continuous = np.empty(K, dtype=np.intp), []
     for k, column in enumerate(columns):
-        factor = _factor(np.ascontiguousarray(factors[:, column]))
+        factor = factor_column(np.ascontiguousarray(factors[:, column]))
         values[:, k], labels[:, k], sizes[k] = factor.values, factor.labels, factor.size
         continuous.append(factor.continuous)
     return Factors(_read_only(values), _read_only(labels), sizes, tuple(continuous))
@@ -227,7 +237,7 @@ def _checked_codes(codes: NDArray[Any]) -> tuple[NDArray[Any], list[int]]:
     lowest, highest = column_extremes(codes)
     if codes.dtype.kind in "iu" and np.maximum(-lowest.astype(np.float64), highest.astype(np.float64)).max() > 2**53:
         columns = np.ascontiguousarray(codes.T)  # float64 would merge whole numbers of this size
-        codes = np.stack([_as_float64(column) for column in columns], axis=1)
+        codes = np.stack([as_float64(column) for column in columns], axis=1)
         lowest, highest = column_extremes(codes)
     with np.errstate(over="ignore"):  # of a longer type than float64; in float16 the limit would be infinite
         lowest, highest = lowest.astype(np.float64), highest.astype(np.float64)
@@ -267,11 +277,11 @@ def _varies(factors: NDArray[Any]) -> NDArray[np.bool_]:
 
 
 def as_factors(factors: ArrayLike) -> list[Factor]:
-    """The columns of `factors (N, K)` with their values and labels. Raises ValueError for a malformed array."""
+    """Split `factors (N, K)` into columns with their values and labels. Raises ValueError for a malformed array."""
     array = _numbers(to_array(factors), "factors", "factor")
     if len(array):
         _require_finite(*column_extremes(array))
-    return [_factor(column) for column in np.ascontiguousarray(array.T)]
+    return [factor_column(column) for column in np.ascontiguousarray(array.T)]
 
 
 def _require_finite(lowest: NDArray[Any], highest: NDArray[Any]) -> None:
@@ -303,45 +313,3 @@ def _numbers(checked: NDArray[Any], name: str, column: str) -> NDArray[Any]:
         )
         raise ValueError(f"{name} needs real numbers, got dtype {checked.dtype}; {advice}")
     return checked
-
-
-def _factor(column: NDArray[Any]) -> Factor:
-    """One finite column `(N,)`.
-
-    A factor is continuous where its values hardly recur: more than 64 whole numbers, each in fewer than two rows on
-    average, or more than 20 fractions, each in fewer than ten (on fewer than 40 rows, each in fewer than two).
-    """
-    n = len(column)
-    labels, size = _relabel(column)
-    if column.dtype.kind == "f" and (column != np.rint(column)).any():
-        continuous = size > n / 10 and size > min(FEW_FRACTIONS, n / 2)
-    else:
-        continuous = size > n / 2 and size > FEW_WHOLE
-    return Factor(_as_float64(column), labels, size, continuous)
-
-
-def _as_float64(column: NDArray[Any]) -> NDArray[np.float64]:
-    """The same numbers as float64, up to an offset or a factor where float64 or a square of it could not hold them."""
-    if column.dtype.kind in "iu" and len(column) and max(abs(int(column.min())), abs(int(column.max()))) > 2**53:
-        differences: NDArray[np.uint64] = column.astype(np.uint64) - column.min().astype(np.uint64)  # modulo 2**64
-        return differences.astype(np.float64)
-    if column.dtype.kind == "f" and len(column):
-        largest = np.abs(column).max()  # maybe of a longer type than float64
-        if np.frexp(largest)[1] > LARGEST_EXPONENT:
-            column = np.ldexp(column, -int(np.frexp(largest)[1]))
-    return column.astype(np.float64)
-
-
-def _relabel(column: NDArray[Any]) -> tuple[NDArray[np.intp], int]:
-    """The rank of each value among the distinct ones, and how many there are."""
-    whole = column.dtype.kind != "f" or (
-        float(np.abs(column).max(initial=0.0)) <= 2**53 and (column == np.rint(column)).all()
-    )
-    if whole and len(column):
-        lowest, span = int(column.min()), int(column.max()) - int(column.min())
-        if span <= 4 * len(column):  # counting is many times faster than sorting; most factors are 0 .. V - 1
-            shifted = (column.astype(np.int64 if column.dtype.kind != "u" else np.uint64) - lowest).astype(np.intp)
-            present = np.bincount(shifted) > 0
-            return (np.cumsum(present) - 1)[shifted], int(present.sum())
-    values, ranks = np.unique(column, return_inverse=True)
-    return ranks.astype(np.intp), len(values)

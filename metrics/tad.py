@@ -31,19 +31,27 @@ from disbench.metrics.table import NotApplicable, Table
     source="Yeats et al. 2022, arXiv:2209.10677",
 )
 def tad(table: Table, *, captured: float = 0.75, shared: float = 0.2) -> dict[str, Any]:
-    """The sum over captured attributes of how much better the best code detects it than the second-best.
+    """Sum over captured attributes how much better the best code detects each than the second-best.
 
-    Factors have two values each. In [0, K / 2], higher is better, 0 for noise: it captures nothing. Constant attributes are
-    left out. A dead code, and the second-best where there is one code, detects as well as a coin: 0.5. A mirrored code or
-    attribute changes nothing, nor does any increasing function of a code. The detail holds the number of captured attributes
-    and, for each attribute, its best code, both areas and the shared entropy.
+    Every factor needs two values. The score is at most K / 2, and 0 for noise. Constant attributes are left
+    out. A dead code, and a missing second code, have an area of 0.5. Any increasing function of a code, and
+    any mirrored code or attribute, leaves the score unchanged. The detail holds the number of captured
+    attributes and, for each attribute, its best code, both areas and the shared entropy.
 
     Parameters
     ----------
     captured
-        The least area of the best code for an attribute to count, in [0.5, 1].
+        Smallest area of the best code for an attribute to count, in [0.5, 1].
     shared
-        The largest share of an attribute's entropy that another one may tell, in [0, 1].
+        Largest share of an attribute's entropy that another attribute may tell, in [0, 1].
+
+    Examples
+    --------
+    >>> from disbench.metrics import tad
+    >>> factors = [[0, 0], [0, 1], [1, 0], [1, 1]]
+    >>> rotated = [[0, 0], [1, -1], [1, 1], [2, 0]]
+    >>> tad(factors, factors), tad(rotated, factors)
+    (1.0, 0.0)
     """
     if not 0.5 <= captured <= 1.0:
         raise ValueError(f"tad needs 0.5 <= captured <= 1, got captured={captured}; the authors use 0.75.")

@@ -9,7 +9,7 @@ from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 
 
 def one_thread() -> AbstractContextManager[Any]:
-    """A context in which BLAS and OpenMP use one thread: threaded sums round differently from run to run.
+    """Make BLAS and OpenMP use one thread in a context: threaded sums round differently from run to run.
 
     Finding the libraries of a process takes milliseconds and setting their threads microseconds, so they are found once,
     and once more when scikit-learn has been imported: NumPy and SciPy load theirs when `disbench.metrics` is imported, and

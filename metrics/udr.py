@@ -31,15 +31,47 @@ def udr(
     threshold: float = 0.05,
     alpha: float = 0.1,
 ) -> list[float]:
-    """How much each model's codes are those of the others: a score a table, in the order of `tables`.
+    """Compare the codes of models that differ in their seed, and score how well each agrees with the others.
 
-    `tables` are two or more arrays `(N, D_i)` of codes of the same N rows in the same order, from models that differ in
-    their seed. -> numbers in [0, 1] with Spearman's correlation and about as much with the lasso, higher is better; a
-    model that meets its own copy scores 1 with Spearman's correlation and 1 - alpha with the lasso, if its codes are
-    independent. `informative` holds a mask `(D_i,)` a table; the paper keeps codes whose mean KL divergence from the
-    prior exceeds .01. Without masks codes are kept whose standard deviation is at least `threshold` of the table's
-    largest, which needs no posterior. A model without an informative code scores 0. Raises ValueError for fewer than
-    two tables, malformed ones, unequal rows, and masks of another number or shape.
+    Parameters
+    ----------
+    tables : sequence of array-like
+        Two or more arrays (N, D_i) of codes, one per model, of the same N rows in the same order.
+    correlation : {"lasso", "spearman"}, default "lasso"
+        How strongly two codes agree: the absolute lasso coefficient, or Spearman's absolute correlation.
+    informative : sequence of array-like, optional
+        A boolean mask (D_i,) per table. The paper keeps codes whose mean KL divergence from the prior exceeds
+        0.01. By default, codes whose deviation is at least `threshold` of the table's largest are kept.
+    threshold : float, default 0.05
+        At least 0. Ignored if `informative` is given.
+    alpha : float, default 0.1
+        Penalty of the lasso, greater than 0.
+
+    Returns
+    -------
+    list of float
+        One score per table, in [0, 1] with Spearman's correlation and about that with the lasso; higher is
+        better. A model that meets its own copy scores 1, or 1 - alpha with the lasso, if its codes are
+        independent. A model without an informative code scores 0.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two tables, tables are malformed or differ in rows, or masks do not fit.
+
+    References
+    ----------
+    Duan et al. 2020, ICLR, arXiv:1905.12614
+
+    Examples
+    --------
+    >>> from disbench.metrics import udr
+    >>> codes = [[0, 0], [0, 1], [1, 0], [1, 1]]
+    >>> mirrored = [[0, 1], [0, 0], [1, 1], [1, 0]]
+    >>> [round(score, 3) for score in udr([codes, mirrored])]
+    [0.9, 0.9]
+    >>> [round(score, 3) for score in udr([codes, mirrored], correlation="spearman")]
+    [1.0, 1.0]
     """
     scores: list[float] = udr_detail(
         tables, correlation=correlation, informative=informative, threshold=threshold, alpha=alpha
@@ -55,7 +87,26 @@ def udr_detail(
     threshold: float = 0.05,
     alpha: float = 0.1,
 ) -> dict[str, Any]:
-    """`udr` under "scores", with UDR_ij under "pairs" as a list of rows i, and each model's informative codes."""
+    """Compute the scores of `udr` and the numbers behind them.
+
+    Parameters
+    ----------
+    tables, correlation, informative, threshold, alpha
+        As in `udr`.
+
+    Returns
+    -------
+    dict
+        "scores" as `udr` returns them; "pairs", UDR_ij as a list of rows i; "informative_codes", the columns that each model
+        keeps.
+
+    Examples
+    --------
+    >>> from disbench.metrics import udr_detail
+    >>> codes = [[0, 0], [0, 1], [1, 0], [1, 1]]
+    >>> udr_detail([codes, codes], correlation="spearman")["informative_codes"]
+    [[0, 1], [0, 1]]
+    """
     if correlation not in ("lasso", "spearman"):
         raise ValueError(f'udr compares codes by "lasso" or "spearman", got correlation={correlation!r}.')
     if not alpha > 0 or not threshold >= 0:

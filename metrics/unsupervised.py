@@ -37,11 +37,21 @@ PAIRS_AT_ONCE = 1 << 16  # rows of pairs whose cells are counted together
     uses=("codes",),
 )
 def gaussian_total_correlation(table: Table) -> dict[str, Any]:
-    """The total correlation, in nats, of a normal distribution with the codes' covariance.
+    """Compute the total correlation, in nats, of a normal distribution with the codes' covariance.
 
-    At least 0, lower is better, whatever the scale of each code; it sees linear dependence only. Not applicable where it is
-    infinite, which it is when a code is a linear function of others (a copy; fewer rows than codes). The detail holds each
-    live code's largest correlation with another one.
+    The score does not depend on the scale of a code, and measures linear dependence only. Not applicable
+    where it is infinite: if a code is a linear function of others, such as a copy, or if there are fewer rows
+    than codes. The detail holds the largest correlation of each live code with another one.
+
+
+    Examples
+    --------
+    >>> from disbench.metrics import gaussian_total_correlation
+    >>> factors = [[0, 0], [0, 1], [1, 0], [1, 1]]
+    >>> gaussian_total_correlation(factors)
+    0.0
+    >>> round(gaussian_total_correlation([[0, 0], [1, 1], [2, 2], [3, 4]]), 2)
+    1.69
     """
     live = table.live_codes
     with one_thread():  # threaded sums round differently
@@ -68,16 +78,25 @@ def gaussian_total_correlation(table: Table) -> dict[str, Any]:
     unbounded_with=(("normalised", False),),
 )
 def wasserstein_correlation(table: Table, *, normalised: bool = True) -> dict[str, Any]:
-    """The squared Wasserstein distance between normals with the codes' covariance and with its diagonal.
+    """Compute the squared Wasserstein distance between normals with the codes' covariance and its diagonal.
 
-    Lower is better. It sees linear dependence only, and weighs codes by their variance. The detail holds both forms, and each
-    live code's largest correlation with another one.
+    The score measures linear dependence only, and weighs codes by their variance. The detail holds both
+    forms, and the largest correlation of each live code with another one.
 
     Parameters
     ----------
     normalised
-        Whether to divide by the sum of the codes' variances: a number in [0, 2), the same for any common scale of all codes.
-        Without, in squared units of the codes: codes half as large score a quarter. Both are in print.
+        Whether to divide by the total variance of the codes, which makes the score independent of a common
+        scale of all codes. Otherwise, it is in squared units of the codes. Both forms are published.
+
+    Examples
+    --------
+    >>> from disbench.metrics import wasserstein_correlation
+    >>> factors = [[0, 0], [0, 1], [1, 0], [1, 1]]
+    >>> wasserstein_correlation(factors)
+    0.0
+    >>> round(wasserstein_correlation([[0, 0], [1, 1], [2, 2], [3, 3]]), 3)
+    0.586
     """
     live = table.live_codes
     relative, total = 0.0, 0.0
@@ -111,17 +130,26 @@ def wasserstein_correlation(table: Table, *, normalised: bool = True) -> dict[st
     uses=("codes",),
 )
 def mutual_info_score(table: Table, *, bins: int = 20) -> dict[str, Any]:
-    """The mean over pairs of live codes of their mutual information, in nats.
+    """Average the mutual information, in nats, over all pairs of live codes.
 
-    In [0, log bins], lower is better, about (bins - 1)^2 / 2N for independent codes that fill their bins. **Cost**: each pair
-    of codes is counted, so the time grows with the square of D: 512 codes of 10,000 rows take seconds. disentanglement_lib
-    counts pairs with dead codes, as 0. The detail holds, for each live code, the other one that shares most with it, and how
-    much in nats.
+    The score is at most log(bins), and about (bins - 1)^2 / 2N for independent codes that fill their bins.
+    **Cost**: the time grows with the square of D; 512 codes of 10,000 rows take seconds. disentanglement_lib
+    counts pairs with dead codes as 0. The detail holds, for each live code, the code that shares most with it
+    and how much, in nats.
 
     Parameters
     ----------
     bins
-        Equal widths over each code's own range; at least 2.
+        Number of equal-width bins over the range of each code; at least 2.
+
+    Examples
+    --------
+    >>> from disbench.metrics import mutual_info_score
+    >>> factors = [[0, 0], [0, 1], [1, 0], [1, 1]]
+    >>> mutual_info_score(factors)
+    0.0
+    >>> round(mutual_info_score([[0, 0], [1, 1], [2, 2], [3, 3]]), 3)
+    1.386
     """
     live = table.live_codes
     shared = pairwise_information(equal_width_bins(table.raw_codes[:, live], bins), bins)  # (live, live)

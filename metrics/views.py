@@ -24,7 +24,7 @@ class View(NamedTuple):
     codes_std: NDArray[Any] | None = None
 
     def content(self, name: str, shape: tuple[int, ...] = ()) -> str:
-        """What the view of this name scores, in words; `shape` is that of a row's codes, (D,) or (G, F)."""
+        """Describe what the view of this name scores; `shape` is that of a row's codes, (D,) or (G, F)."""
         columns = self.codes.shape[1]
         if name == GROUP:
             return f"the first principal component of each of {columns} groups of latents"
@@ -59,7 +59,7 @@ def column_names(shape: tuple[int, ...]) -> tuple[str, ...]:
 
 
 def column_groups(shape: tuple[int, ...], group: NDArray[Any] | None = None) -> NDArray[np.int64] | None:
-    """The group of each column of flattened codes.
+    """Find the group of each column of flattened codes.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ def column_groups(shape: tuple[int, ...], group: NDArray[Any] | None = None) -> 
 
 
 def first_components(codes: NDArray[Any], group: NDArray[np.int64]) -> dict[int, Component]:
-    """The component of each group of codes (N, D), by group, those without latents or without spread left out.
+    """Compute the component of each group of codes (N, D), without groups that lack latents or spread.
 
     The sign is that which makes the largest loading positive (the first of equal ones), so it is the same each time.
     """
@@ -146,7 +146,7 @@ def view(
 def views(
     codes: NDArray[Any], group: NDArray[np.int64] | None, codes_std: NDArray[Any] | None = None
 ) -> tuple[dict[str, View], dict[str, str]]:
-    """The views that a table has, the means first; and the reason for a partitioned table's group view that is missing.
+    """List the views that a table has, the means first; and the reason for a partitioned table's group view that is missing.
 
     Vector-valued codes (N, G, F) are taken as G F columns, whose vectors are the groups unless `group` says otherwise.
     """

@@ -45,15 +45,38 @@ def z_max_var(
     factor_bins: int = 0,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """The accuracy, on fresh groups, of naming the only factor that varies within a group of rows.
+    """Measure how accurately a majority vote names the only factor that varies within a group of rows.
 
-    In [0, 1], higher is better, about 1/K at chance. The options are those of `majority_vote`, their counts those of Zaidi
-    et al., whose threshold is absolute. Nearly dead codes are dropped, since a code of noise varies as much in any group as
-    overall; if none is left, every vote is the same and the score is chance. Noise scores above chance where there are few
-    settings, since the same groups come again (0.43 for a third on 360 rows). `factor_bins` are equal widths within which the
-    other factors are held where they are continuous. Constant factors are left out and not counted in K. Equal seeds give equal
-    scores. Not applicable when fewer than two factors vary or one never varies alone. The detail holds both accuracies, chance,
-    each factor's recall and what each surviving code stands for.
+    Chance is about 1/K. Counts are those of Zaidi et al., whose threshold is absolute. Codes with a small
+    deviation are dropped because noise varies as much in any group as overall; if none is left, the score is
+    chance. Noise scores above chance where there are few settings, because the same groups recur (0.43 for a
+    third on 360 rows). Constant factors are left out and not counted in K. Not applicable if fewer than two
+    factors vary or one never varies alone. The detail holds both accuracies, chance, the recall of each
+    factor, and the factor of each code that was kept.
+
+    Parameters
+    ----------
+    group
+        Number of rows in a group, at least 2.
+    train, test
+        Number of groups that vote, and of fresh groups.
+    scaled
+        Whether to score (accuracy - 1/K) / (1 - 1/K), at least 0, so that chance is 0.
+    threshold, relative
+        Codes with a standard deviation below `threshold` are dropped; below `threshold` times the largest one
+        if `relative`.
+    factor_bins
+        Number of equal-width bins for the continuous ones of the other factors, at least 2; 0 bins none.
+
+    Examples
+    --------
+    >>> from disbench.metrics import z_max_var
+    >>> factors = [[0, 0], [0, 1], [1, 0], [1, 1]] * 25
+    >>> rotated = [[0, 0], [1, -1], [1, 1], [2, 0]] * 25
+    >>> z_max_var(factors, factors, group=64)
+    1.0
+    >>> z_max_var(rotated, factors, group=64) < 0.6
+    True
     """
     return majority_vote(
         "z_max_var",

@@ -35,12 +35,22 @@ from disbench.metrics.table import Table
 )
 @wraps(majority_vote, assigned=())  # has its options
 def factor_vae_score(table: Table, **options: Any) -> dict[str, Any]:
-    """The accuracy, on fresh groups, of naming the factor that a group of rows has in common.
+    """Measure how accurately a majority vote names the factor that a group of rows shares.
 
-    In [0, 1], higher is better, about 1/K at chance. Rows of a group are drawn with replacement. If no code is left, every vote
-    is the same and the score is chance. Constant factors are left out and not counted in K. Equal seeds give equal scores. Not
-    applicable when fewer than two factors vary or one has no value that two rows share. The detail holds both accuracies,
-    chance, each factor's recall and what each surviving code stands for. `majority_vote` describes the options.
+    Chance is about 1/K. Rows of a group are drawn with replacement. If no code is kept, the score is chance.
+    Constant factors are left out and not counted in K. Not applicable if fewer than two factors vary or one
+    has no value that two rows share. The detail holds both accuracies, chance, the recall of each factor, and
+    the factor of each code that was kept.
+
+    Examples
+    --------
+    >>> from disbench.metrics import factor_vae_score
+    >>> factors = [[0, 0], [0, 1], [1, 0], [1, 1]] * 25
+    >>> rotated = [[0, 0], [1, -1], [1, 1], [2, 0]] * 25
+    >>> factor_vae_score(factors, factors, train=100, test=100)
+    1.0
+    >>> factor_vae_score(rotated, factors, train=100, test=100) < 0.7
+    True
     """
     return majority_vote("factor_vae_score", table, all_groups, np.argmin, **options)
 
@@ -59,6 +69,19 @@ def factor_vae_score(table: Table, **options: Any) -> dict[str, Any]:
 )
 @wraps(majority_vote, assigned=())  # has its options
 def z_min_var(table: Table, **options: Any) -> dict[str, Any]:
-    """1 - `factor_vae_score` under the same options (`scaled` acts on the accuracy): an error rate, lower is better."""
+    """Measure how often a majority vote misses the factor that a group of rows shares.
+
+    The score is 1 - `factor_vae_score` under the same options; `scaled` acts on the accuracy.
+
+    Examples
+    --------
+    >>> from disbench.metrics import z_min_var
+    >>> factors = [[0, 0], [0, 1], [1, 0], [1, 1]] * 25
+    >>> rotated = [[0, 0], [1, -1], [1, 1], [2, 0]] * 25
+    >>> z_min_var(factors, factors, train=100, test=100)
+    0.0
+    >>> z_min_var(rotated, factors, train=100, test=100) > 0.3
+    True
+    """
     detail = majority_vote("z_min_var", table, all_groups, np.argmin, **options)
     return detail | {"score": 1.0 - detail["score"]}
