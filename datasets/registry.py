@@ -53,18 +53,35 @@ SOURCES: dict[str, Source] = {
 
 
 def names(root: str | Path | None = None) -> list[str]:
-    """Every dataset that `load` opens: those that come with disbench, then those that were imported into `root`."""
+    """List every dataset that `load` opens.
+
+    Parameters
+    ----------
+    root : str or Path, optional
+        Folder of imported datasets; by default the data folder of this machine.
+
+    Returns
+    -------
+    list of str
+        The datasets that come with disbench or a plugin, then those that were imported into `root`.
+
+    Examples
+    --------
+    >>> from disbench.datasets import names
+    >>> "dsprites_like" in names()
+    True
+    """
     return [*DATASETS, *imported_names(root)]
 
 
 def check_name(name: str, root: str | Path | None = None) -> None:
-    """Raise ValueError where there is no such dataset."""
+    """Raise ValueError if there is no such dataset."""
     if name not in (known := names(root)):
         raise ValueError(f"There is no dataset {shown(name)}; there are {listed(known)}.{did_you_mean(name, known)}")
 
 
 def check_options(name: str, options: Mapping[str, Any]) -> None:
-    """Raise ValueError where the dataset `name` has no such option, those of every dataset aside."""
+    """Raise ValueError if the dataset `name` has no such option, apart from those of every dataset."""
     make = DATASETS.get(name, functools.partial(OwnDataset, name=name))
     known = list(_options(make))
     if unknown := [str(option) for option in options if option not in (*known, *SHARED)]:
@@ -83,11 +100,38 @@ def load(
     held_out: float | Mapping[str, str | int] | None = None,
     **options: Any,
 ) -> FactorDataset:
-    """The dataset `name`, from files under `root` where it needs any, restricted to `select` (see `restrict`).
+    """Open a dataset.
 
-    `held_out` says which of its rows are not trained on, and are scored apart (see `hold_out`).
+    Parameters
+    ----------
+    name : str
+        One of `names()`.
+    root : str or Path, optional
+        Folder of the files, if the dataset needs any.
+    select : mapping of str to str or int, optional
+        Ranges of factor values to keep, as in `restrict`.
+    held_out : float or mapping of str to str or int, optional
+        Rows that are not trained on and are scored separately, as in `hold_out`.
+    **options
+        Options of the dataset's constructor.
 
-    `options` go to the dataset's constructor. Raises ValueError for an unknown name or option.
+    Returns
+    -------
+    FactorDataset
+
+    Raises
+    ------
+    ValueError
+        If the name, an option, `select` or `held_out` is wrong.
+    FileNotFoundError
+        If files are missing.
+
+    Examples
+    --------
+    >>> from disbench.datasets import load
+    >>> dataset = load("shapes3d_like", select={"shape": 0, "orientation": "0-4"}, held_out=0.25)
+    >>> len(dataset.training) / len(dataset)
+    0.75
     """
     check_name(name, root)
     check_options(name, options)
@@ -99,13 +143,13 @@ def load(
 
 
 def _options(make: Callable[..., FactorDataset]) -> dict[str, inspect.Parameter]:
-    """The options of a dataset's constructor."""
+    """List the options of a dataset's constructor."""
     decided = ("root", *getattr(make, "keywords", ()))  # what the name itself says, such as MPI3D's variant
     return {name: option for name, option in inspect.signature(make).parameters.items() if name not in decided}
 
 
 def default_options(name: str) -> dict[str, Any]:
-    """The options of a dataset that have a default other than None, with that default; none of an unknown dataset's."""
+    """List the options of a dataset with a default other than None, with that default; none if it is unknown."""
     if name not in DATASETS:
         return {}
     return {
@@ -116,7 +160,7 @@ def default_options(name: str) -> dict[str, Any]:
 
 
 def normal_options(options: Mapping[str, Any]) -> dict[str, Any]:
-    """A dataset's options in one spelling: without those that are None, and with `select` as `normal_select` writes it."""
+    """Write a dataset's options in one spelling: without those that are None, and ranges as in `normal_select`."""
     found = {name: value for name, value in options.items() if value is not None}
     if isinstance(select := found.get("select"), Mapping):
         found["select"] = normal_select(select)

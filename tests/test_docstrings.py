@@ -12,8 +12,10 @@ import disbench.metrics
 from disbench.metrics import METRICS, Metric
 
 PAGE = (Path(__file__).parents[1] / "docs" / "api.md").read_text(encoding="utf-8")
-LISTED = re.findall(r"^\.\. auto(?:function|class|exception):: (disbench\.metrics\.\S+)", PAGE, flags=re.MULTILINE)
-FUNCTIONS = re.findall(r"^\.\. autofunction:: (disbench\.metrics\.\S+)", PAGE, flags=re.MULTILINE)
+LISTED = re.findall(
+    r"^\.\. auto(?:function|class|exception):: (disbench\.(?:metrics|datasets)\.\S+)", PAGE, flags=re.MULTILINE
+)
+FUNCTIONS = re.findall(r"^\.\. autofunction:: (disbench\.(?:metrics|datasets)\.\S+)", PAGE, flags=re.MULTILINE)
 VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 

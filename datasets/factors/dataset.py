@@ -24,7 +24,7 @@ Rows: TypeAlias = Any
 def check_indices(indices: torch.Tensor, length: int) -> None:
     """Raise unless `indices` is a 1-d int64 tensor (TypeError) of values in 0..length-1 (IndexError).
 
-    Values are only looked at on the CPU: on an accelerator that would wait for everything it has still to do.
+    Values are checked on the CPU only. On an accelerator the check would wait for all queued work.
     """
     if indices.dtype != torch.int64 or indices.ndim != 1:
         raise TypeError(
@@ -39,9 +39,31 @@ def check_indices(indices: torch.Tensor, length: int) -> None:
 
 
 def as_indices(rows: Rows, length: int) -> torch.Tensor:
-    """Rows of a dataset of `length` rows as a 1-d int64 tensor: a tensor, an array, a list, a slice or a single row.
+    """Convert rows of a dataset to a tensor of indices.
 
-    Raises TypeError for anything but whole numbers, and IndexError outside 0..length-1.
+    Parameters
+    ----------
+    rows : Tensor, array-like, slice or int
+        Whole numbers.
+    length : int
+        Number of rows of the dataset.
+
+    Returns
+    -------
+    Tensor of shape (B,), int64
+
+    Raises
+    ------
+    TypeError
+        If rows are not whole numbers.
+    IndexError
+        If a row is outside 0..length-1.
+
+    Examples
+    --------
+    >>> from disbench.datasets.factors import as_indices
+    >>> as_indices(slice(1, None), 4), as_indices(2, 4)
+    (tensor([1, 2, 3]), tensor([2]))
     """
     if isinstance(rows, slice):
         return torch.tensor(range(length)[rows], dtype=torch.int64)
@@ -64,7 +86,7 @@ def as_indices(rows: Rows, length: int) -> torch.Tensor:
 
 
 def takes_rows(method: Callable[[Any, torch.Tensor], torch.Tensor]) -> Callable[[Any, Rows], torch.Tensor]:
-    """A method of a dataset that takes rows in every form of `as_indices`."""
+    """Let a method of a dataset take rows in every form of `as_indices`."""
 
     @functools.wraps(method)
     def taking(self: Any, indices: Rows) -> torch.Tensor:
@@ -75,9 +97,28 @@ def takes_rows(method: Callable[[Any, torch.Tensor], torch.Tensor]) -> Callable[
 
 @dataclass(frozen=True)
 class FactorSpace:
-    """The grid of all combinations of K named factors with the given numbers of values, in C order.
+    """Map between indices and factor values of a full grid, whose last factor varies fastest.
 
-    All arithmetic is int64: floats stop being exact at 2**24 (float32), which is less than some grids have points.
+    All arithmetic is int64. Floats are exact only up to 2**24 (float32), which is less than some grids have points.
+
+    Parameters
+    ----------
+    names : tuple of str
+        Distinct names of the K factors.
+    sizes : tuple of int
+        Number of values of each factor, at least 1.
+
+    Raises
+    ------
+    ValueError
+        If names and sizes do not fit, or the number of rows does not fit in int64.
+
+    Examples
+    --------
+    >>> from disbench.datasets import FactorSpace
+    >>> space = FactorSpace(("shape", "scale"), (2, 3))
+    >>> len(space), space.factors([0, 4]).tolist(), space.indices(space.factors(4)).tolist()
+    (6, [[0, 0], [1, 1]], [4])
     """
 
     names: tuple[str, ...]
@@ -94,18 +135,50 @@ class FactorSpace:
 
     @property
     def strides(self) -> tuple[int, ...]:
-        """Rows between two neighbouring values of each factor."""
+        """Number of rows between two neighboring values of each factor."""
         return tuple(math.prod(self.sizes[position + 1 :]) for position in range(len(self.sizes)))
 
     def factors(self, indices: Rows) -> torch.Tensor:
-        """Indices (B,) to factor values (B, K), both int64. Raises IndexError outside the grid."""
+        """Compute the factor values of rows.
+
+        Parameters
+        ----------
+        indices : Tensor, array-like, slice or int
+            B rows, as `as_indices` takes them.
+
+        Returns
+        -------
+        Tensor of shape (B, K), int64
+
+        Raises
+        ------
+        IndexError
+            If a row is outside the grid.
+        """
         indices = as_indices(indices, len(self))
         # Column by column, for a tensor of the sizes would have to be copied to an accelerator, which waits for it.
         columns = [indices // stride % size for stride, size in zip(self.strides, self.sizes, strict=True)]
         return torch.stack(columns, dim=1)
 
     def indices(self, factors: torch.Tensor) -> torch.Tensor:
-        """Factor values (B, K) to indices (B,), both int64. Raises IndexError outside the grid."""
+        """Compute the rows of factor values.
+
+        Parameters
+        ----------
+        factors : Tensor of shape (B, K), int64
+            Value indices.
+
+        Returns
+        -------
+        Tensor of shape (B,), int64
+
+        Raises
+        ------
+        TypeError
+            If the type or the shape is another one.
+        IndexError
+            If a value is outside the grid.
+        """
         if factors.dtype != torch.int64 or factors.ndim != 2 or factors.shape[1] != len(self.sizes):
             raise TypeError(
                 f"Factors need to be an int64 tensor of shape (B, {len(self.sizes)}), "
@@ -122,13 +195,36 @@ class FactorSpace:
 
 
 class FactorDataset(ABC):
-    """Images by index with their factors. Held in memory, mapped, packed or rendered: the caller cannot tell.
+    """Give images by index, with the values of the factors that made them.
 
-    `name` is the key in `DATASETS`. `version` changes whenever a picture changes: the renderer's version, or a hash of
-    the file. `provenance` says whose pictures they are: the published files', rendered here, or the user's own. `space`
-    names the factors and their numbers of values. `image_shape` is (C, H, W).
+    The images may be in memory, in a mapped file, packed or rendered. A dataset is a full grid in C order unless it has
+    `labels`. A subclass sets the attributes and writes `batch`.
 
-    A set is a full grid in C order unless it has `labels`, the value indices (N, K) of each of its rows in any integer type.
+    Attributes
+    ----------
+    name : str
+        Key in `DATASETS`.
+    version : str
+        Version of the renderer, or a hash of the file. It changes whenever an image changes.
+    provenance : {"official", "procedural", "own"}
+        Whether the images are published files, are rendered here, or are the user's own.
+    space : FactorSpace
+        Names of the factors and their numbers of values.
+    image_shape : tuple of int
+        (C, H, W).
+    labels : Tensor of shape (N, K), integer, optional
+        Value indices of each row, for a dataset that is not a full grid.
+    conversion : Path, optional
+        Folder in the cache with the converted images, if they were converted.
+
+    Examples
+    --------
+    >>> from disbench.datasets import load
+    >>> dataset = load("dsprites_like")
+    >>> dataset.image_shape, dataset.factor_names[:2]
+    ((1, 64, 64), ('shape', 'scale'))
+    >>> dataset.batch([0, 1]).shape, dataset.factors(-1 + len(dataset)).tolist()
+    (torch.Size([2, 1, 64, 64]), [[2, 5, 39, 31, 31]])
     """
 
     name: str
@@ -148,54 +244,81 @@ class FactorDataset(ABC):
 
     @property
     def is_grid(self) -> bool:
+        """Whether the rows are a full grid of factors in C order."""
         return self.labels is None
 
     @property
     def factor_names(self) -> tuple[str, ...]:
+        """Names of the K factors."""
         return self.space.names
 
     @property
     def factor_sizes(self) -> tuple[int, ...]:
+        """Number of values of each factor."""
         return self.space.sizes
 
     @property
     def training(self) -> "FactorDataset":
-        """The part that methods are trained on: all of it, but for a dataset with rows held out."""
+        """Part that methods are trained on: all of it, unless rows are held out."""
         return self
 
     @property
     def evaluations(self) -> dict[str, torch.Tensor | None]:
-        """The rows (M,) that a method is scored on, by a name for them; None for all. The first is the leaderboard's own."""
+        """Rows (M,) that a method is scored on, by name; None means all rows. The first is on the leaderboard."""
         return {"all": None}
 
     def __len__(self) -> int:
         return len(self.space) if self.labels is None else len(self.labels)
 
     def factors(self, indices: Rows) -> torch.Tensor:
-        """Value indices (B, K), int64, of the rows `indices`, in the forms that `batch` takes."""
+        """Get the factor values of rows.
+
+        Parameters
+        ----------
+        indices : Tensor, array-like, slice or int
+            B rows, as `as_indices` takes them.
+
+        Returns
+        -------
+        Tensor of shape (B, K), int64
+            Value indices, on the device of `indices`.
+        """
         indices = as_indices(indices, len(self))
         if self.labels is None:
             return self.space.factors(indices)
         return self.labels[indices.to(self.labels.device)].to(indices.device, torch.int64)
 
     def preferred_device(self, device: torch.device) -> torch.device:
-        """Where `batch` is best given its indices when images are needed on `device`.
+        """Choose the device of the indices that `batch` gets, if images are needed on `device`.
 
-        `device` itself for sets that are drawn there or that fit into its memory, which this call moves there; else the CPU.
+        The result is `device` for datasets that are drawn there or that fit into its memory; this call moves those there.
+        Otherwise, it is the CPU.
         """
         return device
 
     def preload(self) -> None:
-        """Draw all images now and keep them for the CPU's batches, if they are drawn and few: for who comes back to each."""
+        """Draw all images now and keep them for batches on the CPU, if they are drawn and few."""
         return
 
     @abstractmethod
     def batch(self, indices: Rows) -> torch.Tensor:
-        """Images (B, C, H, W), uint8, of the rows `indices`: a tensor (B,), an array, a list, a slice or a single row.
+        """Get the images of rows. A subclass writes this, and always gets a tensor (B,), int64.
 
-        Raises TypeError for anything but whole numbers, and IndexError outside 0..len-1. A subclass always gets a tensor (B,),
-        int64.
+        Parameters
+        ----------
+        indices : Tensor, array-like, slice or int
+            B rows, as `as_indices` takes them.
 
-        Always 0..255: black-and-white sets give {0, 255}, never {0, 1}, so that x / 255 is right for every set.
-        The images come on the device of `indices`, and the same row is the same picture in every batch.
+        Returns
+        -------
+        Tensor of shape (B, C, H, W), uint8
+            Values in 0..255, on the device of `indices`. Black-and-white datasets give 0 and 255, so that x / 255 is right for
+            every dataset. A row is the same image in every batch.
+
+        Raises
+        ------
+        TypeError
+            If rows are not whole numbers.
+        IndexError
+            If a row is outside 0..len-1.
         """

@@ -14,7 +14,7 @@ ROWS_AT_ONCE = 2**18  # whose factors are computed together
 
 
 class Subset(FactorDataset):
-    """Some rows of a dataset, in their order; each row has its labels. Made by `hold_out`."""
+    """Hold some rows of a dataset, in their order, each with its labels. `hold_out` makes it."""
 
     def __init__(self, parent: FactorDataset, rows: torch.Tensor) -> None:
         self.name, self.version, self.provenance = parent.name, parent.version, parent.provenance
@@ -24,21 +24,24 @@ class Subset(FactorDataset):
         self._parent = parent
 
     def preferred_device(self, device: torch.device) -> torch.device:
+        """Choose the device as the whole dataset does."""
         return self._parent.preferred_device(device)
 
     def preload(self) -> None:
+        """Let the whole dataset keep its images."""
         self._parent.preload()
 
     def batch(self, indices: torch.Tensor) -> torch.Tensor:
+        """Get the images of rows of this part."""
         self.rows = self.rows.to(indices.device)  # once: it stays there
         return self._parent.batch(self.rows[indices])
 
 
 class SplitDataset(FactorDataset):
-    """A whole dataset of which some rows are not trained on. Made by `hold_out`."""
+    """Hold a whole dataset of which some rows are not trained on. `hold_out` makes it."""
 
     def __init__(self, parent: FactorDataset, held_out: torch.Tensor) -> None:
-        """held_out (N,): True for each row that is not trained on."""
+        """Split a dataset; held_out (N,) is True for each row that is not trained on."""
         self.name, self.version, self.provenance = parent.name, parent.version, parent.provenance
         self.image_shape, self.space, self.labels = parent.image_shape, parent.space, parent.labels
         self.conversion = parent.conversion
@@ -47,38 +50,53 @@ class SplitDataset(FactorDataset):
 
     @property
     def training(self) -> FactorDataset:
+        """Rows that methods are trained on."""
         return Subset(self._parent, self._rows["trained"])
 
     @property
     def evaluations(self) -> dict[str, torch.Tensor | None]:
+        """Rows to score: "trained" and "held_out"."""
         return dict(self._rows)
 
     def preferred_device(self, device: torch.device) -> torch.device:
+        """Choose the device as the whole dataset does."""
         return self._parent.preferred_device(device)
 
     def preload(self) -> None:
+        """Let the whole dataset keep its images."""
         self._parent.preload()
 
     def batch(self, indices: torch.Tensor) -> torch.Tensor:
+        """Get the images of rows of the whole dataset."""
         return self._parent.batch(indices)
 
 
 def in_ranges(dataset: FactorDataset, select: Mapping[str, str | int]) -> torch.Tensor:
-    """Which rows of a dataset have every named factor in its range of value indices.
+    """Find the rows of a dataset whose factors are all in given ranges of value indices.
 
     Parameters
     ----------
-    dataset : any dataset, of N rows.
-    select : inclusive ranges by factor, such as ``{"scale": "4-5", "shape": 1}``.
+    dataset : FactorDataset
+        Any dataset, of N rows.
+    select : mapping of str to str or int
+        Inclusive ranges by factor, such as `{"scale": "4-5", "shape": 1}`. Other factors have any value.
 
     Returns
     -------
-    Tensor, bool (N,).
+    Tensor of shape (N,), bool
 
     Raises
     ------
     ValueError
-        For no range, an unknown factor, a malformed range, or one that leaves the factor's values.
+        If there is no range, a factor is unknown, or a range is malformed or exceeds the values of its factor.
+
+    Examples
+    --------
+    >>> from disbench.datasets import load
+    >>> from disbench.datasets.factors import in_ranges
+    >>> dataset = load("dsprites_like", select={"orientation": 0, "position_x": 0, "position_y": 0})
+    >>> dataset.factor_sizes, int(in_ranges(dataset, {"shape": 1, "scale": "4-5"}).sum())
+    ((3, 6), 2)
     """
     if not isinstance(select, Mapping) or not select:
         raise ValueError(f"rows are selected by ranges of factors, such as {{scale: 4-5}}, got {shown(select)}.")
@@ -103,18 +121,35 @@ def in_ranges(dataset: FactorDataset, select: Mapping[str, str | int]) -> torch.
 
 
 def hold_out(dataset: FactorDataset, what: float | Mapping[str, str | int]) -> FactorDataset:
-    """The dataset with rows that are not trained on; these are scored apart from the others.
+    """Hold rows of a dataset out of training. They are scored separately from the others.
 
     Parameters
     ----------
-    dataset : any dataset, of N rows.
-    what : a share of the rows, between 0 and 1, drawn once for the dataset and its version, whatever the seed of a trial; or
-        ranges of factors as in `in_ranges`: the rows inside all of them, such as combinations that are never trained on.
+    dataset : FactorDataset
+        Any dataset, of N rows.
+    what : float or mapping of str to str or int
+        A share of the rows, between 0 and 1, drawn once for the dataset and its version, independent of a trial's seed. Or
+        ranges of factors as in `in_ranges`: rows inside all of them, such as combinations that are never trained on.
+
+    Returns
+    -------
+    FactorDataset
+        It has the rows of `dataset`. Its `training` part lacks the held-out rows; its `evaluations` are "trained" and
+        "held_out".
 
     Raises
     ------
     ValueError
-        Where that is neither, or leaves no two rows to train on or no two to hold out.
+        If `what` is neither, or leaves fewer than two rows to train on or to hold out.
+
+    Examples
+    --------
+    >>> from disbench.datasets import load
+    >>> from disbench.datasets.factors import hold_out
+    >>> dataset = load("dsprites_like", select={"orientation": 0, "position_x": 0, "position_y": 0})
+    >>> split = hold_out(dataset, {"shape": 1, "scale": "4-5"})
+    >>> len(split), len(split.training), {name: len(rows) for name, rows in split.evaluations.items()}
+    (18, 16, {'trained': 16, 'held_out': 2})
     """
     if isinstance(what, Mapping):
         mask = in_ranges(dataset, what)
@@ -136,5 +171,5 @@ def hold_out(dataset: FactorDataset, what: float | Mapping[str, str | int]) -> F
 
 
 def normal_held_out(what: Any) -> Any:
-    """One spelling of each `held_out`, so that `4` and `"4-4"` are the same trial."""
+    """Write each `held_out` in one spelling, so that `4` and `"4-4"` are the same trial."""
     return normal_select(what) if isinstance(what, Mapping) else what

@@ -14,10 +14,10 @@ DRAWN_AT_ONCE = 256  # of them, so that what drawing needs stays small
 
 
 class RestrictedDataset(FactorDataset):
-    """A box of a grid dataset: its indices are mapped to the parent's. Made by `restrict`."""
+    """Hold a box of a grid dataset, whose indices are mapped to those of the parent. `restrict` makes it."""
 
     def __init__(self, parent: FactorDataset, first: tuple[int, ...], sizes: tuple[int, ...]) -> None:
-        """`first` and `sizes`: the lowest value and the number of values of each of the parent's factors."""
+        """Take the lowest value, `first`, and the number of values, `sizes`, of each factor of the parent."""
         self.name = parent.name
         self.version = parent.version
         self.provenance = parent.provenance
@@ -35,7 +35,7 @@ class RestrictedDataset(FactorDataset):
         return self.__dict__ | {"_images": None}  # another process draws its own
 
     def parent_indices(self, indices: torch.Tensor) -> torch.Tensor:
-        """The parent's rows (B,) behind the rows `indices` (B,) of this dataset."""
+        """Map rows (B,) of this dataset to rows (B,) of the parent."""
         strides = self._parent.space.strides
         corner = sum(value * stride for value, stride in zip(self._first, strides, strict=True))
         # Not `space.indices`, which looks at the values: on an accelerator that waits for all it has still to do.
@@ -44,9 +44,11 @@ class RestrictedDataset(FactorDataset):
         return sum(steps, start=torch.full_like(indices, corner))
 
     def preferred_device(self, device: torch.device) -> torch.device:
+        """Choose the device as the whole dataset does."""
         return self._parent.preferred_device(device)
 
     def preload(self) -> None:
+        """Draw the images of a small box now and keep them for the CPU."""
         small = len(self) * math.prod(self.image_shape) <= KEPT_BYTES
         if self._images is None and small and self.provenance == "procedural":
             images = torch.empty((len(self), *self.image_shape), dtype=torch.uint8)
@@ -55,6 +57,7 @@ class RestrictedDataset(FactorDataset):
             self._images = images
 
     def batch(self, indices: torch.Tensor) -> torch.Tensor:
+        """Get the images of rows of the box."""
         if self._images is None or indices.device.type != "cpu":
             return self._parent.batch(self.parent_indices(indices))
         check_indices(indices, len(self))
@@ -62,14 +65,32 @@ class RestrictedDataset(FactorDataset):
 
 
 def restrict(dataset: FactorDataset, select: Mapping[str, str | int]) -> FactorDataset:
-    """The part of a grid whose factors lie in inclusive ranges of value indices.
+    """Restrict a grid dataset to ranges of factor values.
 
-    `{"shape": 1, "scale": "0-5", "position_x": "6-25"}` keeps one shape, six scales and twenty columns. A factor with
-    one value left is no factor of variation and is dropped; the others start at 0 again. Factors that are not named
-    keep all their values.
+    Parameters
+    ----------
+    dataset : FactorDataset
+        A full grid.
+    select : mapping of str to str or int
+        Inclusive ranges of value indices by factor, such as `{"shape": 1, "scale": "0-5"}`. Other factors keep all values.
 
-    Raises ValueError for a dataset that is no full grid, an unknown factor, a malformed or reversed range, one that
-    leaves the grid, or a selection that leaves no factor with two values.
+    Returns
+    -------
+    FactorDataset
+        The part inside the ranges. A factor with a single value is dropped; the values of the others start at 0.
+
+    Raises
+    ------
+    ValueError
+        If the dataset is not a full grid, a factor is unknown, a range is malformed, reversed or exceeds the grid, or no
+        factor keeps two values.
+
+    Examples
+    --------
+    >>> from disbench.datasets import load, restrict
+    >>> part = restrict(load("dsprites_like"), {"shape": 1, "scale": "0-3", "orientation": 0})
+    >>> part.factor_names, part.factor_sizes
+    (('scale', 'position_x', 'position_y'), (4, 32, 32))
     """
     if not isinstance(select, Mapping):
         raise ValueError(f"select needs factors with their ranges, like {{'scale': '0-5'}}, got {shown(select)}.")
@@ -96,7 +117,7 @@ def restrict(dataset: FactorDataset, select: Mapping[str, str | int]) -> FactorD
 
 
 def normal_select(select: Mapping[str, str | int]) -> dict[str, str | int]:
-    """Each range in one spelling: 3 for 3, "3" and "3-3", and "3-7" for " 3 - 7"; a malformed one as it is."""
+    """Write each range in one spelling: 3 for 3, "3" and "3-3", and "3-7" for " 3 - 7"; a malformed one as it is."""
     found: dict[str, str | int] = {}
     for name, text in select.items():
         try:
@@ -109,7 +130,7 @@ def normal_select(select: Mapping[str, str | int]) -> dict[str, str | int]:
 
 
 def parse_range(name: str, text: str | int) -> tuple[int, int]:
-    """3, "3" or "3-7" to its inclusive ends."""
+    """Convert 3, "3" or "3-7" to its inclusive ends."""
     parsed = None
     if isinstance(text, str | int) and not isinstance(text, bool):
         parsed = re.fullmatch(r"\s*(\d{1,9})\s*(?:-\s*(\d{1,9})\s*)?", shown(text) if isinstance(text, int) else text)
