@@ -18,6 +18,7 @@ from disbench.benchmarks.trials.score import score
         ("dci_disentanglement", {"train": 100, "test": 100}, 10_000, 10, None),
         ("mutual_info_score", {}, 10_000, 4096, "minutes"),
         ("mig", {}, 1_000_000, 512, None),
+        ("dcimig", {}, 1_000_000, 512, None),
     ],
 )
 def test_a_long_metric_is_told_with_its_size_and_a_short_one_is_not(name, options, rows, codes, words):
