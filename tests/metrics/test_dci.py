@@ -242,7 +242,7 @@ def test_the_three_scores_share_one_computation_by_content(grid, noisy_codes):
     options = ("lasso", 360, 1, 0)
     first = _importances(as_table(noisy_codes, grid), *options)
     assert _importances(as_table(noisy_codes.copy(), grid.copy()), *options) is first
-    assert _importances(noisy_codes, grid, *options[:-1], 1) is not first
+    assert _importances(as_table(noisy_codes, grid), *options[:-1], 1) is not first
     assert not first.importance.flags.writeable
     changed = noisy_codes.copy()
     before = dci_informativeness(changed, grid, model="lasso")
