@@ -57,6 +57,10 @@ class Stopping:
     def __init__(self, dataset, number):
         self.dataset, self.number, self.calls = dataset, number, 0
 
+    @property
+    def training(self):
+        return self
+
     def __getattr__(self, name):
         if name == "dataset":
             raise AttributeError(name)

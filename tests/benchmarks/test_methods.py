@@ -11,7 +11,7 @@ from pytorch_lightning.accelerators import CPUAccelerator
 from pytorch_lightning.profilers import PassThroughProfiler
 from pytorch_lightning.strategies import SingleDeviceStrategy
 
-from disbench.baselines.method import Batch
+from disbench.baselines.method import Batch, as_batch
 from disbench.benchmarks import METHODS
 from disbench.benchmarks.settings.hyperparameters import hyperparameters
 from disbench.benchmarks.training.loop import make_trainer
@@ -140,7 +140,7 @@ def test_lightning_reads_the_arguments_of_a_step_of_ones_own() -> None:
 
     class Own(METHODS["vae"]):
         def training_step(self, batch: Batch) -> torch.Tensor:
-            given.append(batch.images.shape)
+            given.append(as_batch(batch).images.shape)
             return super().training_step(batch, 0)["loss"]
 
     assert inspect.getfullargspec(make("vae").training_step).args == ["self", "batch", "batch_idx"]
@@ -155,7 +155,7 @@ def test_a_step_is_one_call_of_training_step_whatever_the_optimisers_count(name:
     original = method.training_step
 
     def counting(batch: Batch, batch_idx: int) -> dict[str, torch.Tensor]:
-        calls.append(len(batch.images))
+        calls.append(len(as_batch(batch).images))
         return original(batch, batch_idx)
 
     method.training_step = counting

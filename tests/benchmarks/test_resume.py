@@ -50,6 +50,10 @@ class Watched:
     def __len__(self) -> int:
         return len(self.dataset)
 
+    @property
+    def training(self) -> "Watched":
+        return self
+
     def batch(self, rows: torch.Tensor) -> torch.Tensor:
         self.calls += 1
         if self.calls == self.at:
