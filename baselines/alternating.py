@@ -18,7 +18,7 @@ from disbench.baselines.vae import VAE
 
 
 class StageResult(NamedTuple):
-    """What a stage returns.
+    """Hold what a stage returns.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ class StageResult(NamedTuple):
 
 
 class Stage(NamedTuple):
-    """A part of a training step.
+    """Describe a part of a training step.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ class Stage(NamedTuple):
 
 
 class Alternating(Method):
-    """A method with one optimizer or more that take turns. Write `stages` and `configure_optimizers`.
+    """Train with one optimizer or more that take turns. A method writes `stages` and `configure_optimizers`.
 
     Derive from it alone, or put it before another base, as `AlternatingVAE` does. `configure_optimizers` returns an optimizer, a
     list of optimizers, or ([optimizers], [schedulers]); schedulers are stepped once per training step.
@@ -84,7 +84,7 @@ class Alternating(Method):
             cls.stages = _with_one_argument(own)  # type: ignore[method-assign]
 
     def stages(self, step: Step) -> Iterator[Stage]:
-        """The stages of one training step, in order.
+        """Yield the stages of one training step, in order.
 
         Parameters
         ----------
@@ -141,11 +141,26 @@ class Alternating(Method):
 
 
 class AlternatingVAE(Alternating, VAE):
-    """A variational autoencoder whose training step is a list of stages."""
+    """Train a variational autoencoder whose training step is a list of stages.
+
+    The parameters are those of `VAE`.
+
+    Examples
+    --------
+    >>> from disbench.baselines.alternating import AlternatingVAE, Stage, StageResult
+    >>> class TwoStages(AlternatingVAE):
+    ...     def stages(self, step):
+    ...         yield Stage("loss", type(self).loss_stage, optimizers=(0,))
+    ...
+    ...     def loss_stage(self, batch, context):
+    ...         q = self.posterior(batch.images)
+    ...         loss = self.reconstruction_loss(batch.images, q.sample())
+    ...         return StageResult((loss,), {"loss": loss}, context)
+    """
 
 
 def check_stage(method: Method, stage: Stage, optimizers: int) -> None:
-    """Raise ValueError where a stage names an optimizer that there is not, or has none for its losses."""
+    """Raise ValueError if a stage names a missing optimizer, or has none for its losses."""
     if wrong := [number for number in stage.optimizers if not 0 <= number < optimizers]:
         raise ValueError(
             f"{type(method).__name__}: the stage {stage.name!r} names optimizer {wrong[0]}, but configure_optimizers returns "
@@ -154,7 +169,7 @@ def check_stage(method: Method, stage: Stage, optimizers: int) -> None:
 
 
 class Uncounted:
-    """An optimizer whose steps are not in Lightning's `global_step`.
+    """Wrap an optimizer so that its steps do not count in Lightning's `global_step`.
 
     The first optimizer of a training step is counted, so that `global_step` and `max_steps` count training steps.
     """
@@ -165,11 +180,12 @@ class Uncounted:
         self.param_groups = self.optimizer.param_groups
 
     def step(self) -> None:
+        """Step the optimizer by the gradients that are there."""
         self.trainer.strategy.optimizer_step(self.optimizer, lambda: None)  # the gradients are there already
 
 
 def _with_one_argument(stages: Callable[..., Iterator[Stage]]) -> Callable[..., Iterator[Stage]]:
-    """A `stages(self, batch_idx, steps)` that takes a `Step`."""
+    """Make `stages` that take a `Step` of `stages(self, batch_idx, steps)`."""
 
     @functools.wraps(stages)
     def adapted(self: Alternating, step: Step) -> Iterator[Stage]:

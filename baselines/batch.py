@@ -49,6 +49,14 @@ def as_batch(batch: Any) -> Batch:
     ------
     TypeError
         If there are no images, or something that is neither a partner nor labels.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from disbench.baselines.method import as_batch
+    >>> batch = as_batch((torch.zeros(4, 1, 64, 64), torch.tensor([0, 1, 1, 0])))
+    >>> batch.labels.tolist(), batch.partner is None
+    ([[0], [1], [1], [0]], True)
     """
     if isinstance(batch, Batch):
         partner = None if batch.partner is None else _as_floats(batch.partner)
@@ -81,12 +89,12 @@ def _as_floats(images: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Independent:
-    """Images in random order, each once an epoch.
+    """Sample images in random order, each once per epoch.
 
     Parameters
     ----------
-    minibatches : int
-        Minibatches that one training step gets, concatenated: `Batch.images` holds `minibatches * batch_size` images.
+    minibatches : int, default 1
+        Number of minibatches that one training step gets, concatenated: `Batch.images` holds `minibatches * batch_size` images.
     """
 
     minibatches: int = 1
@@ -96,24 +104,29 @@ class Independent:
 
     @property
     def rows(self) -> int:
-        """Images of the random order that a step takes, for each one of `batch_size`."""
+        """Number of rows of the random order that a step takes, per row of `batch_size`."""
         return self.minibatches
 
     @property
     def images(self) -> int:
-        """Images that a step gets, for each one of `batch_size`."""
+        """Number of images that a step gets, per row of `batch_size`."""
         return self.minibatches
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """Each image has a partner that differs from it in a number of factors. The dataset needs to be a full grid of factors.
+    """Sample images, each with a partner that differs from it in a number of factors.
+
+    The dataset needs to be a full grid of factors.
 
     Parameters
     ----------
     changed : int, optional
-        The number of factors that differ, exactly. None draws it for each pair, uniformly from 1 to K-1, where K is the number of
-        factors (Locatello et al. 2020, arXiv:2002.02886v3, section 5).
+        Number of factors that differ. None draws it for each pair, uniformly from 1 to K-1, where K is the number of factors.
+
+    References
+    ----------
+    Locatello et al. 2020, arXiv:2002.02886v3, section 5
     """
 
     changed: int | None = 1
@@ -128,15 +141,17 @@ class Pairs:
 
 @dataclass(frozen=True)
 class Labelled:
-    """Some rows of the dataset have labels: their factors. Which ones depends on the dataset and the trial's seed.
+    """Sample images of which some have labels, the values of their factors.
+
+    Which rows have labels depends on the dataset and the trial's seed.
 
     Parameters
     ----------
     count : int
-        Rows of the dataset that have labels.
-    share : float
-        The share of each minibatch, in [0, 1], that is drawn from the rows with labels, with replacement. At 0 they occur as the
-        random order has them, which is rarely if they are few.
+        Number of rows of the dataset that have labels.
+    share : float, default 0.0
+        Share of each minibatch, in [0, 1], that is drawn from the rows with labels, with replacement. At 0 they occur as often as
+        in the random order, which is rarely if they are few.
     """
 
     count: int

@@ -26,7 +26,10 @@ from disbench.baselines.vae import VAE, ShellOptions
 
 
 class KLTerms(NamedTuple):
-    """The three terms, scalars in nats per image; their sum is the sampled KL, log q(z|x) - log p(z)."""
+    """Hold the three terms of the KL divergence, scalars in nats per image.
+
+    Their sum is the sampled KL, log q(z|x) - log p(z).
+    """
 
     mutual_information: Tensor
     total_correlation: Tensor
@@ -34,7 +37,41 @@ class KLTerms(NamedTuple):
 
 
 def log_batch_weights(batch: int, n_train: int, estimator: str, like: Tensor) -> Tensor:
-    """(B, B) log weights, [i, j] for q(z_i | x_j), on the device and in the dtype of `like`."""
+    """Compute the log weights of a minibatch that estimate the density of the aggregate posterior.
+
+    Parameters
+    ----------
+    batch : int
+        Number of images B in the minibatch, at least 2.
+    n_train : int
+        Number of training images N, at least B.
+    estimator : {"mss", "mws"}
+        Minibatch stratified or weighted sampling.
+    like : Tensor
+        A tensor with the device and the type of the result.
+
+    Returns
+    -------
+    Tensor of shape (B, B)
+        [i, j] is the log weight of q(z_i | x_j).
+
+    Raises
+    ------
+    ValueError
+        If the sizes or the estimator are wrong.
+
+    References
+    ----------
+    Chen et al. 2018, arXiv:1802.04942v5, appendix C.2 (mss) and Eq. 3 (mws)
+
+    Examples
+    --------
+    >>> import torch
+    >>> from disbench.baselines.beta_tcvae import log_batch_weights
+    >>> log_batch_weights(2, 4, "mss", torch.zeros(())).exp()
+    tensor([[0.2500, 0.7500],
+            [0.7500, 0.2500]])
+    """
     if not 1 < batch <= n_train:
         raise ValueError(f"Minibatch densities need 1 < batch <= n_train, got batch={batch}, n_train={n_train}.")
     if estimator == "mws":
@@ -47,7 +84,37 @@ def log_batch_weights(batch: int, n_train: int, estimator: str, like: Tensor) ->
 
 
 def kl_terms(z: Tensor, q: Posterior, n_train: int, estimator: str = "mss") -> KLTerms:
-    """Estimate the three terms from a minibatch. z (B, D): one draw from each posterior of q, B images of n_train."""
+    """Estimate the three terms of the KL divergence from a minibatch.
+
+    Parameters
+    ----------
+    z : Tensor of shape (B, D)
+        One draw from each posterior.
+    q : Posterior
+        Posteriors of the B images.
+    n_train : int
+        Number of training images, at least B.
+    estimator : {"mss", "mws"}, default "mss"
+        Minibatch stratified or weighted sampling.
+
+    Returns
+    -------
+    KLTerms
+        Mutual information, total correlation and dimension-wise KL, in nats per image.
+
+    References
+    ----------
+    Chen et al. 2018, arXiv:1802.04942v5, Eq. 2
+
+    Examples
+    --------
+    >>> import torch
+    >>> from disbench.baselines.beta_tcvae import kl_terms
+    >>> from disbench.baselines.gaussian import Posterior
+    >>> prior = Posterior(torch.zeros(4, 2), torch.zeros(4, 2))
+    >>> bool(torch.allclose(torch.stack(kl_terms(torch.randn(4, 2), prior, n_train=4)), torch.zeros(3), atol=1e-5))
+    True
+    """
     per_latent = log_density_per_latent(z, q)  # (B, B, D): [i, j, d] is log q(z_id | x_j)
     joint = per_latent.sum(2)  # (B, B)
     weights = log_batch_weights(len(z), n_train, estimator, z)
@@ -59,7 +126,23 @@ def kl_terms(z: Tensor, q: Posterior, n_train: int, estimator: str = "mss") -> K
 
 
 class BetaTCVAE(VAE):
-    """beta weighs the total correlation alone; beta = 1 is the VAE with its KL sampled."""
+    """Train a VAE whose loss weighs the total correlation of the latents.
+
+    Parameters
+    ----------
+    image_shape, n_train
+        As in `VAE`.
+    beta : float, default 6.0
+        Weight of the total correlation. 1 is the VAE with a sampled KL divergence.
+    estimator : {"mss", "mws"}, default "mss"
+        As in `kl_terms`.
+    **shell
+        Other parameters of `VAE`.
+
+    References
+    ----------
+    Chen et al. 2018, arXiv:1802.04942v5, Eq. 4
+    """
 
     def __init__(
         self,
@@ -75,6 +158,7 @@ class BetaTCVAE(VAE):
         self.estimator = estimator
 
     def regulariser(self, z: Tensor, q: Posterior, step: Step = START) -> tuple[Tensor, dict[str, Tensor]]:
+        """Weigh the terms of the KL divergence; see `VAE.regulariser`."""
         terms = kl_terms(z, q, self.n_train, self.estimator)
         penalty = terms.mutual_information + self.beta * terms.total_correlation + terms.dimension_wise_kl
         return penalty, terms._asdict()

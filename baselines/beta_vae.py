@@ -11,7 +11,21 @@ from disbench.baselines.vae import VAE, ShellOptions
 
 
 class BetaVAE(VAE):
-    """beta > 1 trades reconstruction for a posterior closer to the factorised prior; beta = 1 is the VAE."""
+    """Train a VAE whose loss weighs the KL divergence.
+
+    Parameters
+    ----------
+    image_shape, n_train
+        As in `VAE`.
+    beta : float, default 4.0
+        Weight of the KL divergence. 1 is the VAE; larger values trade reconstruction for a posterior closer to the prior.
+    **shell
+        Other parameters of `VAE`.
+
+    References
+    ----------
+    Higgins et al. 2017, ICLR, openreview.net/forum?id=Sy2fzU9gl, Eq. 4
+    """
 
     data_parallel = True
 
@@ -22,5 +36,6 @@ class BetaVAE(VAE):
         self.beta = beta
 
     def regulariser(self, z: Tensor, q: Posterior, step: Step = START) -> tuple[Tensor, dict[str, Tensor]]:
+        """Weigh the KL divergence; see `VAE.regulariser`."""
         kl = kl_to_prior(q).sum(1).mean()
         return self.beta * kl, {"kl": kl}

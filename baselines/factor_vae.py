@@ -20,15 +20,31 @@ from disbench.baselines.vae import ShellOptions
 
 
 def permute_latents(z: Tensor) -> Tensor:
-    """(B, D) -> (B, D): each column in a random order of its own, so that only the marginals survive."""
+    """Permute each column of z (B, D) in a random order, so that only the marginals survive."""
     order = torch.rand_like(z).argsort(dim=0)
     return z.gather(0, order)
 
 
 class FactorVAE(AlternatingVAE):
-    """gamma weighs the total correlation. The discriminator, of the paper's size by default, has its own Adam.
+    """Train a VAE with a total-correlation penalty that a discriminator estimates.
 
-    Its one output is the logit of 'joint', the difference of the paper's two logits, and is itself log q(z)/prod_d q(z_d).
+    Parameters
+    ----------
+    image_shape, n_train
+        As in `VAE`.
+    gamma : float, default 35.0
+        Weight of the total correlation.
+    discriminator_layers, discriminator_dim : int, default 6 and 1000
+        Number of layers and their width; the defaults are those of the paper. The single output is log q(z) / prod_d q(z_d), the
+        difference of the paper's two logits.
+    discriminator_lr : float, default 1e-4
+        Learning rate of the discriminator's own Adam.
+    **shell
+        Other parameters of `VAE`.
+
+    References
+    ----------
+    Kim and Mnih 2018, arXiv:1802.05983v3, Eq. 2 and Algorithm 2
     """
 
     sampling = Independent(2)  # the discriminator's permuted sample comes from the second minibatch
@@ -51,11 +67,11 @@ class FactorVAE(AlternatingVAE):
         self.discriminator = networks.perceptron(sizes, slope=0.2)
 
     def log_ratio(self, z: Tensor) -> Tensor:
-        """(B, D) -> (B,): the discriminator's estimate of log q(z) - log prod_d q(z_d)."""
+        """Estimate log q(z) - log prod_d q(z_d) by the discriminator: (B, D) to (B,)."""
         return self.discriminator(z).float()[:, 0]
 
     def autoencoder_terms(self, x: Tensor) -> tuple[dict[str, Tensor], Tensor]:
-        """The encoder's and decoder's loss on images (B, C, H, W) with its terms, in nats per image; and the draw z (B, D)."""
+        """Compute the autoencoder's loss on images (B, C, H, W) with its terms, in nats per image; and the draw z (B, D)."""
         q = self.posterior(x)
         z = q.sample()
         reconstruction = self.reconstruction_loss(x, z)
@@ -65,7 +81,7 @@ class FactorVAE(AlternatingVAE):
         return {"loss": loss, "reconstruction": reconstruction, "kl": kl, "total_correlation": total_correlation}, z
 
     def discriminator_loss(self, z: Tensor, second: Tensor) -> Tensor:
-        """Cross-entropy, in nats, of telling draws z (B, D) from latents permuted over the second minibatch of B images.
+        """Compute the cross-entropy, in nats, of telling z (B, D) from latents permuted over a second minibatch of B images.
 
         The discriminator runs in float32 at any precision here. Its gradient is the difference of two means that all but cancel,
         over samples of nearly one distribution, and rounded to bf16 it would point up to five degrees elsewhere.
@@ -78,18 +94,22 @@ class FactorVAE(AlternatingVAE):
         return 0.5 * (functional.softplus(-joint_logit).mean() + functional.softplus(permuted_logit).mean())
 
     def stages(self, step: Step) -> Iterator[Stage]:
+        """Yield the stage of the autoencoder, then that of the discriminator."""
         yield Stage("autoencoder", type(self).autoencoder_stage, (0,))
         yield Stage("discriminator", type(self).discriminator_stage, (1,))
 
     def autoencoder_stage(self, batch: Batch, context: Any) -> StageResult:
+        """Compute the autoencoder's loss on the first minibatch."""
         terms, z = self.autoencoder_terms(batch.images.chunk(2)[0])
         return StageResult((terms["loss"],), terms, z)
 
     def discriminator_stage(self, batch: Batch, z: Tensor) -> StageResult:
+        """Compute the discriminator's loss."""
         loss = self.discriminator_loss(z, batch.images.chunk(2)[1])
         return StageResult((loss,), {"discriminator": loss}, z)
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
+        """Make an Adam for the autoencoder and one for the discriminator."""
         autoencoder = [*self.encoder.parameters(), *self.decoder.parameters()]
         return [
             adam(autoencoder, self.lr),

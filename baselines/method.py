@@ -32,14 +32,14 @@ __all__ = [
 
 
 class Codes(NamedTuple):
-    """The codes of B images.
+    """Hold the codes of B images.
 
     Parameters
     ----------
-    values : Tensor
-        (B, D) one number a latent, or (B, G, F) a vector of F numbers for each of G latents. They are scored.
+    values : Tensor of shape (B, D) or (B, G, F)
+        One number per latent, or a vector of F numbers for each of G latents. They are scored.
     std : Tensor, optional
-        Standard deviations, of the same shape, where a method has them.
+        Standard deviations of the same shape, if the method has them.
     """
 
     values: Tensor
@@ -47,14 +47,22 @@ class Codes(NamedTuple):
 
 
 class Step(NamedTuple):
-    """Where a training is: `number` counts the calls of `training_step` before this one, of `total` in the whole training."""
+    """Tell how far training is.
+
+    Parameters
+    ----------
+    number : int
+        Number of calls of `training_step` before this one.
+    total : int
+        Number of calls in the whole training.
+    """
 
     number: int
     total: int
 
     @property
     def fraction(self) -> float:
-        """The share of the training that is done, in [0, 1)."""
+        """Share of the training that is done, in [0, 1)."""
         return self.number / self.total
 
 
@@ -62,9 +70,16 @@ START = Step(0, 1)
 
 
 class PartitionReport(NamedTuple):
-    """How a method spreads its D latents over K factors and nuisance (column 0), for records and pictures.
+    """Describe how a method spreads D latents over K factors and nuisance (column 0).
 
-    assignment (D, K+1): shares, rows sum to 1. complexities (K,): of each factor, in nats. target (K+1,): shares of the KL nats.
+    Parameters
+    ----------
+    assignment : Tensor of shape (D, K+1)
+        Shares; rows sum to 1.
+    complexities : Tensor of shape (K,)
+        Complexity of each factor, in nats.
+    target : Tensor of shape (K+1,)
+        Intended shares of the KL divergence; they sum to 1.
     """
 
     assignment: Tensor
@@ -73,24 +88,39 @@ class PartitionReport(NamedTuple):
 
 
 class Method(LightningModule):
-    """A method to train, encode with and score. It needs `encode`, `training_step` and `configure_optimizers`.
+    """Define what a method is: it trains as a LightningModule, and encodes images. Many also decode codes.
+
+    A method writes `encode`, `training_step` and `configure_optimizers`.
 
     Attributes
     ----------
     sampling : Independent, Pairs or Labelled
         What a training step gets. A method may also set it in its constructor.
     total_steps : int or None
-        Calls of `training_step` in the whole training. The training loop sets it; under a Trainer of yours it is None.
+        Number of calls of `training_step` in the whole training. The training loop sets it; in your own Trainer it is None.
     generates : bool
         False for an encoder without a decoder: no pictures are drawn and no reconstruction is measured.
     decode_limit : int or None
-        The largest number of images that are decoded for each picture and for the quality of reconstructions. For an expensive
+        Largest number of images that are decoded for each picture and for the quality of reconstructions. For an expensive
         decoder; None sets no limit.
     data_parallel : bool
         Whether the loss is a mean over images, as training on several devices needs. It is not inherited: each class declares it.
     version : int
         Raise it in the class whose training changes, when the same hyperparameters train to another result. Finished records of
         an earlier version then no longer count as this method's.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from disbench.baselines.method import Codes, Method
+    >>> class Pixels(Method):
+    ...     # An image is encoded by the brightness of its halves. Nothing is trained.
+    ...     generates = False
+    ...
+    ...     def encode(self, x):
+    ...         return Codes(torch.stack([half.mean((1, 2, 3)) for half in x.chunk(2, dim=3)], dim=1))
+    >>> Pixels().encode(torch.ones(3, 1, 64, 64)).values.shape
+    torch.Size([3, 2])
     """
 
     version: int = 1
@@ -121,14 +151,15 @@ class Method(LightningModule):
 
     @batches_per_step.setter
     def batches_per_step(self, minibatches: int) -> None:
+        """Get the number of minibatches of a step. Deprecated: use `sampling`."""
         _warn(f"batches_per_step is deprecated. Write: self.sampling = Independent({minibatches})")
         self.sampling = Independent(minibatches)
 
     def current_step(self, batch_idx: int) -> Step:
-        """Where training is in the call of `training_step` that gets `batch_idx`.
+        """Tell how far training is in the call of `training_step` that gets `batch_idx`.
 
-        Under a Trainer of yours, the batches of an epoch and the limits `max_epochs` and `max_steps` decide it. `max_steps`
-        counts optimizer steps; a method with one optimizer, and an `Alternating` one, makes one of these a call.
+        In your own Trainer, the batches of an epoch and the limits `max_epochs` and `max_steps` decide it. `max_steps` counts
+        optimizer steps; a method with one optimizer, and an `Alternating` one, makes one of these per call.
         """
         if self.total_steps is not None:
             return Step(batch_idx, self.total_steps)
@@ -160,13 +191,35 @@ class Method(LightningModule):
         return found
 
     def encode(self, x: Tensor) -> Codes:
-        """Codes (B, D) or (B, G, F) of images (B, C, H, W) in [0, 1]. Deterministic; encoding a dataset calls nothing else."""
+        """Encode images. Encoding a dataset calls nothing else.
+
+        Parameters
+        ----------
+        x : Tensor of shape (B, C, H, W)
+            Images in [0, 1].
+
+        Returns
+        -------
+        Codes
+            Values (B, D) or (B, G, F). Equal images have equal codes.
+        """
         raise NotImplementedError(
             f"{type(self).__name__} needs encode(x), which returns Codes(values) of shape (B, D)."
         )
 
     def decode(self, z: Tensor) -> Tensor:
-        """Images (B, C, H, W) in [0, 1] of the values of codes, (B, D) or (B, G, F)."""
+        """Decode codes.
+
+        Parameters
+        ----------
+        z : Tensor of shape (B, D) or (B, G, F)
+            Values of codes.
+
+        Returns
+        -------
+        Tensor of shape (B, C, H, W)
+            Images in [0, 1].
+        """
         raise NotImplementedError(f"{type(self).__name__} has no decode(z). Set generates = False if it needs none.")
 
     def forward(self, x: Tensor) -> Tensor:
@@ -174,18 +227,22 @@ class Method(LightningModule):
         return self.decode(codes_of(self, x).values)
 
     def groups(self) -> Tensor | None:
-        """(D,) integers, the group of each latent, for a method that partitions them (0: nuisance); else None.
+        """Assign latents to groups, in a method that partitions them.
 
-        Of vector-valued codes (G, F) each vector is a group, 1 to G. A method that says otherwise returns (G,).
+        Returns
+        -------
+        Tensor of shape (D,) or (G,), integer, or None
+            The group of each latent, 0 for nuisance. None, the default, means no partition; each vector of vector-valued codes
+            (G, F) is then a group, 1 to G.
         """
         return None
 
     def networks(self) -> dict[str, nn.Module]:
-        """The networks that are compiled and timed apart, by name. Each is one graph that draws no random numbers."""
+        """List the networks that are compiled and timed separately, by name. Each is one graph without random numbers."""
         return {}
 
     def partition(self) -> PartitionReport | None:
-        """The numbers behind `groups`, for a method that has them; else None."""
+        """Report the numbers behind `groups`, in a method that has them; else None."""
         return None
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -213,9 +270,24 @@ class Method(LightningModule):
 
 
 def codes_of(method: Method, x: Tensor) -> Codes:
-    """What `method.encode(x)` returns as Codes: a bare tensor becomes the values, without deviations.
+    """Encode images by `method` and check the result.
 
-    Raises TypeError or ValueError that names the method's class for anything that is not one row of real numbers per image.
+    Parameters
+    ----------
+    method : Method
+        Any method. If `encode` returns a tensor, it becomes the values, without deviations.
+    x : Tensor of shape (B, C, H, W)
+        Images in [0, 1].
+
+    Returns
+    -------
+    Codes
+        In float32.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the result is not one row of real numbers per image; the message names the method's class.
     """
     found, name = method.encode(x), type(method).__name__
     if isinstance(found, Tensor):
@@ -246,7 +318,7 @@ def codes_of(method: Method, x: Tensor) -> Codes:
 
 
 def accepts(function: Callable[..., Any], count: int) -> bool:
-    """Whether a function takes `count` positional arguments, `self` included."""
+    """Tell whether a function takes `count` positional arguments, `self` included."""
     try:
         inspect.signature(function).bind(*[None] * count)
     except TypeError:

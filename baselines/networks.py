@@ -29,7 +29,7 @@ FEW = 3  # channels, to which an up-convolution on a CPU is a matrix product
 
 
 def encoder(network: str, image_shape: Sequence[int], outputs: int, hidden_dim: int) -> nn.Module:
-    """A module (B, C, H, W) -> (B, outputs)."""
+    """Make a module (B, C, H, W) -> (B, outputs)."""
     if network == "mlp":
         return nn.Sequential(
             nn.Flatten(),
@@ -57,7 +57,7 @@ def encoder(network: str, image_shape: Sequence[int], outputs: int, hidden_dim: 
 
 
 def decoder(network: str, image_shape: Sequence[int], latent_dim: int, hidden_dim: int) -> nn.Module:
-    """A module (B, latent_dim) -> (B, C, H, W) of Bernoulli logits."""
+    """Make a module (B, latent_dim) -> (B, C, H, W) of Bernoulli logits."""
     if network == "mlp":
         return nn.Sequential(
             nn.Linear(latent_dim, hidden_dim),

@@ -24,7 +24,7 @@ from disbench.baselines.optim import adam
 
 
 class NetworkOptions(TypedDict, total=False):
-    """The keywords of `VAE` without `latent_dim`, for a method that has a default of its own for that one."""
+    """Type the keywords of `VAE` without `latent_dim`, for a method with another default for it."""
 
     lr: float
     network: str
@@ -32,16 +32,49 @@ class NetworkOptions(TypedDict, total=False):
 
 
 class ShellOptions(NetworkOptions, total=False):
-    """The keywords that every method takes and hands on to `VAE`."""
+    """Type the keywords that every method passes on to `VAE`."""
 
     latent_dim: int
 
 
 class VAE(Method):
-    """A variational autoencoder; methods override `regulariser`; those with several optimisers see `alternating`.
+    """Train a variational autoencoder. A method derives from it and overrides `regulariser`.
 
-    image_shape: (C, H, W). n_train: number of training images N, which density estimates need. latent_dim: D. lr: Adam's
-    (Locatello et al. 2019: 1e-4). network: 'conv' or 'mlp' (see `networks`); hidden_dim: the width of 'mlp'.
+    The loss of an image is -log p(x|z) + regulariser(z, q, step) in nats, with z ~ q(z|x) and p(x|z) a product of Bernoullis. A
+    method with several optimizers derives from `AlternatingVAE`.
+
+    Parameters
+    ----------
+    image_shape : sequence of int
+        (C, H, W).
+    n_train : int
+        Number of training images, which density estimates need.
+    latent_dim : int, default 10
+        Number of latents D.
+    lr : float, default 1e-4
+        Learning rate of Adam; the default is that of Locatello et al. 2019, arXiv:1811.12359.
+    network : {"conv", "mlp"}, default "conv"
+        Convolutional networks for 64 x 64 images, or perceptrons for any size.
+    hidden_dim : int, default 1200
+        Width of "mlp".
+
+    References
+    ----------
+    Kingma and Welling 2014, arXiv:1312.6114v11
+
+    Examples
+    --------
+    >>> import torch
+    >>> from disbench.baselines.gaussian import kl_to_prior
+    >>> from disbench.baselines.vae import VAE
+    >>> class WarmUp(VAE):
+    ...     def regulariser(self, z, q, step):
+    ...         kl = kl_to_prior(q).sum(1).mean()
+    ...         return step.fraction * kl, {"kl": kl}
+    >>> method = WarmUp((1, 64, 64), n_train=100, latent_dim=3)
+    >>> codes = method.encode(torch.zeros(2, 1, 64, 64))
+    >>> codes.values.shape, codes.std.shape, method.decode(codes.values).shape
+    (torch.Size([2, 3]), torch.Size([2, 3]), torch.Size([2, 1, 64, 64]))
     """
 
     data_parallel = True
@@ -78,33 +111,56 @@ class VAE(Method):
             cls.regulariser = _without_step(own)  # type: ignore[method-assign]
 
     def posterior(self, x: Tensor) -> Posterior:
-        """q(z|x) of images (B, C, H, W) in [0, 1]. In float32 at any precision, as the encoder's last layers are."""
+        """Compute q(z|x).
+
+        Parameters
+        ----------
+        x : Tensor of shape (B, C, H, W)
+            Images in [0, 1].
+
+        Returns
+        -------
+        Posterior
+            Tensors (B, D) in float32, at any precision of training.
+        """
         mean, logvar = self.encoder(x).chunk(2, dim=1)
         return Posterior(mean, logvar)
 
     def encode(self, x: Tensor) -> Codes:
-        """Images (B, C, H, W) in [0, 1] -> posterior means and standard deviations, both (B, D). Deterministic."""
+        """Compute the means and standard deviations of the posterior.
+
+        Parameters
+        ----------
+        x : Tensor of shape (B, C, H, W)
+            Images in [0, 1].
+
+        Returns
+        -------
+        Codes
+            Tensors (B, D).
+        """
         q = self.posterior(x)
         return Codes(q.mean, torch.exp(0.5 * q.logvar))
 
     def networks(self) -> dict[str, nn.Module]:
+        """List the encoder and the decoder."""
         found = {name: getattr(self, name, None) for name in ("encoder", "decoder")}
         return {name: network for name, network in found.items() if isinstance(network, nn.Module)}
 
     def logits(self, z: Tensor) -> Tensor:
-        """(B, D) -> (B, C, H, W): Bernoulli logits of every pixel."""
+        """Compute the Bernoulli logits of every pixel: (B, D) to (B, C, H, W)."""
         return self.decoder(z)
 
     def decode(self, z: Tensor) -> Tensor:
-        """(B, D) -> (B, C, H, W) in [0, 1]: the mean image."""
+        """Compute mean images, in [0, 1]: (B, D) to (B, C, H, W)."""
         return torch.sigmoid(self.logits(z).float())
 
     def reconstruction_loss(self, x: Tensor, z: Tensor) -> Tensor:
-        """-log p(x|z), summed over pixels, mean over images: a scalar in nats."""
+        """Compute -log p(x|z), summed over pixels, averaged over images: a scalar in nats."""
         return bernoulli_loss(self.logits(z), x)
 
     def regulariser(self, z: Tensor, q: Posterior, step: Step = START) -> tuple[Tensor, dict[str, Tensor]]:
-        """The penalty of a minibatch; the method's part of the loss.
+        """Compute the penalty of a minibatch, the method's part of the loss.
 
         Parameters
         ----------
@@ -124,7 +180,20 @@ class VAE(Method):
         return kl, {"kl": kl}
 
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
-        """Loss and terms of one minibatch. A bare tensor of images works, too."""
+        """Compute the loss and its terms on one minibatch.
+
+        Parameters
+        ----------
+        batch : Batch or Tensor
+            Images (B, C, H, W) in [0, 1].
+        batch_idx : int
+            Number of the call.
+
+        Returns
+        -------
+        dict of str to Tensor
+            "loss", which is minimized, and further scalars for the curves, in nats per image.
+        """
         x = as_batch(batch).images
         q = self.posterior(x)
         z = q.sample()
@@ -136,11 +205,12 @@ class VAE(Method):
     training_step.__signature__ = inspect.signature(training_step)  # type: ignore[attr-defined]
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
+        """Make an Adam over all parameters."""
         return adam(self.parameters(), self.lr)
 
 
 def _without_step(regulariser: Callable[..., Any]) -> Callable[..., Any]:
-    """A `regulariser(self, z, q)` that ignores the step it is given."""
+    """Make a `regulariser` that ignores its step of a `regulariser(self, z, q)`."""
 
     @functools.wraps(regulariser)
     def ignoring(self: VAE, z: Tensor, q: Posterior, step: Step = START) -> Any:
