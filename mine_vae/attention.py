@@ -75,7 +75,7 @@ class CrossAttention(nn.Module):
         return one_hot_largest(relaxed) + relaxed - relaxed.detach()
 
     def refine(self, z: Tensor, embeddings: Tensor) -> Tensor:
-        """What the decoder reads, (B, D): z_d plus each factor's value, weighted by how much latent d belongs to it.
+        """Compute what the decoder reads, (B, D): z_d plus each factor's value, weighted by how much latent d belongs to it.
 
         The assignment has no gradient from here: what moves it is the partition's own loss, jointly or in turns.
         """
@@ -106,6 +106,6 @@ def capacity_mismatch(target: Tensor, assignment: Tensor, kl_per_latent: Tensor)
 
 
 def split_by_factor(z: Tensor, partition: Tensor) -> tuple[Tensor, Tensor]:
-    """z (B, D) outside each factor's group and inside it, the rest zero: both (K, B, D). partition is (D, K+1), hard."""
+    """Split z (B, D) by a hard partition (D, K+1) into what is outside and inside each factor's group: both (K, B, D)."""
     inside = z * partition[:, 1:].T[:, None]
     return z - inside, inside

@@ -1,4 +1,4 @@
-"""An audit of neural information estimates: is the critic near the best it can be, or is its reading its own affair?
+"""Audit neural information estimates: whether the critic is near the best that it can be.
 
 A critic's value is a bound for any critic, so the value alone cannot tell dependence that is absent from a critic that lags.
 Every check sets the reading beside one whose answer is known:
@@ -139,7 +139,7 @@ def audit_marginals(
 
 
 def verdict(audit: Audit, *, absolute: float = ABSOLUTE, relative: float = RELATIVE) -> str:
-    """The worst of 'ok', 'overfit', 'stale', 'diverged' over the readings. Waits for the device.
+    """Find the worst of 'ok', 'overfit', 'stale', 'diverged' over the readings. Waits for the device.
 
     diverged  not finite, or worse than no critic, or a reading that should be 0 is not
     stale     a critic that was stepped further, a fresh one, or Monte Carlo reads a better bound by more than the tolerance
@@ -170,7 +170,7 @@ def information_by_sums(z: Tensor, q: Posterior) -> Tensor:
 
 
 def log_mass(critics: MarginalCritics) -> Tensor:
-    """log of each claimed density's integral, (D,), by points other than the normaliser's: equal quantiles of N(0, 1)."""
+    """Compute the log of each claimed density's integral, (D,), by points other than the normaliser's: quantiles of N(0, 1)."""
     like = critics.mean
     quantiles = (
         torch.arange(NULL_BATCH, dtype=like.dtype, device=like.device) + torch.rand_like(like[:1])
@@ -181,14 +181,14 @@ def log_mass(critics: MarginalCritics) -> Tensor:
 
 
 def _gaussian_fit_of(critics: MarginalCritics) -> MarginalCritics:
-    """A copy whose critic is constant."""
+    """Copy the critics, with a constant critic."""
     copied = copy.deepcopy(critics)
     copied.score.weight.zero_()
     return copied
 
 
 def _reset(critic: Critic) -> Critic:
-    """A copy with new weights, its buffers kept."""
+    """Copy a critic with new weights, its buffers kept."""
     copied = copy.deepcopy(critic)
     for layer in copied.modules():
         if isinstance(layer, BatchedLinear):
@@ -197,7 +197,7 @@ def _reset(critic: Critic) -> Critic:
 
 
 def _advanced(critic: Critic, loss: Callable[[Critic], Tensor], steps: int, learning_rate: float) -> Critic:
-    """A copy of the critic after `steps` more steps down `loss`."""
+    """Copy a critic after `steps` more steps down `loss`."""
     copied = copy.deepcopy(critic).requires_grad_(True)
     optimizer = adam(copied.parameters(), learning_rate, betas=(0.5, 0.9))
     with torch.enable_grad():

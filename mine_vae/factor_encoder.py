@@ -31,5 +31,5 @@ class FactorEncoder(nn.Module):
 
 
 def with_noise(embeddings: Tensor) -> Tensor:
-    """The channel through which information about an embedding is counted."""
+    """Add the noise of the channel through which information about an embedding is counted."""
     return embeddings + NOISE * torch.randn_like(embeddings)

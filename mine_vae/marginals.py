@@ -72,7 +72,7 @@ class MarginalCritics(nn.Module):
         self.mean_logvar.lerp_(q.logvar.mean(0), self.fit_rate)
 
     def live(self) -> Tensor:
-        """The latents that have a critic, (n_live,) indices: most nats by the Gaussian fit, log s_d - E[log sigma_d]."""
+        """Find the latents that have a critic, (n_live,) indices: most nats by the Gaussian fit, log s_d - E[log sigma_d]."""
         return (self.scale.log() - 0.5 * self.mean_logvar).topk(self.n_live).indices
 
     def critic(self, u: Tensor, which: Tensor | None = None) -> Tensor:
@@ -84,7 +84,7 @@ class MarginalCritics(nn.Module):
         return soft_clip(self.score(hidden, which)[..., 0], self.bound)
 
     def log_normaliser(self, which: Tensor | None = None) -> Tensor:
-        """log Z_d of all latents, or of those in `which` (L,): the midpoint rule.
+        """Compute log Z_d of all latents, or of those in `which` (L,), by the midpoint rule.
 
         Its offset is random, so that no critic can hide between the nodes.
         """
@@ -95,7 +95,7 @@ class MarginalCritics(nn.Module):
         return torch.logsumexp(log_integrand, dim=1) + math.log(step) - 0.5 * LOG_TWO_PI
 
     def log_density(self, z: Tensor) -> Tensor:
-        """log r_d(z_d), (B, D) -> (B, D), in nats."""
+        """Compute log r_d(z_d), (B, D) -> (B, D), in nats."""
         u = (z - self.mean) / self.scale
         gaussian = -0.5 * (u.square() + LOG_TWO_PI) - self.scale.log()
         which = self.live()

@@ -36,33 +36,42 @@ CRITIC_CLIP = 5.0  # the norm that a step's critic gradients are clipped to
 
 
 def log_mean_exp(product: Tensor) -> Tensor:
-    """log E_P[exp T]: (G, S, B) -> (G,)."""
+    """Compute log E_P[exp T]: (G, S, B) -> (G,)."""
     return torch.logsumexp(product.flatten(1), dim=1) - math.log(product[0].numel())
 
 
 def donsker_varadhan(joint: Tensor, product: Tensor) -> Tensor:
-    """joint (G, B), product (G, S, B) -> (G,), in nats. A constant added to T changes nothing."""
+    """Compute the Donsker-Varadhan bound, (G,) in nats, of joint (G, B) and product (G, S, B) scores.
+
+    A constant added to T changes nothing.
+    """
     return joint.mean(1) - log_mean_exp(product)
 
 
 def nguyen_wainwright_jordan(joint: Tensor, product: Tensor) -> Tensor:
-    """joint (G, B), product (G, S, B) -> (G,), in nats; the tangent of Donsker-Varadhan's log at 1, so never above it."""
+    """Compute the bound of Nguyen, Wainwright and Jordan, (G,) in nats, of joint (G, B) and product (G, S, B) scores.
+
+    It is the tangent of Donsker-Varadhan's log at 1, so it is never above that bound.
+    """
     return 1 + joint.mean(1) - product.exp().mean((1, 2))
 
 
 def info_nce(joint: Tensor, product: Tensor) -> Tensor:
-    """joint (G, B), product (G, S, B) -> (G,), in nats, at most log(1 + S). product[:, :, i] holds the others of joint[:, i]."""
+    """Compute InfoNCE, (G,) in nats, at most log(1 + S), of joint (G, B) and product (G, S, B) scores.
+
+    product[:, :, i] holds the others of joint[:, i].
+    """
     candidates = torch.cat([joint[:, None], product], dim=1)  # (G, 1 + S, B)
     return (joint - torch.logsumexp(candidates, dim=1)).mean(1) + math.log(candidates.shape[1])
 
 
 def smile(joint: Tensor, product: Tensor, clip: float) -> Tensor:
-    """joint (G, B), product (G, S, B) -> (G,), in nats: Donsker-Varadhan with T clamped in the partition term alone."""
+    """Compute SMILE, (G,) in nats, of joint (G, B) and product (G, S, B) scores: T is clamped in the partition term alone."""
     return donsker_varadhan(joint, product.clamp(-clip, clip))
 
 
 def logistic_loss(joint: Tensor, product: Tensor) -> Tensor:
-    """joint (G, B), product (G, S, B) -> (G,): cross-entropy of joint against product pairs, each kind with half the weight.
+    """Compute the cross-entropy, (G,), of joint (G, B) against product (G, S, B) pairs, each kind with half the weight.
 
     It is minus the Jensen-Shannon objective of Nowozin et al. 2016 (arXiv:1606.00709v1), and its minimum is at the log ratio.
     """
@@ -70,7 +79,7 @@ def logistic_loss(joint: Tensor, product: Tensor) -> Tensor:
 
 
 def bound_value(bound: str, joint: Tensor, product: Tensor, clip: float) -> Tensor:
-    """The value by any of BOUNDS, (G,), in nats: joint (G, B), product (G, S, B)."""
+    """Compute the value by any of BOUNDS, (G,) in nats, of joint (G, B) and product (G, S, B) scores."""
     if bound == "ratio":
         return joint.mean(1)
     if bound == "smile":
@@ -95,6 +104,7 @@ class BatchedLinear(nn.Module):
 
     @torch.no_grad()
     def reset_parameters(self) -> None:
+        """Draw new weights."""
         bound = 1 / math.sqrt(self.weight.shape[1])
         self.weight.uniform_(-bound, bound)
         self.bias.uniform_(-bound, bound)
@@ -161,7 +171,7 @@ class MutualInformationEstimator(nn.Module):
         return bound_value(self.bound, *self.scores(x, y), self.clip)
 
     def critic_loss(self, x: Tensor, y: Tensor) -> Tensor:
-        """A scalar for the critics' optimiser to *descend*: summed over the G pairs, which share no weight.
+        """Compute a scalar for the critics' optimiser to *descend*: summed over the G pairs, which share no weight.
 
         For `mine` its gradient, not its value, is minus Donsker-Varadhan's with a moving average for the denominator (Eq. 12):
         the gradient of log E[exp T] is E[exp T dT] / E[exp T], a batch's own denominator biases that ratio, and the average

@@ -52,12 +52,58 @@ MONTE_CARLO_EVERY = 10  # steps between two Monte Carlo readings that are logged
 
 
 class MINEDisentangleVAE(AlternatingVAE):
-    """`latent_dim` to `gaussian_fit_samples` have the method's own names and defaults; the rest is ours.
+    """Train a VAE whose latents are independent, and partitioned over factors, by neural information estimates.
 
-    tc_weight, beta: see the loss. mine_start: the share of training after which MINE estimates TC; 0 from the start, 1 never.
-    mine: False leaves TC to Monte Carlo and the assignment without its critic. refine: the decoder reads the factor embeddings
-    beside z. attention, gaussian_fit, bi_level, critic, cross_weight: see `Partition`. recent_posteriors: how many of the last
-    posteriors critics and assignment draw from. critic_lr, assignment_lr: Adam's.
+    Parameters
+    ----------
+    image_shape, n_train
+        As in `VAE`.
+    latent_dim : int, default 128
+        Number of latents D.
+    num_factors : int, default 10
+        Number of factors K to discover.
+    factor_dim, attention_dim, mine_hidden_dim : int, default 32, 128 and 128
+        Sizes of a factor's embedding, of the attention's keys, and of the critics.
+    disentanglement_weight : float, default 1.0
+        Weight of the sum of the total correlation and the partition's terms.
+    attention_reg_weight, entropy_reg_weight : float, default 0.1 and 0.05
+        Weights of the squared attention logits and of the entropy of the assignment.
+    bi_level_outer_steps, bi_level_inner_steps : int, default 5 and 3
+        The assignment is updated every so many steps, so many times.
+    gaussian_fit_samples : int, default 1000
+        Number of recent embeddings in the Gaussian fit of each factor.
+    beta : float, default 1.0
+        Weight of the KL divergence.
+    tc_weight : float, default 20.0
+        Weight of the total correlation.
+    mine_start : float, default 0.6
+        Share of training after which MINE estimates the total correlation, in [0, 1]; 0 from the start, 1 never.
+    mine : bool, default True
+        False estimates the total correlation by Monte Carlo throughout, and learns the assignment without a critic.
+    pair_weight : float, default 1.0
+        Weight of leak minus kept information of the factors.
+    refine : bool, default True
+        Whether the decoder also reads the factor embeddings.
+    attention : {"learned", "fixed"}, default "learned"
+        Whether the assignment is learned, or cuts the latents into K equal blocks.
+    gaussian_fit : bool, default True
+        Whether factors are weighted by the complexity of their embeddings.
+    bi_level : bool, default True
+        Whether the assignment is updated in turns, or jointly with the encoder.
+    critic : {"mine", "nwj", "infonce", "smile", "ratio"}, default "mine"
+        Bound of the information estimates.
+    cross_weight : float, default 10.0
+        Weight of the information between groups in the assignment's loss.
+    critic_lr, assignment_lr : float, default 3e-3 and 1e-2
+        Learning rates of Adam.
+    recent_posteriors : int, default 512
+        Number of the last posteriors that critics and assignment draw from.
+    **shell
+        Other parameters of `VAE`.
+
+    References
+    ----------
+    Belghazi et al. 2018, arXiv:1801.04062v5, Eq. 5 (MINE)
     """
 
     audit_at = (0.8, 1.0)  # shares of training after which the critics are audited
@@ -127,18 +173,21 @@ class MINEDisentangleVAE(AlternatingVAE):
         self.register_buffer("monte_carlo", torch.zeros(()))  # the last reading of TC by Monte Carlo
 
     def logits(self, z: Tensor) -> Tensor:
+        """Compute the Bernoulli logits of every pixel, (B, D) to (B, C, H, W)."""
         return self.decoder(self.parts.attention.refine(z, self.parts.factor_encoder(z)) if self.refine else z)
 
     def groups(self) -> Tensor:
+        """Find the group of each latent, (D,), 0 for nuisance."""
         return self.parts.attention.assignment().argmax(1)
 
     def partition(self) -> PartitionReport:
+        """Report the assignment, the complexities and the target."""
         complexities = self.parts.gaussian_fit.complexities()
         target = capacity_target(self.parts.factor_weights)
         return PartitionReport(self.parts.attention.assignment().detach(), complexities, target)
 
     def parameter_groups(self) -> dict[ParameterGroup, list[Parameter]]:
-        """Every parameter once, in the group that is updated together. A fixed assignment has none and is left out."""
+        """List every parameter once, in the group that is updated together. A fixed assignment has none."""
         parts = self.parts.parameter_groups()
         groups: dict[ParameterGroup, list[Parameter]] = {
             "outer": [*self.encoder.parameters(), *self.decoder.parameters(), *parts["outer"]],
@@ -148,13 +197,13 @@ class MINEDisentangleVAE(AlternatingVAE):
         return {name: parameters for name, parameters in groups.items() if parameters}
 
     def estimated_tc(self, z: Tensor, q: Posterior, neural: bool) -> Tensor:
-        """Total correlation, a scalar in nats: by the marginals' critics or by Monte Carlo."""
+        """Estimate the total correlation, a scalar in nats, by the marginals' critics or by Monte Carlo."""
         if neural:
             return total_correlation(z, q, self.marginals, self.n_train)
         return kl_terms(z, q, self.n_train).total_correlation
 
     def outer_loss(self, batch: Tensor, q: Posterior, z: Tensor, second_phase: bool) -> dict[str, Tensor]:
-        """The loss on a minibatch (B, C, H, W) and its terms, in nats per image."""
+        """Compute the loss on a minibatch (B, C, H, W) and its terms, in nats per image."""
         with float32(z.device):
             tc = self.estimated_tc(z, q, second_phase and self.mine)
             penalty, terms, decoded = self.tc_weight * tc, {"total_correlation": tc}, z
@@ -171,10 +220,11 @@ class MINEDisentangleVAE(AlternatingVAE):
         return {"loss": loss, "reconstruction": reconstruction, "kl": kl, **terms}
 
     def draw(self, n: int) -> Posterior:
-        """n of the recent posteriors."""
+        """Draw n of the recent posteriors."""
         return Posterior(*self.recent.sample(n).unbind(1))
 
     def stages(self, step: Step) -> Iterator[Stage]:
+        """Yield the stages of the phase that `step` is in; see the module."""
         count, done = step.number + 1, step.fraction
         second_phase = done >= self.mine_start
         number = {name: place for place, name in enumerate(self.parameter_groups())}
@@ -202,6 +252,7 @@ class MINEDisentangleVAE(AlternatingVAE):
             yield Stage("checked", checked, data_dependent=audited)
 
     def outer_stage(self, batch: Batch, context: Any, *, second_phase: bool, joint: bool) -> StageResult:
+        """Compute the loss on the minibatch, with the assignment's if both are updated jointly."""
         q = self.posterior(batch.images)
         z = q.sample()
         terms = self.outer_loss(batch.images, q, z, second_phase)
@@ -223,10 +274,12 @@ class MINEDisentangleVAE(AlternatingVAE):
         return StageResult((), {}, context)
 
     def critics_stage(self, batch: Batch, context: Any, *, second_phase: bool) -> StageResult:
+        """Compute the critics' loss on recent posteriors."""
         with float32(batch.images.device):
             return StageResult((self.critic_loss(len(batch.images), second_phase),), {}, context)
 
     def assignment_stage(self, batch: Batch, context: Any) -> StageResult:
+        """Compute the assignment's loss on recent posteriors."""
         with float32(batch.images.device):
             recent = self.draw(len(batch.images))
             return StageResult((self.assignment_loss(recent.sample(), recent),), {}, context)
@@ -234,7 +287,7 @@ class MINEDisentangleVAE(AlternatingVAE):
     def monitor_stage(
         self, batch: Batch, context: tuple[Posterior, Tensor], *, step: int, audited: bool
     ) -> StageResult:
-        """The last Monte Carlo reading of TC, and those of audits and assignment, for the curves beside MINE's."""
+        """Log the last Monte Carlo estimate of the total correlation, and those of audits and assignment."""
         q, z = context
         with float32(batch.images.device):
             if step % MONTE_CARLO_EVERY == 0:
@@ -246,12 +299,13 @@ class MINEDisentangleVAE(AlternatingVAE):
         return StageResult((), {"total_correlation_monte_carlo": self.monte_carlo, **self.diagnostics}, context)
 
     def assignment_loss(self, z: Tensor, q: Posterior) -> Tensor:
-        """The attention's, on z drawn from q; its terms are kept for the curves."""
+        """Compute the attention's loss on z drawn from q; its terms are kept for the curves."""
         loss, terms = self.parts.inner_loss(z, kl_to_prior(q).mean(0))
         self.diagnostics |= {f"assignment_{name}": value.detach() for name, value in terms.items()}
         return loss
 
     def critic_loss(self, batch: int, second_phase: bool) -> Tensor:
+        """Compute the critics' loss on draws from the recent posteriors."""
         z = self.draw(len(self.recent.rows)).sample()
         loss = self.marginals.critic_loss(z)
         return loss + self.parts.critic_loss(z[:batch]) if second_phase else loss
@@ -283,12 +337,15 @@ class MINEDisentangleVAE(AlternatingVAE):
         return audits
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Save the last readings of audits and assignment."""
         checkpoint["diagnostics"] = self.diagnostics
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Restore the last readings of audits and assignment."""
         self.diagnostics = checkpoint["diagnostics" if "diagnostics" in checkpoint else "read"]  # "read" in version 0.2
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
+        """Make an Adam for each group of parameters."""
         rates = {"outer": (self.lr, (0.9, 0.999)), "critics": (self.critic_lr, (0.5, 0.9))}
         return [
             adam(parameters, *rates.get(name, (self.assignment_lr,)))

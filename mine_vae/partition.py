@@ -50,7 +50,7 @@ class Update(NamedTuple):
 
 
 def schedule(step: int, *, outer_steps: int = 5, inner_steps: int = 3, bi_level: bool = True) -> Iterator[Update]:
-    """The updates of training step `step` (1, 2, ...), in order.
+    """Iterate over the updates of training step `step` (1, 2, ...), in order.
 
     Two levels: outer on the minibatch and critics on recent draws at each step; at each `outer_steps`-th the assignment too,
     `inner_steps` times on other recent draws. Joint: the assignment is updated with outer, at each step on the same minibatch.
@@ -109,7 +109,7 @@ class PairwiseInformation(nn.Module):
         return (0.5 * (table + table.T)).fill_diagonal_(0)
 
     def critic_loss(self, z: Tensor, which: Tensor) -> Tensor:
-        """A scalar to descend, summed over pairs of different latents."""
+        """Compute a scalar to descend, summed over pairs of different latents."""
         joint, product = self.scores(z, which)
         if self.bound in ("smile", "ratio"):
             losses = logistic_loss(joint, product)
@@ -178,7 +178,7 @@ class Partition(nn.Module):
         }
 
     def schedule(self, step: int) -> Iterator[Update]:
-        """`schedule` with this module's settings, without the assignment where it is fixed."""
+        """Iterate over the updates with this module's settings, without the assignment if it is fixed."""
         settings = {"outer_steps": self.outer_steps, "inner_steps": self.inner_steps, "bi_level": self.bi_level}
         for update in schedule(step, **settings):
             groups = tuple(each for each in update.parameter_groups if each != "assignment" or self.attention.learned)
@@ -186,7 +186,7 @@ class Partition(nn.Module):
                 yield Update(groups, update.data)
 
     def some_latents(self) -> Tensor:
-        """Indices of PAIRED latents, or of all where there are fewer, drawn anew: D^2 pairs at once would cost too much."""
+        """Draw indices of PAIRED latents, or of all if there are fewer: D^2 pairs at once would cost too much."""
         return torch.rand_like(self.factor_weights[:1].expand(self.latent_dim)).argsort()[:PAIRED]
 
     def observe(self, embeddings: Tensor, step: int) -> None:
@@ -200,7 +200,7 @@ class Partition(nn.Module):
             self.factor_weights.copy_(factor_weights(self.gaussian_fit.complexities()))
 
     def outer_terms(self, z: Tensor, embeddings: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """What encoder and factor encoder minimise, (1/K) sum_k w_k (leak_k - kept_k), and the means of both; nats.
+        """Compute what encoder and factor encoder minimise, (1/K) sum_k w_k (leak_k - kept_k), and the means of both; nats.
 
         z is (B, D), embeddings (K, B, F). The assignment has no gradient.
         """
@@ -219,7 +219,7 @@ class Partition(nn.Module):
         return pairs + self.pairwise.critic_loss(z, self.some_latents())
 
     def inner_loss(self, z: Tensor, kl_per_latent: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """What the assignment minimises, and its parts; z (B, D) and kl_per_latent (D,), in nats, have no gradient."""
+        """Compute what the assignment minimises, and its parts; z (B, D) and kl_per_latent (D,), in nats, have no gradient."""
         z, kl_per_latent = z.detach(), kl_per_latent.detach()
         assignment = self.attention.assignment()
         terms = {

@@ -13,12 +13,12 @@ from disbench.metrics import METRICS, Metric
 
 PAGE = (Path(__file__).parents[1] / "docs" / "api.md").read_text(encoding="utf-8")
 LISTED = re.findall(
-    r"^\.\. auto(?:function|class|exception):: (disbench\.(?:metrics|datasets|baselines)\.\S+)",
+    r"^\.\. auto(?:function|class|exception):: (disbench\.(?:metrics|datasets|baselines|mine_vae)\.\S+)",
     PAGE,
     flags=re.MULTILINE,
 )
 FUNCTIONS = re.findall(
-    r"^\.\. autofunction:: (disbench\.(?:metrics|datasets|baselines)\.\S+)", PAGE, flags=re.MULTILINE
+    r"^\.\. autofunction:: (disbench\.(?:metrics|datasets|baselines|mine_vae)\.\S+)", PAGE, flags=re.MULTILINE
 )
 VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
