@@ -72,22 +72,18 @@ class MINEDisentangleVAE(AlternatingVAE):
         The assignment is updated every so many steps, so many times.
     gaussian_fit_samples : int, default 1000
         Number of recent embeddings in the Gaussian fit of each factor.
-    beta : float, default 1.0
-        Weight of the KL divergence.
-    tc_weight : float, default 20.0
-        Weight of the total correlation.
+    beta, tc_weight : float, default 1.0 and 20.0
+        Weights of the KL divergence and of the total correlation.
     mine_start : float, default 0.6
         Share of training after which MINE estimates the total correlation, in [0, 1]; 0 from the start, 1 never.
     mine : bool, default True
         False estimates the total correlation by Monte Carlo throughout, and learns the assignment without a critic.
     pair_weight : float, default 1.0
         Weight of leak minus kept information of the factors.
-    refine : bool, default True
-        Whether the decoder also reads the factor embeddings.
+    refine, gaussian_fit : bool, default True
+        Whether the decoder also reads the factor embeddings, and factors are weighted by their complexity.
     attention : {"learned", "fixed"}, default "learned"
         Whether the assignment is learned, or cuts the latents into K equal blocks.
-    gaussian_fit : bool, default True
-        Whether factors are weighted by the complexity of their embeddings.
     bi_level : bool, default True
         Whether the assignment is updated in turns, or jointly with the encoder.
     critic : {"mine", "nwj", "infonce", "smile", "ratio"}, default "mine"

@@ -99,7 +99,17 @@ def test_a_trials_profile_has_every_stage_and_shares_add_up(dataset: FactorDatas
 
 
 def test_the_command_prints_the_table_and_refuses_what_it_does_not_know() -> None:
-    words = ["profile", "--method", "vae", "--dataset", "dsprites_like", "--set", "network=mlp", "--set", "hidden_dim=16"]
+    words = [
+        "profile",
+        "--method",
+        "vae",
+        "--dataset",
+        "dsprites_like",
+        "--set",
+        "network=mlp",
+        "--set",
+        "hidden_dim=16",
+    ]
     words += ["--select", "scale=3", "--rows", "200", "--timed-steps", "2", "--metrics", "mig"]
     result = CliRunner().invoke(timing_app, words)
     assert result.exit_code == 0, result.output
