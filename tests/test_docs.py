@@ -182,7 +182,7 @@ def check_names(name, given, own):
         for field, value in (part.split("=") for part in word.split(",")):
             assert value in {"method": METHODS, "dataset": DATASETS, "seed": {value}}[field]
     if name == "compare" and given:
-        folder = given["folder"].name
+        folder = Path(given["folder"]).name
         there = [entry.name for entry in load_suite(folder).methods] if folder in suite_names() else METHODS
         assert {given["one"].split(" (")[0], given["other"].split(" (")[0]} <= {*there}
     dataset = given.get("name") if name in ("info", "download", "verify", "preview") else given.get("dataset")

@@ -162,7 +162,7 @@ def test_every_option_says_what_it_does_and_what_holds_without_it(words: tuple[s
 def test_train_marks_what_is_required_and_shows_its_defaults() -> None:
     shown = " ".join(CliRunner().invoke(app, ["train", "--help"], env={"COLUMNS": "200"}).output.split())
     for option in ("--method", "--dataset", "--steps"):
-        assert re.search(rf"{option} <\w+> Required, here or in the YAML file", shown)
+        assert re.search(rf"{option} <?\w+>? Required, here or in the YAML file", shown)
     for option, default in (("--seed", "0"), ("--batch-size", "64"), ("--precision", "32-true"), ("--rows", "100000")):
         assert re.search(rf"{option} [^\[]*\[default: \(?{default}\)?\]", shown), option
 
