@@ -6,11 +6,8 @@ means within noise of it are underlined, by the same rule as on the page, and no
 joins its exports from the same texts (`pieces`).
 """
 
-import html
 import io
 import json
-import re
-import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -19,6 +16,7 @@ import pandas as pd
 from disbench.datasets.untrusted import printable, spreadsheet_text
 from disbench.reports.comparison import leaderboard, score_frame
 from disbench.reports.tables.columns import Column, columns
+from disbench.reports.tables.escape import latex_text, markdown_text
 from disbench.reports.tables.notices import short_runs
 from disbench.reports.tables.table import DATA, DataKey, Table
 
@@ -38,25 +36,6 @@ _LEGENDS: dict[Statistic, str] = {
     "rank": "Place: one more than the number of methods that are better by Welch's 95 % interval; = is tied with another. In "
     f"brackets the rank by mean in 95 % of bootstraps over seeds. (In parentheses): by mean alone, too few seeds. {_MARKS}",
 }
-_LATEX = {
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "|": r"\textbar{}",
-    '"': "''",  # the straight quote is not in TeX's default encoding
-    "–": "--",
-    "×": r"$\times$",
-    "±": r"$\pm$",
-    "↑": r"$\uparrow$",
-    "↓": r"$\downarrow$",
-    "[": "{[}",  # after a line's \\ a bracket or star would be read as its argument
-    "*": "{*}",
-    **{character: f"\\{character}" for character in "&%$#_{}"},
-}
-
-
 _OVERVIEW = (
     "Mean rank over data sets, by each method's mean there, 1 the best; in brackets 95 % of bootstraps over seeds.",
     "Interquartile mean over all seeds of all data sets with 95 % bootstrap interval.",
@@ -86,10 +65,44 @@ class Page(NamedTuple):
 
 
 def export(tables: Sequence[Table], form: Format, *, statistic: Statistic = "mean", seed: int = 0) -> bytes:
-    """The leaderboard as the content of a file; text is UTF-8.
+    """Write the leaderboard as the content of a file.
 
-    `statistic` is what LaTeX and Markdown show: mean and standard deviation, interquartile mean and interval, or place and
-    ranks. Raises ImportError for Parquet without pyarrow, ValueError for an unknown format.
+    Parameters
+    ----------
+    tables : sequence of Table
+        As `tables` makes them.
+    form : {"csv", "json", "latex", "markdown", "parquet"}
+        Format of the file.
+    statistic : {"mean", "iqm", "rank"}, default "mean"
+        What LaTeX and Markdown show: mean and standard deviation, interquartile mean and interval, or place and ranks.
+    seed : int, default 0
+        Seed of the bootstrap.
+
+    Returns
+    -------
+    bytes
+        Text is UTF-8.
+
+    Raises
+    ------
+    ValueError
+        If the format is unknown.
+    ImportError
+        If the format is Parquet and pyarrow is not installed.
+
+    Examples
+    --------
+    >>> from disbench.reports.export import export
+    >>> from pathlib import Path
+    >>> from disbench.reports.records import Record, Trial, write_record
+    >>> trial = Trial(method="vae", dataset="dsprites_like", dataset_version="1", seed=0, steps=100, batch_size=64)
+    >>> record = Record(trial=trial, status="ok", views={"mean": {"mig": 0.25}})
+    >>> path = write_record(record, Path("runs") / trial.id)
+    >>> from disbench.reports.records.collect import collect
+    >>> from disbench.reports.tables.aggregate import tables
+    >>> lines = export(tables(collect(Path("runs")).found), "markdown").decode().splitlines()
+    >>> [line for line in lines if "vae" in line]
+    ['| vae | 1 | 0.250 |']
     """
     if form not in FORMATS:
         raise ValueError(f"There is no format {form!r}; there are {', '.join(FORMATS)}.")
@@ -107,33 +120,8 @@ def export(tables: Sequence[Table], form: Format, *, statistic: Statistic = "mea
     return ((LATEX_HEAD if form == "latex" else "") + "\n".join(written)).encode()
 
 
-def latex_text(words: str) -> str:
-    """Words escaped for LaTeX. A character that its default fonts lack becomes its code point."""
-    return "".join(_latex_character(character) for character in " ".join(printable(words).split()))
-
-
-def markdown_text(words: str) -> str:
-    """Words escaped for Markdown, also inside a table."""
-    escaped = html.escape(" ".join(printable(words).split()), quote=False)
-    return re.sub(r"([\\`*_\[\]|~#!])", r"\\\1", escaped)
-
-
-def _latex_character(character: str) -> str:
-    if character in _LATEX:
-        return _LATEX[character]
-    if character.isascii():
-        return character if character.isprintable() else " "
-    name = unicodedata.name(character, "")
-    greek = re.fullmatch(r"GREEK SMALL LETTER (\w+)", name)
-    if greek and greek[1] != "OMICRON":
-        return f"$\\{greek[1].replace('LAMDA', 'LAMBDA').lower()}$"
-    if "LATIN" in name and len(unicodedata.normalize("NFD", character)) == 2 and ord(character) < 0x180:
-        return character
-    return f"{{[}}U+{ord(character):04X}]"
-
-
 def pages(board: pd.DataFrame, tables: Iterable[Table]) -> Iterable[Page]:
-    """A page for each dataset and view of a leaderboard (`comparison.leaderboard`)."""
+    """Iterate over a page for each dataset and view of a leaderboard (`comparison.leaderboard`)."""
     notices = {table.key: notices_of(table) for table in tables}
     for key, group in board.groupby([*DATA, "view"], sort=False):
         dataset, options, version, provenance, view = map(str, key)
@@ -154,13 +142,13 @@ def pages(board: pd.DataFrame, tables: Iterable[Table]) -> Iterable[Page]:
 
 
 def notices_of(table: Table) -> tuple[str, ...]:
-    """The notices that belong next to a table wherever it is shown."""
+    """List the notices that belong next to a table wherever it is shown."""
     short = short_runs(record for row in table.rows for _, record in row.trials)
     return (short, *table.notices) if short else table.notices
 
 
 def records(board: pd.DataFrame) -> list[dict[str, Any]]:
-    """The lines of a leaderboard as dicts, None where there is no number."""
+    """Convert the lines of a leaderboard to dicts, with None where there is no number."""
     names = [str(name) for name in board.columns]
     plain = [
         [None if gone else value for value, gone in zip(own.tolist(), own.isna(), strict=True)]
@@ -170,7 +158,7 @@ def records(board: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def pieces(page: Page) -> dict[str, Any]:
-    """The texts of which LaTeX and Markdown of a page consist, as values for JSON.
+    """List the texts of which LaTeX and Markdown of a page consist, as values for JSON.
 
     `cells` of a row is {metric: {form: texts}}, `notes` {form: lists of texts}, each in the order of STATISTICS.
     """
@@ -187,7 +175,7 @@ def pieces(page: Page) -> dict[str, Any]:
 def overview_pieces(
     title: str, heads: Sequence[Column], lines: Mapping[tuple[str, str], Mapping[str, Any]], notices: Sequence[str]
 ) -> dict[str, Any]:
-    """The texts of `comparison.overview`, whose `lines` are {(method, metric): line}."""
+    """List the texts of `comparison.overview`, whose `lines` are {(method, metric): line}."""
     rows = []
     for method in dict.fromkeys(method for method, _ in lines):
         own = {head.key: lines.get((method, head.key)) for head in heads}
@@ -260,7 +248,7 @@ def _markdown(page: Page, statistic: Statistic) -> str:
 
 
 def _lead(page: Page, method: str) -> list[str]:
-    """A row's label, seeds (`2 of 3` if one failed), and steps if budgets differ."""
+    """Write a row's label, seeds (`2 of 3` if one failed), and steps if budgets differ."""
     own = next(page.lines[method, head.key] for head in page.heads if (method, head.key) in page.lines)
     seeds, finished = own["seeds"], own["seeds"] - own["failed"]
     lead = [method, f"{seeds}" if finished == seeds else f"{finished} of {seeds}"]
@@ -268,7 +256,7 @@ def _lead(page: Page, method: str) -> list[str]:
 
 
 def _standing(line: Mapping[str, Any] | None) -> tuple[str, str]:
-    """A cell's mark, and the number of its scores if that is not all seeds."""
+    """Write a cell's mark, and the number of its scores if that is not all seeds."""
     if line is None:
         return "", ""
     return line["mark"], f"({line['n']})" if line["n"] != line["seeds"] else ""
@@ -290,7 +278,7 @@ def _cell(parts: tuple[str, str] | None, mark: str, count: str, form: str) -> st
 
 
 def numbers(line: Mapping[str, Any] | None, statistic: Statistic) -> tuple[str, str] | None:
-    """A cell's value, and its ± deviation or [interval]; None if there is no such number."""
+    """Write a cell's value, and its ± deviation or [interval]; None if there is no such number."""
     if line is None or line[statistic] is None:
         return None
     if statistic == "mean":
@@ -308,7 +296,7 @@ def _interval(low: float | None, high: float | None, form: str) -> str:
 
 
 def overview_numbers(line: Mapping[str, Any] | None, statistic: Statistic) -> tuple[str, str] | None:
-    """The interquartile mean of a line of the overview with its interval, or else the mean rank with its interval."""
+    """Write the interquartile mean or the mean rank of a line of the overview, with its interval."""
     value, low, high = ("iqm", "low", "high") if statistic == "iqm" else ("mean_rank", "rank_low", "rank_high")
     if line is None or line[value] is None:
         return None
@@ -317,14 +305,14 @@ def overview_numbers(line: Mapping[str, Any] | None, statistic: Statistic) -> tu
 
 
 def _json(board: pd.DataFrame, scores: pd.DataFrame, tables: Iterable[Table]) -> str:
-    """The leaderboard with each cell's scores by seed, and the notices of each dataset."""
+    """Write the leaderboard with each cell's scores by seed, and the notices of each dataset."""
     datasets = [dict(zip(DATA, table.key, strict=True)) | {"notices": list(notices_of(table))} for table in tables]
     content = {"leaderboard": scored_lines(board, scores), "datasets": datasets}
     return printable(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)) + "\n"
 
 
 def scored_lines(board: pd.DataFrame, scores: pd.DataFrame) -> list[dict[str, Any]]:
-    """The lines of a leaderboard, each with its `scores` by seed; None where there is no number."""
+    """List the lines of a leaderboard, each with its `scores` by seed; None where there is no number."""
     key = [*DATA, "view", "method", "metric"]
     values = scores.dropna(subset="score")
     by_cell = {

@@ -28,3 +28,19 @@ def geometry_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DISBENCH_CACHE", str(folder))
         yield folder
+
+
+@pytest.fixture
+def registries() -> Iterator[None]:
+    """What a page's or a docstring's examples register is forgotten afterwards."""
+    from disbench.benchmarks import METHODS
+    from disbench.benchmarks.plugins.registries import SOURCES
+    from disbench.datasets import DATASETS
+    from disbench.metrics import METRICS
+
+    before = [(registry, dict(registry)) for registry in (METHODS, METRICS, DATASETS)]
+    yield
+    SOURCES.clear()
+    for registry, content in before:
+        registry.clear()
+        registry.update(content)

@@ -27,7 +27,6 @@ from disbench.benchmarks import METHODS
 from disbench.benchmarks.cli.main import app
 from disbench.benchmarks.cli.scores import metric_options
 from disbench.benchmarks.cli.terminal.options import assignments
-from disbench.benchmarks.plugins.registries import SOURCES as PLUGINS
 from disbench.benchmarks.runtime.seeds import seed_for
 from disbench.benchmarks.settings.training_file import training_file
 from disbench.benchmarks.studies.suite import Suite, check_method, load_suite, suite_names
@@ -196,17 +195,6 @@ def check_names(name, given, own):
     assert given.get("metric", "mig") in METRICS
     if {"metrics", "settings"} <= set(given) and not own.intersection((given.get("metrics") or "").split(",")):
         metric_options(given["metrics"], list(given["settings"] or []), given.get("protocol"))
-
-
-@pytest.fixture
-def registries():
-    """What a page's examples register is forgotten afterwards."""
-    before = [(registry, dict(registry)) for registry in (METHODS, METRICS, DATASETS)]
-    yield
-    PLUGINS.clear()
-    for registry, content in before:
-        registry.clear()
-        registry.update(content)
 
 
 def test_every_metric_is_on_the_index_and_has_a_page():

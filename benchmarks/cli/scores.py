@@ -16,7 +16,7 @@ from disbench.benchmarks.plugins.packages import names as names_of
 from disbench.benchmarks.plugins.packages import provide
 from disbench.benchmarks.settings.choices import DEFAULT_METRICS
 from disbench.benchmarks.trials.score import Scores, named_entries
-from disbench.benchmarks.trials.tables.tables import NamedTable
+from disbench.benchmarks.trials.tables.named_table import NamedTable
 from disbench.datasets.untrusted import spreadsheet_text
 from disbench.datasets.wording import did_you_mean, listed, shown
 from disbench.metrics import METRICS, PROTOCOLS

@@ -37,22 +37,42 @@ LARGEST = 16 << 20  # bytes of a plugin file
 
 
 def load_plugin(word: str, folder: Path | None = None, sha256: str = "") -> Source:
-    """Load a plugin and register its methods, metrics and datasets, once a process.
+    r"""Load a plugin and register its methods, metrics and datasets, once per process.
 
     Parameters
     ----------
     word : str
         A Python file (`my_vae.py`), or the name of a module that can be imported (`my_package.vae`).
     folder : Path, optional
-        The folder that a file is relative to; by default the current one.
-    sha256 : str
-        The hash that the file must have, where it was loaded elsewhere before.
+        Folder that a file is relative to; by default the current one.
+    sha256 : str, optional
+        Hash that the file needs to have.
+
+    Returns
+    -------
+    Source
+        Name and hash of the plugin.
 
     Raises
     ------
     ValueError
-        Where it cannot be loaded, has another hash, registers nothing, or registers something of a wrong type or under a
-        name that is taken. Nothing of it is registered then.
+        If it cannot be loaded, has another hash, registers nothing, or registers something of a wrong type or under a name that
+        is taken. Nothing of it is registered then.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from disbench.benchmarks import METHODS
+    >>> from disbench.benchmarks.plugins.files import load_plugin
+    >>> lines = [
+    ...     "from disbench.baselines.beta_vae import BetaVAE",
+    ...     "from disbench.benchmarks import METHODS",
+    ...     "class StrongVAE(BetaVAE): pass",
+    ...     'METHODS["strong_vae"] = StrongVAE',
+    ... ]
+    >>> size = Path("strong_vae.py").write_text("\n".join(lines))
+    >>> load_plugin("strong_vae.py").name, "strong_vae" in METHODS
+    ('strong_vae.py', True)
     """
     if word.endswith(".py") or os.sep in word or (folder or Path()).joinpath(word).exists():
         path = (folder or Path()) / word
@@ -67,7 +87,7 @@ def load_sources(sources: Sequence[Source]) -> None:
 
 
 def loaded() -> tuple[Source, ...]:
-    """The plugins that another process has to load to have what this one has.
+    """List the plugins that another process has to load to have what this one has.
 
     The running script is one of them where it registers something.
     """
@@ -106,7 +126,7 @@ def _is_file(source: Source) -> bool:
 
 
 def _read(source: Source) -> tuple[Path, bytes]:
-    """The path and content of a file, or of the file that a module is in."""
+    """Read a file, or the file that a module is in; return its path and content."""
     try:
         spec = None if _is_file(source) else find_spec(source.place)
         path = Path(source.place) if spec is None else Path(spec.origin or "")
@@ -143,7 +163,7 @@ def _execute(path: Path, content: bytes) -> None:
 
 
 def _told(error: BaseException, path: Path) -> str:
-    """An error in a plugin, and the line of the plugin where it came from."""
+    """Describe an error in a plugin, and the line of the plugin where it came from."""
     if isinstance(error, SystemExit):
         return 'it ends the process. Call app() under `if __name__ == "__main__":` alone.'
     if isinstance(error, SyntaxError):
@@ -156,7 +176,7 @@ def _told(error: BaseException, path: Path) -> str:
 
 
 def _registered_before(source: Source) -> dict[Entry, Any]:
-    """What a module registered when it was imported earlier in this process."""
+    """Find what a module registered when it was imported earlier in this process."""
     return {
         (kind, name): found
         for kind in imported_kinds()

@@ -32,6 +32,7 @@ _refused: dict[Entry, str] = {}
 
 
 def package_of(entry: EntryPoint) -> str:
+    """Name the package of an entry point."""
     return entry.dist.name if entry.dist is not None else entry.module
 
 
@@ -44,7 +45,7 @@ def refuse(entry: EntryPoint, kind: Kind, reason: str) -> str:
 
 @functools.cache
 def offered(kind: Kind) -> dict[str, EntryPoint]:
-    """The entry points of a kind by name; those whose name is taken are left out with a warning."""
+    """Find the entry points of a kind by name; those whose name is taken are left out with a warning."""
     found: dict[str, list[EntryPoint]] = {}
     for entry in entry_points(group=f"disbench.{kind}s"):
         found.setdefault(entry.name, []).append(entry)

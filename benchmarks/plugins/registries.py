@@ -50,13 +50,14 @@ SOURCES: dict[Entry, Source] = {}  # of the entries that this process has from p
 
 
 def registry(kind: Kind) -> dict[str, Any]:
+    """Import the registry of a kind."""
     module, name = _PLACES[kind]
     found: dict[str, Any] = getattr(import_module(module), name)
     return found
 
 
 def built_in(kind: Kind) -> Mapping[str, Any]:
-    """What disbench itself has."""
+    """List what disbench itself has."""
     if kind == "metric":
         return _METRICS
     found: Mapping[str, Any] = import_module(_PLACES[kind][0]).BUILT_IN
@@ -64,7 +65,7 @@ def built_in(kind: Kind) -> Mapping[str, Any]:
 
 
 def imported_kinds() -> list[Kind]:
-    """The kinds whose registry this process has imported."""
+    """List the kinds whose registry this process has imported."""
     return [kind for kind in KINDS if _PLACES[kind][0] in sys.modules]
 
 
@@ -102,17 +103,19 @@ def collecting() -> Iterator[dict[Entry, Any]]:
 
 
 def register(entries: Mapping[Entry, Any], source: Source) -> None:
+    """Add entries to their registries, and note their source."""
     for (kind, name), found in entries.items():
         registry(kind)[name] = found
         SOURCES[kind, name] = source
 
 
 def sha256_of(path: Path) -> str:
+    """Compute the hash of a file."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def source_of(kind: Kind, name: str) -> Source | None:
-    """The plugin that gives this name, the running script where that registered it; None of what disbench itself has."""
+    """Find the plugin that gives this name, or the running script if that registered it; None for disbench's own."""
     if (kind, name) in SOURCES:
         return SOURCES[kind, name]
     if name in built_in(kind) or owner_of(registry(kind).get(name)) not in ("__main__", "__mp_main__"):
@@ -125,19 +128,19 @@ def source_of(kind: Kind, name: str) -> Source | None:
 
 
 def owner_of(found: Any) -> str:
-    """The name of the module in which an entry of a registry was written."""
+    """Name the module in which an entry of a registry was written."""
     if isinstance(found, Metric):
         found = next(value for value in vars(found).values() if callable(value))
     return str(getattr(getattr(found, "func", found), "__module__", ""))
 
 
 def entries_of(trial: Trial, metrics: Iterable[str] = ()) -> list[Entry]:
-    """What a trial takes from the registries."""
+    """List what a trial takes from the registries."""
     return [("method", trial.method), ("dataset", trial.dataset), *(("metric", name) for name in metrics)]
 
 
 def used(entries: Iterable[Entry]) -> list[UsedPlugin]:
-    """The plugins that give these entries, as a record notes them."""
+    """List the plugins that give these entries, as a record notes them."""
     found: dict[Source, list[str]] = {}
     for kind, name in entries:
         if (source := source_of(kind, name)) is not None:
@@ -149,7 +152,7 @@ def used(entries: Iterable[Entry]) -> list[UsedPlugin]:
 
 
 def rescored(plugins: Iterable[UsedPlugin], metrics: Iterable[str]) -> list[UsedPlugin]:
-    """The plugins of a record whose codes are scored again: those of its training stay as they are noted."""
+    """List the plugins of a record whose codes are scored again: those of its training stay as they are noted."""
     kept = [
         plugin.model_copy(update={"used_for": what})
         for plugin in plugins
@@ -164,14 +167,14 @@ def rescored(plugins: Iterable[UsedPlugin], metrics: Iterable[str]) -> list[Used
 
 
 def _today(plugin: UsedPlugin) -> dict[str, Source | None]:
-    """What each thing that a trial took from a plugin comes from in this process."""
+    """Find what each thing that a trial took from a plugin comes from in this process."""
     words = [(what, *what.partition(" ")[::2]) for what in plugin.used_for]
     kinds: dict[str, Kind] = {kind: kind for kind in KINDS}
     return {what: source_of(kinds[kind], name) for what, kind, name in words if kind in kinds}
 
 
 def missing_from(record: Record) -> list[str]:
-    """A sentence for each plugin of a record that this process has not loaded."""
+    """Write a sentence for each plugin of a record that this process has not loaded."""
     lines = []
     for plugin in record.plugins:
         what = [word for word, source in _today(plugin).items() if source is None]
@@ -188,7 +191,7 @@ def missing_from(record: Record) -> list[str]:
 
 
 def changes_since(record: Record) -> list[str]:
-    """A sentence for each plugin of a record that is another today and still gives what the trial took from it."""
+    """Write a sentence for each plugin of a record that has changed and still gives what the trial took from it."""
     lines = []
     for old in record.plugins:
         for what, new in _today(old).items():

@@ -223,7 +223,31 @@ def fits(content: dict[str, Any] | None, method: Method, path: Path) -> bool:
 
 
 def load_checkpoint(path: str) -> tuple[Method, Trial]:
-    """The trained method in a checkpoint that `train` wrote, and its trial. Raises ValueError for any other file."""
+    """Load the trained method in a checkpoint.
+
+    Parameters
+    ----------
+    path : str
+        The checkpoint of a trial.
+
+    Returns
+    -------
+    tuple of Method and Trial
+        The method is in evaluation mode, on the CPU.
+
+    Raises
+    ------
+    ValueError
+        If the file is not such a checkpoint, or its method is unknown or has other weights today.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from disbench.benchmarks.training.loop import load_checkpoint
+    >>> def encode(record):
+    ...     method, trial = load_checkpoint(str(Path("runs") / record.trial.id / record.artefacts["checkpoint"]))
+    ...     return method.encode
+    """
     content = read_checkpoint(Path(path))
     description = content[DESCRIPTION]
     try:

@@ -17,7 +17,8 @@ from disbench.benchmarks.runtime.seeds import generator_for
 from disbench.benchmarks.settings.defaults import Evaluations, changed_options
 from disbench.benchmarks.training.loop import load_checkpoint
 from disbench.benchmarks.training.progress import Progress
-from disbench.benchmarks.trials.tables.tables import NamedTable, read_named_table, read_table
+from disbench.benchmarks.trials.tables.named_table import NamedTable
+from disbench.benchmarks.trials.tables.tables import read_named_table, read_table
 from disbench.datasets import FactorDataset, load
 from disbench.datasets.factors import in_ranges
 from disbench.datasets.storage.atomic import write_atomic

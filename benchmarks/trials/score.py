@@ -23,11 +23,19 @@ _log = logging.getLogger(__name__)
 
 @dataclass
 class Scores:
-    """scores, floor (rows shuffled) and ceiling (factors as codes) by metric; skipped holds a reason for each other one.
+    """Hold the scores of a table.
 
-    A metric that is not applicable to the factors as codes, or to shuffled rows, has a score without that number.
-
-    Where it was asked for, `confidence` holds the fields of a `Confidence` by metric, or `no_confidence` a reason.
+    Attributes
+    ----------
+    scores, floor, ceiling : dict of float
+        By metric: the score, the score with rows shuffled, and the score of the factors as codes. A metric that is not
+        applicable to one of the latter has no such number.
+    skipped : dict of str
+        The reason for each metric without a score.
+    detail : dict
+        The numbers behind each score.
+    confidence, no_confidence : dict
+        If requested, the fields of a `Confidence` by metric, or the reason why there is none.
     """
 
     scores: dict[str, float] = field(default_factory=dict)
@@ -41,7 +49,7 @@ class Scores:
 
 @contextmanager
 def _many_labels_are_labels() -> Iterator[None]:
-    """Without scikit-learn's guess that labels of many values are none: the metrics themselves decide it."""
+    """Ignore scikit-learn's guess that labels of many values are none: the metrics themselves decide it."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The number of unique classes is greater than 50%")
         yield
@@ -59,29 +67,48 @@ def score(
     resamples: int | None = None,
     on_metric: Callable[[str, int, int], object] | None = None,
 ) -> Scores:
-    """Score codes with each metric in `options`, under its own keywords.
+    """Score codes with several metrics, and measure the floor and the ceiling of each.
 
-    The table is checked once. Each metric is computed three times: on the table (its detail holds the score), on the floor
-    and on the ceiling. The floor shuffles the rows of the codes and of their deviations; groups stay. The ceiling of a metric
-    has a code, in a group of its own, for the values or the labels of each factor, whichever the metric reads.
+    The table is checked once. Each metric is computed three times: on the table, on the floor and on the ceiling. The floor
+    shuffles the rows of the codes and of their deviations; groups stay. The ceiling has a code, in a group of its own, for each
+    factor.
 
     Parameters
     ----------
-    codes, factors
-        (N, D) or vector-valued (N, G, F), and (N, K).
-    options
-        Keywords by metric.
-    codes_std, groups
-        Standard deviations of posteriors with the means `codes`, and the group of each code (D,), for metrics that use them.
-    resamples
-        If given, each score has its confidence, from so many resamples of the rows or from five seeds.
-    on_metric
+    codes : array-like of shape (N, D) or (N, G, F)
+        One row per image.
+    factors : array-like of shape (N, K)
+        Factor values of the same rows.
+    options : dict of dict
+        Keywords of each metric, by its name in `METRICS`.
+    seed : int, default 0
+        Seed of the metrics, of the floor and of the resamples.
+    codes_std : array-like, optional
+        Standard deviations of the posteriors with means `codes`, of the same shape.
+    groups : array-like of shape (D,) or (G,), optional
+        The group of each code or vector.
+    resamples : int, optional
+        If given, each score gets a confidence interval, from so many resamples of the rows or from five seeds.
+    on_metric : callable, optional
         `on_metric(name, index, total)` is called before each metric; `index` counts from 0.
+
+    Returns
+    -------
+    Scores
+        A metric that is not applicable has a reason in `skipped`.
 
     Raises
     ------
     ValueError
-        For a malformed table.
+        If the table is malformed, or an option is out of range.
+
+    Examples
+    --------
+    >>> from disbench.benchmarks.trials.score import score
+    >>> factors = [[0, 0], [0, 1], [1, 0], [1, 1]] * 25
+    >>> found = score(factors, factors, {"mig": {"bins": 10}, "sap": {}})
+    >>> found.scores, round(found.floor["mig"], 1), found.ceiling["mig"]
+    ({'mig': 1.0, 'sap': 1.0}, 0.0, 1.0)
     """
     result = Scores()
     try:
@@ -119,7 +146,7 @@ def score(
 
 
 def score_shown(what: str, codes: Any, factors: Any, metrics: dict[str, dict[str, Any]], **keywords: Any) -> Scores:
-    """`score` of codes (N, D) and factors (N, K), which shows which metric is computed."""
+    """Score codes (N, D) and factors (N, K), and show which metric is computed."""
     with Progress(what, len(metrics), "metric") as progress:
         return score(
             codes, factors, metrics, on_metric=lambda name, index, total: progress.update(index, name), **keywords
@@ -127,7 +154,7 @@ def score_shown(what: str, codes: Any, factors: Any, metrics: dict[str, dict[str
 
 
 def _computed(name: str, table: Table, options: dict[str, Any]) -> dict[str, Any]:
-    """A metric's detail. An error of a metric that is not disbench's own becomes a ValueError that names the metric."""
+    """Compute a metric's detail. An error of a metric of a plugin becomes a ValueError that names the metric."""
     metric = METRICS[name]
     try:
         return metric.detail(table, **options)
@@ -147,7 +174,7 @@ def _as_score(name: str, value: Any) -> float:
 
 
 def _as_detail(name: str, detail: Any) -> dict[str, Any]:
-    """A metric's detail as JSON holds it: numpy's numbers and arrays become Python's numbers and lists."""
+    """Convert a metric's detail to what JSON holds: numpy's numbers and arrays become Python's numbers and lists."""
     if not isinstance(detail, dict) or "score" not in detail:
         raise ValueError(f"The detail of the metric {name} needs to be a dictionary with 'score', got {shown(detail)}.")
     return {str(key): _plain(name, value) for key, value in detail.items()}
@@ -170,7 +197,7 @@ def _plain(name: str, value: Any) -> Any:
 def named_entries(
     detail: dict[str, Any], factor_names: Sequence[str] = (), code_names: Sequence[str] = ()
 ) -> list[list[dict[str, Any]]]:
-    """A detail's entries of factors and its entries of codes, if any, with names (or v0, z0) in place of columns."""
+    """List a detail's entries of factors and its entries of codes, if any, with names (or v0, z0) in place of columns."""
 
     def name(key: str, value: Any) -> Any:
         if key == "factor" and value is not None:

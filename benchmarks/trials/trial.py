@@ -1,8 +1,6 @@
 """One trial: train, encode, score, draw, record, in a folder of its own. A finished trial is not run again."""
 
-import json
 import logging
-import shlex
 import time
 import traceback
 from collections.abc import Iterator
@@ -16,15 +14,15 @@ from disbench.baselines.gaussian import Posterior, kl_to_prior
 from disbench.baselines.method import Method
 from disbench.baselines.networks import count_parameters
 from disbench.benchmarks.plugins.packages import provide_for
-from disbench.benchmarks.plugins.registries import entries_of, rescored, source_of, used
+from disbench.benchmarks.plugins.registries import entries_of, rescored, used
 from disbench.benchmarks.runtime.environment import environment, forget_peaks, peaks
 from disbench.benchmarks.runtime.failures import ADVICE, classify, disk_full_as_one_error
 from disbench.benchmarks.runtime.machine import Machine, determinism
+from disbench.benchmarks.settings.command import reproducing_command
 from disbench.benchmarks.settings.defaults import (
     Evaluations,
     MetricOptions,
     changed_hparams,
-    changed_options,
     metric_versions,
     resolved_trial,
     scored_by,
@@ -61,34 +59,6 @@ from disbench.reports.records import Evaluation, FurtherView, Partition, Record,
 log = logging.getLogger(__name__)
 
 
-def reproducing_command(
-    trial: Trial, metrics: MetricOptions, root: str | None = None, evaluations: Evaluations | None = None
-) -> str:
-    """The command that runs this trial again; root: the data sets' folder, where one was given."""
-    words = ["disbench", "train", "--method", trial.method, "--dataset", trial.dataset, "--steps", str(trial.steps)]
-    words += ["--seed", str(trial.seed), "--batch-size", str(trial.batch_size), "--precision", trial.precision]
-    words += ["--rows", str(trial.rows), "--metrics", ",".join(metrics)]
-    for name, options in metrics.items():
-        for key, value in options.items():
-            words += ["--metric-option", f"{name}.{key}={value if isinstance(value, str) else json.dumps(value)}"]
-    for name in changed_hparams(trial):
-        words += ["--set", f"{name}={trial.hparams[name]}"]
-    for name, value in changed_options(trial).items():
-        if name == "select":
-            words += [word for factor, values in value.items() for word in ("--select", f"{factor}={values}")]
-        else:
-            words += ["--option", f"{name}={value if isinstance(value, str) else json.dumps(value)}"]
-    for evaluation, select in (evaluations or {}).items():
-        for factor, values in select.items():
-            words += ["--evaluation", f"{evaluation}.{factor}={values}"]
-    sources = [source_of(*entry) for entry in entries_of(trial, metrics)]
-    for word in dict.fromkeys(source.word for source in sources if source is not None and source.word):
-        words += ["--plugin", word]
-    if root is not None:
-        words += ["--data-dir", root]
-    return shlex.join([*words, "--out", "runs"])
-
-
 @contextmanager
 def timed(record: Record, stage: str) -> Iterator[None]:
     """Note in the record how long a stage takes."""
@@ -110,7 +80,7 @@ def score_into(record: Record, folder: Path, metrics: MetricOptions, name: str =
 
 
 def score_table(scores: Record | Evaluation, table: NamedTable, metrics: MetricOptions, what: str) -> dict[str, str]:
-    """Score every view of one table; what each holds, in words. `what` is shown as what is being done."""
+    """Score every view of one table, and describe what each holds. `what` is shown as what is being done."""
     found, scores.missing_views = views(table.codes, table.group, table.codes_std)
     scores.views, scores.further_views = {}, {}
     for view_name, view in found.items():
@@ -136,7 +106,7 @@ def scored_again(
     root: str | None,
     name: str = "",
 ) -> Record | None:
-    """A finished record with the scores of other metrics, settings or versions; None where its codes have to be made again.
+    """Score a finished record by other metrics, settings or versions; None if its codes need to be made again.
 
     Where a metric raises an error the record in the folder stays, and a failed one is returned.
     """
@@ -162,11 +132,12 @@ def scored_again(
 
 
 def told(error: BaseException) -> str:
+    """Write the traceback of an error, and advice on its kind."""
     return "".join(traceback.format_exception(error)) + ADVICE.get(classify(error), "")
 
 
 def partition_of(method: Method, codes: Codes) -> Partition | None:
-    """What a method with a partition says of it, and how many nats of its codes each hard group holds; else None.
+    """Report a method's partition, and how many nats of its codes each hard group holds; else None.
 
     Nats need the codes' standard deviations, so a method without them has no partition in its record.
     """
@@ -213,17 +184,60 @@ def run_trial(
     root: str | None = None,
     name: str = "",
 ) -> Record:
-    """Train, encode, score, draw and record one trial in `out/trial.id`; what is already there and ok is kept.
+    """Train, encode, score, draw and record one trial in `out/trial.id`. A finished trial is not run again.
 
-    The trial is completed by `resolved_trial`, so the record's own may have more hyperparameters than the given one, and its
-    folder another name. Raises ValueError for a value that the method does not take. A trial that was stopped or killed goes on
-    from its last checkpoint, on a CPU to the very same result. An error becomes a failed record, and the trial is run again by
-    the next call; a failure never replaces a finished record. Neither Ctrl-C nor a full disk is the trial's error:
-    they leave no record, and OSError is raised for the disk. Raises NewerRecordError where the folder has the record of a later
-    disbench. evaluations: by name, ranges of factors; these rows are scored, too, beside those that the dataset names
-    (`FactorDataset.evaluations`). root: the folder that `dataset` was opened in, for the record's command. One process at a
-    time: hold `locks.try_lock` on the folder where another may run the trial too. name: of the
-    trial in the log; by default its `title`.
+    A trial that was stopped or killed resumes from its last checkpoint; on a CPU the result is bit-exact. An error becomes a
+    failed record, and the next call runs the trial again; a failure never replaces a finished record. Ctrl-C and a full disk
+    leave no record. Hold `locks.try_lock` on the folder if another process may run the trial at the same time.
+
+    Parameters
+    ----------
+    trial : Trial
+        What to run. Missing hyperparameters get their defaults, so the trial in the record may have another `id`.
+    dataset : FactorDataset
+        The opened dataset of the trial.
+    out : Path
+        Folder of trial folders.
+    metrics : dict of dict
+        Keywords of each metric, by its name in `METRICS`.
+    evaluations : dict of dict, optional
+        Ranges of factors by name. These rows are scored, too, beside the dataset's own `evaluations`.
+    root : str, optional
+        Folder that the dataset was opened in, for the record's command.
+    machine : Machine
+        Device, threads and other settings that do not decide the result.
+    name : str, optional
+        Name of the trial in the log; by default its title.
+
+    Returns
+    -------
+    Record
+        It is also in `record.json`.
+
+    Raises
+    ------
+    ValueError
+        If the method does not take a value.
+    OSError
+        If the disk is full.
+    NewerRecordError
+        If the folder has the record of a later version of disbench.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from disbench.benchmarks.trials.trial import run_trial
+    >>> from disbench.datasets import load
+    >>> from disbench.reports.records import Trial
+    >>> select = {"shape": 0, "scale": 0, "orientation": "0-1", "position_x": "0-1", "position_y": "0-1"}
+    >>> dataset = load("dsprites_like", select=select)
+    >>> trial = Trial(
+    ...     method="vae", dataset="dsprites_like", dataset_options={"select": select}, dataset_version=dataset.version, seed=0,
+    ...     steps=1, batch_size=4, hparams={"network": "mlp", "hidden_dim": 8},
+    ... )
+    >>> record = run_trial(trial, dataset, Path("runs"), {"sap": {}})
+    >>> record.status, list(record.scores)
+    ('ok', ['sap'])
     """
     provide_for(trial, metrics)
     trial = resolved_trial(trial)
@@ -286,7 +300,7 @@ def encoded(
     file: str,
     folder: Path,
 ) -> Codes:
-    """The codes of rows (M,), written to a file of the trial that its record names. Raises FloatingPointError for NaN."""
+    """Encode rows (M,) and write the codes to a file that the record names. Raises FloatingPointError for NaN."""
     codes = encode(method, dataset, rows, device, name=name)
     if not np.isfinite(codes.codes).all():
         raise FloatingPointError("The codes are not finite: the run diverged after its last loss was logged.")

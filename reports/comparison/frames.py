@@ -47,7 +47,7 @@ Key = TypeVar("Key", bound=Hashable)
 
 @dataclass(frozen=True)
 class Cells:
-    """The lines of a score frame for one setting and metric: `scores` (n,) without missing ones, `seeds` lines in total."""
+    """Hold the lines of a score frame for one setting and metric: `scores` (n,) without missing ones, `seeds` lines in total."""
 
     data: tuple[str, ...]
     view: str
@@ -64,10 +64,32 @@ class Cells:
 
 
 def score_frame(tables: Iterable[Table]) -> pd.DataFrame:
-    """Every score of every view, a row for each dataset, view, setting, metric and seed; `SCORES` names the columns.
+    """Make a data frame of every score: a row for each dataset, view, setting, metric and seed.
 
-    `method` is the row's label on the page; `setting` (JSON) identifies the row, equal across datasets; `options` (JSON) are
-    those of the dataset; `mark` is the cell's. A trial that failed or skipped a metric has a row with a NaN and a `reason`.
+    Parameters
+    ----------
+    tables : iterable of Table
+        As `tables` makes them.
+
+    Returns
+    -------
+    DataFrame
+        `SCORES` names the columns. `method` is the row's label on the page; `setting` (JSON) identifies the row, equal across
+        datasets; `options` (JSON) are those of the dataset; `mark` is the cell's. A trial that failed or skipped a metric has a
+        row with a NaN and a `reason`.
+
+    Examples
+    --------
+    >>> from disbench.reports.comparison import score_frame
+    >>> from pathlib import Path
+    >>> from disbench.reports.records import Record, Trial, write_record
+    >>> trial = Trial(method="vae", dataset="dsprites_like", dataset_version="1", seed=0, steps=100, batch_size=64)
+    >>> record = Record(trial=trial, status="ok", views={"mean": {"mig": 0.25}})
+    >>> path = write_record(record, Path("runs") / trial.id)
+    >>> from disbench.reports.records.collect import collect
+    >>> from disbench.reports.tables.aggregate import tables
+    >>> score_frame(tables(collect(Path("runs")).found))[["method", "metric", "score"]].values.tolist()
+    [['vae', 'mig', 0.25]]
     """
     cells: list[tuple[Any, ...]] = []
     counts: list[int] = []
@@ -95,11 +117,36 @@ def score_frame(tables: Iterable[Table]) -> pd.DataFrame:
 
 
 def leaderboard(scores: pd.DataFrame, *, seed: int = 0, resamples: int = statistics.RESAMPLES) -> pd.DataFrame:
-    """A row for each dataset, view, method and metric; `LEADERBOARD` names the columns.
+    """Make a data frame of the leaderboard: a row for each dataset, view, method and metric.
 
-    `seeds` counts the trials, `failed` those of them that failed, `n` the scores behind `mean`, `sd` (n - 1), `iqm` and its
-    95 % bootstrap interval `low` to `high`. `rank` to `tied_with` are those of `statistics.ranking`, over the trained rows;
-    `mark`, 'best' or 'noise' (within noise of the best), is that of the page.
+    Parameters
+    ----------
+    scores : DataFrame
+        As `score_frame` makes it.
+    seed : int, default 0
+        Seed of the bootstrap.
+    resamples : int, default 2,000
+        Number of resamples of the bootstrap.
+
+    Returns
+    -------
+    DataFrame
+        `LEADERBOARD` names the columns. `seeds` counts the trials, `failed` those that failed, `n` the scores behind `mean`, `sd`
+        (n - 1), `iqm` and its 95 % bootstrap interval `low` to `high`. `rank` to `tied_with` are those of `statistics.ranking`,
+        over the trained rows; `mark`, "best" or "noise" (within noise of the best), is that of the page.
+
+    Examples
+    --------
+    >>> from disbench.reports.comparison import leaderboard, score_frame
+    >>> from pathlib import Path
+    >>> from disbench.reports.records import Record, Trial, write_record
+    >>> trial = Trial(method="vae", dataset="dsprites_like", dataset_version="1", seed=0, steps=100, batch_size=64)
+    >>> record = Record(trial=trial, status="ok", views={"mean": {"mig": 0.25}})
+    >>> path = write_record(record, Path("runs") / trial.id)
+    >>> from disbench.reports.records.collect import collect
+    >>> from disbench.reports.tables.aggregate import tables
+    >>> leaderboard(score_frame(tables(collect(Path("runs")).found)))[["method", "metric", "mean", "n"]].values.tolist()
+    [['vae', 'mig', 0.25, 1]]
     """
     found = []
     for (data, view, metric), group in by(cells_of(scores), lambda cell: (cell.data, cell.view, cell.metric)).items():
@@ -135,18 +182,18 @@ def leaderboard(scores: pd.DataFrame, *, seed: int = 0, resamples: int = statist
 
 
 def first_views(scores: pd.DataFrame) -> pd.DataFrame:
-    """The scores of each dataset's first view."""
+    """Select the scores of each dataset's first view."""
     return scores[scores["view"] == scores.groupby(DATA, sort=False)["view"].transform("first")]
 
 
 def settings_in(setting: str) -> dict[str, Any]:
-    """The fields of a `setting`, hyperparameters among them."""
+    """List the fields of a `setting`, hyperparameters among them."""
     fields = json.loads(setting)
     return {**fields.pop("hparams"), **fields}
 
 
 def cells_of(scores: pd.DataFrame) -> list[Cells]:
-    """The cells of a frame in the order of their first lines."""
+    """Split a frame into its cells, in the order of their first lines."""
     if scores.empty:
         return []
     key = [*DATA, "view", "metric", "method", "setting"]
@@ -167,7 +214,7 @@ def cells_of(scores: pd.DataFrame) -> list[Cells]:
 
 
 def by(cells: Iterable[Cells], key: Callable[[Cells], Key]) -> dict[Key, list[Cells]]:
-    """Cells grouped by a key, in order of appearance."""
+    """Group cells by a key, in order of appearance."""
     found: dict[Key, list[Cells]] = {}
     for cell in cells:
         found.setdefault(key(cell), []).append(cell)
@@ -175,4 +222,5 @@ def by(cells: Iterable[Cells], key: Callable[[Cells], Key]) -> dict[Key, list[Ce
 
 
 def pooled(cells: Sequence[Cells]) -> Array:
+    """Join the scores of cells."""
     return np.concatenate([cell.scores for cell in cells])

@@ -74,7 +74,7 @@ class Diagram:
 
 
 def across_datasets(scores: pd.DataFrame) -> list[Across]:
-    """The trained cells of a score frame by provenance, view and metric; metrics without a known direction are left out."""
+    """Group the trained cells of a score frame by provenance, view and metric, without metrics of unknown direction."""
     trained = [cell for cell in cells_of(scores) if cell.trained]
     labels = _labels(trained)
     named = [replace(cell, method=labels[cell.setting]) for cell in trained]
@@ -119,7 +119,7 @@ def overview(scores: pd.DataFrame, *, seed: int = 0, resamples: int = statistics
 
 
 def diagrams(scores: pd.DataFrame, *, alpha: float = 0.05) -> tuple[Diagram, ...]:
-    """A critical-difference diagram for each provenance, view and metric, over the settings that every dataset has."""
+    """Make a critical-difference diagram for each provenance, view and metric, over the settings that every dataset has."""
     found = []
     for group in across_datasets(scores):
         own = group.scores
@@ -150,7 +150,7 @@ def diagrams(scores: pd.DataFrame, *, alpha: float = 0.05) -> tuple[Diagram, ...
 
 
 def _labels(cells: Iterable[Cells]) -> dict[str, str]:
-    """A label for each setting: the longest of its labels, in full where two settings of one dataset share it.
+    """Label each setting by the longest of its labels, in full where two settings of one dataset share it.
 
     Settings that share a label and never occur on the same dataset count as one method with settings per dataset (`varied`).
     """

@@ -22,12 +22,47 @@ COMPARISON = [
 def compare(
     scores: pd.DataFrame, one: str, other: str, *, seed: int = 0, resamples: int = statistics.RESAMPLES
 ) -> pd.DataFrame:
-    """Two methods on every dataset, view and metric that both have; `COMPARISON` names the columns.
+    """Compare two methods on every dataset, view and metric that both have.
 
-    `one` and `other` are labels as on the page, such as `beta_vae (beta=4)`. `difference` is the mean of `one` minus the mean
-    of `other`, with Welch's 95 % interval; `improvement` is the probability that a seed of `one` beats a seed of `other`;
-    `verdict` is better, worse, tie or unknown. Raises ValueError for an unknown method, for a label that fits several rows of a
-    dataset, and for two labels of the same row.
+    Parameters
+    ----------
+    scores : DataFrame
+        As `score_frame` makes it.
+    one, other : str
+        Labels as on the page, such as "beta_vae (beta=4)".
+    seed : int, default 0
+        Seed of the bootstrap.
+    resamples : int, default 2,000
+        Number of resamples of the bootstrap.
+
+    Returns
+    -------
+    DataFrame
+        `COMPARISON` names the columns. `difference` is the mean of `one` minus the mean of `other`, with Welch's 95 % interval;
+        `improvement` is the probability that a seed of `one` is better than a seed of `other`; `verdict` is "better", "worse",
+        "tie" or "unknown".
+
+    Raises
+    ------
+    ValueError
+        If a method is unknown, a label fits several rows of a dataset, or both labels are of the same row.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from disbench.reports.comparison import compare, score_frame
+    >>> from disbench.reports.records import Record, Trial
+    >>> from disbench.reports.tables.aggregate import tables
+    >>> data = {"dataset": "dsprites_like", "dataset_version": "1", "steps": 100, "batch_size": 64}
+    >>> found = [
+    ...     (Path(f"{method}{seed}"), Record(trial=trial, status="ok", views={"mean": {"mig": score + 0.01 * seed}}))
+    ...     for method, score in {"vae": 0.1, "factor_vae": 0.3}.items()
+    ...     for seed in range(3)
+    ...     for trial in [Trial(method=method, seed=seed, **data)]
+    ... ]
+    >>> compared = compare(score_frame(tables(found)), "factor_vae", "vae")
+    >>> compared[["metric", "verdict"]].values.tolist(), f"{compared['difference'][0]:.2f}"
+    ([['mig', 'better']], '0.20')
     """
     found = []
     settings: dict[str, list[str]] = {one: [], other: []}
@@ -76,7 +111,7 @@ def _compared(metric: str, pair: Sequence[pd.DataFrame], seed: int, resamples: i
 
 
 def _named(group: pd.DataFrame, words: str) -> str | None:
-    """The setting of the row of one dataset that a label names, if there is one.
+    """Find the setting of the row of one dataset that a label names, if there is one.
 
     An exact label wins. Otherwise `method (name=value, ...)` fits every row of that method with these values: a page names only
     the settings that differ on it, so the label of one setting may be longer on one dataset than on another.

@@ -41,19 +41,52 @@ def render(
     every_trial: bool = False,
     linked: bool = True,
 ) -> Path:
-    """Write the leaderboard of all records below `folder` to `output` (default: `folder/leaderboard.html`), atomically.
+    """Write the leaderboard of all records below a folder as an HTML page, whole or not at all.
 
-    `date` is printed at the end of the page; the default is the day (UTC) on which the newest record was written. With
-    `every_trial`, each trial gets a page even in a study of thousands. Without `linked`, the page has no link to another file,
-    so it can be published alone. The page lists records that cannot be read or shown. Raises FileNotFoundError if there is no
-    record, and ValueError if none can be shown.
+    The page lists records that cannot be read or shown.
+
+    Parameters
+    ----------
+    folder : Path
+        Any folder with trial folders below it.
+    output : Path, optional
+        File to write; by default `folder/leaderboard.html`.
+    date : date, optional
+        Date at the end of the page; by default the UTC day on which the newest record was written.
+    every_trial : bool, default False
+        Whether each trial gets a page even in a study of thousands.
+    linked : bool, default True
+        False writes a page without links to other files, which can be published alone.
+
+    Returns
+    -------
+    Path
+        The file.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no record.
+    ValueError
+        If no record can be shown.
+
+    Examples
+    --------
+    >>> from disbench.reports.page.render import render
+    >>> from pathlib import Path
+    >>> from disbench.reports.records import Record, Trial, write_record
+    >>> trial = Trial(method="vae", dataset="dsprites_like", dataset_version="1", seed=0, steps=100, batch_size=64)
+    >>> record = Record(trial=trial, status="ok", views={"mean": {"mig": 0.25}})
+    >>> path = write_record(record, Path("runs") / trial.id)
+    >>> render(Path("runs")).name
+    'leaderboard.html'
     """
     grouped, collection = tabulated(collect(folder))
     return write_page(collection, grouped, output, date=date, every_trial=every_trial, linked=linked)
 
 
 def tabulated(collection: Collection) -> tuple[tuple[Table, ...], Collection]:
-    """The tables of a collection, and the collection without the records that cannot be tabulated."""
+    """Make the tables of a collection, and the collection without the records that cannot be tabulated."""
     return without_culprits(collection, tables)
 
 
@@ -67,7 +100,7 @@ def write_page(
     every_trial: bool = False,
     linked: bool = True,
 ) -> Path:
-    """`render` from a collection and its tables."""
+    """Write the page of `render` from a collection and its tables."""
     output = Path(output) if output is not None else collection.folder / PAGE_FILE
 
     def build(found: Sequence[Found]) -> tuple[Sequence[Table], Layout, str]:

@@ -10,18 +10,15 @@ from disbench.reports.records.record import (
     Evaluation,
     Failure,
     FurtherView,
-    NewerRecordError,
     Partition,
     Record,
     Trial,
     UsedPlugin,
     migrated,
     migrated_to_today,
-    read_record,
-    read_records,
     trial_of,
-    write_record,
 )
+from disbench.reports.records.record_file import NewerRecordError, read_record, read_records, write_record
 
 __all__ = [
     "GRID",

@@ -63,9 +63,20 @@ class Summary(Record):
 
 @dataclass(frozen=True)
 class Collection:
-    """What lies below `folder`: `found` (trial folder, summary of its record), in path order; `unreadable` (path, error).
+    """Hold the records below a folder.
 
-    `studies` are the folders with a file that is named as a study of estimators.
+    Parameters
+    ----------
+    folder : Path
+        The folder that was searched.
+    found : tuple of (Path, Record)
+        Each trial folder, and the summary of its record, in path order.
+    unreadable : tuple of (str, str)
+        Path and error of each file that could not be read.
+    newest : float
+        Modification time of the newest record file, in seconds since 1970.
+    studies : tuple of Path
+        Folders that contain a study of estimators.
     """
 
     folder: Path
@@ -77,7 +88,7 @@ class Collection:
 
 @contextmanager
 def no_garbage_collection() -> Iterator[None]:
-    """Where much is made and nearly all of it kept: to look through it for cycles takes half of the time that reading takes."""
+    """Pause the search for cycles where many objects are made and kept: it would take half of the reading time."""
     searching = gc.isenabled()
     gc.disable()
     try:
@@ -89,9 +100,34 @@ def no_garbage_collection() -> Iterator[None]:
 
 @no_garbage_collection()
 def collect(folder: Path) -> Collection:
-    """Read the summary of every record below `folder`; one that cannot be read is listed with its error instead of raised.
+    """Read the summary of every record below a folder. Curves and details stay in the files.
 
-    Raises FileNotFoundError when there is no record file at all, because an empty page would look like a result.
+    Parameters
+    ----------
+    folder : Path
+        Any folder with trial folders below it.
+
+    Returns
+    -------
+    Collection
+        The records in path order. A file that cannot be read is listed with its error.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no record file at all, because an empty leaderboard would look like a result.
+
+    Examples
+    --------
+    >>> from disbench.reports.records.collect import collect
+    >>> from pathlib import Path
+    >>> from disbench.reports.records import Record, Trial, write_record
+    >>> trial = Trial(method="vae", dataset="dsprites_like", dataset_version="1", seed=0, steps=100, batch_size=64)
+    >>> record = Record(trial=trial, status="ok", views={"mean": {"mig": 0.25}})
+    >>> path = write_record(record, Path("runs") / trial.id)
+    >>> collection = collect(Path("runs"))
+    >>> len(collection.found), collection.unreadable
+    (1, ())
     """
     folder = Path(folder)
     held: dict[str, list[Path]] = {RECORD_FILE: [], STUDY_FILE: []}
@@ -131,7 +167,7 @@ def collect(folder: Path) -> Collection:
 
 
 def without_culprits(collection: Collection, work: Callable[[Sequence[Found]], T]) -> tuple[T, Collection]:
-    """The result of `work` on all records that it can handle, and the collection without those that it cannot.
+    """Apply `work` to all records that it can handle; return its result, and the collection without the others.
 
     A record is left out where the records before it pass and those up to it do not; halving finds it. Raises the error
     as ValueError where no record passes, or where more than CULPRITS do not.
@@ -164,7 +200,7 @@ def _culprit(found: Sequence[Found], work: Callable[[Sequence[Found]], Any], err
 
 
 def whole(folder: Path, record: Record) -> Record:
-    """A summary with its curves and details read from the file in its trial's folder; any other record as it is.
+    """Read the curves and details of a summary from the file in its trial's folder; any other record stays as it is.
 
     Where they cannot be read the record stays without them and has a remark that says so.
     """
@@ -193,7 +229,7 @@ def _summary(path: Path) -> Record:
 
 
 def _without(content: bytes, field: bytes) -> bytes:
-    """A record as `write_record` lays it out, less the lines of one field; any other file as it is.
+    """Cut the lines of one field out of a record as `write_record` lays it out; any other file stays as it is.
 
     A line break cannot stand inside a JSON string, so a line of one space and a name is a field of the record. The fields left
     out are then not even parsed.

@@ -57,7 +57,7 @@ RENAMED = {"mine_vae": {"handover": "mine_start"}}
 
 
 def with_names_of_today(method: str, hparams: Mapping[str, Any]) -> dict[str, Any]:
-    """The hyperparameters of a method under the names that they have today."""
+    """Rename the hyperparameters of a method to their present names."""
     renamed = RENAMED.get(method, {})
     return {
         name if renamed.get(name, name) in hparams else renamed.get(name, name): value
@@ -66,13 +66,13 @@ def with_names_of_today(method: str, hparams: Mapping[str, Any]) -> dict[str, An
 
 
 def with_earlier_names(method: str, hparams: Mapping[str, Any]) -> dict[str, Any]:
-    """The hyperparameters of a method under the names that they had at first, of which the ids of its trials are made."""
+    """Rename the hyperparameters of a method to their first names, which decide the ids of its trials."""
     earlier = {today: name for name, today in RENAMED.get(method, {}).items()}
     return {earlier.get(name, name): value for name, value in hparams.items()}
 
 
 def migrated_trial(trial: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of a trial of schema 1 as schema 2 has them.
+    """Convert the fields of a trial of schema 1 to schema 2.
 
     A method that disbench does not come with keeps the hyperparameters that were set, for its defaults are unknown here.
     """
@@ -88,14 +88,14 @@ def migrated_trial(trial: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def set_in_version_1(trial: Mapping[str, Any]) -> list[str]:
-    """The hyperparameters of a trial of schema 1 that differ from the defaults of version 0.1."""
+    """List the hyperparameters of a trial of schema 1 that differ from the defaults of version 0.1."""
     defaults = with_names_of_today(trial["method"], HPARAMS.get(trial["method"], {}))
     hparams = with_names_of_today(trial["method"], trial.get("hparams", {}))
     return [name for name, value in hparams.items() if name not in defaults or value != defaults[name]]
 
 
 def plain(value: Any) -> Any:
-    """A value of a trial in one spelling: a whole number is an int, so that 4 and 4.0 are one trial."""
+    """Write a value of a trial in one spelling: a whole number is an int, so that 4 and 4.0 are one trial."""
     if isinstance(value, dict):
         return {name: plain(each) for name, each in value.items()}
     if isinstance(value, list | tuple):

@@ -8,7 +8,7 @@ LONGEST = 300  # characters
 
 
 def reason_of(error: BaseException) -> str:
-    """What is wrong, without line breaks and control characters."""
+    """Describe what is wrong, without line breaks and control characters."""
     if isinstance(error, ValidationError):
         first, *more = error.errors(include_url=False, include_input=False, include_context=False)
         place = ".".join(str(part)[:60] for part in first["loc"])

@@ -6,15 +6,11 @@ from such folders alone, so records can be merged, mailed and rendered again wit
 
 import hashlib
 import json
-import logging
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
-from disbench.datasets.storage.atomic import set_aside, write_atomic
-from disbench.datasets.untrusted import check_path_name, read_regular
+from disbench.datasets.untrusted import check_path_name
 from disbench.reports.records.migration import (
     RENAMED,
     migrated_trial,
@@ -22,9 +18,7 @@ from disbench.reports.records.migration import (
     with_earlier_names,
     with_names_of_today,
 )
-from disbench.reports.records.reasons import reason_of
 
-log = logging.getLogger(__name__)
 # 2: trials hold every hyperparameter and the version of their method, records the versions of metrics.
 SCHEMA_VERSION = 2
 RECORD_FILE = "record.json"
@@ -38,13 +32,37 @@ Failure = Literal["diverged", "out of memory", "disk full", "dataset missing", "
 
 
 class Trial(BaseModel):
-    """Everything that decides a result, and nothing else: equal trials give equal codes.
+    """Hold everything that decides a result: equal trials give equal codes.
 
-    `steps` counts calls of the method's `training_step`; `steps=0` is an untrained encoder. `rows` is the largest number of
-    dataset rows that are encoded and scored. `dataset_version` is the renderer's or file's version, so that a changed picture
-    is a changed trial. `hparams` and `dataset_options` hold every value, defaults included, and `method_version` changes when
-    the same hyperparameters train to another result: a changed default or method is a changed trial, too
-    (see `disbench.benchmarks.settings.defaults.resolved_trial`).
+    Parameters
+    ----------
+    method, dataset : str
+        Names in `METHODS` and `DATASETS`.
+    method_version : int, default 1
+        Changes when the same hyperparameters train to another result.
+    dataset_options : dict
+        Options of the dataset, defaults included.
+    dataset_version : str
+        Version of the renderer or the file: a changed image is a changed trial.
+    seed : int
+        Seed of all random numbers, at least 0.
+    steps : int
+        Number of calls of the method's `training_step`; 0 is an untrained encoder.
+    batch_size : int
+        Number of images per minibatch, at least 2.
+    precision : str, default "32-true"
+        Precision of training, as Lightning names it.
+    rows : int, default 100,000
+        Largest number of dataset rows that are encoded and scored, at least 2.
+    hparams : dict
+        Hyperparameters, defaults included (see `disbench.benchmarks.settings.defaults.resolved_trial`).
+
+    Examples
+    --------
+    >>> from disbench.reports.records import Trial
+    >>> trial = Trial(method="vae", dataset="dsprites_like", dataset_version="1", seed=0, steps=100, batch_size=64)
+    >>> trial.id.rpartition("-")[0]
+    'vae-dsprites_like-seed0'
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -75,7 +93,7 @@ class Trial(BaseModel):
 
     @property
     def id(self) -> str:
-        """Folder name: readable parts, then a hash of every field."""
+        """Name of the folder: readable parts, then a hash of every field."""
         fields = self.model_dump(mode="json")
         fields["hparams"] = with_earlier_names(self.method, fields["hparams"])
         canonical = json.dumps(fields, sort_keys=True)
@@ -84,9 +102,10 @@ class Trial(BaseModel):
 
 
 class FurtherView(BaseModel):
-    """Of a view after the first, what `floor`, `skipped` and `detail` of a record are to the first; `codes` (D') its columns.
+    """Hold the scores of a view after the first.
 
-    A floor depends on how many codes there are, so each view has its own; the ceiling is the same for all.
+    `floor`, `skipped` and `detail` mean what they mean in `Record`; `codes` (D') names the columns of the view. A floor depends
+    on how many codes there are, so each view has its own; the ceiling is the same for all.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -98,7 +117,7 @@ class FurtherView(BaseModel):
 
 
 class Partition(BaseModel):
-    """How a method spread D latents over K factors' groups and nuisance, which is group 0.
+    """Describe how a method spread D latents over the groups of K factors and nuisance, which is group 0.
 
     `assignment` (D, K+1): the share of each latent in each group; `group` (D,): the one it is in. `nats` (K+1,): KL(q(z|x) ||
     p(z)) of the latents in each group, mean over the scored rows; `target` (K+1,): the share of all nats meant for it.
@@ -115,9 +134,9 @@ class Partition(BaseModel):
 
 
 class Evaluation(BaseModel):
-    """The scores of one named selection of rows after the first: what the fields of the same names of a record are to that.
+    """Hold the scores of one named selection of rows after the first.
 
-    `rows` counts the rows that were scored.
+    `rows` counts the rows that were scored. The other fields mean what they mean in `Record`.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -134,7 +153,7 @@ class Evaluation(BaseModel):
 
 
 class UsedPlugin(BaseModel):
-    """Code outside disbench that a trial used, such as `used_for` ["method dip_vae", "metric nearest"].
+    """Name code outside disbench that a trial used, such as `used_for` ["method dip_vae", "metric nearest"].
 
     `name` and `version` of a package; of a file or module its name and no version. `sha256` is of the file.
     """
@@ -148,25 +167,70 @@ class UsedPlugin(BaseModel):
 
 
 class Record(BaseModel):
-    """What a trial left. A metric that is absent was not asked for; one in `skipped` could not be asked, with the reason.
+    """Hold what a trial left: its scores, its costs and the files that it wrote.
 
-    `views` maps a view of the representation ('mean': the raw posterior means; 'group': one number for each group of a
-    partition) to {metric: score}; a view that could not be made has its reason in `missing_views`. `view_contents`
-    maps a view to what it scored, in words. `floor` holds the same
-    metrics on the same codes with their rows shuffled against the factors, `ceiling` on the factors themselves as codes,
-    for the first view; `further_views` has what differs for the others. `reconstruction` maps 'psnr' (dB), 'ssim', 'lpips' and
-    'fid' to the quality of `images` scored images decoded from their codes, and `reconstruction_skipped` to a reason. `remarks`
-    are the method's own words on its training, such as an audit that found a critic stale.
-    `curves` maps a loss term to [step, value] pairs, in nats per image unless its name says otherwise. `artefacts` maps a
-    picture's or file's name ('traversal', 'codes', 'checkpoint') to its path relative to the record's folder.
-    `seconds` of wall time and `cpu_seconds` of every thread are by stage: 'train' over all sittings, up to the last checkpoint of
-    each that was broken off; `resumed_at` has the steps done when one was taken up. `images_per_second` is of training.
-    `peak_memory` in bytes, of the last sitting: 'resident', and 'cuda' where there is one. `failure` is the kind of `error`.
-    `evaluation` names the selection of rows that these scores are of: 'all', or 'trained' where rows were held out of training;
-    `evaluations` has the scores of each further one, and `evaluation_options` the selections that were asked for.
-    `metric_versions` holds the version of each metric that was asked for. `changed_hparams` names the hyperparameters of the
-    trial whose values are not the method's defaults. `plugins` are those that its method, dataset or metrics came from.
-    `migrated_from` is the older schema of the file that a record was read from; it is never written.
+    A metric that is absent was not requested. A metric in `skipped` was requested and could not be computed.
+
+    Parameters
+    ----------
+    trial : Trial
+        What decides the result.
+    status : {"ok", "failed"}
+        Whether the trial finished.
+    views : dict
+        Scores by metric, by view: "mean", the posterior means; "group", one number per group of a partition.
+    view_contents, missing_views : dict of str
+        What each view scored, in words; and the reason for each view that could not be made.
+    floor, ceiling : dict of float
+        Scores of the first view, by metric: with rows shuffled against the factors, and of the factors themselves as codes.
+    detail, skipped : dict
+        Of the first view, by metric: the numbers behind the score, or the reason why there is none.
+    further_views : dict of FurtherView
+        The same of the other views, where it differs.
+    evaluation : str, default "all"
+        Selection of rows that these scores are of: "all", or "trained" if rows were held out of training.
+    evaluations : dict of Evaluation
+        Scores of further selections of rows.
+    evaluation_options : dict
+        Selections that were requested, as ranges of factors.
+    partition : Partition, optional
+        How the method spread its latents over factors.
+    reconstruction, reconstruction_skipped : dict
+        Quality of reconstructed images: "psnr" (dB), "ssim", "lpips", "fid", and their number, "images"; or the reason for none.
+    remarks : list of str
+        What a reader should know about the training, such as a failed audit.
+    metric_options, metric_versions : dict
+        Options and version of each metric that was requested.
+    provenance : {"official", "procedural", "own"}, optional
+        Origin of the images.
+    factor_names, factor_sizes : list
+        Names of the dataset's factors, and their numbers of values.
+    curves : dict of list
+        [step, value] pairs by loss term, in nats per image unless the name says otherwise.
+    parameters, images_seen : int, optional
+        Number of trained parameters, and of images in all steps.
+    seconds, cpu_seconds : dict of float
+        Wall time, and CPU time of all threads, by stage.
+    images_per_second : float, optional
+        Speed of training.
+    peak_memory : dict of int
+        Bytes since the last start: "resident", and "cuda" if there is a GPU.
+    resumed_at : list of int
+        Steps that were done at each resume.
+    environment : dict
+        Versions of packages, and the machine.
+    command : str
+        Command that runs the trial again.
+    artefacts : dict of str
+        Paths of files relative to the record's folder, by name, such as "codes" or "checkpoint".
+    error, failure : str, optional
+        Traceback of a failed trial, and its kind.
+    changed_hparams : list of str
+        Hyperparameters whose values are not the method's defaults.
+    plugins : list of UsedPlugin
+        Plugins of the method, the dataset or the metrics.
+    schema_version, migrated_from : int
+        Schema of this record, and the older one of its file, which is not written.
     """
 
     # A diverged run may leave a NaN in a curve; as null it could not be read back.
@@ -220,74 +284,28 @@ class Record(BaseModel):
 
     @property
     def changes(self) -> dict[str, Any]:
-        """The hyperparameters whose values are not the method's defaults."""
+        """Hyperparameters whose values are not the method's defaults."""
         return {name: self.trial.hparams[name] for name in self.changed_hparams if name in self.trial.hparams}
 
     @property
     def error_line(self) -> str:
-        """The last line of the error."""
+        """Last line of the error."""
         return (self.error or "no error was recorded").strip().splitlines()[-1]
 
     @property
     def scores(self) -> dict[str, float]:
-        """The first view's scores."""
+        """Scores of the first view."""
         return next(iter(self.views.values()), {})
 
     def evaluated(self, name: str) -> "Record":
-        """This record with the scores of one of its `evaluations` as its own."""
+        """Copy the record with the scores of one of its `evaluations` as its own."""
         own = self.evaluations[name]
         fields = {field: getattr(own, field) for field in Evaluation.model_fields if field != "rows"}
         return self.model_copy(update={**fields, "evaluation": name, "evaluations": {}})
 
 
-class NewerRecordError(ValueError):
-    """A record that a later disbench wrote. It cannot be read here and is never replaced."""
-
-
-def write_record(record: Record, folder: Path) -> Path:
-    """Write `folder/record.json` whole or not at all.
-
-    A record that is there and is of this trial is replaced. Any other file of that name is renamed and kept: one that cannot
-    be read, one of another trial, one of an older schema. Raises NewerRecordError, and leaves it, where it is a later disbench's.
-    """
-    path = folder / RECORD_FILE
-    content = (record.model_dump_json(indent=1) + "\n").encode()
-    try:
-        earlier = read_record(path)
-    except FileNotFoundError:
-        pass
-    except NewerRecordError:
-        raise
-    except ValueError as error:
-        log.warning("%s The file is kept as %s.", str(error).splitlines()[0], set_aside(path, "unreadable").name)
-    else:
-        if earlier.trial.id != record.trial.id:
-            log.warning("%s is of %s. It is kept as %s.", path, earlier.trial.id, set_aside(path, "other").name)
-        elif earlier.migrated_from is not None:
-            set_aside(path, f"schema-{earlier.migrated_from}")
-    write_atomic(path, content)
-    return path
-
-
-def read_record(path: Path) -> Record:
-    """Read one `record.json`. Raises ValueError that names the file, and the field, when it is not a record of this schema.
-
-    A record of schema 1 is given as schema 2 has it (see `migration`); its file stays as it is.
-    """
-    content = read_regular(path, LARGEST)
-    try:
-        record = Record.model_validate_json(content)
-        _refuse_newer(path, record.schema_version)
-        return migrated(record)
-    except NewerRecordError:
-        raise
-    except (ValueError, RecursionError) as error:
-        _refuse_newer(path, _schema_version(content), error)
-        raise ValueError(f"{path} is not a disbench record of schema {SCHEMA_VERSION}: {reason_of(error)}") from error
-
-
 def migrated(record: Record) -> Record:
-    """The record as this schema has it."""
+    """Convert a record to this schema."""
     if record.schema_version >= SCHEMA_VERSION:
         return record
     asked = dict.fromkeys((*record.metric_options, *record.scores, *record.skipped), 1)
@@ -303,34 +321,11 @@ def migrated(record: Record) -> Record:
 
 
 def trial_of(fields: Any) -> Trial:
-    """A trial as JSON wrote it, such as in a checkpoint; of schema 1 where it has no version of its method."""
+    """Validate a trial that was read from JSON, such as from a checkpoint; without `method_version` it is of schema 1."""
     trial = Trial.model_validate(fields)
     return trial if "method_version" in fields else migrated_to_today(trial)
 
 
 def migrated_to_today(trial: Trial) -> Trial:
-    """A trial of schema 1 as this schema has it."""
+    """Convert a trial of schema 1 to this schema."""
     return Trial.model_validate(migrated_trial(trial.model_dump()))
-
-
-def _refuse_newer(path: Path, found: Any, error: Exception | None = None) -> None:
-    if isinstance(found, int) and found > SCHEMA_VERSION:
-        raise NewerRecordError(
-            f"{path} has schema_version {found}, this disbench reads up to {SCHEMA_VERSION}. "
-            "Read it with the disbench that wrote it, or a later one."
-        ) from error
-
-
-def _schema_version(content: bytes) -> Any:
-    try:
-        return json.loads(content)["schema_version"]
-    except (ValueError, TypeError, LookupError, RecursionError):
-        return None
-
-
-def read_records(folder: Path) -> Iterator[tuple[Path, Record]]:
-    """Every record below `folder` with the trial folder that holds it, in path order."""
-    for path in sorted(folder.rglob(RECORD_FILE)):
-        if any(part.startswith(".") for part in path.relative_to(folder).parts):
-            continue  # a copy that was cut off
-        yield path.parent, read_record(path)

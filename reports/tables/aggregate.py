@@ -37,7 +37,31 @@ ALL = "all"  # the evaluation of a dataset without selections, which need not be
 
 
 def tables(found: Iterable[Found]) -> tuple[Table, ...]:
-    """Group records by dataset and evaluation, in order of name, and tabulate each group."""
+    """Tabulate records: one table per dataset and evaluation, one row per setting, one cell per metric.
+
+    Parameters
+    ----------
+    found : iterable of (Path, Record)
+        Trial folders and records, as `collect` finds them.
+
+    Returns
+    -------
+    tuple of Table
+        In order of the datasets' names.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from disbench.reports.records import Record, Trial, write_record
+    >>> trial = Trial(method="vae", dataset="dsprites_like", dataset_version="1", seed=0, steps=100, batch_size=64)
+    >>> record = Record(trial=trial, status="ok", views={"mean": {"mig": 0.25}})
+    >>> path = write_record(record, Path("runs") / trial.id)
+    >>> from disbench.reports.records.collect import collect
+    >>> from disbench.reports.tables.aggregate import tables
+    >>> [table] = tables(collect(Path("runs")).found)
+    >>> table.dataset, [(row.label, row.cells["mig"].mean) for row in table.rows]
+    ('dsprites_like', [('vae', 0.25)])
+    """
     found = list(found)
     # A trial that failed before its dataset was opened belongs to the first evaluation of the others.
     first = {_dataset(record.trial): record.evaluation for _, record in found if record.status == "ok"}
@@ -59,7 +83,7 @@ def tables(found: Iterable[Found]) -> tuple[Table, ...]:
 
 
 def marks(cells: Sequence[Cell], higher_is_better: bool | None) -> list[Mark]:
-    """Mark one metric's cells over the trained rows, by the rule above."""
+    """Mark one metric's cells over the trained rows."""
     scored = [(cell, cell.mean) for cell in cells if cell.mean is not None]
     if higher_is_better is None or len(scored) < 2:
         return [""] * len(cells)
@@ -71,7 +95,7 @@ def marks(cells: Sequence[Cell], higher_is_better: bool | None) -> list[Mark]:
 
 
 def tied(one: Cell, other: Cell) -> bool:
-    """Whether Welch's 95 % interval of the difference of two means holds zero; False if there are too few seeds."""
+    """Tell whether Welch's 95 % interval of the difference of two means holds zero; False if there are too few seeds."""
     return bool(one.n and other.n) and verdict(difference(one.scores, other.scores), True) == "tie"
 
 
@@ -80,13 +104,13 @@ def _dataset(trial: Trial) -> tuple[str, str, str]:
 
 
 def setting_of(trial: Trial) -> str:
-    """What identifies a row, as JSON: every field of the trial except its data and seed."""
+    """Identify a row, as JSON: every field of the trial except its data and seed."""
     own = trial.model_dump(mode="json", exclude={"seed", "dataset", "dataset_options", "dataset_version"})
     return json.dumps(own, sort_keys=True)
 
 
 def settings_of(trial: Trial) -> dict[str, Any]:
-    """What distinguishes the rows of one method: hyperparameters and the fields that are neither data nor seed."""
+    """List what distinguishes the rows of one method: hyperparameters and the fields that are neither data nor seed."""
     own = trial.model_dump(include={"method_version", "steps", "batch_size", "precision", "rows"})
     return {**trial.hparams, **own}
 
@@ -157,7 +181,7 @@ def _row(pairs: list[Found], heads: Sequence[Column]) -> Row:
 
 
 def _further(rows: Iterable[Row], heads: Sequence[Column]) -> Iterable[Row]:
-    """A row for each further view of a row's trials; a seed without it has the reason in every cell."""
+    """Make a row for each further view of a row's trials; a seed without it has the reason in every cell."""
     for row in rows:
         for view in dict.fromkeys(name for _, record in row.trials for name in list(record.views)[1:]):
             scored = [
@@ -219,7 +243,7 @@ def _labelled(rows: Sequence[Row]) -> list[Row]:
 
 
 def _usual(values: Sequence[Any]) -> str | None:
-    """The usual value as JSON: 'default' if a row has it, otherwise the value of more than half of the rows, or None."""
+    """Find the usual value as JSON: 'default' if a row has it, otherwise the value of more than half of the rows, or None."""
     counts = Counter(json.dumps(value) for value in values)
     value, count = counts.most_common(1)[0]
     if (default := json.dumps("default")) in counts:

@@ -72,7 +72,7 @@ def columns(keys: Iterable[str], settings: Iterable[Mapping[str, Any]] = ()) -> 
 
 
 def column(key: str, options: Iterable[Mapping[str, Any]] = ()) -> Column:
-    """The column of one metric, whose range holds under each of `options`.
+    """Describe the column of one metric, whose range holds under each of `options`.
 
     A record may name a metric of other code, which is shown but never marked.
     """

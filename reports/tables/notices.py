@@ -21,7 +21,7 @@ ENVIRONMENT = {
 
 
 def short_runs(records: Iterable[Record]) -> str | None:
-    """The notice that runs are short, or None where every trained one has 100,000 steps or more."""
+    """Write the notice that runs are short, or None if every trained one has 100,000 steps or more."""
     steps = sorted({record.trial.steps for record in records if record.status == "ok" and record.trial.steps})
     short = [count for count in steps if count < SHORT_STEPS]
     if not short:
@@ -148,7 +148,7 @@ def _per_step(rows: Sequence[Row]) -> str:
 
 
 def _tried(trials: Iterable[Trial]) -> dict[str, int]:
-    """{method: how many sets of hyperparameters}."""
+    """Count the sets of hyperparameters of each method."""
     found: dict[str, set[str]] = {}
     for trial in trials:
         found.setdefault(trial.method, set()).add(json.dumps(trial.hparams, sort_keys=True))

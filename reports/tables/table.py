@@ -20,7 +20,7 @@ DataKey = tuple[str, str, str, str]
 
 @dataclass(frozen=True)
 class Cell:
-    """A metric's scores in one row: `values` {seed: score}, `reasons` {seed: why there is no score}."""
+    """Hold a metric's scores in one row: `values` {seed: score}, `reasons` {seed: why there is no score}."""
 
     values: dict[int, float] = field(default_factory=dict)
     reasons: dict[int, str] = field(default_factory=dict)
@@ -28,20 +28,22 @@ class Cell:
 
     @property
     def n(self) -> int:
+        """Number of scores."""
         return len(self.values)
 
     @property
     def mean(self) -> float | None:
+        """Mean of the scores; None without scores."""
         return fmean(self.values.values()) if self.values else None
 
     @cached_property
     def sd(self) -> float | None:
-        """Sample standard deviation; None below two seeds, where it is undefined."""
+        """Sample standard deviation; None below two seeds."""
         return stdev(self.values.values()) if self.n > 1 else None
 
     @property
     def scores(self) -> Array:
-        """(n,): the values in order of seed."""
+        """Scores (n,) in order of seed."""
         return np.array([value for _, value in sorted(self.values.items())], dtype=np.float64)
 
 
@@ -65,7 +67,7 @@ class Row:
 
     @property
     def seeds(self) -> str:
-        """`3`, or `2 of 3` where a seed failed."""
+        """Number of seeds: `3`, or `2 of 3` if a seed failed."""
         total = len(self.trials) + len(self.failed)
         return f"{len(self.trials)} of {total}" if self.failed else f"{total}"
 

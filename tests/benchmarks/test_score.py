@@ -17,11 +17,12 @@ import pytest
 from typer.testing import CliRunner
 
 from disbench.benchmarks.cli.main import app
+from disbench.benchmarks.settings.command import reproducing_command
 from disbench.benchmarks.settings.validation import metric_keywords
 from disbench.benchmarks.trials.encode import Codes, write_codes
 from disbench.benchmarks.trials.score import named_entries, score
-from disbench.benchmarks.trials.tables.tables import NamedTable, read_named_table, read_table
-from disbench.benchmarks.trials.trial import reproducing_command
+from disbench.benchmarks.trials.tables.named_table import NamedTable
+from disbench.benchmarks.trials.tables.tables import read_named_table, read_table
 from disbench.metrics import METRICS, PROTOCOLS, Metric
 from disbench.metrics import majority_vote as votes
 from disbench.reports.records import Record, Trial, read_record

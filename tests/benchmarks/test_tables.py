@@ -16,7 +16,8 @@ from scipy.io import savemat
 from typer.testing import CliRunner
 
 from disbench.benchmarks.cli.main import app
-from disbench.benchmarks.trials.tables.tables import NamedTable, read_named_table
+from disbench.benchmarks.trials.tables.named_table import NamedTable
+from disbench.benchmarks.trials.tables.tables import read_named_table
 
 FACTORS = np.random.default_rng(0).integers(0, 5, (60, 2))
 CODES = FACTORS @ [[1.0, 0.0, 0.5], [0.0, 1.0, 0.5]] + np.random.default_rng(1).normal(size=(60, 3)).round(6)

@@ -15,10 +15,11 @@ import pandas as pd
 import pytest
 
 from disbench.reports.comparison import LEADERBOARD, compare, diagrams, leaderboard, overview, score_frame
-from disbench.reports.export import export, latex_text, markdown_text
+from disbench.reports.export import export
 from disbench.reports.records import Record
 from disbench.reports.records.collect import collect
 from disbench.reports.tables.aggregate import tables
+from disbench.reports.tables.escape import latex_text, markdown_text
 from disbench.reports.tables.table import Table
 
 Make = Callable[..., Record]

@@ -59,6 +59,7 @@ class Columns:
 
 
 def open_npz(path: Path) -> Arrays:
+    """Open an .npz file."""
     with path.open("rb") as file:
         if file.read(6) == np.lib.format.MAGIC_PREFIX:
             raise ValueError(
@@ -98,6 +99,7 @@ def open_npy(path: Path, other: Path | None) -> Arrays:
 
 
 def open_h5(path: Path, *, transposed: bool = False) -> Arrays:
+    """Open an HDF5 file, whose arrays may be transposed."""
     with open_hdf5(path) as file:
         names = list(file)
 
@@ -110,7 +112,7 @@ def open_h5(path: Path, *, transposed: bool = False) -> Arrays:
 
 
 def open_mat(path: Path) -> Arrays:
-    """MATLAB's files up to version 7 by SciPy; those of version 7.3 are HDF5, with every array transposed."""
+    """Open a MATLAB file. SciPy reads those up to version 7; those of version 7.3 are HDF5, with every array transposed."""
     import h5py
     from scipy.io import loadmat, whosmat
 
@@ -135,7 +137,7 @@ def open_mat(path: Path) -> Arrays:
 
 
 def open_torch(path: Path) -> Arrays:
-    """A dictionary of tensors that was saved by torch.save. Nothing but tensors and text is unpickled."""
+    """Open a dictionary of tensors that was saved by torch.save. Nothing but tensors and text is unpickled."""
     import torch
 
     try:
@@ -166,6 +168,7 @@ def open_torch(path: Path) -> Arrays:
 
 
 def open_csv(path: Path) -> Columns:
+    """Open a CSV or TSV file."""
     found = read_csv(path)
     columns: dict[str, list[str] | NDArray[Any]] = {
         name: [row[number] for row in found.rows] for number, name in enumerate(found.header)
@@ -174,6 +177,7 @@ def open_csv(path: Path) -> Columns:
 
 
 def open_parquet(path: Path) -> Columns:
+    """Open a Parquet file."""
     try:
         from pyarrow import parquet
     except ImportError as error:

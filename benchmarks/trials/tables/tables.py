@@ -8,12 +8,12 @@ import logging
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from numpy.lib.recfunctions import structured_to_unstructured
 from numpy.typing import NDArray
 
+from disbench.benchmarks.trials.tables.named_table import NamedTable, checked
 from disbench.benchmarks.trials.tables.table_files import (
     CONVERSIONS,
     Arrays,
@@ -26,10 +26,8 @@ from disbench.benchmarks.trials.tables.table_files import (
     open_parquet,
     open_torch,
 )
-from disbench.datasets.imported.factor_columns import IDENTIFIER_ROWS, as_matrix, read_column, warn_of_identifiers
+from disbench.datasets.imported.factor_columns import as_matrix, read_column, warn_of_identifiers
 from disbench.datasets.storage.hdf5 import check_regular_file
-from disbench.metrics.arrays import check_rows, check_shape
-from disbench.metrics.views import column_groups, column_names
 
 _log = logging.getLogger(__name__)
 
@@ -68,38 +66,42 @@ COLUMN_FILES: dict[str, Callable[[Path], Columns]] = {
 }
 
 
-class NamedTable(NamedTuple):
-    """codes (N, D) and factors (N, K) as they are in a file; the names of K factors and of D codes, () where it has none.
-
-    Vector-valued codes (N, G, F) are D = G F columns here, `group` names the vector of each, from 1 to G, and
-    `shape` is (G, F).
-
-    `codes_std` (N, D) are the standard deviations of Gaussian posteriors with the means `codes`, and `group` (D,) is the
-    group of each code; None where the file has none.
-    """
-
-    codes: NDArray[Any]
-    factors: NDArray[Any]
-    factor_names: tuple[str, ...] = ()
-    code_names: tuple[str, ...] = ()
-    codes_std: NDArray[Any] | None = None
-    group: NDArray[Any] | None = None
-    shape: tuple[int, ...] = ()
-
-
 def read_table(path: Path) -> tuple[NDArray[Any], NDArray[Any]]:
-    """codes (N, D) and factors (N, K) of `read_named_table`."""
+    """Read codes (N, D) and factors (N, K) as `read_named_table` does."""
     return read_named_table(path)[:2]
 
 
 def read_named_table(path: Path, *, codes: str | None = None, factors: str | None = None) -> NamedTable:
-    """A table from a file of anybody's. Raises ValueError that says what is wrong with the file, and what to do.
+    r"""Read a table from a file of any origin.
 
-    It holds arrays 'codes' (N, D), or (N, G, F) for vector-valued ones, and 'factors' (N, K), or others that `CODES` and
-    `FACTORS` list, or columns as `RULE` has them; `codes` and `factors` name them where that is not clear. It may hold
-    'factor_names' (K,) and 'code_names' (D,), text, 'codes_std' of the shape of the codes and 'group' (D,). Factors of text are
-    numbered alphabetically. For codes in an .npy file
-    `factors` is the .npy file of the factors. Whether the numbers can be scored is the metrics' to say.
+    The file holds arrays 'codes' (N, D), or (N, G, F) for vector-valued ones, and 'factors' (N, K), or others that `CODES` and
+    `FACTORS` list, or columns as `RULE` has them. It may hold 'factor_names' (K,) and 'code_names' (D,), text, 'codes_std' of the
+    shape of the codes, and 'group' (D,). Factors of text are numbered alphabetically. The metrics check the numbers.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    codes, factors : str, optional
+        Names of the arrays or columns, if they are ambiguous. For codes in an .npy file, the .npy file of the factors.
+
+    Returns
+    -------
+    NamedTable
+
+    Raises
+    ------
+    ValueError
+        The message says what is wrong with the file, and what to do.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from disbench.benchmarks.trials.tables.tables import read_named_table
+    >>> size = Path("table.csv").write_text("z0,z1,factor_shape\n0.1,0.2,heart\n0.3,0.4,square\n")
+    >>> table = read_named_table(Path("table.csv"))
+    >>> table.codes.tolist(), table.factors.tolist(), table.factor_names
+    ([[0.1, 0.2], [0.3, 0.4]], [[0], [1]], ('shape',))
     """
     if not path.exists():
         raise ValueError(f"{path}: no such file. {TABLE}")
@@ -123,7 +125,7 @@ def read_named_table(path: Path, *, codes: str | None = None, factors: str | Non
     except Exception as error:  # a damaged file makes numpy, zipfile, h5py, scipy and pandas raise a dozen types
         raise ValueError(f"{path} cannot be read as {kind}: {str(error) or type(error).__name__}") from error
     try:
-        return _checked(table)
+        return checked(table)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
 
@@ -146,7 +148,7 @@ def _from_arrays(file: Arrays, codes: str | None, factors: str | None) -> NamedT
 
 
 def _choose(names: Sequence[str], codes: str | None, factors: str | None) -> tuple[str, str]:
-    """The names of the two arrays. Raises _ContentError where one is not there, or several may be meant."""
+    """Find the names of the two arrays. Raises _ContentError if one is missing, or several are candidates."""
     holds = f"it holds {', '.join(map(repr, names)) or 'nothing'}"
     chosen, missing = [], []
     for option, given, known in (("codes", codes, CODES), ("factors", factors, FACTORS)):
@@ -209,7 +211,7 @@ def _from_columns(file: Columns, codes: str | None, factors: str | None) -> Name
 
 
 def _in_order_of(codes: Sequence[str], deviations: Sequence[str]) -> list[str]:
-    """The columns of deviations in the order of their codes: z_std_b, z_std_a of za, zb is z_std_a, z_std_b."""
+    """Sort the columns of deviations by their codes: z_std_b, z_std_a of za, zb is z_std_a, z_std_b."""
 
     def which(name: str, pattern: re.Pattern[str]) -> str:
         match = pattern.fullmatch(name)
@@ -234,7 +236,7 @@ def _holds_lists(column: Any) -> bool:
 
 
 def _columns(header: Sequence[str], given: str | None, usual: re.Pattern[str]) -> list[str]:
-    """The columns that were named, exactly or by their beginning, or else those of the usual names."""
+    """Choose the columns that were named, exactly or by their beginning, or else those of the usual names."""
     if given is None:
         return [name for name in header if usual.fullmatch(name)]
     found: list[str] = []
@@ -247,7 +249,7 @@ def _columns(header: Sequence[str], given: str | None, usual: re.Pattern[str]) -
 
 
 def _numbers(column: Sequence[str] | NDArray[Any], name: str, where: Callable[[int], str]) -> NDArray[np.float64]:
-    """A column of codes. Raises ValueError that names the first cell that is no number."""
+    """Convert a column of codes. Raises ValueError that names the first cell that is not a number."""
     try:
         return np.asarray(column).astype(np.float64)
     except (ValueError, TypeError):
@@ -259,78 +261,8 @@ def _numbers(column: Sequence[str] | NDArray[Any], name: str, where: Callable[[i
         raise
 
 
-def _checked(table: NamedTable) -> NamedTable:
-    """The table with two-dimensional arrays and numbers for factors. Raises ValueError where that cannot be."""
-    table = _flat(table)
-    codes, code_names = _plain(table.codes, "codes", table.code_names)
-    factors, factor_names = _plain(table.factors, "factors", table.factor_names)
-    check_shape(codes, "codes", "code")
-    check_shape(factors, "factors", "factor")
-    check_rows(codes, factors)
-    for what, names, array in (("factor_names", factor_names, factors), ("code_names", code_names, codes)):
-        if names and len(names) != array.shape[1]:
-            raise ValueError(
-                f"{what} has {len(names)} names for {array.shape[1]} columns of {what.partition('_')[0]}s."
-            )
-    factors = _numbered(factors, factor_names)
-    std, group = table.codes_std, table.group
-    if std is not None:
-        std = _plain(std, "codes_std", ())[0]
-        if std.shape != codes.shape:
-            raise ValueError(f"codes_std needs the shape of codes, {codes.shape}, got {std.shape}.")
-    if group is not None and group.ndim == 2 and 1 in group.shape:  # MATLAB has no vectors
-        group = group.ravel()
-    return NamedTable(codes, factors, factor_names, code_names, std, group, table.shape)
-
-
-def _flat(table: NamedTable) -> NamedTable:
-    """Vector-valued codes (N, G, F) as columns (N, G F), whose vectors are groups 1 to G unless the table says otherwise."""
-    shape = table.codes.shape
-    if len(shape) != 3 or 1 in shape[1:] or 0 in shape:
-        return table
-    std, group = table.codes_std, table.group
-    if std is not None:
-        if std.shape != shape:
-            raise ValueError(f"codes_std needs the shape of codes, {shape}, got {std.shape}.")
-        std = std.reshape(len(std), -1)
-    group = column_groups(shape[1:], None if group is None else group.ravel())
-    names = table.code_names or column_names(shape[1:])
-    flat = table.codes.reshape(len(table.codes), -1)
-    return table._replace(codes=flat, codes_std=std, group=group, code_names=names, shape=shape[1:])
-
-
-def _plain(array: NDArray[Any], what: str, names: tuple[str, ...]) -> tuple[NDArray[Any], tuple[str, ...]]:
-    """A structured array as columns with their names, and an array without trailing axes of length 1."""
-    if array.dtype.names is not None:
-        names = names or tuple(array.dtype.names)
-        try:
-            array = structured_to_unstructured(array)
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"{what} is a structured array of {array.dtype}; save one type of number") from error
-    if array.ndim == 0 or array.size == 0:
-        raise ValueError(f"{what} is empty: it has shape {array.shape}.")
-    if array.ndim > 2 and set(array.shape[2:]) == {1}:
-        _log.info("%s has shape %s; its trailing axes of length 1 are dropped.", what, array.shape)
-        array = array.reshape(array.shape[:2])
-    return array, names
-
-
-def _numbered(factors: NDArray[Any], names: tuple[str, ...]) -> NDArray[Any]:
-    """Factors as numbers: text is numbered. Raises ValueError that names the factor with a missing value."""
-    named = [(column, names[k] if names else f"v{k}") for k, column in enumerate(factors.T)]
-    if factors.dtype.kind not in "biuf":
-        return as_matrix([read_column(column, name) for column, name in named])
-    for column, name in named:
-        if factors.dtype.kind == "f" and np.isnan(column).any():
-            read_column(column, name)  # raises
-    distinct = factors.dtype.kind in "iu" and len(factors) >= IDENTIFIER_ROWS
-    if distinct and any(len(np.unique(column)) == len(column) for column in factors.T):
-        warn_of_identifiers([read_column(column, name) for column, name in named])
-    return factors
-
-
 def _texts(array: NDArray[Any], what: str) -> tuple[str, ...]:
-    """An array of text as a tuple; HDF5 keeps text as bytes."""
+    """Convert an array of text to a tuple; HDF5 keeps text as bytes."""
     if array.ndim != 1:
         raise ValueError(f"{what} needs a list of names, got shape {array.shape}.")
     values = [value.decode("utf-8", "replace") if isinstance(value, bytes) else value for value in array.tolist()]
