@@ -8,6 +8,8 @@ release = version = installed("disbench")
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.mathjax", "sphinx.ext.napoleon"]
 napoleon_google_docstring = False
+napoleon_use_ivar = True
+napoleon_use_param = napoleon_use_rtype = False  # entries as they are written: several names may share one
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3
 default_role = "code"  # as the docstrings use backticks

@@ -13,7 +13,7 @@ from disbench.metrics import METRICS, Metric
 
 PAGE = (Path(__file__).parents[1] / "docs" / "api.md").read_text(encoding="utf-8")
 LISTED = re.findall(
-    r"^\.\. auto(?:function|class|exception):: (\S+)",
+    r"^\.\. auto(?:function|class|exception):: ([\w.]+)",
     PAGE,
     flags=re.MULTILINE,
 )
