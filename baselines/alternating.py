@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
 from disbench.baselines.method import Batch, Method, Step, accepts, as_batch
-from disbench.baselines.networks import float32
+from disbench.baselines.precision import float32
 from disbench.baselines.vae import VAE
 
 
@@ -112,11 +112,11 @@ class Alternating(Method):
             outcome = stage.run(self, batch, context)
             for loss in outcome.losses:
                 moved = [optimizers[number] for number in stage.optimizers]
-                counted = 0 if stepped else 1
-                self.minimize(
-                    [*moved[:counted], *(Uncounted(self.trainer, each) for each in moved[counted:])], loss, stage.clip
-                )
-                stepped = True
+                if self.fabric is None:  # in a Trainer, which counts the steps of optimizers
+                    counted = 0 if stepped else 1
+                    moved[counted:] = [Uncounted(self.trainer, each) for each in moved[counted:]]
+                    stepped = True
+                self.minimize(moved, loss, stage.clip)
             terms |= outcome.terms
             context = outcome.context
         for settings in self.trainer.lr_scheduler_configs:  # Lightning steps none of a method that steps its optimizers
@@ -134,8 +134,8 @@ class Alternating(Method):
         with float32(loss.device):  # autocast would round the backward pass of what was computed in float32 on purpose
             self.manual_backward(loss, inputs=moved)  # not the gradients of what stands still
         if clip is not None:
-            # Not Lightning's, which refuses fused optimisers at mixed precision, on account of a scaler that bf16 has not.
-            clip_grad_norm_(moved, clip)
+            # Not Lightning's, which refuses fused optimizers at mixed precision, and takes one optimizer at a time.
+            clip_grad_norm_(moved, clip * self.loss_scale())
         for optimizer in optimizers:
             optimizer.step()
 

@@ -16,6 +16,7 @@ from disbench.baselines.alternating import AlternatingVAE, Stage, StageResult
 from disbench.baselines.gaussian import kl_to_prior
 from disbench.baselines.method import Batch, Independent, Step
 from disbench.baselines.optim import adam
+from disbench.baselines.precision import float32
 from disbench.baselines.vae import ShellOptions
 
 
@@ -88,7 +89,7 @@ class FactorVAE(AlternatingVAE):
         """
         with torch.no_grad():
             permuted = permute_latents(self.posterior(second).sample())
-        with networks.float32(z.device):
+        with float32(z.device):
             joint_logit, permuted_logit = self.log_ratio(torch.cat([z.detach(), permuted])).chunk(2)
         # softplus(-t) and softplus(t) are the cross-entropies of 'joint' and 'permuted'.
         return 0.5 * (functional.softplus(-joint_logit).mean() + functional.softplus(permuted_logit).mean())

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import torch
 from pytorch_lightning import LightningModule
 from torch import Tensor, nn
+from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 
 from disbench.baselines.batch import Batch, Independent, Labelled, Pairs, Sampling, as_batch
 
@@ -245,28 +246,42 @@ class Method(LightningModule):
         """Report the numbers behind `groups`, in a method that has them; else None."""
         return None
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        # Lightning keeps the name of the running hook there, 44 times a step, and torch looks each time whether it is a module.
-        if name == "_current_fx_name":
-            object.__setattr__(self, name, value)
-        else:
-            super().__setattr__(name, value)
+    @property
+    def global_step(self) -> int:
+        """Steps of training that are done; under a Trainer of yours, Lightning's count of optimizer steps."""
+        if self.fabric is not None:
+            return int(self.trainer.global_step)
+        return int(super().global_step)
 
-    def optimizer_zero_grad(self, epoch: int, batch_idx: int, optimizer: torch.optim.Optimizer) -> None:
-        # What `optimizer.zero_grad()` does, without its marks for profilers and compilers, which take ten times as long.
-        for group in optimizer.param_groups:
-            for parameter in group["params"]:
-                parameter.grad = None
+    def loss_scale(self) -> float:
+        """By how much gradients are too large before an optimizer's step: 1 except in 16-bit mixed precision."""
+        precision = self.trainer.precision_plugin if self.fabric is None else self.fabric.strategy.precision
+        scaler = getattr(precision, "scaler", None)
+        return 1.0 if scaler is None else float(scaler.get_scale())
 
-    def configure_gradient_clipping(
+    def clip_gradients(
         self,
         optimizer: torch.optim.Optimizer,
         gradient_clip_val: float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        # Lightning's checks the algorithm's name and looks for a scaler even where nothing is clipped.
-        if gradient_clip_val is not None:
-            super().configure_gradient_clipping(optimizer, gradient_clip_val, gradient_clip_algorithm)
+        """Clip the gradients of an optimizer's parameters, for `configure_gradient_clipping`.
+
+        Parameters
+        ----------
+        optimizer : Optimizer
+            One of the method's.
+        gradient_clip_val : float, optional
+            The largest norm of the gradient, or of its values. None clips nothing.
+        gradient_clip_algorithm : str, optional
+            "norm", the default, or "value".
+        """
+        if self.fabric is None:
+            super().clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
+        elif gradient_clip_val is not None:
+            parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+            clip = clip_grad_value_ if gradient_clip_algorithm == "value" else clip_grad_norm_
+            clip(parameters, gradient_clip_val * self.loss_scale())
 
 
 def codes_of(method: Method, x: Tensor) -> Codes:

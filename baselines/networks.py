@@ -11,21 +11,15 @@ output, and to mask one by the other takes ten times as long.
 """
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 from itertools import pairwise
 from math import prod
 
-import torch
 from torch import Tensor, nn
-from torch.autograd.function import FunctionCtx
-from torch.nn import functional
 
-# Asked once, because torch.compile cannot trace the question in every release that is supported.
-AUTOCAST = frozenset(
-    kind for kind in ("cpu", "cuda", "hpu", "mps", "mtia", "xla", "xpu") if torch.amp.is_autocast_available(kind)
-)
+from disbench.baselines.kernels import up_convolution
+from disbench.baselines.precision import float32
+
 NETWORKS = ("conv", "mlp")
-FEW = 3  # channels, to which an up-convolution on a CPU is a matrix product
 
 
 def encoder(network: str, image_shape: Sequence[int], outputs: int, hidden_dim: int) -> nn.Module:
@@ -93,73 +87,13 @@ class Float32Linear(nn.Linear):
 
 
 class UpConvolution(nn.ConvTranspose2d):
-    """`ConvTranspose2d` with 4 x 4 kernels that doubles height and width: the same layer, with faster kernels on a CPU."""
+    """`ConvTranspose2d` with 4 x 4 kernels that doubles height and width: the same layer, with a faster kernel on a CPU."""
 
     def __init__(self, channels_in: int, channels_out: int) -> None:
         super().__init__(channels_in, channels_out, kernel_size=4, stride=2, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        kind = x.device.type
-        rounded = kind in AUTOCAST and torch.is_autocast_enabled(kind)
-        dtype = torch.get_autocast_dtype(kind) if rounded else x.dtype
-        return _UpConvolution.apply(x.to(dtype), self.weight.to(dtype), self.bias.to(dtype))
-
-
-class _UpConvolution(torch.autograd.Function):
-    """Transposed convolution of images (B, C, H, W) with kernels (C, C', 4, 4) and biases (C',), all of one type.
-
-    torch's own backward pass sums the bias's gradient one channel after another on a CPU, which takes longer than the
-    convolution; here it is one pass over memory. To few channels, its forward pass wastes most of a vector: see `few_channels`.
-    """
-
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        if x.device.type == "cpu" and weight.shape[1] <= FEW:
-            return few_channels(x, weight, bias)
-        return functional.conv_transpose2d(x, weight, bias, stride=2, padding=1)
-
-    @staticmethod
-    def setup_context(ctx: FunctionCtx, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        ctx.save_for_backward(*inputs[:2])
-
-    @staticmethod
-    def backward(ctx: FunctionCtx, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        x, weight = ctx.saved_tensors
-        wanted = *ctx.needs_input_grad[:2], False
-        of_x, of_weight, _ = torch.ops.aten.convolution_backward(
-            gradient, x, weight, None, [2, 2], [1, 1], [1, 1], True, [0, 0], 1, wanted
-        )
-        return of_x, of_weight, gradient.sum((0, 2, 3))
-
-
-def few_channels(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """`functional.conv_transpose2d` with stride 2 and padding 1 of (B, C, H, W) with (C, C', 4, 4), as one matrix product.
-
-    A pixel's 4 x 4 values are four blocks of 2 x 2, and each block of the padded output is the sum of one block from each of four
-    neighbouring pixels. So the product has the place in a block first and pixels last, whole images are added, and
-    only then does a block become rows and columns. Sums are in float32 at least. Of 64 images of 32 x 32, to one channel:
-    6.5 ms to 1.3 in float32, 4.3 to .7 in bf16; to three: 6.8 to 4.3 and 4.2 to 2.4.
-    """
-    images, _, height, width = x.shape
-    channels = weight.shape[1]
-    pixels = x.permute(0, 2, 3, 1).flatten(0, 2)  # (B H W, C)
-    blocks = weight.unflatten(3, (2, 2)).unflatten(2, (2, 2)).permute(2, 4, 1, 3, 5, 0)  # (2, 2, C', 2, 2, C)
-    values = (blocks.flatten(0, 4) @ pixels.T).view(2, 2, channels, 2, 2, images, height, width)
-    whole = torch.promote_types(x.dtype, torch.float32)
-    padded = values.new_zeros((channels, 2, 2, images, height + 1, width + 1), dtype=whole)
-    padded[..., :-1, :-1] = values[0, 0]
-    padded[..., :-1, 1:] += values[0, 1]
-    padded[..., 1:, :-1] += values[1, 0]
-    padded[..., 1:, 1:] += values[1, 1]
-    output = padded.permute(3, 0, 4, 1, 5, 2).reshape(images, channels, 2 * height + 2, 2 * width + 2)
-    return (output[..., 1:-1, 1:-1] + bias[:, None, None]).to(x.dtype)
-
-
-def float32(device: torch.device) -> AbstractContextManager[None]:
-    """No autocast within, whatever the trainer's precision."""
-    return torch.autocast(device.type, enabled=False) if device.type in AUTOCAST else nullcontext()
+        return up_convolution(x, self.weight, self.bias)
 
 
 def perceptron(sizes: Sequence[int], slope: float) -> nn.Sequential:

@@ -15,14 +15,4 @@ def adam(parameters: Iterable[Parameter], lr: float, betas: tuple[float, float] 
     """Adam over `parameters`, which have to be on their device already."""
     parameters = list(parameters)
     devices = {parameter.device.type for parameter in parameters}
-    optimizer = torch.optim.Adam(parameters, lr=lr, betas=betas, fused=devices <= set(FUSED_DEVICES))
-    if devices == {"cpu"}:
-        # Whether a CUDA graph is being captured. torch asks at every step, and Lightning has told it to look for NVIDIA's driver
-        # for that: without one .3 ms, on the disk. The second name is an older torch's.
-        for check in ("_accelerator_graph_capture_health_check", "_cuda_graph_capture_health_check"):
-            setattr(optimizer, check, _no_check)
-    return optimizer
-
-
-def _no_check() -> None:
-    return
+    return torch.optim.Adam(parameters, lr=lr, betas=betas, fused=devices <= set(FUSED_DEVICES))

@@ -8,7 +8,6 @@ and a method says what its regulariser is; here it is KL(q(z|x) || N(0, I)).
 """
 
 import functools
-import inspect
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, TypedDict
@@ -200,9 +199,6 @@ class VAE(Method):
         reconstruction = self.reconstruction_loss(x, z)
         penalty, terms = self.regulariser(z, q, self.current_step(batch_idx))
         return {"loss": reconstruction + penalty, "reconstruction": reconstruction, **terms}
-
-    # Lightning asks at each step whether it takes `batch_idx`, and finds this without taking the function apart.
-    training_step.__signature__ = inspect.signature(training_step)  # type: ignore[attr-defined]
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Make an Adam over all parameters."""

@@ -32,8 +32,8 @@ from disbench.baselines.bernoulli import bernoulli_loss
 from disbench.baselines.beta_tcvae import kl_terms
 from disbench.baselines.gaussian import Posterior, kl_to_prior
 from disbench.baselines.method import Batch, PartitionReport, Step
-from disbench.baselines.networks import float32
 from disbench.baselines.optim import adam
+from disbench.baselines.precision import float32
 from disbench.baselines.vae import NetworkOptions
 from disbench.mine_vae.attention import split_by_factor
 from disbench.mine_vae.audit import Audit, audit_marginals, audit_pairs, verdict

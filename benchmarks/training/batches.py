@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 
-import pytorch_lightning as lightning
 import torch
 from torch import Tensor
 
@@ -104,14 +103,13 @@ def check_sampling(name: str, sampling: Sampling, dataset: FactorDataset) -> Non
         )
 
 
-class Images(lightning.LightningDataModule):
+class Images:
     """Whole minibatches by index, no loader of single items; a method makes floats of their bytes on the training device.
 
     What a step gets depends on the dataset, the seed and the number of the step alone, so that a resumed training gets the same.
     """
 
     def __init__(self, dataset: FactorDataset, trial: Trial, sampling: Sampling) -> None:
-        super().__init__()
         self.dataset = dataset
         self.sampling = sampling
         self.size = trial.batch_size * sampling.rows
@@ -124,13 +122,6 @@ class Images(lightning.LightningDataModule):
                 "Select wider ranges or take a smaller batch."
             )
         check_sampling(trial.method, sampling, dataset)
-
-    def train_dataloader(self) -> Iterator[Batch]:
-        if not self.trainer:
-            return self.stream(torch.device("cpu"))
-        done = self.trainer.fit_loop.batch_idx + 1  # Lightning restores it before it asks for the loader
-        device, share = self.trainer.strategy.root_device, (self.trainer.global_rank, self.trainer.world_size)
-        return self.stream(device, done, *share)
 
     def stream(self, device: torch.device, skip: int = 0, rank: int = 0, ranks: int = 1) -> Iterator[Batch]:
         """The batches of this training from step `skip` on, endless, with images of bytes.

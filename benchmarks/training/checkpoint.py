@@ -1,15 +1,14 @@
 """What a trial in training leaves in its folder, so that it goes on where it was stopped, and how far it is.
 
-Lightning saves and restores weights, optimizers, its loops and a gradient scaler; `ResumeCallback` adds random states, curves
-and the time that was spent. The position in the data is the number of steps: the order of images depends on nothing else (see
-`minibatches`). A checkpoint is written whole or not at all and is read as data, never as code.
+`Loop` gives weights, optimizers, schedulers and a gradient scaler; `ResumeCallback` adds random states, curves and the time that
+was spent. The position in the data is the number of steps: the order of images depends on nothing else (see `minibatches`). A
+checkpoint is written whole or not at all and is read as data, never as code.
 """
 
 import errno
 import io
 import json
 import logging
-import random
 import signal
 import threading
 import time
@@ -18,15 +17,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pytorch_lightning as lightning
 import torch
-from lightning_fabric.plugins import CheckpointIO
 
 from disbench.benchmarks.runtime.environment import code_version
 from disbench.benchmarks.runtime.failures import classify
 from disbench.benchmarks.runtime.optional import signals
+from disbench.benchmarks.runtime.seeds import random_state, set_random_state
 from disbench.benchmarks.training.position import POSITION
+from disbench.benchmarks.training.steps import Callback, Loop
 from disbench.datasets.storage.atomic import write_atomic
 from disbench.reports.records import Trial, trial_of
 
@@ -43,7 +41,7 @@ RESUMING = ("step", "points", "remarks", "seconds", "cpu_seconds", "resumed_at",
 
 
 class Stopped(BaseException):
-    """Raised for a signal once its step is over and the checkpoint written; on KeyboardInterrupt Lightning exits itself."""
+    """Raised for a signal once its step is over and the checkpoint written."""
 
     def __init__(self, number: int = signal.SIGINT) -> None:
         super().__init__(number)
@@ -95,42 +93,11 @@ def resumable(path: Path, trial: Trial) -> dict[str, Any] | None:
     return content
 
 
-class WholeFiles(CheckpointIO):
-    """How Lightning writes and reads a checkpoint: whole or not at all, so that a kill leaves the one before."""
-
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        content = io.BytesIO()
-        torch.save(checkpoint, content)
-        write_atomic(Path(path), content.getbuffer())
-
-    def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = True) -> dict[str, Any]:
-        return read_checkpoint(Path(path))
-
-    def remove_checkpoint(self, path: Any) -> None:
-        Path(path).unlink(missing_ok=True)
-
-
-def random_state(device: torch.device) -> dict[str, Any]:
-    """Every global random state: torch's on the CPU and on `device`, numpy's and Python's, in types that are plain data."""
-    kind, keys, *rest = np.random.get_state(legacy=True)  # noqa: NPY002 -- whatever state there is, is saved
-    state = {
-        "torch": torch.get_rng_state(),
-        "numpy": (kind, torch.from_numpy(np.asarray(keys).astype(np.int64)), *rest),
-        "python": random.getstate(),
-    }
-    if device.type != "cpu":
-        state["device"] = torch.get_device_module(device).get_rng_state()
-    return state
-
-
-def set_random_state(state: Mapping[str, Any], device: torch.device) -> None:
-    """Put `random_state` back; the device's only where it was saved on one of its kind's."""
-    kind, keys, *rest = state["numpy"]
-    torch.set_rng_state(state["torch"])
-    np.random.set_state((kind, keys.numpy().astype(np.uint32), *rest))  # noqa: NPY002
-    random.setstate(state["python"])
-    if device.type != "cpu" and "device" in state:
-        torch.get_device_module(device).set_rng_state(state["device"])
+def write_checkpoint(content: Mapping[str, Any], path: Path) -> None:
+    """Write a checkpoint whole or not at all, so that a kill leaves the one before."""
+    buffer = io.BytesIO()
+    torch.save(dict(content), buffer)
+    write_atomic(path, buffer.getbuffer())
 
 
 def all_gather(own: tuple[dict[str, Any], float]) -> list[tuple[dict[str, Any], float]]:
@@ -142,13 +109,14 @@ def all_gather(own: tuple[dict[str, Any], float]) -> list[tuple[dict[str, Any], 
     return everyone
 
 
-def any_rank(trainer: Any, *wishes: bool) -> list[bool]:
-    """What any process of a training on several devices wishes, told to all of them; called by all of them."""
-    wanted = torch.tensor(wishes, dtype=torch.int32, device=trainer.strategy.root_device)
-    return [bool(wish) for wish in trainer.strategy.reduce(wanted, reduce_op="max").tolist()]
+def any_rank(loop: Loop, *wishes: bool) -> list[bool]:
+    """What any process of a training on several devices wishes; called by all of them."""
+    wanted = torch.tensor(wishes, dtype=torch.int32, device=loop.device)
+    loop.all_reduce(wanted, reduce_op="max")
+    return [bool(wish) for wish in wanted.tolist()]
 
 
-class ResumeCallback(lightning.Callback):
+class ResumeCallback(Callback):
     """One resume of a trial's training: takes up the one before, and checkpoints every `every` seconds and when stopped.
 
     Steps are whole: signals wait for the end of the step, whose checkpoint then is a state that training was in.
@@ -189,13 +157,13 @@ class ResumeCallback(lightning.Callback):
     def cpu_seconds(self) -> float:
         return self._before[1] + time.process_time() - self._started[1]
 
-    def on_save_checkpoint(self, trainer: Any, module: Any, checkpoint: dict[str, Any]) -> None:
-        everyone = all_gather((random_state(trainer.strategy.root_device), self.cpu_seconds))
-        checkpoint[DESCRIPTION] = {
+    def on_save(self, loop: Loop, content: dict[str, Any]) -> None:
+        everyone = all_gather((random_state(loop.device), self.cpu_seconds))
+        content[DESCRIPTION] = {
             **self.described,
             "step": self.step,
             "points": self.points,
-            "remarks": module.remarks,
+            "remarks": loop.method.remarks,
             "seconds": self.seconds,
             "cpu_seconds": sum(seconds for _, seconds in everyone),
             "resumed_at": self.resumed_at,
@@ -205,7 +173,7 @@ class ResumeCallback(lightning.Callback):
         }
 
     def restore(self, description: Mapping[str, Any], module: Any, device: torch.device, rank: int = 0) -> None:
-        """Go on from what `on_save_checkpoint` left; a rank that was not there before keeps the random state that it has."""
+        """Go on from what `on_save` left; a rank that was not there before keeps the random state that it has."""
         self.step = description["step"]
         self.points.update(description["points"])
         module.remarks[:] = description["remarks"]
@@ -218,16 +186,14 @@ class ResumeCallback(lightning.Callback):
         if (code := description["code"]) != code_version():
             module.remarks.append(f"Trained by code {code} up to step {self.step}, by {code_version()} from there.")
 
-    def on_load_checkpoint(self, trainer: Any, module: Any, checkpoint: dict[str, Any]) -> None:
-        self.restore(checkpoint[DESCRIPTION], module, trainer.strategy.root_device, trainer.global_rank)
+    def on_load(self, loop: Loop, content: Mapping[str, Any]) -> None:
+        self.restore(content[DESCRIPTION], loop.method, loop.device, loop.global_rank)
         self.resumed_at.append(self.step)
 
-    def on_train_start(self, trainer: Any, module: Any) -> None:
-        if self._random is not None:  # again: Lightning and the data set's own setup came between
-            set_random_state(self._random, trainer.strategy.root_device)
+    def on_start(self, loop: Loop) -> None:
+        if self._random is not None:  # again: the method's own hooks came between
+            set_random_state(self._random, loop.device)
             self._random = None
-        for number in self.handlers:  # again: over SIGTERM's Lightning has put its own, which ends training at once
-            signal.signal(number, self.note)
 
     def note(self, number: int, frame: Any) -> None:
         self.received = number
@@ -247,43 +213,50 @@ class ResumeCallback(lightning.Callback):
             log.exception("%s could not be dealt with.", signal.Signals(number).name)
             raise Stopped(number) from error
 
-    def on_train_batch_end(self, trainer: Any, module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-        self.step = batch_idx + 1
+    def on_step(self, loop: Loop, step: int, terms: Any) -> None:
+        self.step = step
         if self.step == self.steps:
             return  # nothing is left to go on with
         received = self.received  # now: a signal that comes while the checkpoint is written is for the next step
-        ending = received is not None and (trainer.world_size > 1 or not callable(self.handlers[received]))
-        stopping = self.interrupted or trainer.received_sigterm or ending
+        ending = received is not None and (loop.world_size > 1 or not callable(self.handlers[received]))
+        stopping = self.interrupted or ending
         due = received is not None or time.monotonic() - self._saved >= self.every
-        if trainer.world_size > 1:
-            stopping, due = any_rank(trainer, stopping, due)
+        if loop.world_size > 1:
+            stopping, due = any_rank(loop, stopping, due)
         if stopping or due:
-            self.save(trainer)
+            self.save(loop)
         if stopping:
             log.warning(
                 "Stopped at step %d of %d. Run the same command again to go on from its checkpoint.",
                 self.step,
                 self.steps,
             )
-        if stopping and (self.interrupted or trainer.world_size > 1):
+        if stopping and (self.interrupted or loop.world_size > 1):
             raise Stopped
         if received is not None:
             self.reraise_signal()
 
-    def on_train_end(self, trainer: Any, module: Any) -> None:
-        if self.step == self.steps:
-            trainer.save_checkpoint(self.checkpoint, weights_only=False)
-            if trainer.is_global_zero:
-                delete_resume_files(self.folder)
+    def on_end(self, loop: Loop) -> None:
+        self._write(loop, self.checkpoint)
+        if loop.is_global_zero:
+            delete_resume_files(self.folder)
 
-    def save(self, trainer: Any) -> None:
+    def save(self, loop: Loop) -> None:
         """Write the checkpoint. Where there is no room the one before stays, and training goes on."""
-        if not self._written(lambda: trainer.save_checkpoint(self.folder / RESUME, weights_only=False)):
-            trainer.strategy.barrier()  # where the other devices wait: the one behind writing, which the error passed by
-        elif trainer.is_global_zero:
+        written = self._written(lambda: self._write(loop, self.folder / RESUME))
+        if written and loop.is_global_zero:
             told = {"step": self.step, "steps": self.steps, "seconds": self.seconds}
             self._written(lambda: write_atomic(self.folder / POSITION, json.dumps(told).encode()))
         self._saved = time.monotonic()
+
+    def _write(self, loop: Loop, path: Path) -> None:
+        """Let every process give its part, and one of them write; the others wait for it, also where it fails."""
+        content = loop.content()
+        try:
+            if loop.is_global_zero:
+                write_checkpoint(content, path)
+        finally:
+            loop.barrier()
 
     def _written(self, write: Callable[[], object]) -> bool:
         """Whether there was room for what `write` writes."""

@@ -8,8 +8,7 @@ An error inside a step is left to the training itself, which shows it in full.
 import copy
 import logging
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -21,7 +20,7 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from disbench.baselines.alternating import Alternating, check_stage
 from disbench.baselines.method import Batch, Independent, Labelled, Method, Pairs, Step, codes_of
 from disbench.baselines.vae import VAE
-from disbench.benchmarks.training.checkpoint import random_state, set_random_state
+from disbench.benchmarks.runtime.seeds import random_state, set_random_state
 
 TERMS = 'return {"loss": loss, "kl": kl}, where loss is what the optimizer minimizes, such as a mean over images'
 OPTIMIZERS = (
@@ -131,26 +130,6 @@ def _checked_scheduler(method: Method, where: str, found: Any) -> dict[str, Any]
             "step number, such as CosineAnnealingLR."
         )
     return settings
-
-
-@contextmanager
-def schedulers_by_step(method: Method) -> Iterator[None]:
-    """Within, schedulers without an interval are stepped once per training step.
-
-    Lightning's default is once per epoch, and a training here is one epoch of all its steps.
-    """
-    configure = method.configure_optimizers
-
-    def configured() -> Any:
-        found = configure()
-        optimizers, schedulers = checked_optimizers(method, found)
-        return (optimizers, schedulers) if schedulers else found
-
-    method.configure_optimizers = configured  # type: ignore[method-assign]
-    try:
-        yield
-    finally:
-        del method.configure_optimizers
 
 
 def no_pictures(method: Method) -> str | None:

@@ -1,20 +1,18 @@
-"""Train one method on one data set with Lightning. Nothing here scores or writes a record."""
+"""Train one method on one dataset. Nothing here scores or writes a record."""
 
 import logging
 import math
 import signal
 import time
-import warnings
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import pytorch_lightning as lightning
 import torch
+from lightning_fabric import seed_everything
 from pydantic import ValidationError
-from pytorch_lightning.plugins.environments import LightningEnvironment
-from pytorch_lightning.profilers import PassThroughProfiler
+from torch import Tensor
 
 from disbench.baselines.method import Method
 from disbench.benchmarks import METHODS
@@ -28,17 +26,16 @@ from disbench.benchmarks.training.checkpoint import (
     DESCRIPTION,
     RESUME,
     ResumeCallback,
-    WholeFiles,
     delete_resume_files,
     finishing_steps,
     read_checkpoint,
     resumable,
 )
 from disbench.benchmarks.training.compiled import compiled
-from disbench.benchmarks.training.contracts import check_contract, checked_terms, schedulers_by_step
+from disbench.benchmarks.training.contracts import check_contract, checked_terms
 from disbench.benchmarks.training.experimental.data_parallel import Share, check_shares, on_each_device
 from disbench.benchmarks.training.progress import Progress, title
-from disbench.benchmarks.training.quiet import quiet_lightning
+from disbench.benchmarks.training.steps import Callback, Loop
 from disbench.datasets import FactorDataset
 from disbench.datasets.storage.atomic import set_aside
 from disbench.reports.records import Trial, trial_of
@@ -50,7 +47,7 @@ EXPLODED = 1e9  # nats an image that no method comes near while it learns anythi
 ON_THIS_MACHINE = Machine()
 
 
-class Curves(lightning.Callback):
+class Curves(Callback):
     """Keeps each term at about CURVE_POINTS steps and stops a diverged run."""
 
     def __init__(self, steps: int) -> None:
@@ -60,69 +57,43 @@ class Curves(lightning.Callback):
         self.resume: ResumeCallback  # whose checkpoints hold these points
         self.first = 0  # steps that an earlier resume did
 
-    def on_train_start(self, trainer: Any, module: Any) -> None:
-        self.first = trainer.fit_loop.batch_idx + 1
+    def on_start(self, loop: Loop) -> None:
+        self.first = loop.global_step
 
-    def on_train_batch_end(self, trainer: Any, module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-        step = batch_idx + 1
+    def on_step(self, loop: Loop, step: int, terms: dict[str, Tensor]) -> None:
         kept = step % self.every == 0 or step == self.steps
         if not kept and step != self.first + 1:  # the first of a resume is checked in any case
             return
-        for name, value in checked_terms(module, outputs).items():
-            value = trainer.strategy.reduce(value.detach(), reduce_op="mean")  # over the shares of several devices
-            if not math.isfinite(number := float(value)) or (name == "loss" and abs(number) > EXPLODED):
+        for name, term in checked_terms(loop.method, terms).items():
+            if not math.isfinite(number := loop.mean(term)) or (name == "loss" and abs(number) > EXPLODED):
                 raise FloatingPointError(f"{name} is {number} at step {step}: the run diverged. Try a smaller lr.")
             if kept:
                 self.points.setdefault(name, []).append((step, number))
 
 
-class ShowProgress(lightning.Callback):
+class ShowProgress(Callback):
     """Hands a `Progress` the steps and the loss of a training."""
 
     def __init__(self, progress: Progress) -> None:
         self.progress = progress
         self.loss_read = -math.inf  # the time at which the loss was last read
 
-    def on_train_start(self, trainer: Any, module: Any) -> None:
-        self.progress.begin(trainer.fit_loop.batch_idx + 1)
+    def on_start(self, loop: Loop) -> None:
+        self.progress.begin(loop.global_step)
 
-    def on_train_batch_end(self, trainer: Any, module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-        self.progress.done = batch_idx + 1
+    def on_step(self, loop: Loop, step: int, terms: dict[str, Tensor]) -> None:
+        self.progress.done = step
         # Reading the loss waits for the device. It is read in time for the lines that the progress shows by itself.
         now = time.monotonic()
         if now - self.loss_read >= LOSS_SECONDS or self.progress.due:
             self.loss_read = now
-            self.progress.update(batch_idx + 1, f"loss {float(outputs['loss']):.1f}")
+            self.progress.update(step, f"loss {float(terms['loss']):.1f}")
 
 
 def build(trial: Trial, image_shape: tuple[int, ...], n_train: int) -> Method:
     """The trial's method with its initial weights, which depend on method, data set and seed alone."""
-    lightning.seed_everything(seed_for(trial.method, trial.dataset, trial.seed, "training"), verbose=False)
+    seed_everything(seed_for(trial.method, trial.dataset, trial.seed, "training"), verbose=False)
     return METHODS[trial.method](image_shape, n_train, **trial.hparams)
-
-
-class _NoProfiler(PassThroughProfiler):
-    """Lightning's own that times nothing makes a generator for each of two dozen hooks a step all the same."""
-
-    def profile(self, action_name: str) -> AbstractContextManager[str]:
-        return nullcontext(action_name)
-
-
-def make_trainer(trial: Trial, callbacks: list[lightning.Callback], **options: Any) -> lightning.Trainer:
-    """A Lightning trainer whose one epoch is `trial.steps` calls of training_step, whatever the optimisers count."""
-    with quiet_lightning():
-        return lightning.Trainer(
-            max_epochs=1,
-            limit_train_batches=trial.steps,
-            precision=trial.precision,
-            callbacks=callbacks,
-            logger=False,
-            profiler=_NoProfiler(),
-            enable_checkpointing=False,
-            enable_model_summary=False,
-            enable_progress_bar=False,  # its bar has no total, because the loader of images is endless: see `ShowProgress`
-            **{"accelerator": "auto", "devices": 1, **options},
-        )
 
 
 def finished(checkpoint: Path, trial: Trial) -> dict[str, Any] | None:
@@ -156,7 +127,6 @@ def train_here(
 ) -> tuple[Method, Curves, torch.device]:
     """`train` in this process: with the whole of each minibatch, or with the share of one of several devices."""
     method = build(trial, dataset.image_shape, len(dataset))
-    method.total_steps = trial.steps
     images = Images(dataset, trial, method.sampling)
     curves = Curves(trial.steps)
     folder = Path(checkpoint).parent
@@ -164,24 +134,21 @@ def train_here(
     resume = ResumeCallback(*described, Path(checkpoint), machine.checkpoint_seconds)
     curves.resume = resume
     progress = Progress(f"{name or title(trial)}: training", trial.steps, "step", early=True)
-    callbacks: list[lightning.Callback] = [curves, ShowProgress(progress), resume]
+    callbacks: list[Callback] = [curves, ShowProgress(progress), resume]
     if machine.devices > 1:
-        callbacks.append(Share(trial, resume))
-    trainer = make_trainer(
-        trial,
+        callbacks.insert(0, Share(trial))
+    loop = Loop(
+        trial.steps,
         callbacks,
-        # Under SLURM Lightning would keep a checkpoint of its own in the working directory, for whatever trial comes next.
-        plugins=[WholeFiles(), LightningEnvironment()],
-        default_root_dir=folder,
+        precision=trial.precision,
         accelerator=machine.accelerator,
         devices=machine.devices,
         strategy=machine.strategy,
     )
-    device = trainer.strategy.root_device
+    device = loop.device
     path = Path(checkpoint)
     if (done := finished(path, trial)) is not None:
         try:
-            method = trainer.strategy.precision_plugin.convert_module(method)
             method.load_state_dict(done["state_dict"])
             resume.restore(done[DESCRIPTION], method, device)
         except Exception as error:
@@ -193,27 +160,30 @@ def train_here(
             return train_here(trial, machine, dataset, checkpoint)
         delete_resume_files(folder)  # in case it was killed before its last checkpoint's forerunner was
         return method, curves, device
-    if trainer.is_global_zero and path.exists():
+    if loop.is_global_zero and path.exists():
         log.warning("%s is kept as %s.", path, set_aside(path, "unreadable").name)
     unfinished = folder / RESUME
-    begun = fits(resumable(unfinished, trial), method, unfinished)
-    if begun and trainer.is_global_zero:
+    content = resumable(unfinished, trial)
+    begun = content if content is not None and fits(content, method, unfinished) else None
+    if begun is not None and loop.is_global_zero:
         log.info("%s: training goes on from its checkpoint.", name or title(trial))
-    progress.shown = trainer.is_global_zero
+    progress.shown = loop.is_global_zero
     # With several devices the parent counts: a terminal sends Ctrl-C to all, and the parent hands it on to all.
     ending = finishing_steps(resume, signal.default_int_handler if machine.devices == 1 else signal.SIG_IGN)
     networks = compiled(method, machine.compiler) if machine.compiler else nullcontext()
     check_contract(method, dataset.image_shape, images.size, trial.steps, dataset.factor_sizes)
-    with ending, networks, schedulers_by_step(method), progress, quiet_lightning():
-        warnings.filterwarnings("ignore", "You're resuming from a checkpoint that ended")  # `Images` resumes by itself
-        trainer.fit(method, datamodule=images, ckpt_path=unfinished if begun else None, weights_only=True)
+    done: int = 0
+    if begun is not None:  # version 0.1 counted the steps of optimizers, and had another name for the scale
+        done = begun[DESCRIPTION]["step"]
+        begun = {"precision": begun.get("MixedPrecision", {}), **begun, "global_step": done}
+    batches = images.stream(device, done, loop.global_rank, loop.world_size)
+    with ending, networks, progress:
+        loop.fit(method, batches, begun)
     return method, curves, device
 
 
-def fits(content: dict[str, Any] | None, method: Method, path: Path) -> bool:
-    """Whether there is a checkpoint and its weights have the names and shapes of the method's."""
-    if content is None:
-        return False
+def fits(content: dict[str, Any], method: Method, path: Path) -> bool:
+    """Whether a checkpoint's weights have the names and shapes of the method's."""
     weights = content.get("state_dict")
     own = {name: tensor.shape for name, tensor in method.state_dict().items()}
     if isinstance(weights, dict) and {name: getattr(value, "shape", None) for name, value in weights.items()} == own:

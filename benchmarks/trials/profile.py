@@ -1,10 +1,11 @@
 """Where one trial's time goes: its step by part, then encoding, each metric, quality and pictures.
 
-A short training under Lightning as `train` has it, in which every part starts and stops a clock. Parts nest, and time belongs to
-the innermost; what no part claims between one step's end and the next one's is Lightning's. In a backward pass the gradient's
+A short training as `train` has it, in which every part starts and stops a clock. Parts nest, and time belongs to the innermost;
+what no part claims between one step's end and the next one's is the training loop's. In a backward pass the gradient's
 arrival at the decoder's output, at its input and at the encoder's output tells the parts from each other.
 """
 
+import functools
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -15,7 +16,6 @@ from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
-import pytorch_lightning as lightning
 import torch
 from torch import Tensor, nn
 
@@ -23,8 +23,8 @@ from disbench.baselines.method import Batch, Method
 from disbench.benchmarks.settings.choices import WARM_UP
 from disbench.benchmarks.training.batches import Images
 from disbench.benchmarks.training.contracts import checked_optimizers, no_pictures
-from disbench.benchmarks.training.loop import Curves, build, make_trainer
-from disbench.benchmarks.training.quiet import quiet_lightning
+from disbench.benchmarks.training.loop import Curves, build
+from disbench.benchmarks.training.steps import Callback, Loop
 from disbench.benchmarks.trials.encode import encode, scored_rows
 from disbench.benchmarks.trials.reconstruction import IMAGES, decoded, fixed_rows, reconstruction_quality
 from disbench.benchmarks.trials.score import score
@@ -32,10 +32,16 @@ from disbench.benchmarks.trials.traversals import draw
 from disbench.datasets import FactorDataset
 from disbench.reports.records import Record, Trial
 
-DATA, LIGHTNING, OPTIMISER = "data", "Lightning", "optimiser"
+DATA, LOOP, OPTIMIZER = "data", "training loop", "optimizer"
 FORWARD, BACKWARD = "forward: {}", "backward: {}"
 REST = "losses and the rest"
-WATCHED = ("on_after_batch_transfer", "training_step", "backward", "configure_optimizers")
+# What a step calls of a method, and the part that it is.
+WATCHED = {
+    "on_after_batch_transfer": DATA,
+    "training_step": FORWARD.format(REST),
+    "backward": BACKWARD.format(REST),
+    "manual_backward": BACKWARD.format(REST),
+}
 
 
 class Row(NamedTuple):
@@ -87,6 +93,7 @@ class Clock:
         self.stack[-1] = name
 
     def timed(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(function)
         def call(*arguments: Any, **keywords: Any) -> Any:
             with self.part(name):
                 return function(*arguments, **keywords)
@@ -94,24 +101,23 @@ class Clock:
         return call
 
 
-class Timed(lightning.Callback):
+class Timed(Callback):
     """Keeps the seconds by part of each step after the first WARM_UP."""
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
         self.steps: list[dict[str, float]] = []
 
-    def on_train_batch_end(self, trainer: Any, module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+    def on_step(self, loop: Loop, step: int, terms: Any) -> None:
         seconds = self.clock.taken()
-        if batch_idx >= WARM_UP:
+        if step > WARM_UP:
             self.steps.append(seconds)
 
 
 def watch(method: Method, clock: Clock) -> None:
     """Put the clock around what a method's step consists of."""
-    method.on_after_batch_transfer = clock.timed(DATA, method.on_after_batch_transfer)  # type: ignore[method-assign]
-    method.training_step = clock.timed(FORWARD.format(REST), method.training_step)  # type: ignore[method-assign]
-    method.backward = clock.timed(BACKWARD.format(REST), method.backward)  # type: ignore[method-assign]
+    for name, part in WATCHED.items():
+        setattr(method, name, clock.timed(part, getattr(method, name)))
     configure = method.configure_optimizers
 
     def configured() -> Any:
@@ -126,15 +132,8 @@ def watch(method: Method, clock: Clock) -> None:
 
 
 def watch_optimizer(optimizer: torch.optim.Optimizer, clock: Clock) -> None:
-    """Lightning hands `step` a closure with the forward and backward pass in it, which is not the optimiser's own time."""
-    step = optimizer.step
-
-    def timed_step(closure: Callable[[], Any] | None = None) -> Any:
-        with clock.part(OPTIMISER):
-            return step(None if closure is None else clock.timed(LIGHTNING, closure))
-
-    optimizer.step = timed_step  # type: ignore[method-assign]
-    optimizer.zero_grad = clock.timed(OPTIMISER, optimizer.zero_grad)  # type: ignore[method-assign]
+    optimizer.step = clock.timed(OPTIMIZER, optimizer.step)  # type: ignore[method-assign]
+    optimizer.zero_grad = clock.timed(OPTIMIZER, optimizer.zero_grad)  # type: ignore[method-assign]
 
 
 def watch_network(network: nn.Module, name: str, clock: Clock) -> None:
@@ -161,29 +160,21 @@ def profile_steps(trial: Trial, dataset: FactorDataset, steps: int) -> tuple[Met
     clock = Clock(device)
     short = trial.model_copy(update={"steps": WARM_UP + steps})
     method = build(short, dataset.image_shape, len(dataset.training))
-    method.total_steps = short.steps
     images = Images(dataset.training, trial, method.sampling)
     timed = Timed(clock)
-    trainer = make_trainer(short, [Curves(trial.steps), timed])
+    loop = Loop(short.steps, [Curves(trial.steps), timed], precision=trial.precision)
     watch(method, clock)
-    batches = images.train_dataloader
+    batches = images.stream(loop.device)
 
     def timed_batches() -> Iterator[Batch]:
-        source = iter(batches())
         while True:
             with clock.part(DATA):
-                batch = next(source)
+                batch = next(batches)
             yield batch
 
-    images.train_dataloader = timed_batches  # type: ignore[method-assign]
-    with clock.part(LIGHTNING), quiet_lightning():
-        try:
-            trainer.fit(method, datamodule=images)
-        except SystemExit as error:  # which Lightning makes of Ctrl-C
-            if isinstance(error.__context__, KeyboardInterrupt):
-                raise KeyboardInterrupt from None
-            raise
-    for name in WATCHED:
+    with clock.part(LOOP):
+        loop.fit(method, timed_batches())
+    for name in (*WATCHED, "configure_optimizers"):
         delattr(method, name)
     for network in method.networks().values():
         del network.forward

@@ -7,7 +7,6 @@ so that no C++ compiler is needed.
 from contextlib import nullcontext
 
 import pytest
-import pytorch_lightning as lightning
 import torch
 from torch import nn
 from torch._dynamo.utils import counters
@@ -15,25 +14,22 @@ from torch._dynamo.utils import counters
 from disbench.baselines.vae import VAE
 from disbench.benchmarks import METHODS
 from disbench.benchmarks.training.compiled import compiled
-from disbench.benchmarks.training.loop import make_trainer
-from disbench.reports.records import Trial
+from disbench.benchmarks.training.steps import Callback, Loop
 
 STEPS, BATCH = 20, 8
 OWN = {"mine_vae": {"latent_dim": 6, "num_factors": 3, "mine_start": 0.4}, "factor_vae": {"discriminator_dim": 16}}
 PERCEPTRON = {"network": "mlp", "hidden_dim": 8}
 
 
-class Losses(lightning.Callback):
+class Losses(Callback):
     """The loss of every step, and how many graphs there were after it."""
 
     def __init__(self) -> None:
         self.values: list[float] = []
         self.graphs: list[int] = []
 
-    def on_train_batch_end(
-        self, trainer: object, module: object, outputs: dict[str, torch.Tensor], *rest: object
-    ) -> None:
-        self.values.append(float(outputs["loss"]))
+    def on_step(self, loop: Loop, step: int, terms: dict[str, torch.Tensor]) -> None:
+        self.values.append(float(terms["loss"]))
         self.graphs.append(counters["stats"]["unique_graphs"])
 
 
@@ -49,11 +45,10 @@ def trained(method: VAE, name: str, backend: str, precision: str = "32-true", st
     generator = torch.Generator().manual_seed(1)
     size = BATCH * method.sampling.rows
     images = ((torch.rand(size, 1, 64, 64, generator=generator) > 0.98).float() for _ in range(steps))
-    fields = {"dataset": "none", "dataset_version": "1", "seed": 0, "batch_size": BATCH, "precision": precision}
     losses = Losses()
     torch.manual_seed(2)
     with compiled(method, backend) if backend else nullcontext():
-        make_trainer(Trial(method=name, steps=steps, **fields), [losses], accelerator="cpu").fit(method, images)
+        Loop(steps, [losses], precision=precision, accelerator="cpu").fit(method, images)
     return losses
 
 

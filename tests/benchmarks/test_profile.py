@@ -11,8 +11,8 @@ from disbench.benchmarks.trials.profile import (
     BACKWARD,
     DATA,
     FORWARD,
-    LIGHTNING,
-    OPTIMISER,
+    LOOP,
+    OPTIMIZER,
     REST,
     Clock,
     profile_steps,
@@ -26,8 +26,8 @@ from disbench.reports.records import Trial
 OWN = {"factor_vae": {"discriminator_dim": 16}, "mine_vae": {"latent_dim": 6, "num_factors": 3}}
 STEP = {
     DATA,
-    LIGHTNING,
-    OPTIMISER,
+    LOOP,
+    OPTIMIZER,
     *(kind.format(part) for kind in (FORWARD, BACKWARD) for part in ("encoder", "decoder", REST)),
 }
 
@@ -113,7 +113,7 @@ def test_the_command_prints_the_table_and_refuses_what_it_does_not_know() -> Non
     words += ["--select", "scale=3", "--rows", "200", "--timed-steps", "2", "--metrics", "mig"]
     result = CliRunner().invoke(timing_app, words)
     assert result.exit_code == 0, result.output
-    for part in ("Lightning", "backward: decoder", "score: mig", "pictures"):
+    for part in ("training loop", "backward: decoder", "score: mig", "pictures"):
         assert part in result.output
     for wrong, needed in ((["--metrics", "magic"], "magic"), (["--set", "betta=1"], "betta")):
         refused = CliRunner().invoke(timing_app, [*words, *wrong])

@@ -22,7 +22,7 @@ from disbench.benchmarks.training import progress
 from disbench.benchmarks.training.loop import ShowProgress
 from disbench.benchmarks.training.position import STARTED
 from disbench.benchmarks.training.progress import Progress, duration, title
-from disbench.benchmarks.training.quiet import quiet_lightning
+from disbench.benchmarks.training.steps import quiet_lightning
 from disbench.benchmarks.trials.existing import note_started
 from disbench.benchmarks.trials.trial import run_trial
 from disbench.datasets import load

@@ -7,9 +7,8 @@ import yaml
 from disbench.baselines.bernoulli import bernoulli_loss
 from disbench.baselines.beta_tcvae import kl_terms
 from disbench.baselines.gaussian import Posterior, kl_to_prior
-from disbench.benchmarks.training.loop import make_trainer
+from disbench.benchmarks.training.steps import Loop
 from disbench.mine_vae import MINEDisentangleVAE, model
-from disbench.reports.records import Trial
 
 BATCH = 16
 DOCUMENT = """
@@ -39,7 +38,7 @@ def make(kind: type[MINEDisentangleVAE] = MINEDisentangleVAE, **options: object)
     return kind((1, 8, 8), 500, **{**small, **options})
 
 
-def fit(method: MINEDisentangleVAE, steps: int, precision: str = "32-true", **trainer: object) -> list[dict]:
+def fit(method: MINEDisentangleVAE, steps: int, precision: str = "32-true", **options: object) -> list[dict]:
     """Train, and give the terms of each step."""
     terms: list[dict] = []
     original = method.training_step
@@ -49,16 +48,7 @@ def fit(method: MINEDisentangleVAE, steps: int, precision: str = "32-true", **tr
         return terms[-1]
 
     method.training_step = listening
-    trial = Trial(
-        method="mine_vae",
-        dataset="none",
-        dataset_version="1",
-        seed=0,
-        steps=steps,
-        batch_size=BATCH,
-        precision=precision,
-    )
-    make_trainer(trial, [], **trainer).fit(method, (torch.rand(BATCH, 1, 8, 8) for _ in range(steps)))
+    Loop(steps, precision=precision, **options).fit(method, (torch.rand(BATCH, 1, 8, 8) for _ in range(steps)))
     return terms
 
 

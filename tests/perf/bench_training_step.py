@@ -17,9 +17,8 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from disbench.benchmarks import METHODS
 from disbench.benchmarks.runtime.allocator import keep_memory
-from disbench.benchmarks.training.loop import make_trainer
+from disbench.benchmarks.training.steps import Loop
 from disbench.mine_vae import MINEDisentangleVAE
-from disbench.reports.records import Trial
 
 STEPS = 10
 PLAIN = runpy.run_path(str(Path(__file__).with_name("worker.py")))
@@ -43,11 +42,9 @@ def no_audits(monkeypatch: pytest.MonkeyPatch) -> None:
 def time_ours(benchmark: BenchmarkFixture, name: str, precision: str = "32-true", **options: float) -> None:
     method = METHODS[name]((1, 64, 64), 10_000, **options)
     images = torch.randint(256, (64 * method.sampling.rows, 1, 64, 64), dtype=torch.uint8)
-    fields = {"dataset": "none", "dataset_version": "1", "seed": 0, "steps": STEPS, "batch_size": 64}
-    trial = Trial(method=name, precision=precision, **fields)
 
     def steps() -> None:
-        make_trainer(trial, []).fit(method, (images.float().div_(255) for _ in range(STEPS)))
+        Loop(STEPS, precision=precision).fit(method, (images.float().div_(255) for _ in range(STEPS)))
 
     benchmark.pedantic(steps, rounds=5, warmup_rounds=1)
 

@@ -6,31 +6,30 @@ Of beta-VAE it prints the loss, of the others the reconstruction, nats an image:
 """
 
 import argparse
-import logging
 import sys
 from typing import Any
 
-import pytorch_lightning as lightning
 import torch
 
 from disbench.benchmarks import METHODS
 from disbench.benchmarks.training.batches import Images
-from disbench.benchmarks.training.loop import build, make_trainer
+from disbench.benchmarks.training.loop import build
+from disbench.benchmarks.training.steps import Callback, Loop
 from disbench.datasets import load
 from disbench.reports.records import Trial
 
 HUNDRED = 100
 
 
-class EveryStep(lightning.Callback):
+class EveryStep(Callback):
     """One term of the loss at every step."""
 
     def __init__(self, term: str) -> None:
         self.term = term
         self.values: list[float] = []
 
-    def on_train_batch_end(self, trainer: Any, module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-        self.values.append(outputs[self.term].item())
+    def on_step(self, loop: Loop, step: int, terms: Any) -> None:
+        self.values.append(terms[self.term].item())
 
 
 def means(method: str, precision: str, seed: int, steps: int) -> list[float]:
@@ -41,7 +40,8 @@ def means(method: str, precision: str, seed: int, steps: int) -> list[float]:
     model = build(trial, dataset.image_shape, len(dataset))
     curve = EveryStep("loss" if method == "beta_vae" else "reconstruction")
     images = Images(dataset, trial, model.sampling)
-    make_trainer(trial, [curve], accelerator="cpu").fit(model, datamodule=images)
+    loop = Loop(steps, [curve], precision=precision, accelerator="cpu")
+    loop.fit(model, images.stream(loop.device))
     return [sum(part) / HUNDRED for part in zip(*[iter(curve.values)] * HUNDRED, strict=True)]
 
 
@@ -53,7 +53,6 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=400, help="a multiple of a hundred")
     chosen = parser.parse_args()
-    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     torch.set_num_threads(1)
     for method in chosen.methods:
         for precision in ("32-true", "bf16-mixed"):

@@ -18,7 +18,8 @@ import torch
 
 from disbench.baselines.method import Independent
 from disbench.benchmarks.training.batches import Images
-from disbench.benchmarks.training.loop import Curves, build, make_trainer, train
+from disbench.benchmarks.training.loop import Curves, build, train
+from disbench.benchmarks.training.steps import Loop
 from disbench.benchmarks.trials.encode import encode
 from disbench.datasets import load
 from disbench.reports.records import Trial
@@ -50,12 +51,13 @@ def memory_over(steps: int) -> list[float]:
     method = build(one, dataset.image_shape, len(dataset))
 
     class Read(Curves):
-        def on_train_batch_end(self, trainer: Any, module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-            super().on_train_batch_end(trainer, module, outputs, batch, batch_idx)
-            if (batch_idx + 1) % (steps // 10) == 0:
+        def on_step(self, loop: Loop, step: int, terms: Any) -> None:
+            super().on_step(loop, step, terms)
+            if step % (steps // 10) == 0:
                 readings.append(resident())
 
-    make_trainer(one, [Read(steps)]).fit(method, datamodule=Images(dataset, one, Independent()))
+    loop = Loop(steps, [Read(steps)])
+    loop.fit(method, Images(dataset, one, Independent()).stream(loop.device))
     return readings
 
 

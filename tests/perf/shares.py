@@ -1,15 +1,14 @@
-"""What Lightning and data have of a training step: one method, optimiser and memory, with Lightning and without it by turns.
+"""What the training loop and data take of a training step: one method and optimizer, with the loop and without it by turns.
 
     python tests/perf/shares.py --methods beta_vae beta_tcvae
 
-Lightning is given its minibatches by a generator, which takes as many steps of its own before it hands out the next ones, so that
+The loop gets its minibatches from a generator, which takes as many steps without the loop before it yields the next ones, so that
 both see the same machine. CPU time; in each process the median over the rounds, of each round's own ratio. Where arrays happen to
 lie moves that by a hundredth of a step or two, either way, for as long as a process lives, so there are several, and the table
 has their median and range.
 """
 
 import argparse
-import logging
 import multiprocessing
 import statistics
 import sys
@@ -22,26 +21,23 @@ from torch import Tensor
 
 from disbench.benchmarks import METHODS
 from disbench.benchmarks.runtime.allocator import keep_memory
-from disbench.benchmarks.training.loop import Curves, make_trainer
+from disbench.benchmarks.training.loop import Curves
+from disbench.benchmarks.training.steps import Loop
 from disbench.datasets.storage.store import ImageStore
-from disbench.reports.records import Trial
 
 BATCH, N, STEPS, WARM_UP = 64, 4096, 10, 3
 METHODS_OF_ONE_OPTIMISER = ("vae", "beta_vae", "beta_tcvae")
 
 
 def measure(name: str, precision: str, rounds: int) -> tuple[float, float, float]:
-    """Milliseconds a step under Lightning; the shares of Lightning and of making the minibatch."""
+    """Milliseconds a step in the loop; the shares of the loop and of making the minibatch."""
     keep_memory()
     torch.set_num_threads(1)
-    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     torch.manual_seed(0)
     images = ImageStore(torch.randint(256, (N, 1, 64, 64), dtype=torch.uint8).numpy())
     method = METHODS[name]((1, 64, 64), N)
-    steps = (WARM_UP + rounds + 1) * STEPS  # of which the last round is cut short: Lightning fetches a minibatch ahead
-    fields = {"dataset": "none", "dataset_version": "1", "seed": 0, "batch_size": BATCH}
-    trial = Trial(method=name, steps=steps, precision=precision, **fields)
-    trainer = make_trainer(trial, [Curves(steps)], accelerator="cpu")
+    steps = (WARM_UP + rounds + 1) * STEPS
+    loop = Loop(steps, [Curves(steps)], precision=precision, accelerator="cpu")
     with_it: list[float] = []
     without: list[float] = []
     data: list[float] = []
@@ -50,11 +46,11 @@ def measure(name: str, precision: str, rounds: int) -> tuple[float, float, float
         return images.take(torch.randint(N, (BATCH,))).float().div_(255)
 
     def step() -> None:
-        (optimizer,) = trainer.optimizers
+        (optimizer,) = loop.optimizers
         x = minibatch()
         with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16-mixed"):
             loss = method.training_step(x, 0)["loss"]
-        method.optimizer_zero_grad(0, 0, optimizer)  # as under Lightning: what it saves is not Lightning's
+        optimizer.zero_grad()
         loss.backward()
         optimizer.step()
 
@@ -74,11 +70,11 @@ def measure(name: str, precision: str, rounds: int) -> tuple[float, float, float
             with_it.append((time.process_time() - between) / STEPS)
             data.append(making / STEPS)
 
-    trainer.fit(method, minibatches())
+    loop.fit(method, minibatches())
     kept = [row[WARM_UP : WARM_UP + rounds] for row in (with_it, without, data)]
-    lightning = statistics.median(1 - bare / whole for whole, bare in zip(kept[0], kept[1], strict=True))
+    of_loop = statistics.median(1 - bare / whole for whole, bare in zip(kept[0], kept[1], strict=True))
     made = statistics.median(making / whole for whole, making in zip(kept[0], kept[2], strict=True))
-    return statistics.median(kept[0]) * 1e3, lightning, made
+    return statistics.median(kept[0]) * 1e3, of_loop, made
 
 
 def main() -> None:
@@ -87,16 +83,16 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=5)
     parser.add_argument("--rounds", type=int, default=10, help="in each process")
     chosen = parser.parse_args()
-    sys.stdout.write(f"{'':22}  ms a step   Lightning   (range)            data\n")
+    sys.stdout.write(f"{'':22}  ms a step        loop   (range)            data\n")
     anew = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=anew, max_tasks_per_child=1) as one_after_another:
         for name in chosen.methods:
             for precision in ("32-true", "bf16-mixed"):
                 asked = [[each] * chosen.processes for each in (name, precision, chosen.rounds)]
-                taken, lightning, made = zip(*one_after_another.map(measure, *asked), strict=True)
-                spread = f"({min(lightning):.1%} - {max(lightning):.1%})"
+                taken, of_loop, made = zip(*one_after_another.map(measure, *asked), strict=True)
+                spread = f"({min(of_loop):.1%} - {max(of_loop):.1%})"
                 sys.stdout.write(
-                    f"{name:10}  {precision:10}  {statistics.median(taken):9.1f} {statistics.median(lightning):10.1%}"
+                    f"{name:10}  {precision:10}  {statistics.median(taken):9.1f} {statistics.median(of_loop):10.1%}"
                     f"    {spread:16} {statistics.median(made):6.1%}\n"
                 )
                 sys.stdout.flush()

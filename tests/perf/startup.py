@@ -15,7 +15,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-PROGRAM = "import sys; from disbench.benchmarks.cli.main import app; sys.argv[0] = 'disbench'; app()"
+# The installed command, whichever module an installation keeps it in.
+PROGRAM = (
+    "import sys; from importlib.metadata import entry_points; sys.argv[0] = 'disbench'; "
+    "entry_points(group='console_scripts', name='disbench')['disbench'].load()()"
+)
 DATA = ["--dataset", "dsprites_like", "--select", "shape=1", "--select", "orientation=0-9"]
 DATA += ["--select", "position_x=6-25", "--select", "position_y=11-20"]
 NETWORK = ["--set", "network=mlp", "--set", "hidden_dim=256", "--set", "lr=0.001", "--set", "beta=8"]

@@ -8,7 +8,7 @@ end are no part of a step. The network is Locatello et al.'s (2019) at one chann
 images, and the images are the same random ones for all. FactorVAE's step takes two minibatches.
 
 plain    a loop of one's own: everything in memory as floats, layers and Adam as torch has them
-ours     a step of disbench under Lightning, images as bytes in memory; ours-default-allocator: as it is when `train` is called
+ours     a step of disbench's training loop, images as bytes in memory; ours-default-allocator: as it is when `train` is called
          from Python, without what the command `disbench` does first
 pythae, pythae-trainer     its model's step on minibatches that are ready; its trainer with its loader
 disent, disent-trainer     its framework's step on minibatches that are ready; under Lightning with a DataLoader, as it tells to
@@ -133,9 +133,8 @@ def steps_of(step: Callable[[], object]) -> Run:
 
 def ours(method: str, precision: str) -> Fit:
     from disbench.benchmarks import METHODS as REGISTERED
-    from disbench.benchmarks.training.loop import make_trainer
+    from disbench.benchmarks.training.steps import Loop
     from disbench.datasets.storage.store import ImageStore
-    from disbench.reports.records import Trial
 
     images = ImageStore(bytes_in_memory().numpy())
     model = REGISTERED[method]((1, 64, 64), N)
@@ -149,8 +148,7 @@ def ours(method: str, precision: str) -> Fit:
 
     def fit(through: Callable[[Iterator[Any]], Iterator[Any]]) -> None:
         full = "bf16-mixed" if precision == "bf16" else "32-true"
-        fields = {"dataset": "none", "dataset_version": "1", "seed": 0, "batch_size": BATCH, "precision": full}
-        make_trainer(Trial(method=method, steps=ENDLESS, **fields), []).fit(model, through(minibatches()))
+        Loop(ENDLESS, precision=full).fit(model, through(minibatches()))
 
     return fit
 

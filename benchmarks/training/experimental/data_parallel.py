@@ -14,6 +14,7 @@ import multiprocessing
 import os
 import pickle
 import signal
+import socket
 import threading
 import traceback
 from collections.abc import Callable, Iterator
@@ -22,9 +23,8 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-import pytorch_lightning as lightning
 import torch
-from lightning_fabric.plugins.environments.lightning import find_free_network_port
+from lightning_fabric import seed_everything
 
 from disbench.benchmarks import METHODS
 from disbench.benchmarks.plugins.files import load_sources, loaded
@@ -33,7 +33,7 @@ from disbench.benchmarks.runtime.failures import classify
 from disbench.benchmarks.runtime.machine import Machine, determinism
 from disbench.benchmarks.runtime.optional import signals
 from disbench.benchmarks.runtime.seeds import seed_for
-from disbench.benchmarks.training.checkpoint import ResumeCallback
+from disbench.benchmarks.training.steps import Callback, Loop
 from disbench.reports.records import Trial
 
 GRACE = 10.0  # seconds that the others have to tell their own error after the first
@@ -59,27 +59,18 @@ def check_shares(trial: Trial, machine: Machine) -> None:
         )
 
 
-class Share(lightning.Callback):
-    """What a process with its share of each minibatch needs beside: noise of its own, and whole steps when it is stopped."""
+class Share(Callback):
+    """Gives a process with its share of each minibatch noise of its own, and says in the record that there are shares."""
 
-    def __init__(self, trial: Trial, resume: ResumeCallback) -> None:
+    def __init__(self, trial: Trial) -> None:
         self.names = trial.method, trial.dataset, trial.seed, "training"
-        self.resume = resume
 
-    def setup(self, trainer: Any, module: Any, stage: str) -> None:
-        lightning.seed_everything(seed_for(*self.names, trainer.global_rank), verbose=False)
-
-    def on_train_start(self, trainer: Any, module: Any) -> None:
-        # Only now: Lightning's own is set before, and it sends something to the other processes in the midst of a step.
-        signal.signal(signal.SIGTERM, self._note)
-        remark = (
-            f"Trained on {trainer.world_size} devices, each with its share of every minibatch and noise of its own."
-        )
-        if remark not in module.remarks:
-            module.remarks.append(remark)
-
-    def _note(self, number: int, frame: Any) -> None:
-        self.resume.interrupted = True
+    def on_start(self, loop: Loop) -> None:
+        # A resumed training puts its own random states back after this.
+        seed_everything(seed_for(*self.names, loop.global_rank), verbose=False)
+        remark = f"Trained on {loop.world_size} devices, each with its share of every minibatch and noise of its own."
+        if remark not in loop.method.remarks:
+            loop.method.remarks.append(remark)
 
 
 def on_each_device(function: Callable[..., object], trial: Trial, machine: Machine, *arguments: object) -> None:
@@ -92,7 +83,7 @@ def on_each_device(function: Callable[..., object], trial: Trial, machine: Machi
     levels = [logging.getLogger(name).getEffectiveLevel() for name in LOGGERS]
     settings = levels, max(1, torch.get_num_threads() // machine.devices), torch.get_float32_matmul_precision()
     context = multiprocessing.get_context("spawn")
-    port = find_free_network_port()
+    port = free_port()
     found: dict[Connection, BaseProcess] = {}
     with forwarding_signals(found):
         try:
@@ -111,6 +102,13 @@ def on_each_device(function: Callable[..., object], trial: Trial, machine: Machi
                 process.join()
     if errors:
         raise max(errors, key=lambda error: classify(error) != "error")  # not that another's connection is lost
+
+
+def free_port() -> int:
+    """A port of this machine that nobody listens on."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
 
 
 def _errors(running: dict[Connection, BaseProcess]) -> list[BaseException]:

@@ -30,11 +30,12 @@ from torch.utils._pytree import tree_map
 
 from disbench.baselines.alternating import Alternating, Stage, StageResult
 from disbench.baselines.method import Batch, Independent, Step
-from disbench.baselines.networks import float32
+from disbench.baselines.precision import float32
 from disbench.baselines.vae import VAE
 from disbench.benchmarks.runtime.environment import code_version
+from disbench.benchmarks.runtime.seeds import random_state
 from disbench.benchmarks.training.batches import Images
-from disbench.benchmarks.training.checkpoint import DESCRIPTION, WholeFiles, random_state
+from disbench.benchmarks.training.checkpoint import DESCRIPTION, write_checkpoint
 from disbench.benchmarks.training.loop import CURVE_POINTS, EXPLODED, build
 from disbench.benchmarks.training.progress import Progress
 from disbench.datasets import FactorDataset
@@ -431,4 +432,4 @@ def write_finished(trained: Trained, dataset: FactorDataset, checkpoint: Path) -
         },
     }
     method.on_save_checkpoint(content)
-    WholeFiles().save_checkpoint(content, checkpoint)
+    write_checkpoint(content, checkpoint)

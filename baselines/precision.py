@@ -1,0 +1,22 @@
+"""What autocast rounds, and how to compute without it."""
+
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+from torch import Tensor
+
+# Asked once, because torch.compile cannot trace the question in every release that is supported.
+AUTOCAST = frozenset(
+    kind for kind in ("cpu", "cuda", "hpu", "mps", "mtia", "xla", "xpu") if torch.amp.is_autocast_available(kind)
+)
+
+
+def autocast_dtype(x: Tensor) -> torch.dtype:
+    """The type in which autocast runs a convolution of `x` now; its own where there is no autocast."""
+    kind = x.device.type
+    return torch.get_autocast_dtype(kind) if kind in AUTOCAST and torch.is_autocast_enabled(kind) else x.dtype
+
+
+def float32(device: torch.device) -> AbstractContextManager[None]:
+    """No autocast within, whatever the precision of the training."""
+    return torch.autocast(device.type, enabled=False) if device.type in AUTOCAST else nullcontext()
