@@ -27,10 +27,11 @@ MovedModules(
         "runtime": "allocator environment locks machine seeds",
         "settings": "choices hyperparameters",
         "studies": "engines run search status suite tracking",
-        "training": "checkpoint compiled position",
+        "training": "checkpoint position",
         "trials": "encode profile score trial",
     },
     {
+        "compiled": "benchmarks.training.experimental.compiled",
         "data_cli": "benchmarks.cli.data",
         "devices": "benchmarks.training.experimental.data_parallel",
         "engines.job": "benchmarks.studies.engines.job",

@@ -31,8 +31,8 @@ from disbench.benchmarks.training.checkpoint import (
     read_checkpoint,
     resumable,
 )
-from disbench.benchmarks.training.compiled import compiled
 from disbench.benchmarks.training.contracts import check_contract, checked_terms
+from disbench.benchmarks.training.experimental.compiled import compiled
 from disbench.benchmarks.training.experimental.data_parallel import Share, check_shares, on_each_device
 from disbench.benchmarks.training.progress import Progress, title
 from disbench.benchmarks.training.steps import Callback, Loop

@@ -13,7 +13,7 @@ from torch._dynamo.utils import counters
 
 from disbench.baselines.vae import VAE
 from disbench.benchmarks import METHODS
-from disbench.benchmarks.training.compiled import compiled
+from disbench.benchmarks.training.experimental.compiled import compiled
 from disbench.benchmarks.training.steps import Callback, Loop
 
 STEPS, BATCH = 20, 8

@@ -13,13 +13,8 @@ from disbench.baselines.gaussian import Posterior
 from disbench.baselines.method import Batch, Step
 from disbench.baselines.vae import VAE
 from disbench.benchmarks import METHODS
-from disbench.benchmarks.training.experimental.seed_ensemble import (
-    Stack,
-    clip_each,
-    optimizers_of,
-    stages_of,
-    train_stacked,
-)
+from disbench.benchmarks.training.experimental.seed_ensemble import train_stacked
+from disbench.benchmarks.training.experimental.stack import Stack, clip_each, optimizers_of, stages_of
 from disbench.benchmarks.training.loop import build, train
 from disbench.datasets import FactorDataset, load
 from disbench.mine_vae import MINEDisentangleVAE, model

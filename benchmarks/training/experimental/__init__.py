@@ -1,1 +1,1 @@
-"""Ways of training that have not been timed on a GPU: several seeds as one model, one trial on several devices."""
+"""Ways of training that are optional: several seeds as one model, one trial on several devices, compiled networks."""
