@@ -244,7 +244,7 @@ class Loop(Fabric):
                         f"{type(self.method).__name__}.configure_optimizers: ReduceLROnPlateau needs to monitor one of the terms "
                         f"that training_step returns, {', '.join(terms) or 'at the end of a step'}; got {settings.monitor!r}."
                     )
-                value = float(terms[settings.monitor])
+                value = float(terms[settings.monitor].detach())
             self.method.lr_scheduler_step(settings.scheduler, value)
 
     def mean(self, value: Tensor) -> float:
