@@ -11,7 +11,7 @@ FEW = 3  # channels, to which an up-convolution on a CPU is a matrix product
 
 
 def up_convolution(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """Equals `functional.conv_transpose2d(x, weight, bias, stride=2, padding=1)` with 4 x 4 kernels, under autocast too.
+    """Compute `functional.conv_transpose2d(x, weight, bias, stride=2, padding=1)` with 4 x 4 kernels, under autocast too.
 
     Parameters
     ----------
@@ -28,11 +28,11 @@ def up_convolution(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         (B, C', 2 H, 2 W).
     """
     dtype = autocast_dtype(x)
-    found: Tensor = UpConvolution.apply(x.to(dtype), weight.to(dtype), bias.to(dtype))
+    found: Tensor = _UpConvolution.apply(x.to(dtype), weight.to(dtype), bias.to(dtype))
     return found
 
 
-class UpConvolution(torch.autograd.Function):
+class _UpConvolution(torch.autograd.Function):
     """Transposed convolution of images (B, C, H, W) with kernels (C, C', 4, 4) and biases (C',), all of one type.
 
     torch's own backward pass sums the bias's gradient one channel after another on a CPU, which takes longer than the

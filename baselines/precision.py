@@ -12,11 +12,11 @@ AUTOCAST = frozenset(
 
 
 def autocast_dtype(x: Tensor) -> torch.dtype:
-    """The type in which autocast runs a convolution of `x` now; its own where there is no autocast."""
+    """Return the type in which autocast runs a convolution of `x` now, which is its own where there is no autocast."""
     kind = x.device.type
     return torch.get_autocast_dtype(kind) if kind in AUTOCAST and torch.is_autocast_enabled(kind) else x.dtype
 
 
 def float32(device: torch.device) -> AbstractContextManager[None]:
-    """No autocast within, whatever the precision of the training."""
+    """Compute without autocast within, whatever the precision of the training."""
     return torch.autocast(device.type, enabled=False) if device.type in AUTOCAST else nullcontext()

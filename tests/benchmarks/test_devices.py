@@ -69,10 +69,6 @@ class Stopping:
     def __len__(self):
         return len(self.dataset)
 
-    @property
-    def training(self):
-        return self
-
     def batch(self, rows):
         self.calls += 1
         if self.calls == 11 and os.environ["LOCAL_RANK"] == "0":

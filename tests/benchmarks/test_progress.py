@@ -219,5 +219,5 @@ def test_the_loss_is_the_latest_also_where_lines_are_shown_by_the_clock(monkeypa
     callback = ShowProgress(shown)
     for step in range(5):
         shown.last_shown = 1e9
-        callback.on_train_batch_end(None, None, {"loss": torch.tensor(50.0 - step)}, None, step)
+        callback.on_step(None, step + 1, {"loss": torch.tensor(50.0 - step)})
     assert shown.values == "loss 46.0"
