@@ -57,7 +57,7 @@ class Relative(NamedTuple):
     definition="The largest share that one factor has in what a code knows, averaged over active codes and scaled"
     " so that equal shares score 0.",
     insensitive_to="A missing or copied factor; a few codes of noise can score 1.",
-    source="Hsu et al. 2023, arXiv:2305.18378",
+    source="Hsu et al. 2023, arXiv:2305.18378v4",
     no_bootstrap_reason="nearest neighbours take a repeated row for knowledge.",
     version=2,
 )
@@ -107,7 +107,7 @@ def infom(table: Table, *, neighbors: int = 10, discrete: bool = False, seed: in
     definition="The largest share that one active code has in what is known of a factor, averaged over factors and"
     " scaled so that equal shares score 0.",
     insensitive_to="A code that knows two factors.",
-    source="Hsu et al. 2023, arXiv:2305.18378",
+    source="Hsu et al. 2023, arXiv:2305.18378v4",
     no_bootstrap_reason="nearest neighbours take a repeated row for knowledge.",
     version=2,
 )
@@ -158,7 +158,7 @@ def infoc(table: Table, *, neighbors: int = 10, discrete: bool = False, seed: in
     definition="The share of a factor's entropy that a logistic regression on all codes removes, averaged over"
     " factors.",
     insensitive_to="Rotation and copies: only whether the factors can be read off all codes together.",
-    source="Hsu et al. 2023, arXiv:2305.18378",
+    source="Hsu et al. 2023, arXiv:2305.18378v4",
     no_bootstrap_reason="a regression for each resample takes minutes.",
     version=2,
 )

@@ -31,7 +31,7 @@ from disbench.metrics.table import Table
     definition="How far each code is about a single factor: one minus the squared information about the others,"
     " relative to that about its best; codes in 20 equal-width bins.",
     insensitive_to="How much a code knows, and a copied or missing factor; unused codes pull it to the floor.",
-    source="Ridgeway and Mozer 2018, arXiv:1802.05312, section 3",
+    source="Ridgeway and Mozer 2018, arXiv:1802.05312v2, section 3",
     version=2,
 )
 def modularity(table: Table, *, bins: int = 20) -> dict[str, Any]:
