@@ -248,13 +248,13 @@ class Method(LightningModule):
 
     @property
     def global_step(self) -> int:
-        """Steps of training that are done; under a Trainer of yours, Lightning's count of optimizer steps."""
+        """Number of steps of training that are done; in your own Trainer, Lightning's count of optimizer steps."""
         if self.fabric is not None:
             return int(self.trainer.global_step)
         return int(super().global_step)
 
     def loss_scale(self) -> float:
-        """By how much gradients are too large before an optimizer's step: 1 except in 16-bit mixed precision."""
+        """Get the factor by which gradients are too large before an optimizer's step: 1 except in 16-bit mixed precision."""
         precision = self.trainer.precision_plugin if self.fabric is None else self.fabric.strategy.precision
         scaler = getattr(precision, "scaler", None)
         return 1.0 if scaler is None else float(scaler.get_scale())

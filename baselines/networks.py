@@ -82,6 +82,7 @@ class Float32Linear(nn.Linear):
     """`Linear` that no autocast rounds: means and log-variances make densities, and those are steps if rounded to bf16."""
 
     def forward(self, x: Tensor) -> Tensor:
+        """Apply the layer to x (..., n_in) without autocast: (..., n_out)."""
         with float32(x.device):
             return super().forward(x.to(self.weight.dtype))
 
@@ -93,6 +94,7 @@ class UpConvolution(nn.ConvTranspose2d):
         super().__init__(channels_in, channels_out, kernel_size=4, stride=2, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Double height and width: (B, C, H, W) to (B, C', 2H, 2W)."""
         return up_convolution(x, self.weight, self.bias)
 
 
