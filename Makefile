@@ -42,8 +42,8 @@ lint: install-test
 # mypy cannot see an editable install that maps folders, so it gets the mapping as links.
 types: install-test
 	mkdir -p build/types/disbench
-	for folder in datasets metrics reports; do ln -sfn ../../../$$folder build/types/disbench/$$folder; done
-	MYPYPATH=build/types $(BIN)/mypy -p disbench.metrics -p disbench.datasets -p disbench.reports
+	for folder in datasets metrics reports baselines mine_vae benchmarks; do ln -sfn ../../../$$folder build/types/disbench/$$folder; done
+	MYPYPATH=build/types $(BIN)/mypy $(foreach folder,datasets metrics reports baselines mine_vae benchmarks,-p disbench.$(folder))
 
 unit: install-test
 	$(ONE_THREAD) $(BIN)/python -m pytest -n 2 -q tests

@@ -102,8 +102,8 @@ class Alternating(Method):
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         """Run the stages of one step. A bare tensor of images works, too."""
         batch, step = as_batch(batch), self.current_step(batch_idx)
-        found = self.optimizers()
-        optimizers = found if isinstance(found, list) else [found]  # Lightning returns a single one bare
+        found: Any = self.optimizers()
+        optimizers: list[Any] = found if isinstance(found, list) else [found]  # Lightning returns a single one bare
         terms: dict[str, Tensor] = {}
         context: Any = ()
         stepped = False
@@ -119,6 +119,7 @@ class Alternating(Method):
                 self.minimize(moved, loss, stage.clip)
             terms |= outcome.terms
             context = outcome.context
+        settings: Any  # one that waits for a value is refused when training begins
         for settings in self.trainer.lr_scheduler_configs:  # Lightning steps none of a method that steps its optimizers
             if (step.number + 1) % settings.frequency == 0:
                 settings.scheduler.step()

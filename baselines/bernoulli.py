@@ -1,5 +1,7 @@
 """The likelihood of images under independent Bernoulli pixels. Kingma & Welling 2014, arXiv:1312.6114v11, appendix C.1."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.autograd.function import FunctionCtx
@@ -17,7 +19,8 @@ def bernoulli_loss(logits: Tensor, x: Tensor) -> Tensor:
         )
     logits = logits.float()
     if logits.device.type == "cpu":
-        return _SummedCrossEntropy.apply(logits, x) / len(x)
+        summed: Tensor = _SummedCrossEntropy.apply(logits, x)
+        return summed / len(x)
     return functional.binary_cross_entropy_with_logits(logits, x, reduction="sum") / len(x)
 
 
@@ -39,6 +42,6 @@ class _SummedCrossEntropy(torch.autograd.Function):
         ctx.save_for_backward(*inputs)
 
     @staticmethod
-    def backward(ctx: FunctionCtx, gradient: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         logits, x = ctx.saved_tensors
         return (logits.sigmoid() - x) * gradient, -logits * gradient if ctx.needs_input_grad[1] else None

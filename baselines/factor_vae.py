@@ -69,7 +69,8 @@ class FactorVAE(AlternatingVAE):
 
     def log_ratio(self, z: Tensor) -> Tensor:
         """Estimate log q(z) - log prod_d q(z_d) by the discriminator: (B, D) to (B,)."""
-        return self.discriminator(z).float()[:, 0]
+        logits: Tensor = self.discriminator(z)
+        return logits.float()[:, 0]
 
     def autoencoder_terms(self, x: Tensor) -> tuple[dict[str, Tensor], Tensor]:
         """Compute the autoencoder's loss on images (B, C, H, W) with its terms, in nats per image; and the draw z (B, D)."""

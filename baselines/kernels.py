@@ -1,5 +1,7 @@
 """Faster ways on a CPU to compute what torch computes. They know no architecture, and every function says what it equals."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.autograd.function import FunctionCtx
@@ -52,7 +54,7 @@ class _UpConvolution(torch.autograd.Function):
         ctx.save_for_backward(*inputs[:2])
 
     @staticmethod
-    def backward(ctx: FunctionCtx, gradient: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
         wanted = *ctx.needs_input_grad[:2], False
         of_x, of_weight, _ = torch.ops.aten.convolution_backward(
@@ -81,4 +83,5 @@ def few_channels(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     padded[..., 1:, :-1] += values[1, 0]
     padded[..., 1:, 1:] += values[1, 1]
     output = padded.permute(3, 0, 4, 1, 5, 2).reshape(images, channels, 2 * height + 2, 2 * width + 2)
-    return (output[..., 1:-1, 1:-1] + bias[:, None, None]).to(x.dtype)
+    whole_images: Tensor = output[..., 1:-1, 1:-1] + bias[:, None, None]
+    return whole_images.to(x.dtype)

@@ -93,9 +93,10 @@ class UpConvolution(nn.ConvTranspose2d):
     def __init__(self, channels_in: int, channels_out: int) -> None:
         super().__init__(channels_in, channels_out, kernel_size=4, stride=2, padding=1)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:  # the names of the parent
         """Double height and width: (B, C, H, W) to (B, C', 2H, 2W)."""
-        return up_convolution(x, self.weight, self.bias)
+        assert self.bias is not None  # `up_convolution` adds it
+        return up_convolution(input, self.weight, self.bias)
 
 
 def perceptron(sizes: Sequence[int], slope: float) -> nn.Sequential:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypedDict
 
 import torch
+from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
 from disbench.baselines import networks
@@ -148,7 +149,8 @@ class VAE(Method):
 
     def logits(self, z: Tensor) -> Tensor:
         """Compute the Bernoulli logits of every pixel: (B, D) to (B, C, H, W)."""
-        return self.decoder(z)
+        logits: Tensor = self.decoder(z)
+        return logits
 
     def decode(self, z: Tensor) -> Tensor:
         """Compute mean images, in [0, 1]: (B, D) to (B, C, H, W)."""
@@ -200,7 +202,7 @@ class VAE(Method):
         penalty, terms = self.regulariser(z, q, self.current_step(batch_idx))
         return {"loss": reconstruction + penalty, "reconstruction": reconstruction, **terms}
 
-    def configure_optimizers(self) -> torch.optim.Optimizer:
+    def configure_optimizers(self) -> OptimizerLRScheduler:
         """Make an Adam over all parameters."""
         return adam(self.parameters(), self.lr)
 

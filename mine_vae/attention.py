@@ -52,7 +52,7 @@ class CrossAttention(nn.Module):
 
     def assigning_parameters(self) -> list[nn.Parameter]:
         """Those that the assignment depends on: none if it is fixed."""
-        return [self.queries, self.tokens, self.key.weight] if self.learned else []
+        return [self.queries, self.tokens, *self.key.parameters()] if self.learned else []
 
     def logits(self) -> Tensor:
         """(D, K+1), column 0 the nuisance group."""

@@ -27,7 +27,8 @@ class FactorEncoder(nn.Module):
     def forward(self, z: Tensor) -> Tensor:
         """(B, D) -> (K, B, F)."""
         hidden = functional.relu(self.hidden(z.expand(self.num_factors, -1, -1)))
-        return self.norm(self.embedding(hidden))
+        embeddings: Tensor = self.norm(self.embedding(hidden))
+        return embeddings
 
 
 def with_noise(embeddings: Tensor) -> Tensor:

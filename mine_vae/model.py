@@ -21,7 +21,7 @@ import logging
 import warnings
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Any, Unpack, cast
+from typing import Any, Literal, Unpack, cast
 
 import torch
 from torch import Tensor
@@ -104,6 +104,8 @@ class MINEDisentangleVAE(AlternatingVAE):
 
     audit_at = (0.8, 1.0)  # shares of training after which the critics are audited
 
+    monte_carlo: Tensor
+
     def __init__(
         self,
         image_shape: Sequence[int],
@@ -160,7 +162,7 @@ class MINEDisentangleVAE(AlternatingVAE):
             bi_level_inner_steps=bi_level_inner_steps,
             gaussian_fit_samples=gaussian_fit_samples,
             cross_weight=cross_weight if mine else 0.0,
-            attention=attention,
+            attention=cast(Literal["learned", "fixed"], attention),  # which refuses any other
             gaussian_fit=gaussian_fit,
             bi_level=bi_level,
             critic=critic,
@@ -170,7 +172,9 @@ class MINEDisentangleVAE(AlternatingVAE):
 
     def logits(self, z: Tensor) -> Tensor:
         """Compute the Bernoulli logits of every pixel, (B, D) to (B, C, H, W)."""
-        return self.decoder(self.parts.attention.refine(z, self.parts.factor_encoder(z)) if self.refine else z)
+        refined = self.parts.attention.refine(z, self.parts.factor_encoder(z)) if self.refine else z
+        logits: Tensor = self.decoder(refined)
+        return logits
 
     def groups(self) -> Tensor:
         """Find the group of each latent, (D,), 0 for nuisance."""
@@ -224,19 +228,20 @@ class MINEDisentangleVAE(AlternatingVAE):
         count, done = step.number + 1, step.fraction
         second_phase = done >= self.mine_start
         number = {name: place for place, name in enumerate(self.parameter_groups())}
-        first, *later = (
+        groups: list[tuple[ParameterGroup, ...]] = (
             [update.parameter_groups for update in self.parts.schedule(count)]
             if second_phase
             else [("outer",), ("critics",)]
         )
+        first, *later = groups
         own, phase = type(self), "second" if second_phase else "first"
         outer = partial(own.outer_stage, second_phase=second_phase, joint="assignment" in first)
         yield Stage(f"outer, {phase}", outer, tuple(number[name] for name in first))
         if self.mine_start == 1 or done < self.mine_start - CRITICS_LEAD:
             return
         yield Stage(f"remember, {phase}", partial(own.buffer_stage, step=count, second_phase=second_phase))
-        for groups in later:
-            if groups != ("critics",):
+        for updated in later:
+            if updated != ("critics",):
                 yield Stage("assignment", own.assignment_stage, (number["assignment"],))
             elif self.mine:
                 critics = partial(own.critics_stage, second_phase=second_phase)

@@ -106,7 +106,8 @@ class PairwiseInformation(nn.Module):
     def estimate(self, z: Tensor, which: Tensor) -> Tensor:
         """(L, L) in nats, symmetric, its diagonal 0. Lower bounds may read a little below 0."""
         table = bound_value(self.bound, *self.scores(z, which), self.clip).unflatten(0, (len(which), -1))
-        return (0.5 * (table + table.T)).fill_diagonal_(0)
+        symmetric: Tensor = 0.5 * (table + table.T)
+        return symmetric.fill_diagonal_(0)
 
     def critic_loss(self, z: Tensor, which: Tensor) -> Tensor:
         """Compute a scalar to descend, summed over pairs of different latents."""
@@ -179,8 +180,8 @@ class Partition(nn.Module):
 
     def schedule(self, step: int) -> Iterator[Update]:
         """Iterate over the updates with this module's settings, without the assignment if it is fixed."""
-        settings = {"outer_steps": self.outer_steps, "inner_steps": self.inner_steps, "bi_level": self.bi_level}
-        for update in schedule(step, **settings):
+        steps = {"outer_steps": self.outer_steps, "inner_steps": self.inner_steps}
+        for update in schedule(step, **steps, bi_level=self.bi_level):
             groups = tuple(each for each in update.parameter_groups if each != "assignment" or self.attention.learned)
             if groups:
                 yield Update(groups, update.data)

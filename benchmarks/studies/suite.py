@@ -33,6 +33,11 @@ SUITES = Path(__file__).parent / "suites"
 TRIALS = 100_000  # of one suite
 
 
+def default_metrics() -> MetricOptions:
+    """The literature's choice of metrics, each without settings."""
+    return {name: {} for name in DEFAULT_METRICS}
+
+
 class DatasetEntry(Strict):
     """A data set and its options, such as `select`, the ranges of factors it is restricted to.
 
@@ -102,7 +107,7 @@ class Suite(Strict):
     precision: Precision = "32-true"
     rows: Rows = 100_000
     hparams: Options = Field(default_factory=dict)
-    metrics: OptionsOf = Field(default_factory=lambda: {name: {} for name in DEFAULT_METRICS})
+    metrics: OptionsOf = Field(default_factory=default_metrics)
     untrained: bool = True
 
     @field_validator("plugins")

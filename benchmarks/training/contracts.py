@@ -134,7 +134,7 @@ def _checked_scheduler(method: Method, where: str, found: Any) -> dict[str, Any]
 
 def no_pictures(method: Method) -> str | None:
     """Why this method decodes no codes; None where it does."""
-    kind = type(method)
+    kind: Any = type(method)
     if not method.generates:
         return f"{kind.__name__} generates no images (generates = False)."
     by_network = isinstance(method, VAE) and (kind.decode, kind.logits) == (VAE.decode, VAE.logits)

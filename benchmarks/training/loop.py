@@ -4,6 +4,7 @@ import logging
 import math
 import signal
 import time
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -93,7 +94,8 @@ class ShowProgress(Callback):
 def build(trial: Trial, image_shape: tuple[int, ...], n_train: int) -> Method:
     """The trial's method with its initial weights, which depend on method, data set and seed alone."""
     seed_everything(seed_for(trial.method, trial.dataset, trial.seed, "training"), verbose=False)
-    return METHODS[trial.method](image_shape, n_train, **trial.hparams)
+    make: Callable[..., Method] = METHODS[trial.method]
+    return make(image_shape, n_train, **trial.hparams)
 
 
 def finished(checkpoint: Path, trial: Trial) -> dict[str, Any] | None:
@@ -147,10 +149,10 @@ def train_here(
     )
     device = loop.device
     path = Path(checkpoint)
-    if (done := finished(path, trial)) is not None:
+    if (ended := finished(path, trial)) is not None:
         try:
-            method.load_state_dict(done["state_dict"])
-            resume.restore(done[DESCRIPTION], method, device)
+            method.load_state_dict(ended["state_dict"])
+            resume.restore(ended[DESCRIPTION], method, device)
         except Exception as error:
             if classify(error) == "out of memory":
                 raise
@@ -172,7 +174,7 @@ def train_here(
     ending = finishing_steps(resume, signal.default_int_handler if machine.devices == 1 else signal.SIG_IGN)
     networks = compiled(method, machine.compiler) if machine.compiler else nullcontext()
     check_contract(method, dataset.image_shape, images.size, trial.steps, dataset.factor_sizes)
-    done: int = 0
+    done = 0
     if begun is not None:  # version 0.1 counted the steps of optimizers, and had another name for the scale
         done = begun[DESCRIPTION]["step"]
         begun = {"precision": begun.get("MixedPrecision", {}), **begun, "global_step": done}

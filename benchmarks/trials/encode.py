@@ -81,9 +81,10 @@ def evaluation_rows(trial: Trial, dataset: FactorDataset, evaluations: Evaluatio
     """
     named = dict(dataset.evaluations)
     for name, select in evaluations.items():
-        named[name] = in_ranges(dataset, select).nonzero().flatten()
-        if len(named[name]) < 2:
-            raise ValueError(f"The evaluation {name} needs two rows of {trial.dataset}, got {len(named[name])}.")
+        selected = in_ranges(dataset, select).nonzero().flatten()
+        if len(selected) < 2:
+            raise ValueError(f"The evaluation {name} needs two rows of {trial.dataset}, got {len(selected)}.")
+        named[name] = selected
     found = {}
     for name, rows in named.items():
         chosen = scored_rows(trial, len(dataset) if rows is None else len(rows))

@@ -124,7 +124,8 @@ def score(
         if on_metric is not None:
             on_metric(name, index, len(options))
         shared = name.startswith("dci_") and keywords in fitted  # the three DCI scores share one computation
-        if not shared and (told := warning(name, keywords, *table.raw_codes.shape, table.sizes.tolist())):
+        rows, columns = table.raw_codes.shape
+        if not shared and (told := warning(name, keywords, rows, columns, table.sizes.tolist())):
             _log.info(told)
         if name.startswith("dci_"):
             fitted.append(keywords)

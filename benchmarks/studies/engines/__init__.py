@@ -39,7 +39,11 @@ def make_engine(
                 "--cpus-per-trial. Take --engine ray, or start the same command several times: each trial is run once."
             )
         return run_here
-    share = {"workers": workers, "gpus_per_trial": gpus_per_trial or 0.0, "cpus_per_trial": cpus_per_trial or 1}
+    share: dict[str, Any] = {
+        "workers": workers,
+        "gpus_per_trial": gpus_per_trial or 0.0,
+        "cpus_per_trial": cpus_per_trial or 1,
+    }
     if name == "ray":
         return ray_engine(**share)
     if name == "slurm":

@@ -84,12 +84,12 @@ def on_each_device(function: Callable[..., object], trial: Trial, machine: Machi
     settings = levels, max(1, torch.get_num_threads() // machine.devices), torch.get_float32_matmul_precision()
     context = multiprocessing.get_context("spawn")
     port = free_port()
-    found: dict[Connection, BaseProcess] = {}
+    found: dict[Any, BaseProcess] = {}  # by the end of its pipe
     with forwarding_signals(found):
         try:
             for rank in range(machine.devices):
                 ours, theirs = context.Pipe(duplex=False)
-                process = context.Process(
+                process: BaseProcess = context.Process(
                     target=_work, args=(rank, port, settings, loaded(), work, theirs), daemon=True
                 )
                 process.start()
@@ -111,14 +111,15 @@ def free_port() -> int:
         return int(found.getsockname()[1])
 
 
-def _errors(running: dict[Connection, BaseProcess]) -> list[BaseException]:
+def _errors(running: dict[Any, BaseProcess]) -> list[BaseException]:
     """Wait for every process, after the first error for GRACE seconds; the errors in the order that they came in."""
     errors: list[BaseException] = []
     while running and (ready := wait(list(running), GRACE if errors else None)):
+        connection: Any
         for connection in ready:
-            process = running.pop(connection)  # type: ignore[arg-type]
+            process = running.pop(connection)
             try:
-                error = connection.recv()  # type: ignore[union-attr]
+                error = connection.recv()
             except EOFError:
                 process.join()
                 error = RuntimeError(f"A process on one of several devices ended with exit code {process.exitcode}.")
@@ -128,7 +129,7 @@ def _errors(running: dict[Connection, BaseProcess]) -> list[BaseException]:
 
 
 @contextmanager
-def forwarding_signals(found: dict[Connection, BaseProcess]) -> Iterator[None]:
+def forwarding_signals(found: dict[Any, BaseProcess]) -> Iterator[None]:
     """Hand the first Ctrl-C or SIGTERM on to the processes, and raise for it when they have ended, whatever they say.
 
     Where somebody else handles a signal already, or outside the main thread, it is left to them.
@@ -142,7 +143,7 @@ def forwarding_signals(found: dict[Connection, BaseProcess]) -> Iterator[None]:
             if process.is_alive() and process.pid is not None:
                 os.kill(process.pid, signal.SIGINT)  # once more is nothing to them, where a terminal sent it to all
 
-    before = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+    before: dict[int, Any] = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
     main = threading.current_thread() is threading.main_thread()
     taken = [number for number, handler in before.items() if main and signal.getsignal(number) is handler]
     for number in taken:

@@ -82,7 +82,8 @@ def train_stacked(trials: Sequence[Trial], dataset: FactorDataset, device: torch
     check_alike(trials)
     started, cpu_started = time.monotonic(), time.process_time()
     device = device or torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
-    methods, generators, streams, states = [], [], [], []
+    methods: list[Any] = []  # VAEs, or `Stack` refuses them
+    generators, streams, states = [], [], []
     for trial in trials:
         method = build(trial, dataset.image_shape, len(dataset)).to(device)
         methods.append(method)

@@ -29,7 +29,7 @@ SOURCES: dict[Any, Callable[..., Tensor]] = {
     torch.rand_like: Tensor.uniform_,
     torch.rand: Tensor.uniform_,
 }
-PLAIN = Alternating.training_step, Alternating.minimize
+PLAIN: tuple[Any, Any] = (Alternating.training_step, Alternating.minimize)
 
 
 def stages_of(method: VAE, batch_idx: int, steps: int) -> Iterator[Stage]:
@@ -40,7 +40,7 @@ def stages_of(method: VAE, batch_idx: int, steps: int) -> Iterator[Stage]:
             "alone. Train its seeds apart."
         )
     # By the methods themselves, so that a subclass with others is not trained as its parent.
-    own = type(method)
+    own: Any = type(method)
     if isinstance(method, Alternating) and (own.training_step, own.minimize) == PLAIN:
         return method.stages(Step(batch_idx, steps))
     if not method.automatic_optimization:
@@ -58,8 +58,8 @@ def stages_of(method: VAE, batch_idx: int, steps: int) -> Iterator[Stage]:
 
 def optimizers_of(method: VAE) -> list[torch.optim.Adam]:
     """The method's optimisers. Raises ValueError unless each is an Adam of one group, which knows nothing of a leading axis."""
-    own = method.configure_optimizers()
-    found = own if isinstance(own, list) else [own]
+    own: Any = method.configure_optimizers()
+    found: list[Any] = own if isinstance(own, list) else [own]
     for optimizer in found:
         if type(optimizer) is not torch.optim.Adam or len(optimizer.param_groups) != 1:
             raise ValueError(
@@ -188,7 +188,8 @@ class Stack:
                 clip_each(moved, stage.clip)
             for optimizer in moving:
                 optimizer.step()
-        return detached(outcome.terms)
+        terms: dict[str, Tensor] = detached(outcome.terms)
+        return terms
 
     def rehearse(self, stage: Stage, batch: Tensor) -> None:
         """See what a stage draws, on a copy of the first seed's method; leaves the random state alone."""
