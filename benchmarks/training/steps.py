@@ -197,7 +197,12 @@ class Loop(Fabric):
         method.on_train_start()
         method.on_train_epoch_start()
         for index in range(self.global_step, self.num_training_batches):
-            batch = method.on_after_batch_transfer(self.to_device(next(batches)), 0)
+            given = next(batches, None)
+            if given is None:
+                raise ValueError(
+                    f"Training has {self.num_training_batches} steps, but the batches ended after {index}."
+                )
+            batch = method.on_after_batch_transfer(self.to_device(given), 0)
             terms = self.take(batch, index)
             self.global_step = index + 1
             for hook in self.hooks:

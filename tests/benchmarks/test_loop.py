@@ -241,6 +241,11 @@ def test_a_scheduler_can_monitor_a_term_of_the_step(monkeypatch: pytest.MonkeyPa
         Loop(1, accelerator="cpu").fit(make(Plateau), batches(1))
 
 
+def test_too_few_batches_are_an_error() -> None:
+    with pytest.raises(ValueError, match="Training has 3 steps, but the batches ended after 2"):
+        Loop(3, accelerator="cpu").fit(make(), batches(2))
+
+
 def test_a_trained_method_can_be_copied_and_trained_again() -> None:
     method = make()
     Loop(2, accelerator="cpu").fit(method, batches(2))
