@@ -24,6 +24,7 @@ from disbench.datasets.storage.files import Source
 from disbench.datasets.wording import did_you_mean, listed, shown
 
 SHARED = ("select", "held_out")  # options of every dataset
+OF_EVERY_DATASET = ("name", "version", "provenance", "image_shape", "space")
 
 __all__ = ["DATASETS", "SOURCES", "FactorDataset", "FactorSpace", "check_name", "load", "names", "restrict"]
 
@@ -136,7 +137,11 @@ def load(
     check_name(name, root)
     check_options(name, options)
     make = DATASETS.get(name, functools.partial(OwnDataset, name=name))
+    if "root" not in inspect.signature(make).parameters:
+        raise ValueError(f"The class of {name} needs a root, the folder of its files: def __init__(self, root=None).")
     dataset = make(root, **options)
+    if missing := [attribute for attribute in OF_EVERY_DATASET if not hasattr(dataset, attribute)]:
+        raise ValueError(f"The class of {name} needs {', '.join(OF_EVERY_DATASET)}; it lacks {', '.join(missing)}.")
     if select is not None and select != {}:
         dataset = restrict(dataset, select)
     return dataset if held_out is None else hold_out(dataset, held_out)

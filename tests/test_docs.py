@@ -144,6 +144,15 @@ def floor_and_ceiling(key, case):
     return METRICS[key](noise, factors), METRICS[key](as_codes(factors), factors)
 
 
+def index_row(key):
+    """The row of a metric on the index, with what is measured."""
+    metric = METRICS[key]
+    limits = "{:g} to {:g}".format(*metric.bounds)
+    measured = " | ".join(f"{number:.2f}" for number in floor_and_ceiling(key, "noisy_vae"))
+    arrow = "↑" if metric.higher_is_better else "↓"
+    return f"| [`{key}`]({key}.md) | {metric.label} | {arrow} | {limits} | noisy_vae | {measured} | what it asks |"
+
+
 def commands(page):
     """Every command line of a page: words of a block's line, or of code in running text, that begin with `disbench`."""
     text = re.sub(r"\\\n\s*", "", TEXT[page])  # a line that goes on
@@ -211,8 +220,9 @@ def test_every_metric_is_on_the_index_and_has_a_page():
 def test_every_method_and_every_data_set_is_on_its_index_and_has_a_page(kind, registry):
     index = ROOT / "docs" / kind / "README.md"
     listed = rows(index)
-    assert set(listed) == set(registry)
+    assert set(listed) == set(registry), f"{index.relative_to(ROOT)} needs a row for each of {kind}."
     for key, cells in listed.items():
+        assert "](" in cells[0], f"The row of {key} in {index.relative_to(ROOT)} needs a link to a page that names it."
         page = (index.parent / re.search(r"\((.+?)\)", cells[0])[1]).resolve()
         assert key == page.stem or re.search(rf"(`|--dataset ){key}\b", TEXT[page])
 
@@ -237,6 +247,7 @@ def test_a_page_answers_every_question(page):
 
 @pytest.mark.parametrize("key", METRICS)
 def test_the_index_says_what_the_registry_says(key):
+    assert key in rows(INDEX), f"docs/metrics/README.md needs the row {index_row(key)}"
     label, arrow, limits = rows(INDEX)[key][1:4]
     metric = METRICS[key]
     assert label == metric.label
@@ -255,8 +266,6 @@ def test_the_floor_and_the_ceiling_on_the_index_are_measured(key):
 def test_what_each_metric_sees_is_measured(key):
     header = next(line for line in TEXT[WHICH].splitlines() if line.startswith("| key"))
     names = re.findall(r"`(\w+)`", header)
-    written = rows(WHICH)[key][1:]
-    assert len(written) == len(names)
     measured = []
     for name in names:
         try:
@@ -264,6 +273,9 @@ def test_what_each_metric_sees_is_measured(key):
         except NotApplicable:
             measured.append("–")
     row = f"| `{key}` | {' | '.join(measured)} |"
+    assert key in rows(WHICH), f"docs/metrics/which.md needs the row {row}"
+    written = rows(WHICH)[key][1:]
+    assert len(written) == len(names), row
     for ours, theirs in zip(written, measured, strict=True):
         assert (ours == "–") == (theirs == "–"), row
         assert ours == "–" or abs(float(ours) - float(theirs)) <= 0.021, row

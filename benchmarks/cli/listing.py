@@ -68,6 +68,7 @@ def datasets() -> Table:
     from disbench.benchmarks.plugins.packages import provide_all
     from disbench.benchmarks.plugins.registries import source_of
     from disbench.datasets import SOURCES, names
+    from disbench.datasets.registry import BUILT_IN
 
     provide_all("dataset")
 
@@ -76,7 +77,7 @@ def datasets() -> Table:
             return "official files: disbench data info " + name
         if (plugin := source_of("dataset", name)) is not None:
             return f"plugin {plugin.name} {plugin.version}".rstrip()
-        return "drawn here, no download" if name.endswith("_like") else "imported"
+        return "drawn here, no download" if name in BUILT_IN else "imported"
 
     return filled("datasets", ("dataset", "where it comes from"), ((name, origin(name)) for name in names()))
 

@@ -110,8 +110,7 @@ def test_rows_outside_are_an_index_error(dataset: FactorDataset, offset: int) ->
 def test_a_dataset_says_what_it_is(name: str, dataset: FactorDataset) -> None:
     assert dataset.name == name
     assert dataset.version
-    assert dataset.provenance == ("procedural" if name.endswith("_like") else "official")
-    assert (name in SOURCES) == (dataset.provenance == "official")
+    assert dataset.provenance == ("official" if name in SOURCES else "procedural")
 
 
 def test_a_source_says_where_every_file_comes_from() -> None:
