@@ -11,7 +11,7 @@ export MPLBACKEND = Agg
 # Networks this small gain little from a second thread, and lose tenfold to it when another process wants the core.
 ONE_THREAD = OMP_NUM_THREADS=1
 
-.PHONY: help install install-test quickstart test lint types unit bench gpu docs clean
+.PHONY: help install install-test quickstart test lint types unit coverage bench gpu docs clean
 
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/'
@@ -47,6 +47,9 @@ types: install-test
 
 unit: install-test
 	$(ONE_THREAD) $(BIN)/python -m pytest -n 2 -q tests
+
+coverage: install-test ## lines of product code that the tests run; fails below 92 %
+	$(ONE_THREAD) $(BIN)/python -m pytest -n 2 -q --cov --cov-report=term:skip-covered tests
 
 bench: install-test ## timing benchmarks, saved and printed beside the last ones
 	$(BIN)/python -m pytest -q -o python_files="bench_*.py" -o python_functions="bench_*" tests/perf \
