@@ -65,7 +65,7 @@ def test_the_discriminators_sample_comes_from_the_encoder_as_the_step_left_it(pr
     seen = []
     method.encoder.register_forward_hook(lambda encoder, inputs, output: seen.append((inputs[0], output.detach())))
     quiet = dict.fromkeys(("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False)
-    trainer = lightning.Trainer(max_steps=2, precision=precision, accelerator="cpu", **quiet)
+    trainer = lightning.Trainer(max_steps=1, precision=precision, accelerator="cpu", **quiet)
     trainer.fit(method, iter([torch.rand(16, 1, 8, 8)]))
     (_, first), (second, sample) = seen
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=precision != "32-true"):
