@@ -130,7 +130,10 @@ class Images:
         made, every `ranks`-th row from number `rank` on.
         """
         if self.comes_back and device.type == "cpu":
-            self.dataset.preload()
+            self.dataset.preload()  # before the first step, which a generator would wait for
+        return self._stream(device, skip, rank, ranks)
+
+    def _stream(self, device: torch.device, skip: int, rank: int, ranks: int) -> Iterator[Batch]:
         where = self.dataset.preferred_device(device)
         plain = isinstance(self.sampling, Independent)
         on = where if plain else torch.device("cpu")  # where partners and labels are drawn

@@ -1,5 +1,6 @@
 """What the runner expects of every method, asked of each that is registered."""
 
+import ast
 import inspect
 from pathlib import Path
 
@@ -102,9 +103,12 @@ def test_a_step_is_one_call_of_training_step_whatever_the_optimisers_count(name:
 
 @pytest.mark.parametrize("name", METHODS)
 def test_a_methods_file_is_short(name: str) -> None:
-    """The MINE VAE's holds the schedule of three parties and twice as many hyperparameters as all others together."""
-    lines = Path(inspect.getfile(METHODS[name])).read_text(encoding="utf-8").splitlines()
-    assert len(lines) < (300 if name == "mine_vae" else 150)
+    """Docstrings are not counted. The MINE VAE has more to schedule, and twice as many hyperparameters as all others together."""
+    tree = ast.parse(Path(inspect.getfile(METHODS[name])).read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
+            node.body[0] = ast.Pass()
+    assert len(ast.unparse(tree).splitlines()) < (300 if name == "mine_vae" else 150)
 
 
 @pytest.mark.parametrize("name", METHODS)
