@@ -103,7 +103,6 @@ class MINEDisentangleVAE(AlternatingVAE):
     """
 
     audit_at = (0.8, 1.0)  # shares of training after which the critics are audited
-
     monte_carlo: Tensor
 
     def __init__(
@@ -139,11 +138,8 @@ class MINEDisentangleVAE(AlternatingVAE):
         **shell: Unpack[NetworkOptions],
     ) -> None:
         if (renamed := cast(dict[str, Any], shell).pop("handover", None)) is not None:
-            warnings.warn(
-                "handover is now mine_start. The old name is removed in the next release.",
-                DeprecationWarning,
-                stacklevel=2,
-            )
+            said = "handover is now mine_start. The old name is removed in the next release."
+            warnings.warn(said, DeprecationWarning, stacklevel=2)
             mine_start = renamed
         super().__init__(image_shape, n_train, latent_dim=latent_dim, **shell)
         self.disentanglement_weight, self.beta, self.tc_weight = disentanglement_weight, beta, tc_weight
@@ -172,9 +168,7 @@ class MINEDisentangleVAE(AlternatingVAE):
 
     def logits(self, z: Tensor) -> Tensor:
         """Compute the Bernoulli logits of every pixel, (B, D) to (B, C, H, W)."""
-        refined = self.parts.attention.refine(z, self.parts.factor_encoder(z)) if self.refine else z
-        logits: Tensor = self.decoder(refined)
-        return logits
+        return super().logits(self.parts.attention.refine(z, self.parts.factor_encoder(z)) if self.refine else z)
 
     def groups(self) -> Tensor:
         """Find the group of each latent, (D,), 0 for nuisance."""

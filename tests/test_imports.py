@@ -106,3 +106,16 @@ def test_no_folder_has_more_rooms_than_one_can_keep_in_mind() -> None:
     counted = {folder.relative_to(ROOT).as_posix(): len(rooms_in(folder)) for folder in folders}
     assert len(counted) > 20
     assert not {name: number for name, number in counted.items() if number > MOST_ROOMS and name not in ROOMY}
+
+
+DRAWN = ("datasets/procedural/faces_like.py", "datasets/procedural/mpi3d_like.py")  # their length is that of the pictures
+
+
+def test_no_module_is_too_long_to_read() -> None:
+    lengths = {
+        path.relative_to(ROOT).as_posix(): len(path.read_text(encoding="utf-8").splitlines())
+        for folder in ALLOWED
+        for path in (ROOT / folder).rglob("*.py")
+    }
+    assert len(lengths) > 200
+    assert not {name: length for name, length in lengths.items() if length > 350 and name not in DRAWN}

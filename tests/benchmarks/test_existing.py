@@ -1,5 +1,6 @@
 """What lies in a folder of trials: it is reused where it is this trial's, and never lost where it is not."""
 
+import dataclasses
 import io
 import json
 import os
@@ -27,7 +28,7 @@ from disbench.benchmarks.trials import trial as trial_module
 from disbench.benchmarks.trials.existing import NOT_OPENED, Earlier
 from disbench.metrics import METRICS
 from disbench.reports.records import RECORD_FILE, SCHEMA_VERSION, Record, Trial, read_record, write_record
-from disbench.reports.records.migration import HPARAMS
+from disbench.reports.records.migration import HPARAMS, with_names_of_today
 
 SELECT = {"shape": 1, "orientation": "0-3", "position_x": "10-13", "position_y": "10-13"}
 FIELDS = {
@@ -97,7 +98,7 @@ def as_version_1(folder: Path) -> Path:
 
 
 def versioned(monkeypatch: pytest.MonkeyPatch, metric: str) -> None:
-    changed = METRICS[metric].__class__(**{**vars(METRICS[metric]), "version": METRICS[metric].version + 1})
+    changed = dataclasses.replace(METRICS[metric], version=METRICS[metric].version + 1)
     monkeypatch.setitem(METRICS, metric, changed)
 
 
@@ -131,7 +132,8 @@ def test_what_is_resolved_is_what_the_method_is_made_with(method: str) -> None:
 
 def test_the_defaults_of_version_1_are_still_the_methods_own() -> None:
     """A change of a default is meant to change trials: raise this expectation with it, never the table in `migration`."""
-    for method, defaults in HPARAMS.items():
+    for method, first in HPARAMS.items():
+        defaults = with_names_of_today(method, first)
         assert {name: value for name, value in resolved(method, {}).items() if name in defaults} == defaults
 
 
@@ -300,7 +302,7 @@ def test_a_copied_folder_is_not_the_trial_whose_name_it_has(runs: Path) -> None:
 
 
 def test_a_finished_record_of_version_1_counts_and_is_not_touched(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(METRICS, "mig", METRICS["mig"].__class__(**{**vars(METRICS["mig"]), "version": 1}))
+    monkeypatch.setitem(METRICS, "mig", dataclasses.replace(METRICS["mig"], version=1))
     older = [as_version_1(folder) for folder in folders(runs)]
     before = [contents(folder) for folder in older]
     assert {state.state for state in states(runs)} == {"finished"}

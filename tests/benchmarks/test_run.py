@@ -188,7 +188,7 @@ def test_a_dry_run_counts_and_measures_and_runs_nothing(tmp_path: Path) -> None:
     suite.write_text(yaml.safe_dump({**TINY, "datasets": [MISSING, *TINY["datasets"]]}))
     status, output = disbench("run", suite, "--out", tmp_path / "runs", "--dry-run", "--data-dir", tmp_path)
     assert status == 0, output
-    assert "12 trials, 0 finished. The other 12 take" in output
+    assert "12 trials, 0 finished. The other 12 need" in output
     assert "Not counted, because it cannot be measured: vae on dsprites, beta_vae on dsprites" in output
     assert not (tmp_path / "runs").exists()
 

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.distributions import Normal, kl_divergence
 
 from disbench.baselines.gaussian import Posterior
+from disbench.baselines.method import Batch
 from disbench.mine_vae import CrossAttention, MINEDisentangleVAE, model
 from disbench.mine_vae.attention import EMBEDDING_RATE
 from disbench.mine_vae.factor_encoder import NOISE, with_noise
@@ -306,7 +307,7 @@ def test_the_assignment_learns_from_recent_posteriors_and_not_from_the_minibatch
         return original(z, nats)
 
     method.parts.inner_loss = noting
-    method.assignment_stage(images(), drawn(method))
+    method.assignment_stage(Batch(images()), drawn(method))
     ((z, nats),) = seen
     assert z.shape == (BATCH, LATENTS)
     assert (z - 100).abs().max() < 6
@@ -320,7 +321,7 @@ def test_critics_learn_from_recent_posteriors_and_not_from_the_minibatch() -> No
     method.parts.critic_loss = lambda z: seen.append(z) or z.sum()
     original = method.marginals.critic_loss
     method.marginals.critic_loss = lambda z: seen.append(z) or original(z)
-    method.critics_stage(images(), drawn(method), second_phase=True)
+    method.critics_stage(Batch(images()), drawn(method), second_phase=True)
     assert [len(z) for z in seen] == [32, BATCH]
     assert all((z - 100).abs().max() < 6 for z in seen)
 
@@ -331,7 +332,7 @@ def test_joint_training_moves_the_assignment_on_the_minibatch() -> None:
     seen: list[Tensor] = []
     method.assignment_loss = lambda z, q: seen.append(z) or z.sum() * 0
     torch.manual_seed(7)
-    _, _, (_, z) = method.outer_stage(images(), (), second_phase=True, joint=True)
+    _, _, (_, z) = method.outer_stage(Batch(images()), (), second_phase=True, joint=True)
     assert torch.equal(seen[0], z)
 
 
@@ -416,7 +417,7 @@ def test_what_is_remembered_of_a_step_are_its_posteriors_and_embeddings() -> Non
     far_from_the_minibatch(method)
     with torch.no_grad():
         q = method.posterior(images())
-        method.buffer_stage(images(), (q, q.sample()), step=1, second_phase=True)
+        method.buffer_stage(Batch(images()), (q, q.sample()), step=1, second_phase=True)
     assert method.marginals.mean.min() > 3  # fitted to recent posteriors, of which 27 in 32 are near 100
     assert int(method.recent.seen) == 32 + BATCH
     assert int(method.parts.gaussian_fit.recent.seen) == BATCH
