@@ -108,7 +108,10 @@ def test_no_folder_has_more_rooms_than_one_can_keep_in_mind() -> None:
     assert not {name: number for name, number in counted.items() if number > MOST_ROOMS and name not in ROOMY}
 
 
-DRAWN = ("datasets/procedural/faces_like.py", "datasets/procedural/mpi3d_like.py")  # their length is that of the pictures
+DRAWN = (
+    "datasets/procedural/faces_like.py",
+    "datasets/procedural/mpi3d_like.py",
+)  # their length is that of the pictures
 
 
 def test_no_module_is_too_long_to_read() -> None:
