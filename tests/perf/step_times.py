@@ -15,7 +15,11 @@ import subprocess
 import sys
 
 METHODS = ("vae", "beta_vae", "factor_vae", "beta_tcvae", "mine_vae")
-NETWORKS = {"mlp 32": {"network": "mlp", "hidden_dim": 32}, "conv": {"network": "conv"}}
+NETWORKS = {
+    "mlp 32": {"network": "mlp", "hidden_dim": 32},
+    "mlp 256": {"network": "mlp", "hidden_dim": 256},
+    "conv": {"network": "conv"},
+}
 WARM_UP = 1  # rounds
 # What a process does: `sys.argv` is a method, a network's hyperparameters, a precision and the steps of a round.
 WORKER = """
