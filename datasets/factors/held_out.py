@@ -2,34 +2,25 @@
 
 import hashlib
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 import torch
 
 from disbench.datasets.factors.dataset import FactorDataset
-from disbench.datasets.factors.selection import normal_select, parse_range
+from disbench.datasets.factors.selection import DerivedDataset, normal_select, parse_range
 from disbench.datasets.wording import did_you_mean, listed, shown
 
 ROWS_AT_ONCE = 2**18  # whose factors are computed together
 
 
-class Subset(FactorDataset):
+class Subset(DerivedDataset):
     """Hold some rows of a dataset, in their order, each with its labels. `hold_out` makes it."""
 
     def __init__(self, parent: FactorDataset, rows: torch.Tensor) -> None:
-        self.name, self.version, self.provenance = parent.name, parent.version, parent.provenance
-        self.image_shape, self.space = parent.image_shape, parent.space
+        super().__init__(parent)
         self.labels = parent.factors(rows)
         self.rows = rows
-        self._parent = parent
-
-    def preferred_device(self, device: torch.device) -> torch.device:
-        """Choose the device as the whole dataset does."""
-        return self._parent.preferred_device(device)
-
-    def preload(self) -> None:
-        """Let the whole dataset keep its images."""
-        self._parent.preload()
 
     def batch(self, indices: torch.Tensor) -> torch.Tensor:
         """Get the images of rows of this part."""
@@ -37,19 +28,17 @@ class Subset(FactorDataset):
         return self._parent.batch(self.rows[indices])
 
 
-class SplitDataset(FactorDataset):
+class SplitDataset(DerivedDataset):
     """Hold a whole dataset of which some rows are not trained on. `hold_out` makes it."""
 
     def __init__(self, parent: FactorDataset, held_out: torch.Tensor) -> None:
         """Split a dataset; held_out (N,) is True for each row that is not trained on."""
-        self.name, self.version, self.provenance = parent.name, parent.version, parent.provenance
-        self.image_shape, self.space, self.labels = parent.image_shape, parent.space, parent.labels
-        self.conversion = parent.conversion
-        self._parent = parent
+        super().__init__(parent)
+        self.labels = parent.labels
         self._rows = {"trained": (~held_out).nonzero().flatten(), "held_out": held_out.nonzero().flatten()}
 
-    @property
-    def training(self) -> FactorDataset:
+    @cached_property
+    def training(self) -> FactorDataset:  # type: ignore[override]  # its labels take a pass over all rows
         """Rows that methods are trained on."""
         return Subset(self._parent, self._rows["trained"])
 
@@ -57,14 +46,6 @@ class SplitDataset(FactorDataset):
     def evaluations(self) -> dict[str, torch.Tensor | None]:
         """Rows to score: "trained" and "held_out"."""
         return dict(self._rows)
-
-    def preferred_device(self, device: torch.device) -> torch.device:
-        """Choose the device as the whole dataset does."""
-        return self._parent.preferred_device(device)
-
-    def preload(self) -> None:
-        """Let the whole dataset keep its images."""
-        self._parent.preload()
 
     def batch(self, indices: torch.Tensor) -> torch.Tensor:
         """Get the images of rows of the whole dataset."""

@@ -13,16 +13,29 @@ KEPT_BYTES = 2**26  # of drawn images, at most
 DRAWN_AT_ONCE = 256  # of them, so that what drawing needs stays small
 
 
-class RestrictedDataset(FactorDataset):
+class DerivedDataset(FactorDataset):
+    """Show another dataset, or a part of it, under the name and version of that one."""
+
+    def __init__(self, parent: FactorDataset) -> None:
+        self.name, self.version, self.provenance = parent.name, parent.version, parent.provenance
+        self.image_shape, self.space, self.conversion = parent.image_shape, parent.space, parent.conversion
+        self._parent = parent
+
+    def preferred_device(self, device: torch.device) -> torch.device:
+        """Choose the device as the parent does."""
+        return self._parent.preferred_device(device)
+
+    def preload(self) -> None:
+        """Let the parent keep its images."""
+        self._parent.preload()
+
+
+class RestrictedDataset(DerivedDataset):
     """Hold a box of a grid dataset, whose indices are mapped to those of the parent. `restrict` makes it."""
 
     def __init__(self, parent: FactorDataset, first: tuple[int, ...], sizes: tuple[int, ...]) -> None:
         """Take the lowest value, `first`, and the number of values, `sizes`, of each factor of the parent."""
-        self.name = parent.name
-        self.version = parent.version
-        self.provenance = parent.provenance
-        self.image_shape = parent.image_shape
-        self._parent = parent
+        super().__init__(parent)
         self._first = first
         self._varying = [position for position, size in enumerate(sizes) if size > 1]
         self.space = FactorSpace(
@@ -42,10 +55,6 @@ class RestrictedDataset(FactorDataset):
         values = self.space.factors(indices).unbind(dim=1)
         steps = (value * strides[position] for value, position in zip(values, self._varying, strict=True))
         return sum(steps, start=torch.full_like(indices, corner))
-
-    def preferred_device(self, device: torch.device) -> torch.device:
-        """Choose the device as the whole dataset does."""
-        return self._parent.preferred_device(device)
 
     def preload(self) -> None:
         """Draw the images of a small box now and keep them for the CPU."""

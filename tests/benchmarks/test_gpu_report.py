@@ -40,6 +40,10 @@ def test_every_part_is_in_the_report(script: dict[str, Any], tmp_path: Path, mon
     assert [row["precision"] for row in tables["Training"]] == ["fp32", "TF32", "bf16"]
     assert tables["Training"][0]["mig - CPU"] == 0  # the same trial on the same device
     assert tables["Resume"] == [{"method": "factor_vae", "resumed at step": 3, "largest difference": 0.0}]
+    (together,) = tables["Several seeds"]
+    assert together["seeds"] == 2
+    assert together["one model s"] > 0
+    assert together["processes s"] > 0  # as their records say, so that a process that did nothing is a failure
     assert all(name in report for name in tables)
 
 

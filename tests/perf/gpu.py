@@ -14,6 +14,7 @@ import argparse
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -32,12 +33,14 @@ import torch
 from disbench.benchmarks import METHODS
 from disbench.benchmarks.runtime.environment import environment
 from disbench.benchmarks.runtime.machine import Machine
+from disbench.benchmarks.settings.command import reproducing_command
 from disbench.benchmarks.settings.defaults import resolved_trial
 from disbench.benchmarks.training.loop import train
 from disbench.benchmarks.trials.tables.tables import read_named_table
 from disbench.benchmarks.trials.trial import run_trial
 from disbench.datasets import FactorDataset, load
-from disbench.reports.records import Trial
+from disbench.datasets.factors.selection import DerivedDataset
+from disbench.reports.records import RECORD_FILE, Trial, read_record
 
 ROOT = Path(__file__).parents[2]
 DEVICE_TESTS = ("tests/baselines", "tests/mine_vae", "tests/datasets/test_contract.py", "tests/datasets/test_store.py")
@@ -86,7 +89,7 @@ class Study:
         )
 
     def part(self, table: str, make: Callable[[], dict[str, Any]], **names: str) -> None:
-        """Add a row to a table; an error becomes a failure of the report."""
+        """Add a row to a table. An error becomes a failure of the report, and the script then exits with 1."""
         what = " ".join((table, *names.values()))
         print(f"{what} ...", flush=True)
         try:
@@ -133,20 +136,34 @@ def trained(study: Study, method: str, precision: str) -> dict[str, Any]:
     return row
 
 
-def seconds(study: Study, method: str, steps: int, compiler: str) -> float:
-    with tempfile.TemporaryDirectory(dir=study.folder) as folder:
-        started = time.perf_counter()
-        train(
-            study.trial(method, steps=steps), study.dataset(), f"{folder}/model.ckpt", study.machine(compiler=compiler)
-        )
-        return time.perf_counter() - started
+class Counting(DerivedDataset):
+    """A dataset that calls `on_batch` with the number of each minibatch, from 1, when it is asked for."""
+
+    def __init__(self, dataset: FactorDataset, on_batch: Callable[[int], None]) -> None:
+        super().__init__(dataset)
+        self._on_batch, self._asked = on_batch, 0
+
+    def batch(self, indices: torch.Tensor) -> torch.Tensor:
+        self._asked += 1
+        self._on_batch(self._asked)
+        return self._parent.batch(indices)
 
 
 def step_time(study: Study, method: str, compiler: str) -> dict[str, Any]:
-    """Milliseconds a step: a training of three times the steps less one of `steps`, so that start and compilation cancel."""
-    seconds(study, method, study.steps, compiler)  # the first compiles, and finds the kernels
-    short, long = (seconds(study, method, count, compiler) for count in (study.steps, 3 * study.steps))
-    return {"ms per step": (long - short) / (2 * study.steps) * 1e3}
+    """Milliseconds a step, over the second half of one training, so that neither start nor compilation is in it."""
+    first, last = study.steps // 2 + 1, study.steps
+    times = {}
+
+    def note(step: int) -> None:
+        if step in (first, last):
+            if study.device != "cpu":
+                torch.accelerator.synchronize()
+            times[step] = time.perf_counter()
+
+    with tempfile.TemporaryDirectory(dir=study.folder) as folder:
+        dataset = Counting(study.dataset(), note)
+        train(study.trial(method), dataset, f"{folder}/model.ckpt", study.machine(compiler=compiler))
+    return {"ms per step": (times[last] - times[first]) / (last - first) * 1e3}
 
 
 def encode_and_score(study: Study, method: str) -> dict[str, Any]:
@@ -157,64 +174,43 @@ def encode_and_score(study: Study, method: str) -> dict[str, Any]:
 
 
 def seeds_together(study: Study, method: str) -> dict[str, Any]:
-    """Seconds of k seeds trained as one model, beside k processes at once, each with one seed."""
+    """Seconds of training of k seeds as one model, beside those of the slowest of k processes at once with one seed each."""
     from disbench.benchmarks.training.experimental.seed_ensemble import train_stacked
 
     trials = [study.trial(method, seed) for seed in range(study.seeds)]
-    device = torch.device(study.device)
-    train_stacked(trials, study.dataset(), device)
+    device, folder = torch.device(study.device), study.folder / "processes" / method
+    train_stacked(trials, study.dataset(), device)  # finds the kernels
     started = time.perf_counter()
     train_stacked(trials, study.dataset(), device)
     stacked = time.perf_counter() - started
-    processes = []
-    started = time.perf_counter()
-    for trial in trials:
-        words = [
-            sys.executable,
-            "-m",
-            "disbench.benchmarks.cli.main",
-            "train",
-            "--method",
-            method,
-            "--dataset",
-            DATASET,
-        ]
-        words += ["--steps", str(trial.steps), "--seed", str(trial.seed), "--rows", "100", "--metrics", "mig"]
-        words += [word for name, value in study.select.items() for word in ("--select", f"{name}={value}")]
-        words += [word for name, value in study.hparams.items() for word in ("--set", f"{name}={value}")]
-        words += ["--batch-size", str(study.batch_size), "--out", str(study.folder / "processes")]
-        processes.append(subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
-    if any(process.wait() for process in processes):
-        raise RuntimeError("a process of one seed failed.")
-    return {"seeds": study.seeds, "one model s": stacked, "processes s": time.perf_counter() - started}
-
-
-class Interrupting(FactorDataset):
-    """A dataset that sends this process Ctrl-C when its `at`-th minibatch is asked for."""
-
-    def __init__(self, dataset: FactorDataset, at: int) -> None:
-        self.name, self.version, self.provenance = dataset.name, dataset.version, dataset.provenance
-        self.space, self.image_shape, self.labels = dataset.space, dataset.image_shape, dataset.labels
-        self._dataset, self._left = dataset, at
-
-    def preferred_device(self, device: torch.device) -> torch.device:
-        return self._dataset.preferred_device(device)
-
-    def batch(self, indices: torch.Tensor) -> torch.Tensor:
-        self._left -= 1
-        if self._left == 0:
-            os.kill(os.getpid(), signal.SIGINT)
-        return self._dataset.batch(indices)
+    start = [sys.executable, "-c", "from disbench.benchmarks.cli.main import app; app()"]
+    commands = [shlex.split(reproducing_command(trial, {"mig": {}}))[1:-1] for trial in trials]  # without the folder
+    processes = [subprocess.Popen([*start, *words, str(folder)], stdout=subprocess.DEVNULL) for words in commands]
+    for process in processes:
+        process.wait()
+    records = [read_record(folder / trial.id / RECORD_FILE) for trial in trials]
+    if failed := [record.error for record in records if record.status != "ok"]:
+        raise RuntimeError(f"a process of one seed failed: {failed[0]}")
+    return {
+        "seeds": study.seeds,
+        "one model s": stacked,
+        "processes s": max(record.seconds["train"] for record in records),
+    }
 
 
 def resumed(study: Study, method: str) -> dict[str, Any]:
     """The largest difference of codes between a training that was stopped and resumed, and one that was not."""
     machine, trial, tables = study.machine(deterministic=True), study.trial(method), []
+
+    def interrupt(step: int) -> None:
+        if step == study.steps // 2:
+            os.kill(os.getpid(), signal.SIGINT)
+
     for name in ("alone", "stopped"):
         folder = study.folder / name
         if name == "stopped":
             try:
-                run_trial(trial, Interrupting(study.dataset(), study.steps // 2), folder, {}, machine=machine)
+                run_trial(trial, Counting(study.dataset(), interrupt), folder, {}, machine=machine)
             except (KeyboardInterrupt, SystemExit):
                 pass
             else:
