@@ -142,6 +142,7 @@ def train(
     from disbench.benchmarks.settings.defaults import resolved_trial
     from disbench.benchmarks.settings.training_file import TrainingFile, read_training_file
     from disbench.benchmarks.settings.trial_settings import check_precision_here, checked_trial
+    from disbench.benchmarks.trials.encode import evaluation_rows
     from disbench.benchmarks.trials.existing import Earlier, finished
     from disbench.benchmarks.trials.trial import run_trial
 
@@ -154,6 +155,7 @@ def train(
     check_precision_here(trial.precision)
     print_training_file(file)
     trial = resolved_trial(trial)
+    evaluation_rows(trial, opened, evaluations)  # raises for rows that are not there
     earlier = Earlier(out)
     try:
         record = finished(trial, out, wanted, evaluations, earlier=earlier)

@@ -19,6 +19,7 @@ from disbench.benchmarks.studies.suite import Suite
 from disbench.benchmarks.training.experimental.data_parallel import check_shares
 from disbench.benchmarks.training.loop import ON_THIS_MACHINE
 from disbench.benchmarks.training.progress import duration
+from disbench.benchmarks.trials.encode import evaluation_rows
 from disbench.benchmarks.trials.existing import NOT_OPENED, Earlier, clear_unopened, finished
 from disbench.reports.records import NewerRecordError, Record, Trial
 
@@ -55,6 +56,8 @@ def planned(suite: Suite, root: str | None = None, only: Only | None = None) -> 
             refuse_options(trials[0], reason, root)
             log.error("%s cannot be opened: %s", entry.name, reason)
             version, error = NOT_OPENED, reason
+        if error is None:
+            evaluation_rows(trials[0], opened(trials[0], root), entry.evaluations)  # raises for rows that are not there
         for trial in trials:
             if error is None:
                 check_fits(trial, opened(trial, root))
