@@ -9,7 +9,7 @@ its mean's bin, the first or the last one if that is outside. Without `stds` eve
 of the difference to MIG is the bins. Of the authors' two forms this is the one divided by H(v_k); the gap in nats is in
 the detail, and so is their JEMMIG over the same distribution (lower is better, unlike the score of that name here).
 
-The limits suit codes that are standard normal over the data set. Here they are in units of each code's own deviation
+The limits suit codes that are standard normal over the dataset. Here they are in units of each code's own deviation
 about its mean, which is the same for such codes, and makes the score independent of scale; `standardise=False` takes
 codes as they are, as the authors did.
 """

@@ -1,7 +1,7 @@
 """Cross-attention from latents to factors: a soft partition of the D latents over K factors and a nuisance group.
 
 Scaled dot-product attention (Vaswani et al. 2017, arXiv:1706.03762v7, Eq. 1) with the latents as queries and the factors as
-keys. The softmax runs over *groups*, and the matrix belongs to the data set, not to an image: so each latent is assigned,
+keys. The softmax runs over *groups*, and the matrix belongs to the dataset, not to an image: so each latent is assigned,
 and the assignment is a partition. Group 0 is nuisance: what fits no factor may stay there, entangled.
 """
 

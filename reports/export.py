@@ -37,9 +37,9 @@ _LEGENDS: dict[Statistic, str] = {
     f"brackets the rank by mean in 95 % of bootstraps over seeds. (In parentheses): by mean alone, too few seeds. {_MARKS}",
 }
 _OVERVIEW = (
-    "Mean rank over data sets, by each method's mean there, 1 the best; in brackets 95 % of bootstraps over seeds.",
-    "Interquartile mean over all seeds of all data sets with 95 % bootstrap interval.",
-    "Mean rank over data sets, by each method's mean there, 1 the best; in brackets 95 % of bootstraps over seeds.",
+    "Mean rank over datasets, by each method's mean there, 1 the best; in brackets 95 % of bootstraps over seeds.",
+    "Interquartile mean over all seeds of all datasets with 95 % bootstrap interval.",
+    "Mean rank over datasets, by each method's mean there, 1 the best; in brackets 95 % of bootstraps over seeds.",
 )
 LATEX_HEAD = "% Needs \\usepackage{booktabs} in the preamble.\n"
 LATEX_BEFORE = "\\begin{table}\n\\centering\\footnotesize\\setlength{\\tabcolsep}{4pt}\n"
@@ -182,7 +182,7 @@ def overview_pieces(
         cells = {key: [(overview_numbers(line, s), "", "") for s in STATISTICS] for key, line in own.items()}
         most = max(int(line["datasets"]) for line in own.values() if line is not None)
         rows.append((method, True, [method, f"{most}"], cells))
-    return _pieces("", title, ["Method", "Data sets"], heads, rows, [(legend, *notices) for legend in _OVERVIEW])
+    return _pieces("", title, ["Method", "Datasets"], heads, rows, [(legend, *notices) for legend in _OVERVIEW])
 
 
 def _pieces(

@@ -175,7 +175,7 @@ def parsed(words):
 
 
 def check_names(name, given, own):
-    """Every method, metric, data set, suite, setting in parsed parameters exists, or is one of the page's own."""
+    """Every method, metric, dataset, suite, setting in parsed parameters exists, or is one of the page's own."""
     wanted = given.get("method")
     if wanted and wanted not in own:
         assert wanted in METHODS

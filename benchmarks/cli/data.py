@@ -1,4 +1,4 @@
-"""`disbench data`: which data sets there are, how to get the official ones, and whether what is there is right."""
+"""`disbench data`: which datasets there are, how to get the official ones, and whether what is there is right."""
 
 import inspect
 from pathlib import Path
@@ -14,11 +14,11 @@ from disbench.benchmarks.cli.terminal.table_style import table as new_table
 
 data_app = typer.Typer(
     no_args_is_help=True,
-    help="The data sets: list them, look at them, fetch the official ones, and check what is there. "
+    help="The datasets: list them, look at them, fetch the official ones, and check what is there. "
     "Those named *_like are drawn here and need no download.",
 )
 
-Name = Annotated[str, typer.Argument(help="A data set; see `disbench data list`.", show_default=False)]
+Name = Annotated[str, typer.Argument(help="A dataset; see `disbench data list`.", show_default=False)]
 Checksums = Annotated[
     list[str] | None,
     typer.Option(
@@ -46,7 +46,7 @@ def checksums_from(words: list[str] | None) -> dict[str, str] | str | None:
 
 @data_app.command("list")
 def list_(data_dir: DataDir = None, plugin: Plugins = None) -> None:
-    """Every data set: whose pictures they are, how many, what a download takes, on which terms, and whether it is here.
+    """Every dataset: whose pictures they are, how many, what a download takes, on which terms, and whether it is here.
 
     A set counts as here when all its published files are; what was unpacked from them is not counted.
     """
@@ -71,7 +71,7 @@ def list_(data_dir: DataDir = None, plugin: Plugins = None) -> None:
 
 @data_app.command()
 def info(name: Name, data_dir: DataDir = None, plugin: Plugins = None) -> None:
-    """What a data set is: its factors, images, version, licence and files.
+    """What a dataset is: its factors, images, version, licence and files.
 
     An official set whose files are not here is described as far as that goes without them.
     """
@@ -111,7 +111,7 @@ def download_(
     checksums: Checksums = None,
     plugin: Plugins = None,
 ) -> None:
-    """Fetch an official data set and compare it with its published checksum.
+    """Fetch an official dataset and compare it with its published checksum.
 
     What was fetched before a stop, a lost connection or Ctrl-C is kept in the cache ($DISBENCH_CACHE, else ~/.cache/disbench):
     run the same command again to go on. A file that is there already is compared and never overwritten.
@@ -140,7 +140,7 @@ def download_(
 
 @data_app.command()
 def verify(name: Name, data_dir: DataDir = None, checksums: Checksums = None, plugin: Plugins = None) -> None:
-    """Read every file of a data set anew, compare its checksum, and open the set. Status 1 when anything is wrong.
+    """Read every file of a dataset anew, compare its checksum, and open the set. Status 1 when anything is wrong.
 
     The arrays that were converted from the files are compared too. A file whose checksum is not known here is never called ok.
     """
@@ -184,7 +184,7 @@ def import_(
     replace: Annotated[bool, typer.Option("--replace", help="Let go of what was imported under this name.")] = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Make a data set of your own images: from then on `--dataset NAME` trains on it, and suites may name it.
+    """Make a dataset of your own images: from then on `--dataset NAME` trains on it, and suites may name it.
 
     Images of any size become 64x64: the central square, shrunk. A CSV looks like
 

@@ -1,4 +1,4 @@
-"""What there is to say of a data set: its pictures, factors and files, and whether these are what was published."""
+"""What there is to say of a dataset: its pictures, factors and files, and whether these are what was published."""
 
 import json
 from collections.abc import Iterator

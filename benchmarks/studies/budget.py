@@ -31,7 +31,7 @@ class Cost(NamedTuple):
 
 
 class Estimate(NamedTuple):
-    """The trials of one method on one data set: how many there are and are left; `cost` is of all that are left, None unknown."""
+    """The trials of one method on one dataset: how many there are and are left; `cost` is of all that are left, None unknown."""
 
     dataset: str
     method: str
@@ -111,7 +111,7 @@ def _is_finished(entry: Planned, out: Path, earlier: Earlier) -> bool:
 
 
 def estimates(plan: Sequence[Planned], out: Path, root: str | None, machine: Machine) -> list[Estimate]:
-    """What is left of a plan and what it takes when run one trial at a time, by data set and method."""
+    """What is left of a plan and what it takes when run one trial at a time, by dataset and method."""
     costs = measured(path.parent for path in out.glob(f"[!.]*/{RECORD_FILE}")) if out.is_dir() else {}
     earlier = Earlier(out)
     groups: dict[tuple[str, str, int], list[Planned]] = {}

@@ -30,7 +30,7 @@ Only = Mapping[str, Collection[str]]  # of 'method', 'dataset' and 'seed' the va
 
 
 class Planned(NamedTuple):
-    """A trial to run, what it is scored by, and why its data set cannot be opened, where it cannot."""
+    """A trial to run, what it is scored by, and why its dataset cannot be opened, where it cannot."""
 
     trial: Trial
     metrics: MetricOptions
@@ -43,7 +43,7 @@ def wanted(trial: Trial, only: Only) -> bool:
 
 
 def planned(suite: Suite, root: str | None = None, only: Only | None = None) -> list[Planned]:
-    """Every trial of a suite, each once, data sets outermost. It opens each data set, for its version is part of a trial."""
+    """Every trial of a suite, each once, datasets outermost. It opens each dataset, for its version is part of a trial."""
     found: dict[str, Planned] = {}
     for entry in suite.datasets:
         trials = [trial for trial in suite.trials(entry, NOT_OPENED) if wanted(trial, only or {})]

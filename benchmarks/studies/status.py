@@ -65,7 +65,7 @@ class TrialState(NamedTuple):
 
 
 class Row(NamedTuple):
-    """The trials of one method with one set of hyperparameters on one data set; `label` has what tells it from its like."""
+    """The trials of one method with one set of hyperparameters on one dataset; `label` has what tells it from its like."""
 
     dataset: str
     label: str

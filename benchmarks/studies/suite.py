@@ -39,7 +39,7 @@ def default_metrics() -> MetricOptions:
 
 
 class DatasetEntry(Strict):
-    """A data set and its options, such as `select`, the ranges of factors it is restricted to.
+    """A dataset and its options, such as `select`, the ranges of factors it is restricted to.
 
     What holds for this set alone: `metrics` are settings of the suite's metrics, such as larger groups where values are
     rare; `hparams` go to every method, `methods` maps a method to its own; `steps` and `precision` stand in
@@ -90,9 +90,9 @@ class MethodEntry(Strict):
 
 
 class Suite(Strict):
-    """Every method on every data set with every seed.
+    """Every method on every dataset with every seed.
 
-    A hyperparameter is looked for in the method's entry, the data set's entry for the method, the data set's `hparams`, then
+    A hyperparameter is looked for in the method's entry, the dataset's entry for the method, the dataset's `hparams`, then
     the suite's `hparams`. `plugins` are files, relative to the suite's, or modules, whose methods, metrics and datasets it names.
     """
 
@@ -137,11 +137,11 @@ class Suite(Strict):
         return self
 
     def metrics_of(self, entry: DatasetEntry) -> MetricOptions:
-        """Every metric with the settings it has on one data set."""
+        """Every metric with the settings it has on one dataset."""
         return {name: {**options, **entry.metrics.get(name, {})} for name, options in self.metrics.items()}
 
     def plan(self, entry: DatasetEntry) -> list[tuple[str, int, dict[str, Any]]]:
-        """Method, steps and hyperparameters of each row on one data set; the untrained VAE first, where it is asked for.
+        """Method, steps and hyperparameters of each row on one dataset; the untrained VAE first, where it is asked for.
 
         Raises ValueError where a method or a hyperparameter is none that there is.
         """
@@ -154,7 +154,7 @@ class Suite(Strict):
         return [(method, steps, check_method(method, hparams)) for method, steps, hparams in rows]
 
     def trials(self, entry: DatasetEntry, version: str) -> list[Trial]:
-        """The trials on one data set, seeds outermost, so that an interrupted suite has whole rows."""
+        """The trials on one dataset, seeds outermost, so that an interrupted suite has whole rows."""
         return [
             resolved_trial(
                 Trial(
@@ -175,7 +175,7 @@ class Suite(Strict):
 
 
 def load_suite(name_or_path: str, root: str | None = None) -> Suite:
-    """A suite that comes with disbench, by name, or a YAML file of yours, by path; `root` holds imported data sets."""
+    """A suite that comes with disbench, by name, or a YAML file of yours, by path; `root` holds imported datasets."""
     path = SUITES / f"{name_or_path}.yaml" if name_or_path in suite_names() else Path(name_or_path)
     if not path.exists():
         raise ValueError(

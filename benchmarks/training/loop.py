@@ -92,7 +92,7 @@ class ShowProgress(Callback):
 
 
 def build(trial: Trial, image_shape: tuple[int, ...], n_train: int) -> Method:
-    """The trial's method with its initial weights, which depend on method, data set and seed alone."""
+    """The trial's method with its initial weights, which depend on method, dataset and seed alone."""
     seed_everything(seed_for(trial.method, trial.dataset, trial.seed, "training"), verbose=False)
     make: Callable[..., Method] = METHODS[trial.method]
     return make(image_shape, n_train, **trial.hparams)

@@ -1,7 +1,7 @@
 """The training loop: calls of a method's `training_step`, one after the other, on any device that Lightning Fabric knows.
 
 Fabric chooses the device, the precision and the gradients' way between devices. Everything that happens in a step is in
-`Loop.take`. Methods are LightningModules, so they also train under a Trainer of yours.
+`Loop.take`. Methods are LightningModules, so they also train in your own Trainer.
 """
 
 import inspect

@@ -48,7 +48,7 @@ class Codes:
     """codes (N, D) or (N, G, F), which are scored; codes_std of the same shape, their standard deviations, or None where the
     method has none; factors (N, K); rows (N,); group of each code (D,) or (G F,), or None.
 
-    `factor_names` (K,) and `code_names` (D,), or none, are for whoever reads the file without the data set.
+    `factor_names` (K,) and `code_names` (D,), or none, are for readers who have the file but not the dataset.
     """
 
     codes: NDArray[np.float32]

@@ -1,4 +1,4 @@
-"""Pictures of what a latent or a group of latents does, of reconstructions, and of what a data set's factors do."""
+"""Pictures of what a latent or a group of latents does, of reconstructions, and of what a dataset's factors do."""
 
 import logging
 import sys

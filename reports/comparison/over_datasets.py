@@ -11,7 +11,7 @@ from disbench.reports.comparison.frames import BUDGETS, Cells, by, cells_of, poo
 from disbench.reports.statistics import Array, CriticalDifference
 from disbench.reports.tables.columns import column
 
-SETTINGS = "settings differ between data sets"
+SETTINGS = "settings differ between datasets"
 
 
 @dataclass(frozen=True)

@@ -52,8 +52,8 @@ def overall_sections(collection: Collection, tables: Sequence[Table], layout: La
     """Sections on all datasets together, in reading order."""
     scores = score_frame(tables)
     found = [
-        ("critical-differences", "Critical differences over data sets", _critical(scores, tables)),
-        ("pairs", "Who beats whom, over data sets", _pairs_over(scores)),
+        ("critical-differences", "Critical differences over datasets", _critical(scores, tables)),
+        ("pairs", "Who beats whom, over datasets", _pairs_over(scores)),
         ("estimators", "MINE versus Monte Carlo", _estimators(collection.studies, layout)),
     ]
     return [Section(*section) for section in found if section[2]]

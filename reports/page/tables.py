@@ -125,14 +125,14 @@ def _overview(provenance: str, tables: Sequence[Table]) -> Overview:
     notices = []
     if any(line["budgets_differ"] for line in lines.values()):
         notices.append(
-            f"Unequal budgets: on one data set methods were {BUDGETS}, so mean ranks compare unequal efforts."
+            f"Unequal budgets: on one dataset methods were {BUDGETS}, so mean ranks compare unequal efforts."
         )
     notices += _incomplete(lines, heads)
     varied = {name for line in lines.values() for name in line["varied"]}
     if varied:
-        notices.append(f"Settings are not the same on every data set: {', '.join(sorted(varied))} differ between them.")
+        notices.append(f"Settings are not the same on every dataset: {', '.join(sorted(varied))} differ between them.")
     rows = [[line[name] for name in _OVERVIEW] for line in lines.values()]
-    title = f"Ranks over {len(tables)} data sets ({provenance}): {', '.join(names)}"
+    title = f"Ranks over {len(tables)} datasets ({provenance}): {', '.join(names)}"
     data = {
         "name": slug,
         "columns": _OVERVIEW,
@@ -152,7 +152,7 @@ def _incomplete(lines: Mapping[tuple[str, str], Line], heads: Iterable[Column]) 
             found.setdefault((method, tuple(line["missing"])), []).append(labels[key])
     return [
         f"Incomplete: {method} has no {'score' if len(own) == len(labels) else ', '.join(own)} on {', '.join(missing)}, so it is "
-        "neither averaged nor ranked there: a mean over fewer data sets could win by their ease."
+        "neither averaged nor ranked there: a mean over fewer datasets could win by their ease."
         for (method, missing), own in found.items()
     ]
 

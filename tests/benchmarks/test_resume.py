@@ -39,7 +39,7 @@ STEPS = 30  # 24 minibatches are an epoch, so that the order of images is drawn 
 
 
 class Watched:
-    """A data set that counts its minibatches and does something when one of them is asked for."""
+    """A dataset that counts its minibatches and does something when one of them is asked for."""
 
     def __init__(self, dataset, at: int = -1, action: Callable[[], object] = lambda: None) -> None:
         self.dataset, self.at, self.action, self.calls = dataset, at, action, 0

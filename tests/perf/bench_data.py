@@ -71,7 +71,7 @@ def bench_cache(benchmark: BenchmarkFixture, cached: np.ndarray, held: bool, mon
 def bench_cache_bytes(
     benchmark: BenchmarkFixture, cached: np.ndarray, held: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As bytes, which is what leaves the data set: an accelerator makes the floats."""
+    """As bytes, which is what leaves the dataset: an accelerator makes the floats."""
     if not held:
         monkeypatch.setattr("disbench.datasets.storage.store.HELD_BYTES", 0)
     store, rows = ImageStore(cached), random_rows(ROWS)

@@ -160,7 +160,7 @@ def fill(traversal_png: bytes) -> Callable[[Path], Path]:
 
 @pytest.fixture(scope="session")
 def fill_study() -> Callable[[Path], Path]:
-    """Fill a folder with a small study: two procedural data sets and an official one, three seeds a row.
+    """Fill a folder with a small study: two procedural datasets and an official one, three seeds a row.
 
     On `grid_a` the methods a and b are tied and c is behind. On `grid_b` c is missing, and `easy` is there alone. On `real` a
     was trained for two budgets.

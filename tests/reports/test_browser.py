@@ -45,13 +45,13 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory, fill: Callable[[Path], Path]) -> str:
-    """Two data sets with pictures, views and a failed trial."""
+    """Two datasets with pictures, views and a failed trial."""
     return render(fill(tmp_path_factory.mktemp("runs"))).as_uri()
 
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory, fill_study: Callable[[Path], Path]) -> Path:
-    """Three data sets with ties, a missing method and two budgets."""
+    """Three datasets with ties, a missing method and two budgets."""
     return fill_study(tmp_path_factory.mktemp("study"))
 
 

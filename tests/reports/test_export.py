@@ -200,7 +200,7 @@ def test_words_that_mean_several_settings_over_datasets_say_so(make_record: Make
     found = overview(frame(records))
     own = found[found["method"].str.startswith("beta_vae")]
     assert own["iqm"].notna().all() and own["datasets"].tolist() == [2]
-    assert own["note"].tolist() == ["settings differ between data sets (beta)"]
+    assert own["note"].tolist() == ["settings differ between datasets (beta)"]
     assert found[found["method"] == "vae"]["note"].tolist() == [""]
     assert diagrams(frame(records))[0].varied == {"beta_vae": ("beta",)}
 

@@ -1,4 +1,4 @@
-"""What the page's tables say, against small tables worked out by hand: places, ties, means over data sets, fairness."""
+"""What the page's tables say, against small tables worked out by hand: places, ties, means over datasets, fairness."""
 
 import re
 from collections.abc import Callable

@@ -98,7 +98,7 @@ def test_the_sections_of_a_thousand_trials_leave_room_in_the_pages_15_megabytes(
     assert sum(len(section.html.encode()) for section in found) < 10 * MEGABYTE
     page = "".join(section.html for section in found)
     assert page.count("<tr><td><a href=") == 1000  # each trial has its line
-    # Every method has its pictures in the page on every data set.
+    # Every method has its pictures in the page on every dataset.
     assert page.count("data:image/") == 2 * len(METHODS) * 4
     assert page.count("CD = ") == 6
 

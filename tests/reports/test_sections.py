@@ -108,7 +108,7 @@ def three_datasets(make_record: Make, **fields: Any) -> list[Record]:
 
 
 def test_a_critical_difference_diagram_has_demsars_numbers(make_record: Make) -> None:
-    # Demsar 2006: of 3 methods over 3 data sets CD = 2.343 sqrt(3 * 4 / 18) = 1.913, and Friedman's chi2 = 6 where all agree.
+    # Demsar 2006: of 3 methods over 3 datasets CD = 2.343 sqrt(3 * 4 / 18) = 1.913, and Friedman's chi2 = 6 where all agree.
     found = overall(three_datasets(make_record))["critical-differences"]
     assert "CD = 1.91" in found and "χ² = 6.00" in found and "p = 0.050" in found
     assert re.search(r"one 1\.00.*two 2\.00.*three 3\.00", found)
@@ -147,7 +147,7 @@ def test_official_and_procedural_data_never_share_a_diagram(make_record: Make) -
 def test_a_method_that_lacks_a_data_set_is_in_no_comparison_over_data_sets(make_record: Make) -> None:
     records = three_datasets(make_record) + seeds(make_record, "easy", 0.99, 0.98, 0.97, dataset="d1")
     found = overall(records)
-    assert "Left out, without a score on a data set: easy" in found["critical-differences"]
+    assert "Left out, without a score on a dataset: easy" in found["critical-differences"]
     assert "easy" not in found["pairs"]
 
 
@@ -160,7 +160,7 @@ def test_unequal_budgets_within_a_data_set_are_said_and_between_data_sets_are_na
     moved += [r for r in three_datasets(make_record, steps=9000) if r.trial.dataset == "d3"]
     found = overall(moved)
     assert "Unequal budgets" not in found["critical-differences"]
-    assert "set for each data set: steps differs" in found["critical-differences"]
+    assert "set for each dataset: steps differs" in found["critical-differences"]
 
 
 def test_a_label_of_any_length_leaves_the_diagram_its_width(make_record: Make) -> None:
@@ -306,7 +306,7 @@ def test_a_section_is_well_formed_and_its_links_and_ids_are_unique(page: str) ->
 
 
 def test_pictures_of_one_trial_a_method_are_taken_in_and_the_others_are_links(page: str, filled: Path) -> None:
-    # Two pictures of three methods on two data sets; the fourth's went astray.
+    # Two pictures of three methods on two datasets; the fourth's went astray.
     assert page.count("data:image/png") == 12 and "the record names traversal.png, and the file is not there" in page
     linked = re.findall(r'<a href="([^"]+traversal.png)">', page)
     assert len(linked) == len(set(linked)) and all((filled / link).exists() for link in linked)

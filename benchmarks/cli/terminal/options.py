@@ -22,7 +22,7 @@ Select = Annotated[
 
 DatasetOptions = Annotated[
     list[str] | None,
-    typer.Option("--option", help="An option of the data set itself: tier=reduced, split=test. Repeatable."),
+    typer.Option("--option", help="An option of the dataset itself: tier=reduced, split=test. Repeatable."),
 ]
 
 Plugins = Annotated[

@@ -55,7 +55,7 @@ def _opened(name: str, root: str | None, options: str) -> FactorDataset:
 
 
 def opened(trial: Trial, root: str | None) -> FactorDataset:
-    """The trial's data set, opened once a process. Raises OSError, ValueError or TypeError where it cannot be."""
+    """The trial's dataset, opened once a process. Raises OSError, ValueError or TypeError where it cannot be."""
     provide("dataset", trial.dataset)
     return _opened(trial.dataset, root, json.dumps(trial.dataset_options, sort_keys=True))
 
@@ -80,7 +80,7 @@ def failed_meanwhile(job: Job) -> Record | None:
 
 
 def unopened(trial: Trial, out: Path, error: Exception) -> Record:
-    """The record of a trial whose data set cannot be opened."""
+    """The record of a trial whose dataset cannot be opened."""
     record = Record(
         trial=trial,
         status="failed",

@@ -57,7 +57,7 @@ def slurm_engine(
 
     if cluster == "slurm" and shutil.which("sbatch") is None:
         raise ValueError("--engine slurm needs sbatch, and this machine has none. Start it where you submit jobs.")
-    try:  # refused here, not when the data sets have been opened
+    try:  # refused here, not when the datasets have been opened
         submitit.AutoExecutor(".", cluster="debug").update_parameters(**given)
     except (NameError, AssertionError) as error:
         raise ValueError(f"--slurm takes submitit's names for sbatch's options. {error}") from error

@@ -43,7 +43,7 @@ def check_alike(trials: Sequence[Trial]) -> None:
         if differing := [field for field in first if first[field] != other[field]]:
             raise ValueError(
                 f"Trials that are trained stacked differ in their seeds alone; {trial.id} differs from {trials[0].id} in "
-                f"{', '.join(differing)}. Stack them by method, data set and settings."
+                f"{', '.join(differing)}. Stack them by method, dataset and settings."
             )
 
 
@@ -141,7 +141,7 @@ def keep(
 
 
 def write_finished(trained: Trained, dataset: FactorDataset, checkpoint: Path) -> None:
-    """Write the checkpoint that `train` finds finished, and reads; it cannot be gone on from, for it has no optimisers."""
+    """Write the checkpoint that `train` reads as finished; training cannot resume from it, because it has no optimizers."""
     trial, method = trained.trial, trained.method
     content: dict[str, Any] = {
         "state_dict": {name: tensor.cpu() for name, tensor in method.state_dict().items()},
