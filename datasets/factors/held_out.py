@@ -38,7 +38,7 @@ class SplitDataset(DerivedDataset):
         self._rows = {"trained": (~held_out).nonzero().flatten(), "held_out": held_out.nonzero().flatten()}
 
     @cached_property
-    def training(self) -> FactorDataset:  # type: ignore[override]  # its labels take a pass over all rows
+    def training(self) -> FactorDataset:  # made once: its labels take a pass over all rows
         """Rows that methods are trained on."""
         return Subset(self._parent, self._rows["trained"])
 
