@@ -14,14 +14,17 @@ MANY = 10  # columns from which on an array that is wider than long is taken to 
 def to_array(data: Any) -> NDArray[Any]:
     """Convert a tensor, a pandas DataFrame, a structured array, or anything that NumPy converts, to a NumPy array.
 
-    Tensors may be on any device and have a gradient; bfloat16 and float8 have no NumPy type and become float32. In a
-    DataFrame nullable numbers and booleans become plain ones, and categories their numbers or, for text, their codes in the
-    order of the categories. Raises ValueError for a column with a missing value or with text, a masked array, and Python objects.
+    Tensors, and lists of them, may be on any device and have a gradient; bfloat16 and float8 have no NumPy type and become
+    float32. In a DataFrame nullable numbers and booleans become plain ones, and categories their numbers or, for text, their
+    codes in the order of the categories. Raises ValueError for a column with a missing value or with text, a masked array, a
+    tensor on the meta device, and Python objects.
     """
     if hasattr(data, "detach") and hasattr(data, "cpu"):
         return _from_tensor(data)
     if hasattr(data, "columns") and hasattr(data, "iloc"):
         return _from_frame(data)
+    if isinstance(data, list | tuple) and any(hasattr(part, "detach") for part in data):
+        data = [to_array(part) for part in data]
     if np.ma.is_masked(data):
         raise ValueError("an array has masked values, which are missing ones; fill them in or drop those rows.")
     array = np.asarray(data)
@@ -35,6 +38,12 @@ def to_array(data: Any) -> NDArray[Any]:
             else "an array of numbers is needed, got an empty one of dtype object."
         )
     return array
+
+
+def column_names(data: Any) -> tuple[str, ...] | None:
+    """Read the names of the columns of a DataFrame or of a structured array; None for data without names."""
+    names = getattr(getattr(data, "dtype", None), "names", None) or getattr(data, "columns", None)
+    return None if names is None else tuple(str(name) for name in names)
 
 
 def check_shape(array: NDArray[Any], name: str, column: str) -> None:
@@ -68,6 +77,11 @@ def check_rows(codes: NDArray[Any], factors: NDArray[Any]) -> None:
 
 
 def _from_tensor(tensor: Any) -> NDArray[Any]:
+    if getattr(tensor, "is_meta", False):
+        raise ValueError(
+            f"a tensor with values is needed, got one of shape {tuple(tensor.shape)} on the meta device, which holds none; "
+            "encode with a model on the CPU or a GPU."
+        )
     tensor = tensor.detach().cpu()
     if getattr(tensor, "is_sparse", False):
         tensor = tensor.to_dense()

@@ -141,7 +141,8 @@ class Metric:
         Returns
         -------
         dict
-            The score under "score", beside it what the metric describes as its detail.
+            The score under "score", beside it what the metric describes as its detail. Codes and factors are numbered by
+            their columns; columns of a DataFrame have their names beside, as "code_name" and "factor_name".
 
         Raises
         ------
@@ -161,7 +162,7 @@ class Metric:
         if self.takes_seed:
             options["seed"] = seed
         found = self.compute(table, **options)
-        return found if isinstance(found, dict) else {"score": found}
+        return table.with_names(found) if isinstance(found, dict) else {"score": found}
 
     def bounds_with(self, options: Mapping[str, Any]) -> tuple[float, float]:
         """Get the lowest and the highest score under these options."""

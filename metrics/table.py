@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from disbench.metrics.arrays import check_rows, check_shape, digest, to_array
+from disbench.metrics.arrays import check_rows, check_shape, column_names, digest, to_array
 from disbench.metrics.columns import column_extremes
 from disbench.metrics.factor_column import Factor, as_float64, factor_column
 from disbench.metrics.views import column_groups
@@ -51,6 +51,8 @@ class Table:
         The columns of `codes` with a single value. They stay in `codes`.
     relabelled : callable
         Converts the factors when called first. Tables of the same factors share it.
+    code_names, factor_names : tuple of str, optional
+        Names of the caller's columns of codes and of factors, if they came with names.
     """
 
     raw_codes: NDArray[Any]
@@ -61,6 +63,8 @@ class Table:
     relabelled: Callable[[], Factors]  # computed on first use, and shared by tables of the same factors
     raw_std: NDArray[Any] | None = None
     raw_groups: NDArray[Any] | None = None
+    code_names: tuple[str, ...] | None = None
+    factor_names: tuple[str, ...] | None = None
 
     @property
     def codes(self) -> NDArray[np.float64]:
@@ -141,7 +145,19 @@ class Table:
     def take(self, rows: NDArray[np.intp]) -> "Table":
         """Select rows, and check them again: a factor may be constant on them."""
         factors, std = (None if array is None else array[rows] for array in (self.raw_factors, self.raw_std))
-        return as_table(self.raw_codes[rows], factors, std=std, groups=self.raw_groups)
+        taken = as_table(self.raw_codes[rows], factors, std=std, groups=self.raw_groups)
+        return replace(taken, code_names=self.code_names, factor_names=self.factor_names)
+
+    def with_names(self, detail: dict[str, Any]) -> dict[str, Any]:
+        """Write the names of codes and factors beside their numbers in the entries of a detail, if the columns have names."""
+        names = {"factor": self.factor_names, "code": self.code_names, "other": self.code_names}
+        if self.factor_names is None and self.code_names is None:
+            return detail
+        named = dict(detail)
+        for part in ("factors", "codes"):
+            if part in detail:
+                named[part] = [_named(entry, names) for entry in detail[part]]
+        return named
 
 
 def as_table(
@@ -156,10 +172,10 @@ def as_table(
     Parameters
     ----------
     codes : array-like of shape (N, D) or (N, G, F), or Table
-        Real numbers. Vector-valued latents (N, G, F) become G * F codes in G groups. A `Table` is returned as
-        it is.
+        Real numbers: NumPy arrays, lists, pandas DataFrames, or PyTorch tensors of any type, on any device, with or without a
+        gradient. Vector-valued latents (N, G, F) become G * F codes in G groups. A `Table` is returned as it is.
     factors : array-like of shape (N, K), optional
-        Real numbers. Metrics that use codes alone need none.
+        Real numbers, in the same types. Metrics that use codes alone need none.
     std : array-like, optional
         Standard deviations of the posteriors with means `codes`, in the shape of `codes`.
     groups : array-like of shape (D,) or (G,), optional
@@ -214,7 +230,19 @@ def as_table(
         relabelled=cache(lambda: _relabelled(to_relabel, columns)),
         raw_std=None if std is None else _read_only(_checked_std(std, array.shape, vectors)),
         raw_groups=None if groups is None else to_array(groups),
+        code_names=column_names(codes),
+        factor_names=column_names(factors),
     )
+
+
+def _named(entry: dict[str, Any], names: dict[str, tuple[str, ...] | None]) -> dict[str, Any]:
+    """One entry of a detail, with the name of each column right after its number."""
+    named: dict[str, Any] = {}
+    for key, value in entry.items():
+        named[key] = value
+        if (own := names.get(key)) is not None and value is not None:
+            named[f"{key}_name"] = own[value]
+    return named
 
 
 def _relabelled(factors: NDArray[Any], columns: list[int]) -> Factors:

@@ -1,3 +1,5 @@
+from collections.abc import Callable
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -5,6 +7,7 @@ import torch
 
 from disbench.metrics import METRICS
 from disbench.metrics.arrays import to_array
+from disbench.metrics.table import as_table
 
 
 @pytest.mark.parametrize(
@@ -77,11 +80,70 @@ def test_a_metric_gives_the_advice_that_fits_the_shape(
         METRICS["mig"](np.ones(codes), np.ones(factors, int))
 
 
-def test_a_metric_takes_tensors_with_gradients_and_data_frames() -> None:
-    factors = np.arange(400).reshape(200, 2) % 7
-    codes = factors + np.random.default_rng(0).normal(size=(200, 2))
-    expected = METRICS["mig"](codes, factors)
-    tensor = torch.tensor(codes, requires_grad=True)
-    frame = pd.DataFrame({"a": pd.array(factors[:, 0], "Int64"), "b": pd.Categorical(factors[:, 1])})
-    assert METRICS["mig"](tensor, torch.tensor(factors)) == expected
-    assert METRICS["mig"](codes, frame) == expected
+FACTORS = np.random.default_rng(0).integers(7, size=(200, 2))
+CODES = np.column_stack([FACTORS[:, 1] * 2.0, FACTORS[:, 0] + FACTORS[:, 1] / 8])  # exact in bfloat16
+
+
+def with_graph(codes: np.ndarray) -> torch.Tensor:
+    return torch.tensor(codes, requires_grad=True) * 1.0
+
+
+@pytest.mark.parametrize("metric", ["mig", "mcc", "factor_vae_score", "dci_disentanglement"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        np.ndarray.tolist,
+        lambda array: array.astype(np.float16),
+        torch.tensor,
+        lambda array: torch.tensor(array).half(),
+        lambda array: torch.tensor(array).bfloat16(),
+        lambda array: torch.tensor(array, requires_grad=True),
+        with_graph,
+        lambda array: list(with_graph(array).bfloat16()),  # a list of rows
+        lambda array: pd.DataFrame(array, columns=["a", "b"]),
+    ],
+    ids=["list", "float16", "tensor", "half", "bfloat16", "leaf", "graph", "rows", "frame"],
+)
+def test_a_metric_scores_every_kind_of_input_alike(metric: str, kind: Callable[[np.ndarray], object]) -> None:
+    options = {"model": "random_forest"} if metric == "dci_disentanglement" else {}
+    expected = METRICS[metric](CODES, FACTORS, **options)
+    assert 0.3 < expected
+    assert METRICS[metric](kind(CODES), kind(FACTORS.astype(float)), **options) == expected
+
+
+def test_a_metric_leaves_the_tensor_its_gradient() -> None:
+    leaf = torch.tensor(CODES, requires_grad=True)
+    codes = leaf * 2
+    METRICS["mig"](codes, torch.tensor(FACTORS))
+    codes.sum().backward()
+    assert leaf.grad is not None and leaf.grad.tolist() == np.full(CODES.shape, 2.0).tolist()
+
+
+def test_a_tensor_without_values_says_where_to_encode() -> None:
+    with pytest.raises(ValueError, match=r"got one of shape \(200, 2\) on the meta device.*on the CPU or a GPU"):
+        METRICS["mig"](torch.empty(200, 2, device="meta"), FACTORS)
+
+
+def test_nullable_and_categorical_factors_score_as_their_numbers() -> None:
+    frame = pd.DataFrame({"a": pd.array(FACTORS[:, 0], "Int64"), "b": pd.Categorical(FACTORS[:, 1])})
+    assert METRICS["mig"](CODES, frame) == METRICS["mig"](CODES, FACTORS)
+
+
+def test_columns_with_names_are_named_beside_their_numbers() -> None:
+    factors = pd.DataFrame({"constant": 1, "size": FACTORS[:, 0], "color": FACTORS[:, 1]})
+    plain = METRICS["mig"].detail(CODES, factors.to_numpy())
+    detail = METRICS["mig"].detail(pd.DataFrame(CODES, columns=["z_a", "z_b"]), factors)
+    assert [(line["factor"], line["factor_name"], line["code"], line["code_name"]) for line in detail["factors"]] == [
+        (1, "size", 1, "z_b"),
+        (2, "color", 0, "z_a"),
+    ]
+    assert METRICS["mig"].detail(CODES, factors)["factors"][0].keys() - plain["factors"][0].keys() == {"factor_name"}
+    assert "factor_name" not in plain["factors"][0]
+    assert detail["constant_factors"] == plain["constant_factors"] == [0]
+    fields = np.rec.fromarrays(CODES.T, names=["z_a", "z_b"])
+    assert METRICS["mutual_info_score"].detail(fields)["codes"][0]["other_name"] == "z_b"
+
+
+def test_the_names_stay_with_the_rows_that_are_taken() -> None:
+    table = as_table(CODES, pd.DataFrame(FACTORS, columns=["size", "color"])).take(np.arange(100))
+    assert METRICS["mig"].detail(table)["factors"][1]["factor_name"] == "color"
