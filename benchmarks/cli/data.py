@@ -9,8 +9,7 @@ from rich.markup import escape
 from rich.table import Column
 
 from disbench.benchmarks.cli.terminal.options import DataDir, DatasetOptions, Plugins, Select, dataset_options
-from disbench.benchmarks.cli.terminal.printing import console, fail, say, write_file
-from disbench.benchmarks.cli.terminal.table_style import table as new_table
+from disbench.benchmarks.cli.terminal.printing import console, fail, new_table, say, write_file
 
 data_app = typer.Typer(
     no_args_is_help=True,
@@ -59,11 +58,8 @@ def list_(data_dir: DataDir = None, plugin: Plugins = None) -> None:
     remove_unfinished_conversions()
     provide_all("dataset")
     table = new_table(Column("name", no_wrap=True), "pictures", "images", "download", "licence", "here")
-    try:
-        for name in names(data_dir):
-            table.add_row(name, *(escape(text) for text in row_of(name, data_dir)))
-    except OSError as error:  # a folder that may not be looked into
-        raise fail(error) from error
+    for name in names(data_dir):
+        table.add_row(name, *(escape(text) for text in row_of(name, data_dir)))
     console.print(table)
     say("* asks something of you: read the terms at the homepage (`disbench data info NAME`), then --accept-license.")
     say(f"Official files are looked for in {data_root(data_dir).absolute()}.")
@@ -86,8 +82,6 @@ def info(name: Name, data_dir: DataDir = None, plugin: Plugins = None) -> None:
         if name not in SOURCES:  # an imported set of which a file was deleted
             raise fail(f"{error}. Import {name} again, with --replace.") from error
         dataset, missing = None, error
-    except (ValueError, OSError) as error:
-        raise fail(error) from error
     say(name)
     described = DATASETS.get(name)
     if described is not None:
@@ -128,8 +122,6 @@ def download_(
             say(f"Nothing needs to be downloaded for {name}: its pictures are drawn here, or are here already.")
             return
         paths = download(SOURCES[name], data_dir, accept_license=accept_license, checksum=checksums_from(checksums))
-    except (ValueError, OSError) as error:
-        raise fail(error) from error
     except KeyboardInterrupt:
         kept = cache_folder() / "downloads"
         say(f"\nStopped. What has come is kept in {kept}; run the same command again to go on.", err=True)
@@ -151,20 +143,17 @@ def verify(name: Name, data_dir: DataDir = None, checksums: Checksums = None, pl
 
     given = checksums_from(checksums)
     found = []
-    try:
-        provide("dataset", name)
-        check_name(name, data_dir)
-        if name in SOURCES:
-            for status, text in compared_files(SOURCES[name], data_dir, expected_checksums(SOURCES[name], given)):
-                say(f"{status}: {text}")
-                found.append(status)
-        elif given:
-            raise fail(f"{name} has no files to compare, so --checksum says nothing about it.")
-        for status, text in opened(name, data_dir):
+    provide("dataset", name)
+    check_name(name, data_dir)
+    if name in SOURCES:
+        for status, text in compared_files(SOURCES[name], data_dir, expected_checksums(SOURCES[name], given)):
             say(f"{status}: {text}")
             found.append(status)
-    except (ValueError, OSError) as error:
-        raise fail(error) from error
+    elif given:
+        raise fail(f"{name} has no files to compare, so --checksum says nothing about it.")
+    for status, text in opened(name, data_dir):
+        say(f"{status}: {text}")
+        found.append(status)
     if "WRONG" in found:
         raise typer.Exit(1)
 
@@ -201,13 +190,10 @@ def import_(
     from disbench.datasets.imported.dataset import import_dataset
 
     folders = {folder.partition("/")[0] for official in SOURCES.values() for folder in official.folders}
-    try:
-        folder = import_dataset(
-            source, name, data_dir, table=factors, replace=replace, reserved={*names_of("dataset"), *folders}
-        )
-        dataset = load(name, data_dir)
-    except (ValueError, OSError) as error:
-        raise fail(error) from error
+    folder = import_dataset(
+        source, name, data_dir, table=factors, replace=replace, reserved={*names_of("dataset"), *folders}
+    )
+    dataset = load(name, data_dir)
     say(folder)
     for label, text in facts_of(dataset):
         say(f"{label:10}{text}")
@@ -230,12 +216,9 @@ def preview(
     from disbench.datasets import load
     from disbench.reports.markup.image_grids import image_grid, png
 
-    try:
-        provide("dataset", name)
-        dataset = load(name, data_dir, **dataset_options(options, select))
-        out.mkdir(parents=True, exist_ok=True)
-    except (ValueError, OSError) as error:
-        raise fail(error) from error
+    provide("dataset", name)
+    dataset = load(name, data_dir, **dataset_options(options, select))
+    out.mkdir(parents=True, exist_ok=True)
     generator = generator_for(name, seed, "preview")
     samples = random_samples(dataset, 6, 10, generator)
     sweeps = factor_sweeps(dataset, 10, generator)

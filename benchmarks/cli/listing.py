@@ -9,8 +9,7 @@ from rich.text import Text
 
 from disbench.benchmarks.cli.terminal.commands import load
 from disbench.benchmarks.cli.terminal.options import Plugins
-from disbench.benchmarks.cli.terminal.printing import console, fail
-from disbench.benchmarks.cli.terminal.table_style import table
+from disbench.benchmarks.cli.terminal.printing import console, fail, new_table
 from disbench.datasets.wording import did_you_mean, shown
 
 KINDS = ("methods", "metrics", "datasets", "suites")
@@ -28,7 +27,7 @@ def list_(
 
 
 def filled(kind: str, heads: tuple[str, ...], lines: Iterator[tuple[str, ...]]) -> Table:
-    found = table(Column(heads[0], no_wrap=True), *heads[1:], title=kind)
+    found = new_table(Column(heads[0], no_wrap=True), *heads[1:], title=kind)
     for line in lines:
         found.add_row(*(Text(word) for word in line))
     return found

@@ -32,7 +32,7 @@ from disbench.benchmarks.runtime.locks import try_lock
 from disbench.benchmarks.runtime.optional import unsupported_system
 from disbench.benchmarks.settings.choices import DEFAULT_METRICS, PROTOCOL_NAMES, VIEWS
 from disbench.benchmarks.training.progress import AboveBars
-from disbench.reports.records import RECORD_FILE, NewerRecordError, Record
+from disbench.reports.records import RECORD_FILE, Record
 
 if TYPE_CHECKING:
     from disbench.benchmarks.settings.training_file import TrainingFile
@@ -169,8 +169,6 @@ def train(
                 raise fail(f"Another process is running {trial.id}.")
             earlier.reuse(trial)
             record = run_trial(trial, opened, out, wanted, evaluations, root=data_dir)
-    except NewerRecordError as error:
-        raise fail(error) from error
     except (KeyboardInterrupt, SystemExit):
         print(f"\nStopped. Run the same command again to go on. How far it is: disbench status {out}", file=sys.stderr)
         raise typer.Exit(130) from None
@@ -221,21 +219,15 @@ def evaluate(
     from disbench.metrics.views import view as view_of
 
     wanted = metric_options(metrics, settings, protocol)
-    try:
-        _, _, tables = encode_checkpoint(checkpoint, data_dir, evaluation_ranges(ranges))
-    except (ValueError, OSError) as error:
-        raise fail(error) from error
+    _, _, tables = encode_checkpoint(checkpoint, data_dir, evaluation_ranges(ranges))
     samples = resamples if confidence else None
     for name, codes in tables.items():
-        try:
-            shown = view_of(view, codes.codes, codes.group, codes.codes_std)
-            announce(wanted, len(shown.codes))
-            table = (shown.codes, codes.factors, wanted)
-            columns: dict[str, Any] = {"codes_std": shown.codes_std, "groups": codes.group if view == "mean" else None}
-            found = score_shown(f"scoring {name}", *table, **columns, resamples=samples)
-            found.skipped |= metrics_without_settings(metrics, protocol)
-        except ValueError as error:
-            raise fail(error) from error
+        shown = view_of(view, codes.codes, codes.group, codes.codes_std)
+        announce(wanted, len(shown.codes))
+        table = (shown.codes, codes.factors, wanted)
+        columns: dict[str, Any] = {"codes_std": shown.codes_std, "groups": codes.group if view == "mean" else None}
+        found = score_shown(f"scoring {name}", *table, **columns, resamples=samples)
+        found.skipped |= metrics_without_settings(metrics, protocol)
         if len(tables) > 1:
             console.print(f"{name}: {len(codes.codes):,} rows")
         print_scores(found, wanted)
@@ -254,10 +246,7 @@ def traverse(
     from disbench.benchmarks.trials.traversals import latent_traversals
     from disbench.reports.markup.image_grids import image_grid, png
 
-    try:
-        method, trial, tables = encode_checkpoint(checkpoint, data_dir)
-    except (ValueError, OSError) as error:
-        raise fail(error) from error
+    method, trial, tables = encode_checkpoint(checkpoint, data_dir)
     codes = next(iter(tables.values()))
     if (reason := no_pictures(method)) is not None:
         raise fail(f"{checkpoint}: {reason} There is nothing to draw.")
@@ -306,21 +295,18 @@ def score(
     from disbench.metrics.views import view as view_of
 
     wanted = shown_as.metric_options(metrics, settings, protocol)
-    try:
-        content = read_named_table(table, codes=codes, factors=factors)
-        if view != MEAN:
-            shown = view_of(view, content.codes, content.group, content.codes_std)
-            content = content._replace(codes=shown.codes, code_names=shown.names, codes_std=shown.codes_std, group=None)
-        names = content.factor_names, content.code_names
-        if picture:
-            shown_as.draw_information(picture, content)
-        shown_as.announce(wanted, len(content.codes))
-        samples = resamples if confidence else None
-        columns = {"codes_std": content.codes_std, "groups": content.group}
-        found = score_shown("scoring", content.codes, content.factors, wanted, seed=seed, **columns, resamples=samples)
-        found.skipped |= shown_as.metrics_without_settings(metrics, protocol)
-    except ValueError as error:
-        raise fail(error) from error
+    content = read_named_table(table, codes=codes, factors=factors)
+    if view != MEAN:
+        shown = view_of(view, content.codes, content.group, content.codes_std)
+        content = content._replace(codes=shown.codes, code_names=shown.names, codes_std=shown.codes_std, group=None)
+    names = content.factor_names, content.code_names
+    if picture:
+        shown_as.draw_information(picture, content)
+    shown_as.announce(wanted, len(content.codes))
+    samples = resamples if confidence else None
+    columns = {"codes_std": content.codes_std, "groups": content.group}
+    found = score_shown("scoring", content.codes, content.factors, wanted, seed=seed, **columns, resamples=samples)
+    found.skipped |= shown_as.metrics_without_settings(metrics, protocol)
     if as_json:
         named = {"factor_names": content.factor_names, "code_names": content.code_names}
         print(json.dumps({**vars(found), **{key: value for key, value in named.items() if value}}, indent=1))

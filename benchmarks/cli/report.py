@@ -10,8 +10,7 @@ from rich.table import Column
 from rich.text import Text
 
 from disbench.benchmarks.cli.terminal.options import Plugins
-from disbench.benchmarks.cli.terminal.printing import console, fail, say, write_file
-from disbench.benchmarks.cli.terminal.table_style import table as new_table
+from disbench.benchmarks.cli.terminal.printing import console, fail, new_table, say, write_file
 from disbench.benchmarks.settings.choices import Format, Statistic
 from disbench.reports.records.collect import collect, no_garbage_collection, without_culprits
 
@@ -44,10 +43,7 @@ def report(
     plugin: Plugins = None,
 ) -> None:
     """Make the leaderboard page from the records in a folder."""
-    try:
-        show_page(folder, output, every_trial=every_trial, linked=not standalone)
-    except (ValueError, OSError) as error:
-        raise fail(error) from error
+    show_page(folder, output, every_trial=every_trial, linked=not standalone)
 
 
 def collected(folder: Path) -> "Collection":
@@ -122,11 +118,8 @@ def compare_(
     from disbench.reports.comparison import DATA, compare, score_frame
     from disbench.reports.tables.aggregate import tables
 
-    try:
-        scores, collection = without_culprits(collected(folder), lambda found: score_frame(tables(found)))
-        found = compare(scores, one, other, seed=seed)
-    except (ValueError, OSError) as error:
-        raise fail(error) from error
+    scores, collection = without_culprits(collected(folder), lambda found: score_frame(tables(found)))
+    found = compare(scores, one, other, seed=seed)
     if found.empty:
         raise fail(f"{one} and {other} have no dataset in common, so there is nothing to compare.")
     for key, group in found.groupby([*DATA, "view"], sort=False):
@@ -196,10 +189,7 @@ def merge(
     """
     from disbench.benchmarks.studies.merge import merge_folders
 
-    try:
-        merged = merge_folders(out, folders)
-    except (ValueError, OSError) as error:
-        raise fail(error) from error
+    merged = merge_folders(out, folders)
     say(f"{out}: {merged.copied} trial{'s' * (merged.copied != 1)} copied, {merged.kept} already there or duplicates.")
     for trial in merged.remade:
         say(f"Another record with the same scores was not copied: {trial}")

@@ -10,8 +10,7 @@ import numpy as np
 from rich.text import Text
 
 from disbench.benchmarks.cli.terminal.options import metric_settings
-from disbench.benchmarks.cli.terminal.printing import Terminal, console, fail, say, write_file
-from disbench.benchmarks.cli.terminal.table_style import table as new_table
+from disbench.benchmarks.cli.terminal.printing import Terminal, console, fail, new_table, say, write_file
 from disbench.benchmarks.plugins.packages import names as names_of
 from disbench.benchmarks.plugins.packages import provide
 from disbench.benchmarks.settings.choices import DEFAULT_METRICS

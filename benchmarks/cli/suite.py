@@ -33,7 +33,7 @@ from disbench.benchmarks.cli.terminal.options import (
     dataset_options,
 )
 from disbench.benchmarks.cli.terminal.options import metric_settings as settings_of_metrics
-from disbench.benchmarks.cli.terminal.printing import console, fail, say
+from disbench.benchmarks.cli.terminal.printing import console, say
 from disbench.benchmarks.cli.terminal.study_tables import print_estimates, status_lines
 from disbench.benchmarks.runtime.machine import Machine
 from disbench.benchmarks.studies.status import changed_plugins, plans_of_one_name, states
@@ -155,8 +155,6 @@ def run(
             if record.status == "ok":
                 for tracker in trackers:
                     tracker(record, out)
-    except (ValueError, OSError) as error:
-        raise fail(error) from error
     except (KeyboardInterrupt, SystemExit):
         say(f"\nStopped. Finished trials are in {out}; run the same command again to resume.", err=True)
         raise typer.Exit(130) from None
@@ -190,8 +188,6 @@ def status(
                 time.sleep(WATCH_SECONDS)
                 found = states(folder)
                 live.update(status_lines(found), refresh=True)
-    except (OSError, ValueError) as error:
-        raise fail(error) from error
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
 
@@ -294,8 +290,6 @@ def search(
             found.append(setting)
             score = setting.reason if setting.value is None else f"{metric} {setting.value:.4f}"
             say(f"{setting.number + 1:>3}  {inline(setting.hparams)}  {score}")
-    except (ValueError, OSError) as error:
-        raise fail(error) from error
     except (KeyboardInterrupt, SystemExit):
         say(f"\nStopped. Tried settings are in {out}; run the same command again to resume.", err=True)
         raise typer.Exit(130) from None

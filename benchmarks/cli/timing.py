@@ -14,8 +14,7 @@ from disbench.benchmarks.cli.terminal.options import (
     assignments,
     dataset_options,
 )
-from disbench.benchmarks.cli.terminal.printing import console, fail
-from disbench.benchmarks.cli.terminal.table_style import table as new_table
+from disbench.benchmarks.cli.terminal.printing import console, fail, new_table
 from disbench.benchmarks.settings.choices import DEFAULT_METRICS, PROFILE_NAMES, WARM_UP
 from disbench.datasets.wording import did_you_mean, shown
 
@@ -48,23 +47,20 @@ def profile(
     from disbench.benchmarks.trials.profile import profile_trial, shares
 
     names = [name.strip() for name in metrics.split(",") if name.strip()]
-    try:
-        wanted = check_metrics({name: {} for name in names})
-        settings = {
-            "method": method,
-            "dataset": dataset,
-            "dataset_options": dataset_options(options, select),
-            "steps": steps,
-            "batch_size": batch_size,
-            "precision": precision,
-            "rows": rows,
-            "hparams": assignments(sets, "--set"),
-        }
-        trial, opened = checked_trial(settings, data_dir)
-        check_precision_here(trial.precision)
-        found = profile_trial(resolved_trial(trial), opened, wanted, timed_steps)
-    except (ValueError, OSError) as error:
-        raise fail(error) from error
+    wanted = check_metrics({name: {} for name in names})
+    settings = {
+        "method": method,
+        "dataset": dataset,
+        "dataset_options": dataset_options(options, select),
+        "steps": steps,
+        "batch_size": batch_size,
+        "precision": precision,
+        "rows": rows,
+        "hparams": assignments(sets, "--set"),
+    }
+    trial, opened = checked_trial(settings, data_dir)
+    check_precision_here(trial.precision)
+    found = profile_trial(resolved_trial(trial), opened, wanted, timed_steps)
     table = new_table("part", "ms a step", "of a step", "s a trial", "of the trial")
     for row, share in zip(found, shares(found), strict=True):
         of_step = "" if row.share_of_step is None else f"{row.share_of_step:.1%}"
@@ -121,21 +117,18 @@ def estimators(
 
     words = ["disbench", "estimators", "--profile", profile, "--threads", str(threads), "--out", str(out)]
     words += ["--codes", str(codes)] if codes else []
-    try:
-        if codes is not None:
-            trained()  # a table that cannot be read is told now, not after minutes
-        if (out / STUDY_FILE).exists():
-            page_in(out)  # and so is an earlier study that no page can be made of
-        run_study(
-            out,
-            profile,
-            where,
-            trained,
-            source=str(codes) if codes else "trained here",
-            command=shlex.join(words),
-            told=lambda line: console.print(line, markup=False, highlight=False),
-        )
-        page = render_study(out)
-    except (ValueError, OSError) as error:
-        raise fail(error) from error
+    if codes is not None:
+        trained()  # a table that cannot be read is told now, not after minutes
+    if (out / STUDY_FILE).exists():
+        page_in(out)  # and so is an earlier study that no page can be made of
+    run_study(
+        out,
+        profile,
+        where,
+        trained,
+        source=str(codes) if codes else "trained here",
+        command=shlex.join(words),
+        told=lambda line: console.print(line, markup=False, highlight=False),
+    )
+    page = render_study(out)
     console.print(str(page), markup=False, highlight=False)

@@ -18,7 +18,7 @@ import pytest
 from typer.testing import CliRunner
 
 from disbench.benchmarks.cli.main import app
-from disbench.benchmarks.cli.terminal.options import console
+from disbench.benchmarks.cli.terminal.printing import console
 from disbench.datasets import DATASETS, SOURCES
 from disbench.datasets.imported.dataset import import_dataset
 from disbench.datasets.official.dsprites import FILE_NAME

@@ -6,7 +6,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from disbench.benchmarks.cli.timing import timing_app
+from disbench.benchmarks.cli.main import app
 from disbench.benchmarks.trials.profile import (
     BACKWARD,
     DATA,
@@ -111,11 +111,11 @@ def test_the_command_prints_the_table_and_refuses_what_it_does_not_know() -> Non
         "hidden_dim=16",
     ]
     words += ["--select", "scale=3", "--rows", "200", "--timed-steps", "2", "--metrics", "mig"]
-    result = CliRunner().invoke(timing_app, words)
+    result = CliRunner().invoke(app, words)
     assert result.exit_code == 0, result.output
     for part in ("training loop", "backward: decoder", "score: mig", "pictures"):
         assert part in result.output
     for wrong, needed in ((["--metrics", "magic"], "magic"), (["--set", "betta=1"], "betta")):
-        refused = CliRunner().invoke(timing_app, [*words, *wrong])
+        refused = CliRunner().invoke(app, [*words, *wrong])
         assert refused.exit_code == 2
         assert needed in refused.output

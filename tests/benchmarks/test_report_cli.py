@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from disbench.benchmarks.cli.report import report_app
-from disbench.benchmarks.cli.terminal.options import console
+from disbench.benchmarks.cli.main import app
+from disbench.benchmarks.cli.terminal.printing import console
 from disbench.reports.export import export
 from disbench.reports.records import Record, Trial, read_record, write_record
 from disbench.reports.records.collect import collect
@@ -21,7 +21,7 @@ def wide(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def disbench(*words: object) -> tuple[int, str]:
-    result = CliRunner().invoke(report_app, [str(word) for word in words])
+    result = CliRunner().invoke(app, [str(word) for word in words])
     return result.exit_code, result.output
 
 

@@ -1,4 +1,4 @@
-"""What the commands share: options that mean the same everywhere, how they are read, and how an error is told.
+"""What the commands share: options that mean the same everywhere, and how they are read.
 
 Modules of commands import what a command works with inside it: help, completion and `disbench status` then take a part of a
 second, where torch, Lightning and scikit-learn take several.
@@ -8,8 +8,6 @@ from typing import Annotated, Any
 
 import typer
 
-from disbench.benchmarks.cli.terminal.printing import console as console
-from disbench.benchmarks.cli.terminal.printing import fail as fail
 from disbench.benchmarks.settings.yaml_file import parse_yaml
 from disbench.datasets.wording import shown
 

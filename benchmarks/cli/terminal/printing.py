@@ -17,6 +17,7 @@ from typing import Any
 import typer
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
+from rich.table import Column, Table
 from rich.text import Text
 
 from disbench.datasets.storage.atomic import write_atomic
@@ -145,6 +146,11 @@ def write_file(path: Path, content: bytes) -> None:
         write_atomic(path, content)
     except OSError as error:
         raise fail(f"{path} cannot be written: {ADVICE.get(error.errno or 0, error.strerror or error)}.") from error
+
+
+def new_table(*columns: Column | str, title: str | None = None) -> Table:
+    """An empty table in the one style of all commands."""
+    return Table(*columns, title=title, title_justify="left", title_style="bold")
 
 
 class Commands(typer.core.TyperGroup):

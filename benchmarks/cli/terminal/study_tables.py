@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from disbench.benchmarks.cli.terminal.printing import console, say
-from disbench.benchmarks.cli.terminal.table_style import table as new_table
+from disbench.benchmarks.cli.terminal.printing import console, new_table, say
 from disbench.benchmarks.studies.status import Row, State, TrialState, rows
 
 if TYPE_CHECKING:
