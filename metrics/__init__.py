@@ -16,6 +16,7 @@ from disbench.metrics.mig import mig
 from disbench.metrics.mig_sup import mig_sup
 from disbench.metrics.modularity import modularity
 from disbench.metrics.old_names import keep_detail_functions
+from disbench.metrics.omes import omes
 from disbench.metrics.protocols import PROTOCOLS
 from disbench.metrics.reference import as_codes, shuffled
 from disbench.metrics.rmig import rmig
@@ -31,7 +32,7 @@ from disbench.metrics.z_min_var import factor_vae_score, z_min_var
 _IN_THE_ORDER_OF_THE_PAGE = (
     *(z_diff, z_min_var, factor_vae_score, irs, mig, jemmig),
     *(dci_disentanglement, dci_completeness, dci_informativeness, sap, sap_svc, sap_tree, explicitness),
-    *(z_max_var, tad, mcc, modularity, dcimig, mig_sup, rmig, infom, infoe, infoc),
+    *(z_max_var, tad, mcc, modularity, dcimig, mig_sup, rmig, infom, infoe, infoc, omes),
     *(gaussian_total_correlation, wasserstein_correlation, mutual_info_score),
 )
 METRICS: dict[str, Metric] = {metric.name: metric for metric in _IN_THE_ORDER_OF_THE_PAGE}

@@ -24,6 +24,9 @@ OURS = {
     "dlib.factor_vae": "factor_vae_score",
     "ubisoft.z_min_var": "factor_vae_score",
     "ubisoft.z_min_var_unscaled_b64": "factor_vae_score",
+    "dapueto.omes": "omes",
+    "dapueto.omes_overlap": "omes",
+    "dapueto.omes_max": "omes",
 }
 OPTIONS = {
     "num_bins": "bins",
@@ -36,6 +39,8 @@ OPTIONS = {
     "scale": "scaled",
     "threshold": "threshold",
     "std_threshold": "threshold",
+    "alpha": "alpha",
+    "gamma": "pooling",
 }
 ABOUT_THE_PEER = {"continuous_factors", "sampling", "num_variance_estimate"}
 EXACT = [(case, key) for case, entries in EXPECTED.items() for key, entry in entries.items() if "value" in entry]
@@ -55,7 +60,7 @@ def test_every_peer_score_is_compared():
     assert sorted(compared) == sorted((case, key) for case, entries in EXPECTED.items() for key in entries)
     assert {key for _, key in compared} == set(OURS)
     assert len(EXACT) == 39
-    assert len(SAMPLED) == 45
+    assert len(SAMPLED) == 63
 
 
 @pytest.mark.parametrize(("case", "key"), EXACT)

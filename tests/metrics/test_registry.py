@@ -23,13 +23,13 @@ UNSUPERVISED = ["gaussian_total_correlation", "wasserstein_correlation", "mutual
 DCI = ["dci_disentanglement", "dci_completeness", "dci_informativeness"]
 BINARY = ["tad"]  # scored on a grid of bits; the others on one of three, four and five values
 
-DETERMINISTIC = ["irs", "mig", "jemmig", "sap", "mcc", "tad", *INFORMATION, *INFOMEC, *UNSUPERVISED]
+DETERMINISTIC = ["irs", "mig", "jemmig", "sap", "mcc", "tad", "omes", *INFORMATION, *INFOMEC, *UNSUPERVISED]
 DRAWS_POINTS = ["z_diff", "z_min_var", "factor_vae_score", "z_max_var"]
 SAMPLED = [*DRAWS_POINTS, "sap_svc", "sap_tree", "explicitness", *DCI]
 GUESSES_A_FACTOR = ["z_diff", "z_min_var", "factor_vae_score"]
 COMPARES_FACTORS = ["modularity", "dcimig", "mig_sup", "infom", "infoc", "dci_disentanglement", "z_max_var"]
 NEEDS_TWO_FACTORS = GUESSES_A_FACTOR + COMPARES_FACTORS
-ONE_FACTOR_IS_ENOUGH = ["irs", "mig", "jemmig", "rmig", "infoe", "tad", *UNSUPERVISED]
+ONE_FACTOR_IS_ENOUGH = ["irs", "mig", "jemmig", "rmig", "infoe", "tad", "omes", *UNSUPERVISED]
 ONE_FACTOR_IS_ENOUGH += ["sap", "sap_svc", "sap_tree", "mcc", "explicitness", "dci_completeness", "dci_informativeness"]
 PENALISES_SMALL_CODES = ["z_diff", "sap_svc"]
 IGNORES_A_COMMON_SCALE = [name for name in DETERMINISTIC + SAMPLED if name not in PENALISES_SMALL_CODES]
@@ -40,11 +40,13 @@ SCORE_WITHOUT_A_LIVE_CODE = {
     "z_max_var": 1 / 3,
     "explicitness": 0.5,
     **dict.fromkeys(
-        ["irs", "mig", "sap", "sap_svc", "sap_tree", "mcc", "tad", *DCI, *INFORMATION, *INFOMEC, *UNSUPERVISED], 0.0
+        ["irs", "mig", "sap", "sap_svc", "sap_tree", "mcc", "tad", "omes", *DCI, *INFORMATION, *INFOMEC, *UNSUPERVISED],
+        0.0,
     ),
 }
 # How far from the better bound a perfect code may score.
 PERFECT_WITHIN = {**dict.fromkeys(INFOMEC, 0.02), "sap_svc": 0.7, "sap_tree": 0.34, "dci_informativeness": 1e-5}
+PERFECT_WITHIN |= {"omes": 0.76}  # a factor of few values cannot reach 1: three values, 1/4
 BETTER_BOUND = {"tad": 1.5}  # a sum that grows with the attributes, half a point for each
 # Noise scores as high on 360 rows as a noisy code does, or both score 0, or factors are not looked at.
 HIGH_FLOORS = ["infom", "infoc", "sap_tree", "dci_disentanglement", "dci_informativeness", *UNSUPERVISED]
