@@ -21,6 +21,7 @@ from disbench.benchmarks.runtime.failures import classify
 from disbench.benchmarks.runtime.machine import Machine
 from disbench.benchmarks.runtime.seeds import seed_for
 from disbench.benchmarks.settings.hyperparameters import check_method
+from disbench.benchmarks.settings.score_schedule import ScoreSchedule
 from disbench.benchmarks.settings.validation import explained
 from disbench.benchmarks.training.batches import Images
 from disbench.benchmarks.training.checkpoint import (
@@ -36,6 +37,7 @@ from disbench.benchmarks.training.contracts import check_contract, checked_terms
 from disbench.benchmarks.training.experimental.compiled import compiled
 from disbench.benchmarks.training.experimental.data_parallel import Share, check_shares, on_each_device
 from disbench.benchmarks.training.progress import Progress, title
+from disbench.benchmarks.training.score_curves import ScoreCurves
 from disbench.benchmarks.training.steps import Callback, Loop
 from disbench.datasets import FactorDataset
 from disbench.datasets.storage.atomic import set_aside
@@ -56,6 +58,7 @@ class Curves(Callback):
         self.steps = steps
         self.points: dict[str, list[tuple[int, float]]] = {}
         self.resume: ResumeCallback  # whose checkpoints hold these points
+        self.scores: ScoreCurves | None = None  # the learning curves of scores, if a schedule was given
         self.first = 0  # steps that an earlier resume did
 
     def on_start(self, loop: Loop) -> None:
@@ -105,27 +108,38 @@ def finished(checkpoint: Path, trial: Trial) -> dict[str, Any] | None:
 
 
 def train(
-    trial: Trial, dataset: FactorDataset, checkpoint: str, machine: Machine = ON_THIS_MACHINE, name: str = ""
+    trial: Trial,
+    dataset: FactorDataset,
+    checkpoint: str,
+    machine: Machine = ON_THIS_MACHINE,
+    name: str = "",
+    schedule: ScoreSchedule | None = None,
 ) -> tuple[Method, Curves, torch.device]:
     """Train for `trial.steps` steps and save `checkpoint`. Returns the method, its curves and the device it was on.
 
     Beside `checkpoint` there is one of the unfinished training meanwhile, from which the next call goes on to the same result;
     where `checkpoint` is of this trial and finished, nothing is trained. Ctrl-C ends the step first. name: of the trial in the
-    log and on the terminal; by default its `title`.
+    log and on the terminal; by default its `title`. schedule: when the method is scored on the way, which changes no weight.
     """
     dataset = dataset.training
     if machine.devices == 1:
-        return train_here(trial, machine, dataset, checkpoint, name)
+        return train_here(trial, machine, dataset, checkpoint, name, schedule)
     check_shares(trial, machine)
     if finished(Path(checkpoint), trial) is None:
-        on_each_device(train_here, trial, machine, dataset, checkpoint, name)
+        on_each_device(train_here, trial, machine, dataset, checkpoint, name, schedule)
         if finished(Path(checkpoint), trial) is None:
             raise RuntimeError(f"The processes on {machine.devices} devices left no finished {checkpoint}.")
-    return train_here(trial, replace(machine, devices=1, strategy="auto"), dataset, checkpoint, name)  # which reads it
+    alone = replace(machine, devices=1, strategy="auto")
+    return train_here(trial, alone, dataset, checkpoint, name, schedule)  # which reads it
 
 
 def train_here(
-    trial: Trial, machine: Machine, dataset: FactorDataset, checkpoint: str, name: str = ""
+    trial: Trial,
+    machine: Machine,
+    dataset: FactorDataset,
+    checkpoint: str,
+    name: str = "",
+    schedule: ScoreSchedule | None = None,
 ) -> tuple[Method, Curves, torch.device]:
     """`train` in this process: with the whole of each minibatch, or with the share of one of several devices."""
     method = build(trial, dataset.image_shape, len(dataset))
@@ -137,6 +151,9 @@ def train_here(
     curves.resume = resume
     progress = Progress(f"{name or title(trial)}: training", trial.steps, "step", early=True)
     callbacks: list[Callback] = [curves, ShowProgress(progress), resume]
+    if schedule is not None:
+        curves.scores = ScoreCurves(schedule, trial, dataset)
+        callbacks.insert(0, curves.scores)  # before the checkpoint of its step is written
     if machine.devices > 1:
         callbacks.insert(0, Share(trial))
     loop = Loop(
@@ -153,13 +170,15 @@ def train_here(
         try:
             method.load_state_dict(ended["state_dict"])
             resume.restore(ended[DESCRIPTION], method, device)
+            if curves.scores is not None:
+                curves.scores.restore(ended)
         except Exception as error:
             if classify(error) == "out of memory":
                 raise
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             kept = set_aside(path, "unreadable")
             log.warning("%s does not fit, is kept as %s, and the trial is trained again: %s", path, kept.name, reason)
-            return train_here(trial, machine, dataset, checkpoint)
+            return train_here(trial, machine, dataset, checkpoint, schedule=schedule)
         delete_resume_files(folder)  # in case it was killed before its last checkpoint's forerunner was
         return method, curves, device
     if loop.is_global_zero and path.exists():
