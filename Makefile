@@ -16,12 +16,12 @@ ONE_THREAD = OMP_NUM_THREADS=1
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/'
 
-install: $(VENV)/.installed ## the environment in .venv, with pinned versions
+install: $(VENV)/.installed ## the environment in .venv with what training needs, in pinned versions
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || python3 -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip setuptools wheel
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train]'
 	touch $@
 
 install-test: $(VENV)/.installed-test ## the same with what the tests, the documentation and all extras need

@@ -1,12 +1,29 @@
-"""Words of error messages: a value in short, and the name that was probably meant."""
+"""Words of error messages: a value in short, the name that was probably meant, and the extra to install.
+
+Every folder may import this module: it imports nothing but the standard library.
+"""
 
 import difflib
 import reprlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 SHOWN = 80  # characters of a value in a message
 LISTED = 200  # characters of a list of names in a message
+
+# The extra of pyproject.toml that has each module.
+EXTRAS = {
+    "lightning_fabric": "train",  # part of pytorch-lightning
+    "pooch": "train",
+    "pytorch_lightning": "train",
+    "requests": "train",
+    "torch": "train",
+    "torchmetrics": "train",
+    "torchvision": "train",
+    "urllib3": "train",
+    "matplotlib": "pictures",  # which train includes
+}
 
 _short = reprlib.Repr()
 _short.maxlevel, _short.maxlist, _short.maxdict, _short.maxtuple = 3, 4, 4, 4
@@ -44,6 +61,37 @@ def unknown(kind: str, got: Any, known: Iterable[str], where: str = "") -> str:
     """The message for a name that does not exist: what was given, the names that do, and the nearest of them."""
     names = [str(name) for name in known]
     return f"Unknown {kind} {shown(got)}{where}. Known: {listed(names)}.{did_you_mean(got, names)}"
+
+
+def missing_extra(error: BaseException) -> str | None:
+    """Say what to install.
+
+    Parameters
+    ----------
+    error : BaseException
+
+    Returns
+    -------
+    str or None
+        A sentence with the command, or None if the error is not about a missing package of an extra.
+    """
+    if not isinstance(error, ModuleNotFoundError) or error.name not in EXTRAS:
+        return None
+    extra = EXTRAS[error.name]
+    return (
+        f"This needs {error.name}, which is not installed. Install the extra [{extra}]: pip install 'disbench[{extra}]'"
+    )
+
+
+@contextmanager
+def needs_extra() -> Iterator[None]:
+    """Import within: a missing package of an extra becomes a ModuleNotFoundError with the command that installs it."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if (advice := missing_extra(error)) is None:
+            raise
+        raise ModuleNotFoundError(advice, name=error.name) from error
 
 
 def _plain(name: str) -> str:

@@ -32,6 +32,7 @@ from disbench.benchmarks.plugins.registries import (
     source_of,
 )
 from disbench.datasets.untrusted import read_regular
+from disbench.datasets.wording import missing_extra
 
 LARGEST = 16 << 20  # bytes of a plugin file
 
@@ -166,6 +167,8 @@ def _told(error: BaseException, path: Path) -> str:
     """Describe an error in a plugin, and the line of the plugin where it came from."""
     if isinstance(error, SystemExit):
         return 'it ends the process. Call app() under `if __name__ == "__main__":` alone.'
+    if (advice := missing_extra(error)) is not None:
+        return advice
     if isinstance(error, SyntaxError):
         line, said = error.lineno, error.msg
     else:

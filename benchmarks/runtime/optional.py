@@ -7,6 +7,7 @@
     SIGUSR1, SIGUSR2         signals of schedulers that wait for a step's end
     metadata of packages     their versions in records; without it 'unknown'
     sbatch                   only for --engine slurm, which is refused without it
+    torch and what trains    only for methods, training and datasets: `disbench.datasets.wording` says what to install
 
 Linux and macOS are supported; the command refuses Windows in one line.
 """

@@ -1,8 +1,11 @@
 """What a dataset is: images addressed by an index, the factors that made them, and parts of datasets."""
 
-from disbench.datasets.factors.dataset import FactorDataset, FactorSpace, as_indices, check_indices
-from disbench.datasets.factors.held_out import hold_out, in_ranges
-from disbench.datasets.factors.selection import normal_select, restrict
+from disbench.datasets.wording import needs_extra
+
+with needs_extra():
+    from disbench.datasets.factors.dataset import FactorDataset, FactorSpace, as_indices, check_indices
+    from disbench.datasets.factors.held_out import hold_out, in_ranges
+    from disbench.datasets.factors.selection import normal_select, restrict
 
 __all__ = [
     "FactorDataset",

@@ -2,21 +2,23 @@
 
 Grids are put together with Pillow, which takes a tenth of matplotlib's time. The others are drawn with matplotlib's object
 interface only (no pyplot), so nothing global is touched and no display is needed. All are transparent with mid-grey labels:
-they can be read on a light and on a dark page.
+they can be read on a light and on a dark page. matplotlib is imported when something is drawn: pages embed finished pictures.
 """
 
 import io
 from collections.abc import Sequence
 from functools import cache
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties, findfont
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from PIL.PngImagePlugin import PngInfo
 
 from disbench.reports.records import GRID
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 GREY = "#808080"
 _BAR = "#2b8cbe"  # to be read on a light and on a dark page
@@ -70,12 +72,14 @@ def image_grid(
 
 def information_matrix(
     shares: NDArray[np.float64], factor_names: Sequence[str], code_names: Sequence[str], title: str = ""
-) -> Figure:
+) -> "Figure":
     """Draw shares (K, D) in [0, 1], the information in each code about each factor over the factor's entropy.
 
     Rows are factors, columns are codes; 0 is white and 1 is dark. Up to 400 cells hold their number, and names that would
     run into each other are left out at regular steps.
     """
+    from matplotlib.figure import Figure
+
     shares = np.asarray(shares, dtype=np.float64)
     if shares.ndim != 2 or shares.size == 0 or not ((shares >= 0) & (shares <= 1)).all():
         raise ValueError(f"information_matrix needs shares in [0, 1] of shape (factors, codes), got {shares.shape}.")
@@ -126,11 +130,13 @@ def information_matrix(
 
 def capacity_bars(
     group_names: Sequence[str], nats: Sequence[float], target: Sequence[float], complexities: Sequence[float]
-) -> Figure:
+) -> "Figure":
     """Draw what each of K+1 groups holds in nats, full bars, beside what is meant for it, hollow bars; and complexities (K,).
 
     nats (K+1,) and `target` (K+1,), shares of all nats, have nuisance first; it has no complexity.
     """
+    from matplotlib.figure import Figure
+
     groups = len(group_names)
     if not len(nats) == len(target) == len(complexities) + 1 == groups:
         got = f"{len(nats)}, {len(target)} and {len(complexities)}"
@@ -162,13 +168,13 @@ def capacity_bars(
     return figure
 
 
-def png(figure: Figure | Image.Image) -> bytes:
+def png(figure: "Figure | Image.Image") -> bytes:
     """The figure as a PNG file's bytes; equal figures give equal bytes under one version of matplotlib and Pillow.
 
     A grid's file says under GRID where its columns are: the first's left edge, their width, the step to the next, their number.
     """
     buffer = io.BytesIO()
-    if isinstance(figure, Figure):
+    if not isinstance(figure, Image.Image):
         figure.savefig(buffer, format="png", facecolor="none")
         return buffer.getvalue()
     known = PngInfo()
@@ -181,6 +187,8 @@ def png(figure: Figure | Image.Image) -> bytes:
 @cache
 def _font(points: float) -> ImageFont.FreeTypeFont:
     """The font of matplotlib's figures, which has most alphabets, laid out as Pillow does without further libraries."""
+    from matplotlib.font_manager import FontProperties, findfont
+
     where = findfont(FontProperties("DejaVu Sans"))
     return ImageFont.truetype(where, points * _DPI / 72, layout_engine=ImageFont.Layout.BASIC)
 

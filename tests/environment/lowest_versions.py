@@ -28,6 +28,8 @@ def lowest_versions(project: Path = PROJECT) -> dict[str, str]:
     extras = (needed for name, needed in content["optional-dependencies"].items() if name not in TOOLS)
     found: dict[str, str] = {}
     for requirement in itertools.chain(content["dependencies"], *extras):
+        if requirement.startswith(f"{content['name']}["):  # another extra, which is in the list itself
+            continue
         match = REQUIREMENT.match(requirement)
         if match is None:
             raise ValueError(f"{requirement!r} has no lower bound; write it as name>=version.")

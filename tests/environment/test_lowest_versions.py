@@ -9,6 +9,7 @@ from lowest_versions import lowest_versions
 def test_every_dependency_of_a_user_is_pinned_to_its_lower_bound() -> None:
     found = lowest_versions()
     assert found["torch"] == "2.9" and found["optuna"] == "4.0"
+    assert found["matplotlib"] == "3.9" and found["scipy"] == "1.13"
     assert "pytest" not in found and "disbench" not in found
 
 

@@ -123,7 +123,7 @@ def load(modules: Sequence[str]) -> None:
     """Import the modules of a command; the log says so where that takes a while."""
     if all(name in sys.modules for name in modules):
         return
-    log.info("disbench %s: loading %s", our_version(), "PyTorch" if "torch" not in sys.modules else "modules")
+    log.info("disbench %s: loading modules", our_version())
     with without_garbage_collection():
         for name in modules:
             import_module(name)

@@ -1,8 +1,8 @@
 """The last resort of every command: an error becomes one line and an exit status, never a traceback.
 
-A file or disk that cannot be used and a value that is refused end with status 2, Ctrl-C with 130. Anything else is a bug of
-disbench: it is named in one line, with how to see the traceback, and ends with status 70. With DISBENCH_TRACEBACK=1 no error is
-caught, so a test or a bug report sees it whole.
+A file or disk that cannot be used, a value that is refused and a missing package of the extra [train] end with status 2, Ctrl-C
+with 130. Anything else is a bug of disbench: it is named in one line, with how to see the traceback, and ends with status 70.
+With DISBENCH_TRACEBACK=1 no error is caught, so a test or a bug report sees it whole.
 """
 
 import os
@@ -12,6 +12,7 @@ from typing import Any
 import typer
 
 from disbench.benchmarks.cli.terminal.printing import Commands, fail, flush_output
+from disbench.datasets.wording import missing_extra
 
 INTERRUPTED, BUG = 130, 70  # exit statuses: the shell's for SIGINT, sysexits.h's EX_SOFTWARE
 TRACEBACK = "DISBENCH_TRACEBACK"
@@ -53,6 +54,8 @@ class GuardedGroup(Commands):
                 flush_output()  # raises the error again with a name where printing raised it
             if isinstance(error, OSError | ValueError):
                 raise fail(error) from error
+            if (advice := missing_extra(error)) is not None:
+                raise fail(advice) from error
             lines = str(error).strip().splitlines()
             what = f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
             fail(f"{what}. This is a bug in disbench. Set {TRACEBACK}=1 and run the command again to see where it is.")

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from disbench.datasets.imported.csv_file import read_csv
 from disbench.datasets.storage.hdf5 import MOST_BYTES, check_regular_file, open_hdf5, read_array
 from disbench.datasets.storage.npz import small_array
+from disbench.datasets.wording import needs_extra
 from disbench.metrics.arrays import to_array
 
 SAVE = "numpy.savez('table.npz', codes=codes, factors=factors)"
@@ -138,7 +139,8 @@ def open_mat(path: Path) -> Arrays:
 
 def open_torch(path: Path) -> Arrays:
     """Open a dictionary of tensors that was saved by torch.save. Nothing but tensors and text is unpickled."""
-    import torch
+    with needs_extra():
+        import torch
 
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
