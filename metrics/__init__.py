@@ -11,6 +11,7 @@ from disbench.metrics.infomec import infoc, infoe, infom
 from disbench.metrics.irs import irs
 from disbench.metrics.jemmig import jemmig
 from disbench.metrics.mcc import mcc
+from disbench.metrics.med import med, topk_med
 from disbench.metrics.metric import Metric
 from disbench.metrics.mig import mig
 from disbench.metrics.mig_sup import mig_sup
@@ -18,6 +19,7 @@ from disbench.metrics.modularity import modularity
 from disbench.metrics.old_names import keep_detail_functions
 from disbench.metrics.omes import omes
 from disbench.metrics.protocols import PROTOCOLS
+from disbench.metrics.r2 import r2_diagonal, r2_separation
 from disbench.metrics.reference import as_codes, shuffled
 from disbench.metrics.rmig import rmig
 from disbench.metrics.sap import sap, sap_svc, sap_tree
@@ -33,6 +35,7 @@ _IN_THE_ORDER_OF_THE_PAGE = (
     *(z_diff, z_min_var, factor_vae_score, irs, mig, jemmig),
     *(dci_disentanglement, dci_completeness, dci_informativeness, sap, sap_svc, sap_tree, explicitness),
     *(z_max_var, tad, mcc, modularity, dcimig, mig_sup, rmig, infom, infoe, infoc, omes),
+    *(med, topk_med, r2_diagonal, r2_separation),
     *(gaussian_total_correlation, wasserstein_correlation, mutual_info_score),
 )
 METRICS: dict[str, Metric] = {metric.name: metric for metric in _IN_THE_ORDER_OF_THE_PAGE}

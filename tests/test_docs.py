@@ -39,7 +39,7 @@ from disbench.reports.tables.aggregate import tables as tables_of
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs" / "metrics"
 PAGES = sorted(DOCS.glob("*.md"))
-METRIC_PAGES = [page for page in PAGES if page.stem not in ("README", "which")]
+METRIC_PAGES = [page for page in PAGES if page.stem not in ("README", "which", "agreement")]
 GUIDES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
 GUIDES += [page for page in sorted((ROOT / "docs").rglob("*.md")) if page.parent != DOCS]
 HEADINGS = [

@@ -17,7 +17,7 @@ from hypothesis.extra.numpy import arrays
 import disbench.metrics
 from disbench.metrics import METRICS, NotApplicable, as_codes, shuffled
 
-INFORMATION = ["modularity", "dcimig", "mig_sup", "rmig"]
+INFORMATION = ["modularity", "dcimig", "mig_sup", "rmig", "med", "topk_med"]
 INFOMEC = ["infom", "infoe", "infoc"]  # nearest neighbours and a regression: no perfect score, and high floors
 UNSUPERVISED = ["gaussian_total_correlation", "wasserstein_correlation", "mutual_info_score"]
 DCI = ["dci_disentanglement", "dci_completeness", "dci_informativeness"]
@@ -25,12 +25,25 @@ BINARY = ["tad"]  # scored on a grid of bits; the others on one of three, four a
 
 DETERMINISTIC = ["irs", "mig", "jemmig", "sap", "mcc", "tad", "omes", *INFORMATION, *INFOMEC, *UNSUPERVISED]
 DRAWS_POINTS = ["z_diff", "z_min_var", "factor_vae_score", "z_max_var"]
-SAMPLED = [*DRAWS_POINTS, "sap_svc", "sap_tree", "explicitness", *DCI]
+R2 = ["r2_diagonal", "r2_separation"]
+SAMPLED = [*DRAWS_POINTS, "sap_svc", "sap_tree", "explicitness", *DCI, *R2]
 GUESSES_A_FACTOR = ["z_diff", "z_min_var", "factor_vae_score"]
-COMPARES_FACTORS = ["modularity", "dcimig", "mig_sup", "infom", "infoc", "dci_disentanglement", "z_max_var"]
+COMPARES_FACTORS = [
+    "modularity",
+    "dcimig",
+    "mig_sup",
+    "med",
+    "topk_med",
+    "infom",
+    "infoc",
+    "dci_disentanglement",
+    "z_max_var",
+    "r2_separation",
+]
 NEEDS_TWO_FACTORS = GUESSES_A_FACTOR + COMPARES_FACTORS
 ONE_FACTOR_IS_ENOUGH = ["irs", "mig", "jemmig", "rmig", "infoe", "tad", "omes", *UNSUPERVISED]
 ONE_FACTOR_IS_ENOUGH += ["sap", "sap_svc", "sap_tree", "mcc", "explicitness", "dci_completeness", "dci_informativeness"]
+ONE_FACTOR_IS_ENOUGH += ["r2_diagonal"]
 PENALISES_SMALL_CODES = ["z_diff", "sap_svc"]
 IGNORES_A_COMMON_SCALE = [name for name in DETERMINISTIC + SAMPLED if name not in PENALISES_SMALL_CODES]
 SCORE_WITHOUT_A_LIVE_CODE = {
@@ -43,14 +56,17 @@ SCORE_WITHOUT_A_LIVE_CODE = {
         ["irs", "mig", "sap", "sap_svc", "sap_tree", "mcc", "tad", "omes", *DCI, *INFORMATION, *INFOMEC, *UNSUPERVISED],
         0.0,
     ),
+    **dict.fromkeys(R2, 0.0),
 }
 # How far from the better bound a perfect code may score.
 PERFECT_WITHIN = {**dict.fromkeys(INFOMEC, 0.02), "sap_svc": 0.7, "sap_tree": 0.34, "dci_informativeness": 1e-5}
+PERFECT_WITHIN |= {"r2_diagonal": 1e-3}
 PERFECT_WITHIN |= {"omes": 0.76}  # a factor of few values cannot reach 1: three values, 1/4
 BETTER_BOUND = {"tad": 1.5}  # a sum that grows with the attributes, half a point for each
 # Noise scores as high on 360 rows as a noisy code does, or both score 0, or factors are not looked at.
 HIGH_FLOORS = ["infom", "infoc", "sap_tree", "dci_disentanglement", "dci_informativeness", *UNSUPERVISED]
-READS_FROM_LEFT_TO_RIGHT = ["sap_tree"]  # the first of equally good thresholds, and few rows have many
+HIGH_FLOORS += ["r2_separation"]
+READS_FROM_LEFT_TO_RIGHT = ["sap_tree", *R2]  # the first of equally good thresholds, and few rows have many
 FLATTERED_BY_DEAD_CODES = ["jemmig"]
 FEW = {"train": 600, "test": 600}
 # Boosted trees, the default, take seconds a table; test_dci.py holds them to this.
@@ -109,7 +125,7 @@ def test_the_registry_begins_in_the_order_of_the_page():
 
 def test_only_an_error_rate_and_dependence_between_codes_count_down():
     down = [name for name, metric in METRICS.items() if not metric.higher_is_better]
-    assert down == ["z_min_var", *UNSUPERVISED]
+    assert sorted(down) == sorted(["z_min_var", "r2_separation", *UNSUPERVISED])
 
 
 def test_what_draws_by_seed_is_known_to_the_confidence_of_scores():
@@ -118,7 +134,7 @@ def test_what_draws_by_seed_is_known_to_the_confidence_of_scores():
 
 def test_every_metric_says_what_it_reads_of_the_factors():
     reads = {name: metric.reads for name, metric in METRICS.items()}
-    assert {name for name in reads if reads[name] == "values"} == {"sap", "mcc"}
+    assert {name for name in reads if reads[name] == "values"} == {"sap", "mcc", *R2}
     assert {name for name in reads if reads[name] == "codes"} == set(UNSUPERVISED)
     assert {METRICS[name].reads_with({"model": model}) for name in DCI for model in ("lasso", "random_forest")} == {
         "values"

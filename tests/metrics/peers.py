@@ -1,0 +1,393 @@
+"""Other people's implementations of our metrics, and the tables on which agreement.py compares them with ours.
+
+To compare another metric, add its repository to REPOSITORIES and an `Adapter` under the metric's key in ADAPTERS, then run
+agreement.py. An adapter calls the authors' code unchanged: `score` gets the authors' module, codes (N, D), factors (N, K) and a
+seed, and returns their number.
+"""
+
+import importlib.util
+import sys
+import types
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+ORACLE = Path(__file__).parent / "oracle"
+DLIB, MED_LIB, UBISOFT = "disentanglement_lib", "disentanglement_lib_med", "ubisoft-laforge-disentanglement-metrics"
+REPOSITORIES = {  # folder: address, commit
+    DLIB: ("google-research/disentanglement_lib", "86a644d"),
+    UBISOFT: ("ubisoft/ubisoft-laforge-disentanglement-metrics", "05d5667"),
+    "latent_quantization": ("kylehkhsu/latent_quantization", "9a420a3"),
+    "icebeem": ("ilkhem/icebeem", "0077f01"),
+    MED_LIB: ("noahcao/disentanglement_lib_med", "e8db5c7"),
+    "DCI-ES": ("andreinicolicioiu/DCI-ES", "9329dae"),
+}
+
+
+class Adapter(NamedTuple):
+    """How to call one implementation, and our options that make its protocol."""
+
+    repository: str
+    file: str
+    score: Callable[[types.ModuleType, Array, Array, int], float]
+    options: dict[str, Any] = {}  # noqa: RUF012 - never changed
+    tables: str = "discrete"  # or "continuous", "all"
+    seeds: int = 1  # more than one for a metric that draws: means are compared
+    tolerance: float = 1e-9
+    differs_on: tuple[str, ...] = ()  # tables on which the two differ, and why
+    note: str = ""
+
+
+# Tables
+
+
+def _continuous(rng: np.random.Generator, rows: int) -> tuple[Array, Array]:
+    factors = rng.uniform(size=(rows, 4))
+    codes = np.column_stack([np.exp(2 * factors[:, 0]), factors[:, 1] ** 3, factors[:, 2] + factors[:, 3]])
+    return np.column_stack([codes, rng.normal(size=rows)]) + 0.1 * rng.normal(size=(rows, 4)), factors
+
+
+def _imbalanced(rng: np.random.Generator, rows: int) -> tuple[Array, Array]:
+    factors = np.column_stack([rng.random(rows) < 0.05, rng.geometric(0.4, rows).clip(max=6), rng.integers(0, 4, rows)])
+    mixing = np.array([[2.0, 0.3, 0.0], [0.0, 1.0, 0.2], [0.1, 0.0, 1.0]])
+    return factors @ mixing + 0.4 * rng.normal(size=(rows, 3)), factors.astype(np.int64)
+
+
+def _duplicated_code(rng: np.random.Generator, rows: int) -> tuple[Array, Array]:
+    factors = rng.integers(0, [3, 4, 5], (rows, 3))
+    codes = factors + 0.3 * rng.normal(size=(rows, 3))
+    return np.column_stack([codes, -2 * codes[:, 0]]), factors
+
+
+def _rotated(rng: np.random.Generator, rows: int) -> tuple[Array, Array]:
+    factors = rng.integers(0, [3, 4, 5], (rows, 3))
+    rotation = np.linalg.qr(rng.normal(size=(3, 3)))[0]
+    return (factors - factors.mean(0)) / factors.std(0) @ rotation, factors
+
+
+def _lognormal(rng: np.random.Generator, rows: int) -> tuple[Array, Array]:
+    factors = np.exp(rng.normal(size=(rows, 3)))
+    return np.log(factors) @ (np.eye(3) + 0.2) + 0.3 * rng.normal(size=(rows, 3)), factors
+
+
+def _many_latents(rng: np.random.Generator, rows: int) -> tuple[Array, Array]:
+    factors = rng.integers(0, 6, (rows, 5))
+    return factors @ rng.normal(size=(5, 40)) * (rng.random(40) < 0.7) + rng.normal(size=(rows, 40)), factors
+
+
+def _few_rows(rng: np.random.Generator, rows: int) -> tuple[Array, Array]:
+    factors = rng.integers(0, [2, 3], (rows // 10, 2))
+    return factors + 0.5 * rng.normal(size=(rows // 10, 2)), factors
+
+
+def _many_values(rng: np.random.Generator, rows: int) -> tuple[Array, Array]:
+    factors = rng.integers(0, [32, 32, 3], (rows, 3))
+    return np.column_stack([factors, np.sin(factors[:, 0])]) + 0.2 * rng.normal(size=(rows, 4)), factors
+
+
+DRAWN = {
+    "imbalanced": _imbalanced,
+    "duplicated_code": _duplicated_code,
+    "rotated": _rotated,
+    "many_latents": _many_latents,
+    "few_rows": _few_rows,
+    "many_values": _many_values,
+    "continuous": _continuous,
+    "lognormal": _lognormal,
+}
+CONTINUOUS = ("continuous", "lognormal")
+CASES = ("perfect", "noisy_vae", "rotation", "duplicated", "dead_dims", "noise", "dsprites10k", "celeba40")
+
+
+def table(name: str) -> tuple[Array, Array]:
+    """Codes (N, D), float64, and factors (N, K): drawn from a seed of their own, or a case of the oracle."""
+    if name in DRAWN:
+        return DRAWN[name](np.random.default_rng([2023, *name.encode()]), 2000)
+    with np.load(ORACLE / f"{name}.npz") as case:
+        return case["codes"].astype(np.float64), case["factors"]
+
+
+def table_names(adapter: Adapter) -> list[str]:
+    """The tables that an implementation can score."""
+    discrete = [*CASES, *(name for name in DRAWN if name not in CONTINUOUS)]
+    return {"discrete": discrete, "continuous": [*CONTINUOUS], "all": [*discrete, *CONTINUOUS]}[adapter.tables]
+
+
+# Loading
+
+
+def module(name: str, **content: Any) -> types.ModuleType:
+    made = types.ModuleType(name)
+    vars(made).update(content)
+    return made
+
+
+def _bits(*columns: Array) -> float:
+    counts = np.unique(np.stack(columns, axis=1), axis=0, return_counts=True)[1] / len(columns[0])
+    return float(-(counts * np.log2(counts)).sum())
+
+
+def _information(x: Array, y: Array, **_: Any) -> float:
+    return _bits(x) + _bits(y) - _bits(x, y)
+
+
+def stand_ins() -> dict[str, types.ModuleType]:
+    """Small modules in place of what the authors' files import and their metric does not need, or needs for one function.
+
+    pyitlib, which no longer runs, is replaced by plug-in entropies in bits.
+    """
+    gin = module("gin.tf", configurable=lambda *_, **__: lambda function: function, REQUIRED=None)
+    drv = module(
+        "discrete_random_variable",
+        entropy=lambda x: _bits(np.asarray(x)),
+        entropy_joint=lambda x: _bits(*np.atleast_2d(x)),
+        information_mutual=_information,
+    )
+    utils = module(
+        "utils",
+        get_bin_index=lambda values, bins: np.digitize(values, np.linspace(0, 1, bins + 1)[:-1]),
+        get_mutual_information=lambda x, y, normalize=True: _information(x, y) / (_bits(y) if normalize else 1.0),
+    )
+    return {
+        "gin": module("gin", tf=gin, configurable=gin.configurable, REQUIRED=None),
+        "gin.tf": gin,
+        "absl": module("absl", logging=types.SimpleNamespace(info=lambda *_: None)),
+        "six": module("six"),
+        "six.moves": module("six.moves", range=range, zip=zip),
+        "ipdb": module("ipdb"),
+        "tensorflow": module("tensorflow"),
+        "pyitlib": module("pyitlib", discrete_random_variable=drv),
+        "numpy.core.numeric": module("numpy.core.numeric", NaN=np.nan),
+        "utils": utils,
+    }
+
+
+@contextmanager
+def replaced_modules(modules: dict[str, types.ModuleType]) -> Iterator[None]:
+    before = {name: sys.modules.get(name) for name in modules}
+    sys.modules.update(modules)
+    try:
+        yield
+    finally:
+        for name, earlier in before.items():
+            if earlier is None:
+                del sys.modules[name]
+            else:
+                sys.modules[name] = earlier
+
+
+def load(folder: Path, adapter: Adapter) -> types.ModuleType:
+    """Import the authors' file by its path, with stand-ins for modules that are missing or that it does not need."""
+    root = folder / adapter.repository
+    modules = stand_ins()
+    if adapter.repository in (DLIB, MED_LIB):
+        package = "disentanglement_lib.evaluation.metrics"
+        with replaced_modules(modules):
+            utils = _load(root / "disentanglement_lib/evaluation/metrics/utils.py")
+        utils.make_discretizer = lambda target: utils._histogram_discretize(target, 20)  # type: ignore[attr-defined]
+        modules |= {name: module(name) for name in ("disentanglement_lib", "disentanglement_lib.evaluation", package)}
+        modules[package].utils = utils  # type: ignore[attr-defined]
+        modules[f"{package}.utils"] = utils
+    with replaced_modules(modules):
+        loaded = _load(root / adapter.file)
+    for name in {"LogisticRegression", "linear_model", "feature_selection"} & set(vars(loaded)):
+        setattr(loaded, name, OF_TODAY[name])
+    return loaded
+
+
+def _load(path: Path) -> types.ModuleType:
+    spec = importlib.util.spec_from_file_location(f"peer_{path.stem}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    loaded = importlib.util.module_from_spec(spec)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        spec.loader.exec_module(loaded)
+    return loaded
+
+
+def _logistic_regression(**options: Any) -> Any:
+    """What scikit-learn did with `multi_class`, an argument that it has dropped."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.multiclass import OneVsRestClassifier
+
+    kind = options.pop("multi_class", "multinomial")
+    model = LogisticRegression(**options | {"n_jobs": None})
+    return OneVsRestClassifier(model) if kind == "ovr" else model
+
+
+def _mutual_info_classif(*args: Any, **options: Any) -> Any:
+    """The number in the array of one: numpy no longer takes one for the other."""
+    from sklearn.feature_selection import mutual_info_classif
+
+    found = mutual_info_classif(*args, **options)
+    return found[0] if len(found) == 1 else found
+
+
+OF_TODAY: dict[str, Any] = {
+    "LogisticRegression": _logistic_regression,
+    "linear_model": types.SimpleNamespace(LogisticRegression=_logistic_regression),
+    "feature_selection": types.SimpleNamespace(mutual_info_classif=_mutual_info_classif),
+}
+
+
+# Adapters
+
+
+def _dlib(name: str, score: Callable[..., float], **more: Any) -> Adapter:
+    return Adapter(
+        DLIB, f"disentanglement_lib/evaluation/metrics/{name}.py", lambda m, z, v, _: float(score(m, z, v)), **more
+    )
+
+
+def _ubisoft(name: str, part: int | None = None, keywords: dict[str, Any] | None = None, **more: Any) -> Adapter:
+    def score(m: types.ModuleType, codes: Array, factors: Array, seed: int) -> float:
+        np.random.seed(seed)  # noqa: NPY002 - their generator is the global one
+        found = getattr(m, name)(factors, codes, **{"continuous_factors": False} | (keywords or {}))
+        return float(found if part is None else found[part])
+
+    return Adapter(UBISOFT, f"src/metrics/{name}.py", score, **more)
+
+
+def _mutual(m: types.ModuleType, codes: Array, factors: Array) -> Array:
+    binned = m.utils._histogram_discretize(codes.T, 20)
+    information: Array = m.utils.discrete_mutual_info(binned, factors.T)
+    return information
+
+
+def _dlib_mig(m: types.ModuleType, codes: Array, factors: Array) -> float:
+    ordered = np.sort(_mutual(m, codes, factors), axis=0)[::-1]
+    return float(np.mean((ordered[0] - ordered[1]) / m.utils.discrete_entropy(factors.T)))
+
+
+def _dlib_wasserstein(m: types.ModuleType, codes: Array, _: Array) -> float:
+    covariance = np.cov(codes.T)
+    return float(np.real(m.gaussian_wasserstein_correlation(covariance)) / np.trace(covariance))
+
+
+def _pairwise_information(m: types.ModuleType, codes: Array, _: Array) -> float:
+    binned = m.utils._histogram_discretize(codes.T, 20)
+    information = m.utils.discrete_mutual_info(binned, binned)
+    np.fill_diagonal(information, 0)
+    return float(information.sum() / (len(information) ** 2 - len(information)))
+
+
+def _dlib_sap(m: types.ModuleType, codes: Array, factors: Array) -> float:
+    matrix = m.compute_score_matrix(codes.T, factors.T, codes.T, factors.T, True)
+    return float(m.compute_avg_diff_top_two(matrix))
+
+
+def _icebeem(correlation: str, m: types.ModuleType, codes: Array, factors: Array, _: int) -> float:
+    return float(m.mean_corr_coef_np(codes, factors, correlation))
+
+
+def _infomec(name: str, **more: Any) -> Adapter:
+    def score(m: types.ModuleType, codes: Array, factors: Array, seed: int) -> float:
+        key = (codes.tobytes(), seed)
+        if key not in INFOMEC:  # one computation gives all three, in up to minutes
+            np.random.seed(seed)  # noqa: NPY002
+            INFOMEC[key] = m.compute_infomec(factors, codes, False)
+        return float(INFOMEC[key][name])
+
+    return Adapter("latent_quantization", "disentangle/metrics/infomec.py", score, **more)
+
+
+def _med(k: int, m: types.ModuleType, codes: Array, factors: Array, _: int) -> float:
+    importance = m.utils.discrete_mutual_info(m.utils.make_discretizer(codes.T), factors.T)
+    importance = importance / importance.sum(axis=0)
+    if k:
+        importance = importance[m.pick_by_dis_per_factor(importance, k)]
+    return float(m.disentanglement(importance))
+
+
+MED = "disentanglement_lib/evaluation/metrics/med.py"
+INFOMEC: dict[tuple[bytes, int], dict[str, float]] = {}
+NUMBERS, LASSO = {"continuous_factors": True}, {"model": "lasso"}
+ADAPTERS: dict[str, list[Adapter]] = {
+    "mig": [
+        _dlib("mig", _dlib_mig),
+        _ubisoft("mig", options={"bins": 10, "divide_by": "code"}),
+    ],
+    "jemmig": [_ubisoft("jemmig", options={"bins": 10})],
+    "irs": [
+        _dlib(
+            "irs",
+            lambda m, z, v: m.scalable_disentanglement_score(v, m._drop_constant_dims(z.T).T)["avg_score"],
+            options={"quantile": 0.99},
+        ),
+        _ubisoft("irs", options={"quantile": 1.0}),
+    ],
+    "modularity": [
+        _dlib(
+            "modularity_explicitness",
+            lambda m, z, v: m.modularity(_mutual(m, z, v)),
+            options={"bins": 20},
+            differs_on=("dead_dims",),
+            note="they count a dead code as 0",
+        ),
+        _ubisoft("modularity", options={"bins": 10}),
+    ],
+    "dcimig": [_ubisoft("dcimig", options={"bins": 10})],
+    "mig_sup": [_ubisoft("mig_sup", options={"bins": 10, "divide_by": "code"})],
+    "sap": [_dlib("sap_score", _dlib_sap), _ubisoft("sap", keywords=NUMBERS, tables="all")],
+    "dci_disentanglement": [
+        _ubisoft(
+            "dci", 0, NUMBERS, options=LASSO, tables="all", note="their loop ends at the first code without importance"
+        )
+    ],
+    "dci_completeness": [
+        _ubisoft("dci", 1, NUMBERS, options=LASSO, tables="all", note="they count dead codes in log D")
+    ],
+    "dci_informativeness": [_ubisoft("dci", 2, NUMBERS, options=LASSO, tables="all")],
+    "explicitness": [_ubisoft("explicitness", options={"protocol": "zaidi2020"}, tolerance=1e-4)],
+    "infom": [_infomec("infom", tolerance=1e-3)],
+    "infoc": [_infomec("infoc", tolerance=1e-3)],
+    "infoe": [_infomec("infoe", tolerance=1e-4)],
+    "gaussian_total_correlation": [
+        _dlib("unsupervised_metrics", lambda m, z, _: m.gaussian_total_correlation(np.cov(z.T)), tables="all")
+    ],
+    "wasserstein_correlation": [_dlib("unsupervised_metrics", _dlib_wasserstein, tables="all")],
+    "mutual_info_score": [
+        _dlib(
+            "unsupervised_metrics",
+            _pairwise_information,
+            tables="all",
+            differs_on=("dead_dims",),
+            note="they count pairs with a dead code",
+        )
+    ],
+    "mcc": [
+        Adapter(
+            "icebeem",
+            "metrics/mcc.py",
+            partial(_icebeem, correlation),
+            options={"correlation": correlation},
+            tables="all",
+            differs_on=("celeba40", "dead_dims"),
+            note="they leave out a factor without a code",
+        )
+        for correlation in ("pearson", "spearman")
+    ],
+    "z_diff": [
+        _ubisoft(
+            "z_diff", options={"pairs": 200, "train": 10_000, "test": 5_000, "scaled": True}, seeds=3, tolerance=0.05
+        )
+    ],
+    "factor_vae_score": [
+        _ubisoft(
+            "z_min_var",
+            options={"group": 200, "train": 800, "test": 800, "scaled": True, "threshold": 0.05, "relative": False},
+            seeds=5,
+            tolerance=0.05,
+        )
+    ],
+    "med": [Adapter(MED_LIB, MED, partial(_med, 0), tolerance=1e-8)],
+    "topk_med": [Adapter(MED_LIB, MED, partial(_med, k), options={"k": k}, tolerance=1e-8) for k in (1, 2)],
+}
