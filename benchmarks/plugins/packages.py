@@ -24,7 +24,7 @@ from disbench.benchmarks.plugins.registries import (
     sha256_of,
 )
 from disbench.datasets.untrusted import check_path_name
-from disbench.datasets.wording import unknown
+from disbench.datasets.wording import missing_extra, unknown
 from disbench.reports.records import Trial
 
 log = logging.getLogger(__name__)
@@ -72,7 +72,9 @@ def _import(kind: Kind, entry: EntryPoint) -> None:
             found: Any = entry.load()
         check_entry(kind, entry.name, found)
     except (Exception, SystemExit) as error:
-        said = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+        said = missing_extra(error) or (
+            str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+        )
         raise ValueError(refuse(entry, kind, said)) from error
     module = importlib.util.find_spec(entry.module)
     path = Path(module.origin) if module is not None and module.origin else None
