@@ -97,7 +97,7 @@ def write_checkpoint(content: Mapping[str, Any], path: Path) -> None:
     """Write a checkpoint whole or not at all, so that a kill leaves the one before."""
     buffer = io.BytesIO()
     torch.save(dict(content), buffer)
-    write_atomic(path, buffer.getbuffer())
+    write_atomic(path, buffer)
 
 
 def all_gather(own: tuple[dict[str, Any], float]) -> list[tuple[dict[str, Any], float]]:

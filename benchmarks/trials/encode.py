@@ -164,7 +164,7 @@ def write_codes(codes: Codes, path: Path, trial: Trial | None = None) -> None:
         for name, array in vars(codes).items():
             if array is not None and len(array):
                 file.create_dataset(name, data=array)
-    write_atomic(path, content.getbuffer())
+    write_atomic(path, content)
 
 
 def read_codes(path: Path, trial: Trial) -> NamedTable:

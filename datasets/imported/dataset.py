@@ -312,7 +312,7 @@ def _write(
     array.flush()  # type: ignore[attr-defined]
     content = io.BytesIO()
     np.save(content, factors)
-    write_atomic(folder / "factors.npy", content.getbuffer())
+    write_atomic(folder / "factors.npy", content)
     described = [
         {"name": factor, "values": list(values)} for factor, values in zip(table.space.names, table.values, strict=True)
     ]

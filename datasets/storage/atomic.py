@@ -4,6 +4,7 @@ A new file is written under a hidden, random name in the same folder and then re
 sees the old file or the new one, and a full disk or a killed process leaves the old file as it was.
 """
 
+import io
 import os
 import re
 import secrets
@@ -40,10 +41,14 @@ def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def write_atomic(path: Path, content: bytes | memoryview, *, durable: bool = True) -> None:
-    """Write `content` to `path` completely or not at all; see `replacing`."""
-    with replacing(path, durable=durable) as temporary:
-        temporary.write_bytes(content)
+def write_atomic(path: Path, content: bytes | io.BytesIO, *, durable: bool = True) -> None:
+    """Write `content` to `path` completely or not at all; see `replacing`.
+
+    A BytesIO is written without a copy. Nothing here keeps a view of its buffer: if writing fails, the traceback would keep the
+    view, too, and Python 3.12.1 crashes when it collects the two.
+    """
+    with replacing(path, durable=durable) as temporary, temporary.open("wb") as file:
+        file.write(content.getbuffer() if isinstance(content, io.BytesIO) else content)
 
 
 def set_aside(path: Path, why: str) -> Path:
