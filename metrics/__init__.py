@@ -7,6 +7,13 @@ module holds its function and its card; to add one, write its module and add it 
 from disbench.metrics.dci import dci_completeness, dci_disentanglement, dci_informativeness
 from disbench.metrics.dcimig import dcimig
 from disbench.metrics.explicitness import explicitness
+from disbench.metrics.group_scores import (
+    group_compactness,
+    group_explicitness,
+    group_leak,
+    group_mig,
+    group_modularity,
+)
 from disbench.metrics.infomec import infoc, infoe, infom
 from disbench.metrics.irs import irs
 from disbench.metrics.jemmig import jemmig
@@ -27,6 +34,7 @@ from disbench.metrics.table import NotApplicable, Table, as_table
 from disbench.metrics.tad import tad
 from disbench.metrics.udr import udr, udr_detail
 from disbench.metrics.unsupervised import gaussian_total_correlation, mutual_info_score, wasserstein_correlation
+from disbench.metrics.views import principal_components
 from disbench.metrics.z_diff import z_diff
 from disbench.metrics.z_max_var import z_max_var
 from disbench.metrics.z_min_var import factor_vae_score, z_min_var
@@ -36,10 +44,11 @@ _IN_THE_ORDER_OF_THE_PAGE = (
     *(dci_disentanglement, dci_completeness, dci_informativeness, sap, sap_svc, sap_tree, explicitness),
     *(z_max_var, tad, mcc, modularity, dcimig, mig_sup, rmig, infom, infoe, infoc, omes),
     *(med, topk_med, r2_diagonal, r2_separation),
+    *(group_mig, group_modularity, group_compactness, group_explicitness, group_leak),
     *(gaussian_total_correlation, wasserstein_correlation, mutual_info_score),
 )
 METRICS: dict[str, Metric] = {metric.name: metric for metric in _IN_THE_ORDER_OF_THE_PAGE}
 keep_detail_functions(METRICS)
 
 __all__ = ["METRICS", "PROTOCOLS", "Metric", "NotApplicable", "Table"]
-__all__ += ["as_codes", "as_table", "shuffled", "udr", "udr_detail", *METRICS]
+__all__ += ["as_codes", "as_table", "principal_components", "shuffled", "udr", "udr_detail", *METRICS]

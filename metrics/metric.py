@@ -24,6 +24,7 @@ LACKING: dict[Use, str] = {
     "std": "the standard deviations of posteriors, std (N, D)",
     "groups": "the group of each code, groups (D,)",
 }
+ADVICE: dict[str, str] = {"groups": " Pass groups, or find them with find_groups."}
 
 
 @accepts_old_names
@@ -158,7 +159,7 @@ class Metric:
                 if what in ("values", "labels")
                 else what != "codes" and getattr(table, what) is None
             ):
-                raise NotApplicable(f"{self.name} uses {LACKING[what]}, and this table has none.")
+                raise NotApplicable(f"{self.name} uses {LACKING[what]}, and this table has none.{ADVICE.get(what, '')}")
         if self.takes_seed:
             options["seed"] = seed
         found = self.compute(table, **options)

@@ -9,7 +9,9 @@ import math
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
+
+from disbench.metrics.arrays import check_shape, to_array
 
 MEAN, GROUP = "mean", "group"
 VIEWS = (MEAN, GROUP)
@@ -106,6 +108,48 @@ def first_components(codes: NDArray[Any], group: NDArray[np.int64]) -> dict[int,
         direction = direction * np.sign(direction[np.abs(direction).round(9).argmax()])
         found[number] = Component(latents, direction, float(np.sqrt(variances[-1])))
     return found
+
+
+def principal_components(codes: ArrayLike, groups: ArrayLike | None = None) -> NDArray[np.float64]:
+    """Replace each group of latents by its first principal component: VCT's protocol for vector-valued codes.
+
+    Yang et al. 2022 (arXiv:2205.10093) score the first principal component of each token with metrics of single
+    codes. `METRICS["mig"](principal_components(codes), factors)` does so. A factor that needs two numbers, such as an angle,
+    loses information in one: `group_mig` and its relatives score whole groups.
+
+    Parameters
+    ----------
+    codes : array-like of shape (N, D) or (N, G, F)
+        Finite numbers. The vectors of (N, G, F) are the groups unless `groups` are given.
+    groups : array-like of shape (D,) or (G,), optional
+        Whole numbers: the group of each code or vector, 0 for nuisance, which is left out.
+
+    Returns
+    -------
+    ndarray of shape (N, groups), float64
+        One column for each group that varies, in the order of their numbers. They are not centered. The largest weight of each
+        component is positive.
+
+    Raises
+    ------
+    ValueError
+        If a shape or type is wrong, there are no groups, or no group varies.
+
+    Examples
+    --------
+    >>> from disbench.metrics import principal_components
+    >>> principal_components([[0.0, 3.0, 1.0], [4.0, 0.0, 1.0], [8.0, -3.0, 5.0]], groups=[1, 1, 2]).round(1).tolist()
+    [[-1.8, 1.0], [3.2, 1.0], [8.2, 5.0]]
+    """
+    array = to_array(codes)
+    of_column = None if groups is None else to_array(groups)
+    if array.ndim == 3:
+        of_column = column_groups(array.shape[1:], of_column)
+        array = array.reshape(len(array), -1)
+    check_shape(array, "codes", "code")
+    if of_column is None:
+        raise ValueError("principal_components needs groups (D,) or vectors (N, G, F); find_groups finds groups.")
+    return np.asarray(view(GROUP, array, of_column).codes)
 
 
 def view(

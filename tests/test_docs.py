@@ -141,7 +141,13 @@ def floor_and_ceiling(key, case):
     if key == "udr":
         return udr([codes, *(shuffled(codes, seed) for seed in range(3))])[0], udr([codes, codes])[0]
     noise = shuffled(codes, seed_for(0, "floor"))
-    return METRICS[key](noise, factors), METRICS[key](as_codes(factors), factors)
+    return single_groups(key, noise, factors), single_groups(key, as_codes(factors), factors)
+
+
+def single_groups(key, codes, factors):
+    """Score a table; each code is a group of its own for a metric of groups."""
+    groups = {"groups": np.arange(1, codes.shape[1] + 1)} if "groups" in METRICS[key].uses else {}
+    return METRICS[key](codes, factors, **groups)
 
 
 def index_row(key):
@@ -269,7 +275,7 @@ def test_what_each_metric_sees_is_measured(key):
     measured = []
     for name in names:
         try:
-            measured.append(f"{METRICS[key](tables()[name], tables()['grid']):.2f}")
+            measured.append(f"{single_groups(key, tables()[name], tables()['grid']):.2f}")
         except NotApplicable:
             measured.append("–")
     row = f"| `{key}` | {' | '.join(measured)} |"
@@ -303,7 +309,8 @@ def test_the_commands_of_a_metrics_page_run(page, tmp_path, monkeypatch):
     factors = tables()["grid"][::4]
     if page.stem == "tad":
         factors = np.minimum(factors, 1)
-    np.savez("t.npz", codes=factors + 0.3 * np.random.default_rng(0).normal(size=factors.shape), factors=factors)
+    codes = factors + 0.3 * np.random.default_rng(0).normal(size=factors.shape)
+    np.savez("t.npz", codes=codes, factors=factors, group=1 + np.arange(codes.shape[1]))
     for line in "".join(blocks(page, "sh")).splitlines():
         program, *arguments = shlex.split(line, comments=True)
         assert program == "disbench"

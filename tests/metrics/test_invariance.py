@@ -20,7 +20,9 @@ DEPENDS_WITH_OPTIONS = {
 }
 
 
-def few(name):
+def few(name, codes=4):
+    if name.startswith("group_"):
+        return {"groups": np.arange(1, codes + 1)}
     if name in DRAWS:
         return {"train": 400, "test": 300}
     if name in DCI:
@@ -112,7 +114,7 @@ def test_noise_in_a_degenerate_table_scores_low_or_is_a_reason(name, case):
     if name == "tad" and case in ("one factor", "one code"):
         factors = factors % 2
     try:
-        score = METRICS[name](codes, factors, **few(name))
+        score = METRICS[name](codes, factors, **few(name, codes.shape[1]))
     except NotApplicable as reason:
         assert str(reason)
         return

@@ -21,12 +21,19 @@ INFORMATION = ["modularity", "dcimig", "mig_sup", "rmig", "med", "topk_med"]
 INFOMEC = ["infom", "infoe", "infoc"]  # nearest neighbours and a regression: no perfect score, and high floors
 UNSUPERVISED = ["gaussian_total_correlation", "wasserstein_correlation", "mutual_info_score"]
 DCI = ["dci_disentanglement", "dci_completeness", "dci_informativeness"]
+GROUP = [
+    "group_mig",
+    "group_modularity",
+    "group_compactness",
+    "group_explicitness",
+    "group_leak",
+]  # one code a group here
 BINARY = ["tad"]  # scored on a grid of bits; the others on one of three, four and five values
 
 DETERMINISTIC = ["irs", "mig", "jemmig", "sap", "mcc", "tad", "omes", *INFORMATION, *INFOMEC, *UNSUPERVISED]
 DRAWS_POINTS = ["z_diff", "z_min_var", "factor_vae_score", "z_max_var"]
 R2 = ["r2_diagonal", "r2_separation"]
-SAMPLED = [*DRAWS_POINTS, "sap_svc", "sap_tree", "explicitness", *DCI, *R2]
+SAMPLED = [*DRAWS_POINTS, "sap_svc", "sap_tree", "explicitness", *DCI, *R2, *GROUP]
 GUESSES_A_FACTOR = ["z_diff", "z_min_var", "factor_vae_score"]
 COMPARES_FACTORS = [
     "modularity",
@@ -39,11 +46,13 @@ COMPARES_FACTORS = [
     "dci_disentanglement",
     "z_max_var",
     "r2_separation",
+    "group_modularity",
 ]
 NEEDS_TWO_FACTORS = GUESSES_A_FACTOR + COMPARES_FACTORS
 ONE_FACTOR_IS_ENOUGH = ["irs", "mig", "jemmig", "rmig", "infoe", "tad", "omes", *UNSUPERVISED]
 ONE_FACTOR_IS_ENOUGH += ["sap", "sap_svc", "sap_tree", "mcc", "explicitness", "dci_completeness", "dci_informativeness"]
 ONE_FACTOR_IS_ENOUGH += ["r2_diagonal"]
+ONE_FACTOR_IS_ENOUGH += ["group_mig", "group_compactness", "group_explicitness", "group_leak"]
 PENALISES_SMALL_CODES = ["z_diff", "sap_svc"]
 IGNORES_A_COMMON_SCALE = [name for name in DETERMINISTIC + SAMPLED if name not in PENALISES_SMALL_CODES]
 SCORE_WITHOUT_A_LIVE_CODE = {
@@ -53,7 +62,21 @@ SCORE_WITHOUT_A_LIVE_CODE = {
     "z_max_var": 1 / 3,
     "explicitness": 0.5,
     **dict.fromkeys(
-        ["irs", "mig", "sap", "sap_svc", "sap_tree", "mcc", "tad", "omes", *DCI, *INFORMATION, *INFOMEC, *UNSUPERVISED],
+        [
+            "irs",
+            "mig",
+            "sap",
+            "sap_svc",
+            "sap_tree",
+            "mcc",
+            "tad",
+            "omes",
+            *DCI,
+            *GROUP,
+            *INFORMATION,
+            *INFOMEC,
+            *UNSUPERVISED,
+        ],
         0.0,
     ),
     **dict.fromkeys(R2, 0.0),
@@ -62,10 +85,12 @@ SCORE_WITHOUT_A_LIVE_CODE = {
 PERFECT_WITHIN = {**dict.fromkeys(INFOMEC, 0.02), "sap_svc": 0.7, "sap_tree": 0.34, "dci_informativeness": 1e-5}
 PERFECT_WITHIN |= {"r2_diagonal": 1e-3}
 PERFECT_WITHIN |= {"omes": 0.76}  # a factor of few values cannot reach 1: three values, 1/4
+PERFECT_WITHIN |= dict.fromkeys(GROUP, 0.01)  # a probe on rows that it was not fitted on
 BETTER_BOUND = {"tad": 1.5}  # a sum that grows with the attributes, half a point for each
 # Noise scores as high on 360 rows as a noisy code does, or both score 0, or factors are not looked at.
 HIGH_FLOORS = ["infom", "infoc", "sap_tree", "dci_disentanglement", "dci_informativeness", *UNSUPERVISED]
 HIGH_FLOORS += ["r2_separation"]
+HIGH_FLOORS += ["group_leak", "group_modularity", "group_compactness"]  # the leakage is below its standard error
 READS_FROM_LEFT_TO_RIGHT = ["sap_tree", *R2]  # the first of equally good thresholds, and few rows have many
 FLATTERED_BY_DEAD_CODES = ["jemmig"]
 FEW = {"train": 600, "test": 600}
@@ -94,7 +119,11 @@ def options(name):
         return LASSO
     if name == "sap_tree":
         return {"train": 600}
-    return FEW if name in SAMPLED else {}
+    return FEW if name in SAMPLED and name not in GROUP else {}
+
+
+def groups_of(name, codes):
+    return {"groups": np.arange(1, len(codes[0]) + 1)} if name in GROUP else {}
 
 
 def tolerance(name, sampled=0.08):
@@ -102,7 +131,7 @@ def tolerance(name, sampled=0.08):
 
 
 def score(name, codes, factors, **more):
-    return METRICS[name](codes, factors, **options(name), **more)
+    return METRICS[name](codes, factors, **options(name), **groups_of(name, codes), **more)
 
 
 @pytest.mark.parametrize(
@@ -123,9 +152,9 @@ def test_the_registry_begins_in_the_order_of_the_page():
     assert list(METRICS)[:6] == ["z_diff", "z_min_var", "factor_vae_score", "irs", "mig", "jemmig"]
 
 
-def test_only_an_error_rate_and_dependence_between_codes_count_down():
+def test_only_an_error_rate_a_leak_and_dependence_between_codes_count_down():
     down = [name for name, metric in METRICS.items() if not metric.higher_is_better]
-    assert sorted(down) == sorted(["z_min_var", "r2_separation", *UNSUPERVISED])
+    assert sorted(down) == sorted(["z_min_var", "r2_separation", "group_leak", *UNSUPERVISED])
 
 
 def test_what_draws_by_seed_is_known_to_the_confidence_of_scores():
@@ -245,16 +274,21 @@ def test_a_penalised_classifier_sees_nothing_in_tiny_codes(name, grid, noisy_cod
 def test_a_dead_code_changes_nothing_and_is_named(name, grid, noisy_codes):
     dead = np.insert(noisy_codes, 1, 0.1, axis=1)
     assert score(name, dead, grid) == pytest.approx(score(name, noisy_codes, grid), abs=1e-12)
-    assert METRICS[name].detail(dead, grid, **options(name))["dropped_codes"] == [1]
+    assert METRICS[name].detail(dead, grid, **options(name), **groups_of(name, dead))["dropped_codes"] == [1]
 
 
 @pytest.mark.parametrize("name", METRICS)
 def test_a_constant_factor_changes_nothing_and_is_named(name, grid, noisy_codes):
     factors = np.insert(grid, 1, 4, axis=1)
     assert score(name, noisy_codes, factors) == score(name, noisy_codes, grid)
-    detail = METRICS[name].detail(noisy_codes, factors, **options(name))
+    detail = METRICS[name].detail(noisy_codes, factors, **options(name), **groups_of(name, noisy_codes))
     assert detail["constant_factors"] == [1]
-    assert {entry.get("factor") for entry in detail.get("factors", detail.get("codes"))} <= {0, 2, 3, None}
+    assert {entry.get("factor") for entry in detail.get("factors", detail.get("codes", detail.get("groups")))} <= {
+        0,
+        2,
+        3,
+        None,
+    }
 
 
 @pytest.mark.parametrize("name", METRICS)
@@ -281,15 +315,17 @@ def test_one_factor_is_a_reason_where_a_factor_is_guessed(name, grid, noisy_code
         score(name, noisy_codes, grid[:, :1])
 
 
-@pytest.mark.parametrize("name", ["infoc", "dci_completeness"])
+@pytest.mark.parametrize("name", ["infoc", "dci_completeness", "group_compactness"])
 def test_one_code_is_a_reason_where_a_factor_is_sought_in_one_of_several(name, grid):
     with pytest.raises(NotApplicable, match="got one"):
         score(name, as_codes(grid[:, :1]), grid)
 
 
-@pytest.mark.parametrize("name", [name for name in ONE_FACTOR_IS_ENOUGH if name != "dci_completeness"])
+@pytest.mark.parametrize(
+    "name", [name for name in ONE_FACTOR_IS_ENOUGH if name not in ("dci_completeness", "group_compactness")]
+)
 def test_one_factor_and_one_code_have_a_score(name, grid):
-    best = {**dict.fromkeys(UNSUPERVISED, 0.0), **dict.fromkeys(BINARY, 0.5)}.get(name, 1.0)
+    best = {**dict.fromkeys([*UNSUPERVISED, "group_leak"], 0.0), **dict.fromkeys(BINARY, 0.5)}.get(name, 1.0)
     assert score(name, as_codes(grid[:, :1]), grid[:, :1]) == pytest.approx(best, abs=PERFECT_WITHIN.get(name, 1e-12))
 
 
@@ -301,7 +337,7 @@ def test_a_factor_that_no_two_rows_share_is_a_reason(name):
 
 @pytest.mark.parametrize("name", METRICS)
 def test_a_detail_is_json_and_holds_the_score(name, grid, noisy_codes):
-    detail = METRICS[name].detail(noisy_codes, grid, **options(name), seed=2)
+    detail = METRICS[name].detail(noisy_codes, grid, **options(name), **groups_of(name, noisy_codes), seed=2)
     assert json.loads(json.dumps(detail, allow_nan=False)) == detail
     assert detail["score"] == score(name, noisy_codes, grid, seed=2)
     assert isinstance(detail["score"], float)
@@ -342,8 +378,9 @@ def test_the_number_of_threads_does_not_matter():
         "factors = rng.integers(0, 5, (3000, 8))\n"
         "codes = factors @ rng.normal(size=(8, 12)) + rng.normal(size=(3000, 12))\n"
         f"options = { ({name: options(name) for name in METRICS})!r}\n"
+        f"groups = { {name: {'groups': [*range(1, 13)]} if name in GROUP else {} for name in METRICS}!r}\n"
         f"tables = { {name: 2 if name in BINARY else 5 for name in METRICS}!r}\n"
-        "print([METRICS[name](codes, factors % tables[name], seed=3, **options[name]) for name in options])"
+        "print([METRICS[name](codes, factors % tables[name], seed=3, **options[name], **groups[name]) for name in options])"
     )
     outputs = [
         subprocess.run(
@@ -377,12 +414,12 @@ def test_any_table_scores_within_the_bounds_or_has_a_reason(name, table):
     few = {}
     if name in DCI:
         few = LASSO
-    elif name in SAMPLED:
+    elif name in SAMPLED and name not in GROUP:
         few = {"train": 30} if name == "sap_tree" else {"train": 30, "test": 20}
     if name in DRAWS_POINTS:
         few |= {"pairs" if name == "z_diff" else "group": 5}
     try:
-        value = METRICS[name](*table, **few)
+        value = METRICS[name](*table, **few, **groups_of(name, table[0]))
     except NotApplicable as reason:
         assert str(reason)
         return

@@ -134,6 +134,7 @@ def test_labels_are_read_as_ranks_by_every_metric_that_reads_no_values(name, kin
     few = {"train": 60, "test": 60} if name.startswith("dci_") else few
     if name in ("z_min_var", "factor_vae_score", "z_max_var"):
         few["group"] = 5
+    few |= {"groups": [1, 2, 3, 4]} if name.startswith("group_") else {}
     codes = noisy_copy(factors_of(kind), noise=0.5)[:300]
     ranks = np.stack([np.unique(column, return_inverse=True)[1] for column in factors.T], axis=1)
     assert METRICS[name](codes, factors, **few) == METRICS[name](codes, ranks, **few)
