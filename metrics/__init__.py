@@ -7,6 +7,7 @@ module holds its function and its card; to add one, write its module and add it 
 from disbench.metrics.dci import dci_completeness, dci_disentanglement, dci_informativeness
 from disbench.metrics.dcimig import dcimig
 from disbench.metrics.explicitness import explicitness
+from disbench.metrics.find_groups import find_groups
 from disbench.metrics.group_scores import (
     group_compactness,
     group_explicitness,
@@ -51,4 +52,4 @@ METRICS: dict[str, Metric] = {metric.name: metric for metric in _IN_THE_ORDER_OF
 keep_detail_functions(METRICS)
 
 __all__ = ["METRICS", "PROTOCOLS", "Metric", "NotApplicable", "Table"]
-__all__ += ["as_codes", "as_table", "principal_components", "shuffled", "udr", "udr_detail", *METRICS]
+__all__ += ["as_codes", "as_table", "find_groups", "principal_components", "shuffled", "udr", "udr_detail", *METRICS]

@@ -86,7 +86,7 @@ def nearest_rows(points: NDArray[np.float64]) -> NDArray[np.intp]:
 
         search = NearestNeighbors(n_neighbors=most, algorithm="brute").fit(points)
         return np.asarray(search.kneighbors(return_distance=False))
-    rows = cKDTree(points).query(points, most + 1)[1]
+    rows = np.asarray(cKDTree(points).query(points, most + 1)[1])
     other = rows != np.arange(len(points))[:, None]
     other[other.all(axis=1), -1] = False  # of more equal rows than neighbors a row may not find itself
     return np.asarray(rows[other].reshape(len(points), most))

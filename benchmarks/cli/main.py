@@ -275,6 +275,12 @@ def score(
     protocol: ProtocolName = None,
     confidence: WithConfidence = False,
     resamples: Resamples = 200,
+    groups: Annotated[
+        str | None,
+        typer.Option(
+            help="Groups of the codes: found (without factors), or an .npy, .csv or .json file of D whole numbers."
+        ),
+    ] = None,
     view: ViewName = "mean",
     detail: Annotated[
         bool, typer.Option("--detail", help="For each factor or code: which won, and by how much.")
@@ -290,12 +296,18 @@ def score(
     """Score a table, whoever made it. `factor_names` (K,) and `code_names` (D,) in it are used where it has them."""
     from disbench.benchmarks.cli import scores as shown_as
     from disbench.benchmarks.trials.score import score_shown
+    from disbench.benchmarks.trials.tables.group_file import described, with_groups
     from disbench.benchmarks.trials.tables.tables import read_named_table
     from disbench.metrics.views import MEAN
     from disbench.metrics.views import view as view_of
 
     wanted = shown_as.metric_options(metrics, settings, protocol)
     content = read_named_table(table, codes=codes, factors=factors)
+    grouping = ""
+    if groups is not None:
+        content = with_groups(content, groups)
+        grouping = described(content, groups)
+    of_columns = content.group
     if view != MEAN:
         shown = view_of(view, content.codes, content.group, content.codes_std)
         content = content._replace(codes=shown.codes, code_names=shown.names, codes_std=shown.codes_std, group=None)
@@ -308,7 +320,9 @@ def score(
     found = score_shown("scoring", content.codes, content.factors, wanted, seed=seed, **columns, resamples=samples)
     found.skipped |= shown_as.metrics_without_settings(metrics, protocol)
     if as_json:
-        named = {"factor_names": content.factor_names, "code_names": content.code_names}
+        named: dict[str, Any] = {"factor_names": content.factor_names, "code_names": content.code_names}
+        if groups is not None and of_columns is not None:
+            named |= {"groups": of_columns.tolist(), "groups_source": groups}
         print(json.dumps({**vars(found), **{key: value for key, value in named.items() if value}}, indent=1))
     elif as_csv and detail:
         shown_as.write_detail_csv(found, *names)
@@ -320,6 +334,8 @@ def score(
             shown_as.print_detail(found, *names)
         if picture:
             say(picture)
+    if grouping and not as_json:
+        say(grouping, err=as_csv)
 
 
 complete(app)
