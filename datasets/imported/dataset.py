@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from disbench.datasets.factors import FactorDataset, FactorSpace
+from disbench.datasets.factors import FactorSpace
 from disbench.datasets.imported.factor_columns import FactorColumn, read_column, warn_of_identifiers
 from disbench.datasets.imported.picture_folder import (
     of_file,
@@ -34,7 +34,7 @@ from disbench.datasets.storage.files import checksum, data_root, explained, sha2
 from disbench.datasets.storage.hdf5 import check_regular_file
 from disbench.datasets.storage.npz import byte_shape, keys, rows_in_chunks, small_array
 from disbench.datasets.storage.pictures import GREY_MODES, SIDE, in_order, opened, small_square, turned_upright
-from disbench.datasets.storage.store import ImageStore, allocated_array
+from disbench.datasets.storage.store import ImageStore, StoredDataset, allocated_array
 
 _log = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ class Table:
     indices: NDArray[np.int64]
 
 
-class OwnDataset(FactorDataset):
+class OwnDataset(StoredDataset):
     """An imported set; images (1, 64, 64) or (3, 64, 64). A grid where its rows were all the combinations, once each.
 
     `factor_values` holds the values of each factor as text, in the order of their indices.
@@ -97,12 +97,6 @@ class OwnDataset(FactorDataset):
             self.image_shape = (images.shape[1], SIDE, SIDE)
             self.labels = None if description["is_grid"] else torch.from_numpy(factors)
         self._images = ImageStore(images)
-
-    def preferred_device(self, device: torch.device) -> torch.device:
-        return self._images.preferred_device(device)
-
-    def batch(self, indices: torch.Tensor) -> torch.Tensor:
-        return self._images.take(indices)
 
 
 def is_unchanged(root: str | Path | None, name: str) -> bool:

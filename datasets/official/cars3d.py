@@ -16,13 +16,12 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from disbench.datasets.factors import FactorDataset, FactorSpace
+from disbench.datasets.factors import FactorSpace
 from disbench.datasets.storage.files import OfficialFile, Source, explained, find, sha256_of
-from disbench.datasets.storage.store import Create, ImageStore, cached_conversion
+from disbench.datasets.storage.store import Create, ImageStore, StoredDataset, cached_conversion
 
 FILE_NAME = "nips2015-analogy-data.tar.gz"
 LIST_NAME = "list.txt"
@@ -47,7 +46,7 @@ MEMBER_BYTES = 2**26  # far more than a car takes: 5 MB of pictures and their ma
 BYTES, MATRIX, COMPRESSED = 2, 14, 15  # MATLAB's numbers for types of elements
 
 
-class Cars3D(FactorDataset):
+class Cars3D(StoredDataset):
     """4 elevations x 24 azimuths x 183 cars; images (3, 64, 64), antialiased from 128x128 with Pillow's Lanczos filter.
 
     Factors, their order and the filter are those of disentanglement_lib, so that scores can be compared. The numbers of the cars
@@ -78,12 +77,6 @@ class Cars3D(FactorDataset):
             ("elevation", "azimuth", "object_type"), (ELEVATIONS, AZIMUTHS, len(pictures.facts["cars"]))
         )
         self._images = ImageStore(pictures.images)
-
-    def preferred_device(self, device: torch.device) -> torch.device:
-        return self._images.preferred_device(device)
-
-    def batch(self, indices: torch.Tensor) -> torch.Tensor:
-        return self._images.take(indices)
 
 
 def _convert(path: Path, create: Create) -> dict[str, Any]:

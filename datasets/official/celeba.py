@@ -19,11 +19,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from disbench.datasets.factors import FactorDataset, FactorSpace
+from disbench.datasets.factors import FactorSpace
 from disbench.datasets.storage.files import OfficialFile, Source, WrongContentError, explained, find, sha256_of
 from disbench.datasets.storage.npz import check_zip
 from disbench.datasets.storage.pictures import SIDE, in_order, opened, small_square
-from disbench.datasets.storage.store import Create, ImageStore, cached_conversion
+from disbench.datasets.storage.store import Create, ImageStore, StoredDataset, cached_conversion
 from disbench.datasets.wording import listed, shown
 
 FOLDER = "img_align_celeba"
@@ -62,7 +62,7 @@ MEMBER_BYTES = 2**24  # far more than a jpg of this size takes
 ADVICE = f"Delete it and fetch it again: disbench data download {SOURCE.name}"
 
 
-class CelebA(FactorDataset):
+class CelebA(StoredDataset):
     """Photographs of faces with binary attributes, 0 absent and 1 present; images (3, 64, 64). No grid.
 
     The central 148x148 pixels of 178x218, then bilinear and antialiased to 64x64, which cuts hair and background off and is
@@ -114,12 +114,6 @@ class CelebA(FactorDataset):
         self.space = FactorSpace(tuple(names[column] for column in kept), (2,) * len(kept))
         self.labels = torch.from_numpy(values[order[rows]][:, kept])  # (N, K), uint8
         self._images = ImageStore(pictures.images[rows])
-
-    def preferred_device(self, device: torch.device) -> torch.device:
-        return self._images.preferred_device(device)
-
-    def batch(self, indices: torch.Tensor) -> torch.Tensor:
-        return self._images.take(indices)
 
 
 def read_partition(path: Path) -> tuple[list[str], NDArray[np.uint8]]:

@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from disbench.datasets.factors import FactorDataset, FactorSpace
+from disbench.datasets.factors import FactorSpace
 from disbench.datasets.storage.files import OfficialFile, Source, explained, find, sha256_of
 from disbench.datasets.storage.npz import byte_shape, rows_in_chunks, small_array
-from disbench.datasets.storage.store import Create, ImageStore, cached_conversion
+from disbench.datasets.storage.store import Create, ImageStore, StoredDataset, cached_conversion
 
 FILE_NAME = "dsprites_ndarray_co1sh3sc6or40x32y32_64x64.npz"
 URL = "https://github.com/google-deepmind/dsprites-dataset/raw/fa310c66517cfc1939d77fe17c725154efc97127/" + FILE_NAME
@@ -34,7 +34,7 @@ PIXELS = SIDE * SIDE
 ROWS_A_CHUNK = 4096  # 16 MB of unpacked images
 
 
-class DSprites(FactorDataset):
+class DSprites(StoredDataset):
     """3 shapes (square, ellipse, heart) x 6 scales x 40 orientations x 32 x 32 positions; images (1, 64, 64), {0, 255}.
 
     The colour column has one value and is dropped. The file's {0, 1} become {0, 255}: dividing the file's own values
@@ -62,13 +62,10 @@ class DSprites(FactorDataset):
         self.conversion = packed.folder
         self.version = f"sha256-{sha256[:12]}"
         self.space = FactorSpace(tuple(packed.facts["names"]), tuple(packed.facts["sizes"]))
-        self._packed = ImageStore(packed.images)
-
-    def preferred_device(self, device: torch.device) -> torch.device:
-        return self._packed.preferred_device(device)
+        self._images = ImageStore(packed.images)
 
     def batch(self, indices: torch.Tensor) -> torch.Tensor:
-        return unpack(self._packed.take(indices)).view(-1, 1, SIDE, SIDE)
+        return unpack(self._images.take(indices)).view(-1, 1, SIDE, SIDE)
 
 
 def unpack(packed: torch.Tensor) -> torch.Tensor:

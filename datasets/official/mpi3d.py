@@ -11,10 +11,10 @@ from typing import Any
 
 import torch
 
-from disbench.datasets.factors import FactorDataset, FactorSpace
+from disbench.datasets.factors import FactorSpace
 from disbench.datasets.storage.files import OfficialFile, Source, explained, find, sha256_of
 from disbench.datasets.storage.npz import byte_shape, mapped_bytes, rows_in_chunks
-from disbench.datasets.storage.store import Create, ImageStore, cached_conversion
+from disbench.datasets.storage.store import Create, ImageStore, StoredDataset, cached_conversion
 
 KEY = "images"
 NAMES = (
@@ -82,7 +82,7 @@ SOURCES: dict[str, Source] = {
 }
 
 
-class MPI3D(FactorDataset):
+class MPI3D(StoredDataset):
     """A robot arm that holds an object: 6 colours x 6 shapes x 2 sizes x 3 camera heights x 3 backgrounds x 40 x 40 angles;
     `complex` has 4 colours and 4 shapes.
 
@@ -115,9 +115,6 @@ class MPI3D(FactorDataset):
                 self.conversion, images = conversion.folder, conversion.images
         self.version = f"sha256-{sha256[:12]}"
         self._images = ImageStore(images)  # (N, 64, 64, 3)
-
-    def preferred_device(self, device: torch.device) -> torch.device:
-        return self._images.preferred_device(device)
 
     def batch(self, indices: torch.Tensor) -> torch.Tensor:
         return self._images.take(indices).permute(0, 3, 1, 2)

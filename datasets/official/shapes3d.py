@@ -12,13 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from disbench.datasets.factors import FactorDataset, FactorSpace
+from disbench.datasets.factors import FactorSpace
 from disbench.datasets.storage.files import OfficialFile, Source, explained, find, sha256_of
 from disbench.datasets.storage.hdf5 import open_hdf5, stored_array
-from disbench.datasets.storage.store import Create, ImageStore, cached_conversion
+from disbench.datasets.storage.store import Create, ImageStore, StoredDataset, cached_conversion
 
 _log = logging.getLogger(__name__)
 
@@ -45,7 +44,7 @@ CHANNELS = 3
 ROWS_A_SLAB = 15_000  # those of one chunk; a slab of one channel takes 61 MB
 
 
-class Shapes3D(FactorDataset):
+class Shapes3D(StoredDataset):
     """10 floor, wall and object hues x 8 scales x 4 shapes x 15 orientations of a room with one solid; images (3, 64, 64).
 
     Hues are 0, .1 .. .9 of the hue circle, scales .75 .. 1.25 (the published text says 0 .. 1), orientations -30 .. 30
@@ -71,12 +70,6 @@ class Shapes3D(FactorDataset):
         self.version = f"sha256-{sha256[:12]}"
         self.space = FactorSpace(tuple(conversion.facts["names"]), tuple(conversion.facts["sizes"]))
         self._images = ImageStore(conversion.images)
-
-    def preferred_device(self, device: torch.device) -> torch.device:
-        return self._images.preferred_device(device)
-
-    def batch(self, indices: torch.Tensor) -> torch.Tensor:
-        return self._images.take(indices)
 
 
 def _grid_of(labels: NDArray[np.float64]) -> FactorSpace:

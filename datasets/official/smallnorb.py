@@ -21,9 +21,9 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from disbench.datasets.factors import FactorDataset, FactorSpace
+from disbench.datasets.factors import FactorSpace
 from disbench.datasets.storage.files import OfficialFile, Source, explained, find, sha256_of
-from disbench.datasets.storage.store import Create, ImageStore, cached_conversion
+from disbench.datasets.storage.store import Create, ImageStore, StoredDataset, cached_conversion
 
 URL = "https://cs.nyu.edu/~ylclab/data/norb-v1.0-small/"
 TESTING, TRAINING = "smallnorb-5x01235x9x18x6x2x96x96-testing", "smallnorb-5x46789x9x18x6x2x96x96-training"
@@ -59,7 +59,7 @@ _readable = functools.partial(
 )
 
 
-class SmallNORB(FactorDataset):
+class SmallNORB(StoredDataset):
     """5 categories x 9 elevations x 18 azimuths x 6 lightings, each ten times; images (1, 64, 64), photographs of toys.
 
     The two published parts are joined: they differ in their toys, and only together do they hold all ten of a category. The
@@ -93,12 +93,6 @@ class SmallNORB(FactorDataset):
         self.space = FactorSpace(tuple(COLUMNS[column] for column in kept), tuple(sizes[column] for column in kept))
         self.labels = FactorSpace(COLUMNS, sizes).factors(torch.arange(math.prod(sizes)))[:, kept]
         self._images = ImageStore(pictures.images)
-
-    def preferred_device(self, device: torch.device) -> torch.device:
-        return self._images.preferred_device(device)
-
-    def batch(self, indices: torch.Tensor) -> torch.Tensor:
-        return self._images.take(indices)
 
 
 def _convert(paths: dict[str, Path], create: Create) -> dict[str, Any]:

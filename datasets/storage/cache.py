@@ -43,8 +43,10 @@ def cached_array(
     if stored is not None and stored.shape == shape and stored.dtype == dtype:
         return stored
     array = build()
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, array=array)
     try:
-        _write(cache_folder() / f"{name}.npz", array)
+        write_atomic(cache_folder() / f"{name}.npz", buffer.getvalue())
     except (OSError, RuntimeError) as error:
         _log.warning("%s is not kept for the next process: %s. Set DISBENCH_CACHE to a writable folder.", name, error)
     return array
@@ -59,16 +61,3 @@ def _read(path: Path) -> NDArray[Any] | None:
     except (ValueError, TypeError, AttributeError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         _log.warning("%s is damaged and is made again: %s", path, error)
         return None
-
-
-def _write(path: Path, array: NDArray[Any]) -> None:
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, array=array)
-    write_atomic(path, buffer.getvalue())
-
-
-def umask() -> int:
-    """The permissions that new files do without, which the system only tells when it is changed."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -9,12 +9,11 @@ import logging
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import AcquireReturnProxy, FileLock, Timeout
 
 from disbench.datasets.storage.atomic import write_atomic
 from disbench.datasets.storage.cache import cache_folder
@@ -191,18 +190,13 @@ def _fetch(
     raise ValueError("\n".join([*message, source.manual]).strip())
 
 
-@contextmanager
-def _locked(path: Path, name: str) -> Iterator[None]:
+def _locked(path: Path, name: str) -> AcquireReturnProxy:
     lock = FileLock(path)
     try:
-        lock.acquire(timeout=0)
+        return lock.acquire(timeout=0)
     except Timeout:
         _log.info("Another process is fetching %s; waiting for it.", name)
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
+        return lock.acquire()
 
 
 def _place(whole: Path, path: Path) -> None:

@@ -10,8 +10,8 @@ import logging
 import math
 import os
 import re
+import secrets
 import shutil
-import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -23,9 +23,9 @@ import torch
 from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
-from disbench.datasets.factors import check_indices
+from disbench.datasets.factors import FactorDataset, check_indices
 from disbench.datasets.storage.atomic import write_atomic
-from disbench.datasets.storage.cache import cache_folder, umask
+from disbench.datasets.storage.cache import cache_folder
 from disbench.datasets.storage.files import checksum
 
 _log = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ HELD_BYTES = 2**30  # arrays up to this size are read into memory, larger ones s
 ACCELERATOR_SHARE = 0.5  # of an accelerator's free memory that images may take
 
 RESERVED_AT_ONCE = 2**24
-UNFINISHED = re.compile(r"\.(?P<name>.+-[0-9a-f]{16})\.[a-z0-9_]{8}", re.ASCII)  # as mkdtemp names them
+UNFINISHED = re.compile(r"\.(?P<name>.+-[0-9a-f]{16})\.[a-z0-9_]{8}", re.ASCII)  # also of version 0.1, by mkdtemp
 
 Create = Callable[[tuple[int, ...]], NDArray[np.uint8]]
 
@@ -80,11 +80,11 @@ def cached_conversion(name: str, source_sha256: str, make: Callable[[Create], di
         for stale in cache.glob(f".{folder.name}.*/"):  # of a process that was killed: nobody else is at work here
             shutil.rmtree(stale, ignore_errors=True)
         remove_unfinished_conversions()
-        partial = Path(tempfile.mkdtemp(dir=cache, prefix=f".{folder.name}."))
+        partial = cache / f".{folder.name}.{secrets.token_hex(4)}"
+        partial.mkdir()  # with the user's umask, unlike mkdtemp: caches are shared
         try:
             _make(partial, source_sha256, make)
             shutil.rmtree(folder, ignore_errors=True)  # of another format, or damaged
-            partial.chmod(0o777 & ~umask())  # mkdtemp's folders are the user's alone, and caches are shared
             partial.rename(folder)
         except BaseException:
             shutil.rmtree(partial, ignore_errors=True)
@@ -220,6 +220,18 @@ class ImageStore:
         here = rows.cpu()
         check_indices(here, len(self._array))  # after the move: the values of rows on an accelerator are not looked at
         return torch.from_numpy(self._array[here.numpy()]).to(rows.device)
+
+
+class StoredDataset(FactorDataset):
+    """A dataset whose images (N, C, H, W) are in an `ImageStore`."""
+
+    _images: ImageStore
+
+    def preferred_device(self, device: torch.device) -> torch.device:
+        return self._images.preferred_device(device)
+
+    def batch(self, indices: torch.Tensor) -> torch.Tensor:
+        return self._images.take(indices)
 
 
 def _in_file(array: NDArray[np.uint8]) -> tuple[str, int, tuple[int, ...]] | None:
