@@ -15,21 +15,14 @@ from pytorch_lightning import LightningModule
 from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 
-from disbench.baselines.batch import Batch, Independent, Labelled, Pairs, Sampling, as_batch
-
-__all__ = [
-    "Batch",
-    "Codes",
-    "Independent",
-    "Labelled",
-    "Method",
-    "Pairs",
-    "PartitionReport",
-    "Sampling",
-    "Step",
-    "as_batch",
-    "codes_of",
-]
+from disbench.baselines.batch import (
+    Batch as Batch,
+    Independent as Independent,
+    Labelled as Labelled,
+    Pairs as Pairs,
+    Sampling as Sampling,
+    as_batch as as_batch,
+)
 
 
 class Codes(NamedTuple):

@@ -21,9 +21,8 @@ from disbench.benchmarks.cli.terminal.options import (
     MetricSettings,
     Plugins,
     Select,
-    assignments,
-    dataset_options,
     evaluation_ranges,
+    trial_settings,
 )
 from disbench.benchmarks.cli.terminal.printing import PlainFormatter, Terminal, console, fail, say, write_file
 from disbench.benchmarks.cli.timing import timing_app
@@ -148,10 +147,10 @@ def train(
 
     wanted, evaluations = metric_options(metrics, settings), evaluation_ranges(ranges)
     file = read_training_file(config) if config else TrainingFile()
-    given: dict[str, Any] = {"method": method, "dataset": dataset, "steps": steps, "seed": seed}
-    given |= {"batch_size": batch_size, "precision": precision, "rows": rows, "hparams": assignments(sets, "--set")}
-    given["dataset_options"] = dataset_options(options, select)
-    trial, opened = checked_trial(file.complete(given, data_dir), data_dir)
+    given = {"method": method, "dataset": dataset, "steps": steps, "seed": seed}
+    given |= {"batch_size": batch_size, "precision": precision, "rows": rows}
+    whole = file.complete(trial_settings(sets, options, select, **given), data_dir)
+    trial, opened = checked_trial(whole, data_dir)
     check_precision_here(trial.precision)
     print_training_file(file)
     trial = resolved_trial(trial)
@@ -298,8 +297,7 @@ def score(
     from disbench.benchmarks.trials.score import score_shown
     from disbench.benchmarks.trials.tables.group_file import described, with_groups
     from disbench.benchmarks.trials.tables.tables import read_named_table
-    from disbench.metrics.views import MEAN
-    from disbench.metrics.views import view as view_of
+    from disbench.metrics.views import MEAN, view as view_of
 
     wanted = shown_as.metric_options(metrics, settings, protocol)
     content = read_named_table(table, codes=codes, factors=factors)

@@ -1,5 +1,6 @@
 """`disbench report`, `export`, `compare` and `merge`: the page of records, tables, two methods compared, folders merged."""
 
+import math
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -166,15 +167,11 @@ def title(dataset: str, options: str, version: str, provenance: str) -> str:
 
 
 def number(value: float, sign: str = "") -> str:
-    import pandas as pd
-
-    return "–" if pd.isna(value) else f"{value:{sign}.3f}"
+    return "–" if math.isnan(value) else f"{value:{sign}.3f}"
 
 
 def interval(low: float, high: float, sign: str = "") -> str:
-    import pandas as pd
-
-    return "" if pd.isna(low) else f" [{low:{sign}.3f}, {high:{sign}.3f}]"
+    return "" if math.isnan(low) else f" [{low:{sign}.3f}, {high:{sign}.3f}]"
 
 
 @report_app.command()

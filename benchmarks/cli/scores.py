@@ -11,8 +11,7 @@ from rich.text import Text
 
 from disbench.benchmarks.cli.terminal.options import metric_settings
 from disbench.benchmarks.cli.terminal.printing import Terminal, console, fail, new_table, say, write_file
-from disbench.benchmarks.plugins.packages import names as names_of
-from disbench.benchmarks.plugins.packages import provide
+from disbench.benchmarks.plugins.packages import names as names_of, provide
 from disbench.benchmarks.settings.choices import DEFAULT_METRICS
 from disbench.benchmarks.trials.score import Scores, named_entries
 from disbench.benchmarks.trials.tables.named_table import NamedTable

@@ -30,9 +30,9 @@ from disbench.benchmarks.cli.terminal.options import (
     Plugins,
     Select,
     assignments,
-    dataset_options,
+    metric_settings as settings_of_metrics,
+    trial_settings,
 )
-from disbench.benchmarks.cli.terminal.options import metric_settings as settings_of_metrics
 from disbench.benchmarks.cli.terminal.printing import console, say
 from disbench.benchmarks.cli.terminal.study_tables import print_estimates, status_lines
 from disbench.benchmarks.runtime.machine import Machine
@@ -255,19 +255,9 @@ def search(
         own = settings_of_metrics(settings)
         if strange := set(own) - {metric}:
             raise ValueError(f"--metric-option sets {', '.join(strange)}, the metric is {metric}.")
-        base, _ = checked_trial(
-            {
-                "method": method,
-                "dataset": dataset,
-                "dataset_options": dataset_options(options, select),
-                "steps": steps,
-                "batch_size": batch_size,
-                "precision": precision,
-                "rows": rows,
-                "hparams": assignments(sets, "--set"),
-            },
-            data_dir,
-        )
+        given = {"method": method, "dataset": dataset, "steps": steps, "batch_size": batch_size}
+        given |= {"precision": precision, "rows": rows}
+        base, _ = checked_trial(trial_settings(sets, options, select, **given), data_dir)
         if engine == "local":
             check_precision_here(base.precision)
         wanted = Search(

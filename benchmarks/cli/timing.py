@@ -11,8 +11,7 @@ from disbench.benchmarks.cli.terminal.options import (
     DatasetOptions,
     Plugins,
     Select,
-    assignments,
-    dataset_options,
+    trial_settings,
 )
 from disbench.benchmarks.cli.terminal.printing import console, fail, new_table
 from disbench.benchmarks.settings.choices import DEFAULT_METRICS, PROFILE_NAMES, WARM_UP
@@ -48,17 +47,9 @@ def profile(
 
     names = [name.strip() for name in metrics.split(",") if name.strip()]
     wanted = check_metrics({name: {} for name in names})
-    settings = {
-        "method": method,
-        "dataset": dataset,
-        "dataset_options": dataset_options(options, select),
-        "steps": steps,
-        "batch_size": batch_size,
-        "precision": precision,
-        "rows": rows,
-        "hparams": assignments(sets, "--set"),
-    }
-    trial, opened = checked_trial(settings, data_dir)
+    given = {"method": method, "dataset": dataset, "steps": steps, "batch_size": batch_size}
+    given |= {"precision": precision, "rows": rows}
+    trial, opened = checked_trial(trial_settings(sets, options, select, **given), data_dir)
     check_precision_here(trial.precision)
     found = profile_trial(resolved_trial(trial), opened, wanted, timed_steps)
     table = new_table("part", "ms a step", "of a step", "s a trial", "of the trial")

@@ -30,16 +30,6 @@ from disbench.benchmarks.estimators.monte_carlo import (
 )
 from disbench.mine_vae.mine import BOUNDS, MutualInformationEstimator
 
-__all__ = [
-    "CLASSICAL",
-    "INFORMATION",
-    "MONTE_CARLO",
-    "TOTAL_CORRELATION",
-    "Estimator",
-    "information",
-    "total_correlation",
-]
-
 PERMUTATIONS = 1  # of a batch that stand for the product of the marginals, as in FactorVAE
 CANDIDATES = 15  # others per row for InfoNCE, whose ceiling is the log of 16
 SHIFTS = 4  # of the other bounds' product pairs

@@ -100,8 +100,6 @@ def _limits(name: str, parameter: inspect.Parameter) -> Any:
 
 def metric_keywords(metric: str) -> dict[str, inspect.Parameter]:
     """The keywords of a metric that a user can set: all but its seed and, where there are any, arrays."""
-    from disbench.metrics import METRICS
-
     return {name: p for name, p in METRICS[metric].options.items() if isinstance(p.default, bool | int | float | str)}
 
 

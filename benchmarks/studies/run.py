@@ -104,7 +104,7 @@ def named(jobs: Sequence[Job]) -> list[Job]:
 def outcome(record: Record) -> str:
     """How a trial ended, with its first score or the last line of its error."""
     if record.status != "ok":
-        return f"failed: {(record.error or 'no error was recorded').strip().splitlines()[-1]}"
+        return f"failed: {record.error_line}"
     scores = record.scores
     name = "mig" if "mig" in scores else next(iter(scores), None)
     found = "" if name is None else f", {name} {scores[name]:.3f}"

@@ -145,7 +145,7 @@ def outcome(search: Search, records: Sequence[Record]) -> tuple[float | None, st
     """The mean score of a setting's records, or why there is none."""
     for record in records:
         if record.status == "failed":
-            return None, f"seed {record.trial.seed} failed: {(record.error or 'no error').strip().splitlines()[-1]}"
+            return None, f"seed {record.trial.seed} failed: {record.error_line}"
         if search.metric not in record.scores:
             return None, record.skipped.get(search.metric, f"{search.metric} was not scored")
     return fmean(record.scores[search.metric] for record in records), ""

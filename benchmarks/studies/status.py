@@ -64,6 +64,15 @@ class TrialState(NamedTuple):
     plugins: Parts = frozenset()
 
 
+class Plan(NamedTuple):
+    """What a driver listed in `file`: the trials of a suite or search by id, and the plugins that it had."""
+
+    file: Path
+    name: str
+    trials: dict[str, Trial]
+    plugins: list[UsedPlugin]
+
+
 class Row(NamedTuple):
     """The trials of one method with one set of hyperparameters on one dataset; `label` has what tells it from its like."""
 
@@ -104,35 +113,26 @@ def started_trials(out: Path) -> dict[str, Trial]:
     return found
 
 
-def planned_trials(out: Path) -> tuple[dict[str, Trial], list[TrialState]]:
-    """Every trial that a driver has listed in `out`, by its id, and the lists that cannot be read."""
-    found: dict[str, Trial] = {}
-    unreadable = []
+def plans_in(out: Path) -> tuple[list[Plan], list[TrialState]]:
+    """What drivers have listed in `out`, and the lists that cannot be read."""
+    found, unreadable = [], []
     for path in sorted((out / PLANS).glob("[!.]*.json")):
         try:
-            listed = json.loads(read_regular(path, LARGEST))["trials"]
-            found |= {trial.id: trial for trial in map(trial_of, listed)}
+            content = json.loads(read_regular(path, LARGEST))
+            plugins = [UsedPlugin.model_validate(plugin) for plugin in content.get("plugins", [])]
+            trials = {trial.id: trial for trial in map(trial_of, content["trials"])}
+            found.append(Plan(path, str(content.get("name", path.stem)), trials, plugins))
         except (OSError, RecursionError, *FROM_VALUES) as error:
-            unreadable.append(
-                TrialState(
-                    None,
-                    path,
-                    "unreadable",
-                    reason=f"it is no plan ({reason_of(error)}). Remove it, or run its suite again.",
-                )
-            )
+            reason = f"it is no plan ({reason_of(error)}). Remove it, or run its suite again."
+            unreadable.append(TrialState(None, path, "unreadable", reason=reason))
     return found, unreadable
 
 
 def plans_of_one_name(out: Path) -> list[str]:
     """For each name that several plans in `out` have, a line with their files: a suite that was edited leaves its old plan."""
     files: dict[str, list[str]] = {}
-    for path in sorted((out / PLANS).glob("[!.]*.json")):
-        try:
-            name = json.loads(read_regular(path, LARGEST))["name"]
-        except (OSError, RecursionError, *FROM_VALUES):
-            continue  # `planned_trials` tells of it
-        files.setdefault(str(name), []).append(path.name)
+    for plan in plans_in(out)[0]:
+        files.setdefault(plan.name, []).append(plan.file.name)
     return [
         f"{len(paths)} plans are named {name}: {', '.join(paths)}. Where a suite was edited, remove the "
         f"old one from {out / PLANS}, or its trials stay waiting."
@@ -155,16 +155,8 @@ def parts(trial: Trial, plugins: Sequence[UsedPlugin], metrics: Mapping[str, int
 
 def planned_parts(out: Path) -> dict[str, Parts]:
     """What each listed trial takes from plugins, as the drivers that listed it had them, by the trial's id."""
-    found: dict[str, Parts] = {}
-    for path in sorted((out / PLANS).glob("[!.]*.json")):
-        try:
-            content = json.loads(read_regular(path, LARGEST))
-            plugins = [UsedPlugin.model_validate(plugin) for plugin in content.get("plugins", [])]
-            if plugins:
-                found |= {trial.id: parts(trial, plugins) for trial in map(trial_of, content["trials"])}
-        except (OSError, RecursionError, *FROM_VALUES):
-            continue  # `planned_trials` tells of it
-    return found
+    plans = [plan for plan in plans_in(out)[0] if plan.plugins]
+    return {name: parts(trial, plan.plugins) for plan in plans for name, trial in plan.trials.items()}
 
 
 def begun_with_others(out: Path, plugins: Sequence[UsedPlugin]) -> list[str]:
@@ -260,8 +252,10 @@ def states(out: Path) -> list[TrialState]:
 
     A trial that version 0.1 finished counts once, whatever its folder's name. Raises FileNotFoundError where there is none.
     """
-    planned, unreadable = planned_trials(out)
-    listed = {**started_trials(out), **planned}
+    plans, unreadable = plans_in(out)
+    listed = started_trials(out)
+    for plan in plans:
+        listed |= plan.trials
     records = {path.parent.name: ended(path.parent) for path in sorted(out.glob(f"[!.]*/{RECORD_FILE}"))}
     for name, state in list(records.items()):
         if state is not None and state.earlier and state.trial is not None and (today := state.trial.id) != name:

@@ -85,9 +85,6 @@ class MethodEntry(Strict):
         """The hyperparameters of each of its rows."""
         return [{**self.hparams, **point} for point in combinations(self.name, self.grid, self.range)]
 
-    def count(self) -> int:
-        return len(self.settings())
-
 
 class Suite(Strict):
     """Every method on every dataset with every seed.
@@ -129,7 +126,7 @@ class Suite(Strict):
                         f"{did_you_mean(strange[0], known)}"
                     )
             dataset.metrics = {name: check_metric(name, options) for name, options in dataset.metrics.items()}
-        rows = self.untrained + sum(entry.count() for entry in self.methods)
+        rows = self.untrained + sum(len(entry.settings()) for entry in self.methods)
         if (count := rows * len(self.datasets) * len(self.seeds)) > TRIALS:
             raise ValueError(f"the suite has {count:,} trials (datasets x methods x seeds); {TRIALS:,} are allowed.")
         for dataset in self.datasets:

@@ -17,8 +17,7 @@ from torch import Tensor, nn
 
 from disbench.baselines.method import Method, codes_of
 from disbench.benchmarks.runtime.seeds import generator_for, random_state, set_random_state
-from disbench.benchmarks.settings.score_schedule import METRICS as CHEAP
-from disbench.benchmarks.settings.score_schedule import ScoreSchedule
+from disbench.benchmarks.settings.score_schedule import METRICS as CHEAP, ScoreSchedule
 from disbench.benchmarks.settings.validation import check_metric
 from disbench.benchmarks.training.steps import Callback, Loop
 from disbench.datasets import FactorDataset

@@ -17,26 +17,14 @@ from disbench.benchmarks.runtime.seeds import generator_for
 from disbench.benchmarks.settings.defaults import Evaluations, changed_options
 from disbench.benchmarks.training.loop import load_checkpoint
 from disbench.benchmarks.training.progress import Progress
-from disbench.benchmarks.trials.tables.named_table import NamedTable
-from disbench.benchmarks.trials.tables.tables import read_named_table, read_table
+from disbench.benchmarks.trials.tables.named_table import NamedTable as NamedTable
+from disbench.benchmarks.trials.tables.tables import read_named_table as read_named_table, read_table as read_table
 from disbench.datasets import FactorDataset, load
 from disbench.datasets.factors import in_ranges
 from disbench.datasets.storage.atomic import write_atomic
 from disbench.datasets.storage.hdf5 import open_hdf5
 from disbench.metrics.views import column_groups, column_names
 from disbench.reports.records import RECORD_FILE, Trial, read_record
-
-__all__ = [
-    "Codes",
-    "NamedTable",
-    "encode",
-    "encode_checkpoint",
-    "read_codes",
-    "read_named_table",
-    "read_table",
-    "scored_rows",
-    "write_codes",
-]
 
 log = logging.getLogger(__name__)
 CHUNK = 100  # images a call; a thousand took 1.7 times as long on a CPU, whose caches hold the activations of few

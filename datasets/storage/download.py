@@ -10,17 +10,16 @@ import os
 import re
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from hashlib import sha256
 from pathlib import Path
 
-from filelock import AcquireReturnProxy, FileLock, Timeout
+from filelock import FileLock, Timeout
 
 from disbench.datasets.storage.atomic import write_atomic
 from disbench.datasets.storage.cache import cache_folder
 from disbench.datasets.storage.files import OfficialFile, Source, candidates, checksum, data_root, sha256_of
-from disbench.datasets.storage.transfer import TIMEOUT, WAITS, Transfer, UnusableError, amount
-
-__all__ = ["amount", "download", "expected_checksums", "present"]
+from disbench.datasets.storage.transfer import TIMEOUT, WAITS, Transfer, UnusableError, amount as amount
 
 _log = logging.getLogger(__name__)
 
@@ -190,7 +189,7 @@ def _fetch(
     raise ValueError("\n".join([*message, source.manual]).strip())
 
 
-def _locked(path: Path, name: str) -> AcquireReturnProxy:
+def _locked(path: Path, name: str) -> AbstractContextManager[object]:
     lock = FileLock(path)
     try:
         return lock.acquire(timeout=0)

@@ -21,8 +21,7 @@ from disbench.reports.comparison import diagrams, pairs_over, pairs_within, scor
 from disbench.reports.estimators.page import PAGE_FILE as ESTIMATORS_PAGE
 from disbench.reports.estimators.study import read_study
 from disbench.reports.estimators.verdicts import verdicts
-from disbench.reports.markup import comparison_charts as charts
-from disbench.reports.markup import score_charts as plots
+from disbench.reports.markup import comparison_charts as charts, score_charts as plots
 from disbench.reports.page import trial_details as details
 from disbench.reports.page.layout import Layout
 from disbench.reports.page.macros import MOST, macro

@@ -14,8 +14,7 @@ from disbench.datasets.untrusted import path_inside, printable
 from disbench.metrics.information import table_information
 from disbench.metrics.table import as_table
 from disbench.metrics.views import column_names
-from disbench.reports.markup import embedded_pictures as pictures
-from disbench.reports.markup import score_charts as plots
+from disbench.reports.markup import embedded_pictures as pictures, score_charts as plots
 from disbench.reports.page.layout import Layout
 from disbench.reports.records import Partition, Record
 from disbench.reports.records.collect import Found

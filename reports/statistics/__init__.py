@@ -15,44 +15,23 @@ comparisons of equal methods, one in twenty is expected to look different.
 """
 
 from disbench.reports.statistics.estimates import (
-    MIN_SEEDS,
-    Estimate,
-    Verdict,
-    difference,
-    improvement_matrix,
-    interquartile_mean,
-    probability_of_improvement,
-    verdict,
+    MIN_SEEDS as MIN_SEEDS,
+    Estimate as Estimate,
+    Verdict as Verdict,
+    difference as difference,
+    improvement_matrix as improvement_matrix,
+    interquartile_mean as interquartile_mean,
+    probability_of_improvement as probability_of_improvement,
+    verdict as verdict,
 )
 from disbench.reports.statistics.rankings import (
-    CriticalDifference,
-    agreement,
-    friedman_nemenyi,
-    missing_datasets,
-    over_datasets,
-    rank_distribution,
-    ranking,
-    ranks,
+    CriticalDifference as CriticalDifference,
+    agreement as agreement,
+    friedman_nemenyi as friedman_nemenyi,
+    missing_datasets as missing_datasets,
+    over_datasets as over_datasets,
+    rank_distribution as rank_distribution,
+    ranking as ranking,
+    ranks as ranks,
 )
-from disbench.reports.statistics.resampling import RESAMPLES, Array
-
-__all__ = [
-    "MIN_SEEDS",
-    "RESAMPLES",
-    "Array",
-    "CriticalDifference",
-    "Estimate",
-    "Verdict",
-    "agreement",
-    "difference",
-    "friedman_nemenyi",
-    "improvement_matrix",
-    "interquartile_mean",
-    "missing_datasets",
-    "over_datasets",
-    "probability_of_improvement",
-    "rank_distribution",
-    "ranking",
-    "ranks",
-    "verdict",
-]
+from disbench.reports.statistics.resampling import RESAMPLES as RESAMPLES, Array as Array

@@ -23,8 +23,7 @@ from disbench.benchmarks.runtime.machine import Machine
 from disbench.benchmarks.settings.hyperparameters import check_method, hyperparameters, resolved
 from disbench.benchmarks.training.contracts import ContractError, check_contract, checked_optimizers, no_pictures
 from disbench.benchmarks.training.loop import build, train
-from disbench.benchmarks.trials import traversals
-from disbench.benchmarks.trials import trial as trial_module
+from disbench.benchmarks.trials import traversals, trial as trial_module
 from disbench.benchmarks.trials.encode import encode
 from disbench.benchmarks.trials.trial import run_trial
 from disbench.datasets import load

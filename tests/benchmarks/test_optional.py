@@ -15,8 +15,7 @@ import yaml
 from typer.testing import CliRunner
 
 from disbench.benchmarks.cli.main import app
-from disbench.benchmarks.runtime import environment as environment_module
-from disbench.benchmarks.runtime import locks, optional
+from disbench.benchmarks.runtime import environment as environment_module, locks, optional
 from disbench.benchmarks.runtime.environment import PACKAGES, code_version, environment, peaks, version_in
 from disbench.benchmarks.runtime.optional import module, output_of, package_version, signals, system_lines
 

@@ -23,8 +23,7 @@ from disbench.benchmarks.trials.encode import Codes, write_codes
 from disbench.benchmarks.trials.score import named_entries, score
 from disbench.benchmarks.trials.tables.named_table import NamedTable
 from disbench.benchmarks.trials.tables.tables import read_named_table, read_table
-from disbench.metrics import METRICS, PROTOCOLS, Metric
-from disbench.metrics import majority_vote as votes
+from disbench.metrics import METRICS, PROTOCOLS, Metric, majority_vote as votes
 from disbench.reports.records import Record, Trial, read_record
 
 FACTORS = np.stack(np.meshgrid(np.arange(4), np.arange(5), indexing="ij"), -1).reshape(-1, 2).repeat(20, 0)

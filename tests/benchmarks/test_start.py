@@ -16,8 +16,7 @@ import typer
 from typer.testing import CliRunner
 
 from disbench.benchmarks.cli.main import app
-from disbench.benchmarks.cli.terminal.commands import COMMANDS as HELP
-from disbench.benchmarks.cli.terminal.commands import without_garbage_collection
+from disbench.benchmarks.cli.terminal.commands import COMMANDS as HELP, without_garbage_collection
 from disbench.benchmarks.estimators.profiles import PROFILES
 from disbench.benchmarks.settings import choices
 from disbench.metrics import METRICS, PROTOCOLS, views

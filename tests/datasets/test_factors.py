@@ -4,8 +4,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from disbench.datasets import FactorDataset, FactorSpace, load, restrict
 from disbench.datasets.factors import selection

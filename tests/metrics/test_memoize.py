@@ -5,8 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from disbench.metrics import as_table, information
-from disbench.metrics import table as table_module
+from disbench.metrics import as_table, information, table as table_module
 from disbench.metrics.dcimig import dcimig
 from disbench.metrics.jemmig import jemmig
 from disbench.metrics.memoize import KEPT, recent

@@ -20,11 +20,8 @@ from scipy.stats import spearmanr
 
 from disbench.reports.comparison import diagrams, score_frame
 from disbench.reports.estimators.study import Study, write_study
-from disbench.reports.markup import comparison_charts as charts
-from disbench.reports.markup import embedded_pictures as pictures
-from disbench.reports.markup import image_grids as figures
-from disbench.reports.page import layout as page_layout
-from disbench.reports.page import macros, trial_details
+from disbench.reports.markup import comparison_charts as charts, embedded_pictures as pictures, image_grids as figures
+from disbench.reports.page import layout as page_layout, macros, trial_details
 from disbench.reports.page.layout import Layout, layout_of
 from disbench.reports.page.sections import dataset_sections, overall_sections
 from disbench.reports.page.trials import write_trial_pages

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from disbench.benchmarks.cli.terminal.options import assignments
-from disbench.datasets.wording import did_you_mean, shown
 
 if TYPE_CHECKING:
     from disbench.benchmarks.studies.engines import Engine
@@ -58,10 +57,8 @@ Compiler = Annotated[
 def engine_of(
     name: str, workers: int | None, gpus: float | None, cpus: int | None, slurm: list[str] | None
 ) -> "Engine":
-    from disbench.benchmarks.studies.engines import ENGINES, make_engine
+    from disbench.benchmarks.studies.engines import make_engine
 
-    if name not in ENGINES:
-        raise ValueError(f"--engine takes {', '.join(ENGINES)}, got {shown(name)}.{did_you_mean(name, ENGINES)}")
     if any(word.startswith("time=") and ":" in word for word in slurm or []):
         raise ValueError("--slurm time=... is in minutes, such as time=600.")
     return make_engine(

@@ -85,6 +85,13 @@ def dataset_options(options: list[str] | None, select: list[str] | None) -> dict
     return found
 
 
+def trial_settings(
+    sets: list[str] | None, options: list[str] | None, select: list[str] | None, **fields: Any
+) -> dict[str, Any]:
+    """The settings of a trial from the words of --set, --option and --select, and its other fields."""
+    return {**fields, "hparams": assignments(sets, "--set"), "dataset_options": dataset_options(options, select)}
+
+
 def metric_settings(words: list[str] | None) -> dict[str, dict[str, Any]]:
     """metric.keyword=value words by metric, each value of its keyword's type. Raises ValueError."""
     from disbench.benchmarks.settings.validation import check_metric

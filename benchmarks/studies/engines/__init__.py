@@ -15,6 +15,7 @@ from disbench.benchmarks.studies.engines.job import Engine, Job, opened, run_job
 from disbench.benchmarks.studies.engines.local import run_here
 from disbench.benchmarks.studies.engines.ray import ray_engine
 from disbench.benchmarks.studies.engines.slurm import slurm_engine
+from disbench.datasets.wording import did_you_mean, shown
 
 __all__ = ["ENGINES", "Engine", "Job", "make_engine", "opened", "run_here", "run_job", "unopened"]
 
@@ -30,6 +31,8 @@ def make_engine(
     slurm: Mapping[str, Any] | None = None,
 ) -> Engine:
     """The engine of that name. Raises ValueError for one that there is not, that is not installed, or that lacks a setting."""
+    if name not in ENGINES:
+        raise ValueError(f"--engine takes {', '.join(ENGINES)}, got {shown(name)}.{did_you_mean(name, ENGINES)}")
     if slurm and name != "slurm":
         raise ValueError(f"--slurm sets options of --engine slurm, got --engine {name}.")
     if name == "local":
@@ -46,6 +49,4 @@ def make_engine(
     }
     if name == "ray":
         return ray_engine(**share)
-    if name == "slurm":
-        return slurm_engine(**share, settings=slurm)
-    raise ValueError(f"--engine takes {', '.join(ENGINES)}, got {name!r}.")
+    return slurm_engine(**share, settings=slurm)

@@ -18,7 +18,7 @@ from disbench.benchmarks.runtime.machine import Machine
 from disbench.benchmarks.settings.defaults import Evaluations, MetricOptions, changed_hparams
 from disbench.benchmarks.trials.trial import run_trial
 from disbench.datasets import FactorDataset, load
-from disbench.reports.records import RECORD_FILE, Record, Trial, read_record, write_record
+from disbench.reports.records import RECORD_FILE, Failure, Record, Trial, read_record, write_record
 
 log = logging.getLogger(__name__)
 
@@ -79,15 +79,13 @@ def failed_meanwhile(job: Job) -> Record | None:
     return record if record.status == "failed" else None
 
 
+def failed(trial: Trial, failure: Failure, error: str) -> Record:
+    return Record(trial=trial, status="failed", failure=failure, error=error, changed_hparams=changed_hparams(trial))
+
+
 def unopened(trial: Trial, out: Path, error: Exception) -> Record:
     """The record of a trial whose dataset cannot be opened."""
-    record = Record(
-        trial=trial,
-        status="failed",
-        failure="dataset missing",
-        error=str(error),
-        changed_hparams=changed_hparams(trial),
-    )
+    record = failed(trial, "dataset missing", str(error))
     write_record(record, out / trial.id)
     return record
 
@@ -95,21 +93,13 @@ def unopened(trial: Trial, out: Path, error: Exception) -> Record:
 def refused(trial: Trial, error: Exception) -> Record:
     """The record, in no file, of a trial that could not even be begun, such as where a later disbench's record is."""
     log.error("%s is left out: %s", trial.id, error)
-    return Record(
-        trial=trial,
-        status="failed",
-        failure=classify(error),
-        error=str(error),
-        changed_hparams=changed_hparams(trial),
-    )
+    return failed(trial, classify(error), str(error))
 
 
 def lost(job: Job, why: str) -> Record:
     """The record of a trial whose worker went away without a word, such as one that the system killed for its memory."""
     log.error("%s: %s", job.trial.id, why)
-    record = Record(
-        trial=job.trial, status="failed", failure="error", error=f"Lost: {why} The trial's last checkpoint is kept."
-    )
+    record = failed(job.trial, "error", f"Lost: {why} The trial's last checkpoint is kept.")
     write_record(record, job.folder)
     return record
 
