@@ -174,6 +174,16 @@ def test_a_bug_is_called_a_bug_in_one_line_and_can_be_seen_whole(monkeypatch: py
     assert isinstance(result.exception, ZeroDivisionError)
 
 
+def test_a_refused_value_is_one_line_and_can_be_seen_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(TRACEBACK, raising=False)
+    result = CliRunner().invoke(app, ["data", "verify", "no_such_dataset"])
+    assert result.exit_code == 2
+    assert result.stderr.startswith("Error: There is no dataset 'no_such_dataset'")
+    monkeypatch.setenv(TRACEBACK, "1")
+    result = CliRunner().invoke(app, ["data", "verify", "no_such_dataset"])
+    assert isinstance(result.exception, ValueError)
+
+
 def test_ctrl_c_ends_with_the_status_of_an_interrupt() -> None:
     result = CliRunner().invoke(failing(KeyboardInterrupt()), ["fails"])
     assert result.exit_code == 130
