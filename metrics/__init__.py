@@ -7,6 +7,7 @@ module holds its function and its card; to add one, write its module and add it 
 from disbench.metrics.dci import dci_completeness, dci_disentanglement, dci_informativeness
 from disbench.metrics.dcimig import dcimig
 from disbench.metrics.explicitness import explicitness
+from disbench.metrics.fairness import fairness
 from disbench.metrics.find_groups import find_groups
 from disbench.metrics.group_scores import (
     group_compactness,
@@ -30,7 +31,9 @@ from disbench.metrics.protocols import PROTOCOLS
 from disbench.metrics.r2 import r2_diagonal, r2_separation
 from disbench.metrics.reference import as_codes, shuffled
 from disbench.metrics.rmig import rmig
+from disbench.metrics.sample_efficiency import sample_efficiency
 from disbench.metrics.sap import sap, sap_svc, sap_tree
+from disbench.metrics.seed_consistency import seed_consistency, seed_consistency_detail
 from disbench.metrics.table import NotApplicable, Table, as_table
 from disbench.metrics.tad import tad
 from disbench.metrics.udr import udr, udr_detail
@@ -46,6 +49,7 @@ _IN_THE_ORDER_OF_THE_PAGE = (
     *(z_max_var, tad, mcc, modularity, dcimig, mig_sup, rmig, infom, infoe, infoc, omes),
     *(med, topk_med, r2_diagonal, r2_separation),
     *(group_mig, group_modularity, group_compactness, group_explicitness, group_leak),
+    *(sample_efficiency, fairness),
     *(gaussian_total_correlation, wasserstein_correlation, mutual_info_score),
 )
 METRICS: dict[str, Metric] = {metric.name: metric for metric in _IN_THE_ORDER_OF_THE_PAGE}
@@ -53,3 +57,4 @@ keep_detail_functions(METRICS)
 
 __all__ = ["METRICS", "PROTOCOLS", "Metric", "NotApplicable", "Table"]
 __all__ += ["as_codes", "as_table", "find_groups", "principal_components", "shuffled", "udr", "udr_detail", *METRICS]
+__all__ += ["seed_consistency", "seed_consistency_detail"]

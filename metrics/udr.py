@@ -111,12 +111,8 @@ def udr_detail(
         raise ValueError(f'udr compares codes by "lasso" or "spearman", got correlation={correlation!r}.')
     if not alpha > 0 or not threshold >= 0:
         raise ValueError(f"udr needs alpha > 0 and threshold >= 0, got alpha={alpha} and threshold={threshold}.")
-    models = [as_table(codes).codes for codes in tables]
-    if len(models) < 2:
-        raise ValueError(f"udr compares models and needs at least 2 tables of codes, got {len(models)}.")
-    if len({len(codes) for codes in models}) > 1:
-        raise ValueError(f"udr needs the same rows of every model, got {[len(codes) for codes in models]} rows.")
-    masks = _masks(models, informative, threshold)
+    models = same_rows(tables, "udr")
+    masks = informative_masks(models, informative, threshold, "udr")
     kept = [standardised(codes[:, mask])[0] for codes, mask in zip(models, masks, strict=True)]
     pairs = np.zeros((len(kept), len(kept)))
     with one_thread():  # threaded sums round differently
@@ -158,15 +154,25 @@ def rank_strength(source: NDArray[np.float64], target: NDArray[np.float64]) -> N
     return np.minimum(np.abs(ranks.T @ other_ranks) / len(ranks), 1.0)
 
 
-def _masks(
-    models: list[NDArray[np.float64]], informative: Sequence[ArrayLike] | None, threshold: float
+def same_rows(tables: Sequence[ArrayLike], metric: str) -> list[NDArray[np.float64]]:
+    """Check that there are several tables of codes (N, D_i) of the same number of rows. Raises ValueError otherwise."""
+    models = [as_table(codes).codes for codes in tables]
+    if len(models) < 2:
+        raise ValueError(f"{metric} compares models and needs at least 2 tables of codes, got {len(models)}.")
+    if len({len(codes) for codes in models}) > 1:
+        raise ValueError(f"{metric} needs the same rows of every model, got {[len(codes) for codes in models]} rows.")
+    return models
+
+
+def informative_masks(
+    models: list[NDArray[np.float64]], informative: Sequence[ArrayLike] | None, threshold: float, metric: str
 ) -> list[NDArray[np.bool_]]:
-    """`(D_i,)` a model. A code with a single value is never informative."""
+    """Check or make the masks of informative codes: `(D_i,)` a model. A code with a single value is never informative."""
     live = [np.ptp(codes, axis=0) > 0 for codes in models]
     if informative is None:
         spreads = [deviations(codes) for codes in models]
         return [alive & (spread >= threshold * spread.max()) for alive, spread in zip(live, spreads, strict=True)]
     masks = [np.asarray(mask) for mask in informative]
     if [mask.shape for mask in masks] != [alive.shape for alive in live] or any(m.dtype != bool for m in masks):
-        raise ValueError("udr needs a mask of truth values for each table, one for each of its codes: kl > .01.")
+        raise ValueError(f"{metric} needs a mask of truth values for each table, one for each of its codes: kl > 0.01.")
     return [alive & mask for alive, mask in zip(live, masks, strict=True)]

@@ -31,7 +31,7 @@ from disbench.benchmarks.runtime.seeds import seed_for
 from disbench.benchmarks.settings.training_file import training_file
 from disbench.benchmarks.studies.suite import Suite, check_method, load_suite, suite_names
 from disbench.datasets import DATASETS, SOURCES, load
-from disbench.metrics import METRICS, NotApplicable, as_codes, shuffled, udr
+from disbench.metrics import METRICS, NotApplicable, as_codes, seed_consistency, shuffled, udr
 from disbench.reports.comparison import compare, score_frame
 from disbench.reports.records.collect import collect
 from disbench.reports.tables.aggregate import tables as tables_of
@@ -42,6 +42,7 @@ PAGES = sorted(DOCS.glob("*.md"))
 METRIC_PAGES = [page for page in PAGES if page.stem not in ("README", "which", "agreement")]
 GUIDES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
 GUIDES += [page for page in sorted((ROOT / "docs").rglob("*.md")) if page.parent != DOCS]
+OF_SEVERAL_TABLES = {"udr": udr, "seed_consistency": seed_consistency}
 HEADINGS = [
     "Formula",
     "Range, floor, ceiling",
@@ -136,10 +137,12 @@ def oracle(case):
 
 
 def floor_and_ceiling(key, case):
-    """As `disbench score` measures them; for UDR the same codes in unrelated rows, and a copy."""
+    """As `disbench score` measures them; for metrics of several tables the same codes in unrelated rows, and a copy."""
     codes, factors = oracle(case)
-    if key == "udr":
-        return udr([codes, *(shuffled(codes, seed) for seed in range(3))])[0], udr([codes, codes])[0]
+    if key in OF_SEVERAL_TABLES:
+        compare_tables = OF_SEVERAL_TABLES[key]
+        floor = compare_tables([codes, *(shuffled(codes, seed) for seed in range(3))])[0]
+        return floor, compare_tables([codes, codes])[0]
     noise = shuffled(codes, seed_for(0, "floor"))
     return single_groups(key, noise, factors), single_groups(key, as_codes(factors), factors)
 
@@ -214,7 +217,7 @@ def check_names(name, given, own):
 
 def test_every_metric_is_on_the_index_and_has_a_page():
     listed = rows(INDEX)
-    assert set(listed) >= {*METRICS, "udr"}
+    assert set(listed) >= {*METRICS, *OF_SEVERAL_TABLES}
     for key, cells in listed.items():
         page = DOCS / re.search(r"\((.+?)\)", cells[0])[1]
         assert page in METRIC_PAGES
@@ -247,7 +250,7 @@ def test_a_page_answers_every_question(page):
     assert TEXT[page].startswith("# ")
     assert TEXT[page].count("$") > 2
     assert ("### Continuous factors" in TEXT[page]) == (
-        page.stem not in ("udr", "unsupervised")
+        page.stem not in (*OF_SEVERAL_TABLES, "unsupervised")
     )  # they read no factors
 
 
@@ -261,7 +264,7 @@ def test_the_index_says_what_the_registry_says(key):
     assert limits == "{:g} to {:g}".format(*metric.bounds).replace("inf", "∞")
 
 
-@pytest.mark.parametrize("key", [*METRICS, "udr"])
+@pytest.mark.parametrize("key", [*METRICS, *OF_SEVERAL_TABLES])
 def test_the_floor_and_the_ceiling_on_the_index_are_measured(key):
     case, *written = rows(INDEX)[key][4:7]
     measured = floor_and_ceiling(key, case)
