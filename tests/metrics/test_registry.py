@@ -95,7 +95,11 @@ BETTER_BOUND = {"tad": 1.5, "sample_efficiency": 1.0}
 HIGH_FLOORS = ["infom", "infoc", "sap_tree", "dci_disentanglement", "dci_informativeness", *UNSUPERVISED]
 HIGH_FLOORS += ["r2_separation", *DOWNSTREAM]
 HIGH_FLOORS += ["group_leak", "group_modularity", "group_compactness"]  # the leakage is below its standard error
-READS_FROM_LEFT_TO_RIGHT = ["sap_tree", *R2, *DOWNSTREAM]  # the first of equally good thresholds, and few rows have many
+READS_FROM_LEFT_TO_RIGHT = [
+    "sap_tree",
+    *R2,
+    *DOWNSTREAM,
+]  # the first of equally good thresholds, and few rows have many
 FLATTERED_BY_DEAD_CODES = ["jemmig"]
 FEW = {"train": 600, "test": 600}
 # Boosted trees, the default, take seconds a table; test_dci.py holds them to this.
