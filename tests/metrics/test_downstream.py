@@ -6,8 +6,15 @@ import sys
 import numpy as np
 import pytest
 
-from disbench.metrics import METRICS, NotApplicable, as_table, fairness, sample_efficiency, shuffled
-from disbench.metrics import downstream as module
+from disbench.metrics import (
+    METRICS,
+    NotApplicable,
+    as_table,
+    downstream as module,
+    fairness,
+    sample_efficiency,
+    shuffled,
+)
 from disbench.metrics.downstream import Predictions, predictions
 from disbench.metrics.fairness import unfairness
 
