@@ -5,6 +5,7 @@ module holds its function and its card; to add one, write its module and add it 
 """
 
 from disbench.metrics.dci import dci_completeness, dci_disentanglement, dci_informativeness
+from disbench.metrics.dci_es import dci_es_explicitness, dci_es_size
 from disbench.metrics.dcimig import dcimig
 from disbench.metrics.explicitness import explicitness
 from disbench.metrics.fairness import fairness
@@ -50,6 +51,7 @@ _IN_THE_ORDER_OF_THE_PAGE = (
     *(med, topk_med, r2_diagonal, r2_separation),
     *(group_mig, group_modularity, group_compactness, group_explicitness, group_leak),
     *(sample_efficiency, fairness),
+    *(dci_es_explicitness, dci_es_size),
     *(gaussian_total_correlation, wasserstein_correlation, mutual_info_score),
 )
 METRICS: dict[str, Metric] = {metric.name: metric for metric in _IN_THE_ORDER_OF_THE_PAGE}

@@ -304,14 +304,14 @@ def _importances(table: Table, model: str, train: int, test: int, seed: int) -> 
         if model == "gradient_boosting":
             fitted_rows, judged = split_rows(len(inputs), train, test, seed)
             require_classes(table, "dci with boosted trees", 'model="lasso" and model="random_forest" read its values.')
-            inputs = _unit_range(inputs) - 0.5  # the trees compute in float32: an offset would take their digits
+            inputs = unit_range(inputs) - 0.5  # the trees compute in float32: an offset would take their digits
             results = [boosted_trees(inputs, targets, fitted_rows, judged, random_state) for targets in table.labels.T]
         else:
             fitted_rows, judged = (
                 np.random.default_rng(seed).permutation(len(inputs))[:train],
                 np.empty(0, dtype=np.intp),
             )
-            inputs, numbers = _unit_range(inputs[fitted_rows]), _unit_range(table.values[fitted_rows])
+            inputs, numbers = unit_range(inputs[fitted_rows]), unit_range(table.values[fitted_rows])
             regressions = [regression(inputs, target, model, random_state) for target in numbers.T]
             results = [(importance, score, score) for importance, score in regressions]
     importance = np.stack([result[0] for result in results], axis=1)
@@ -328,7 +328,8 @@ def _importances(table: Table, model: str, train: int, test: int, seed: int) -> 
     return fit
 
 
-def _unit_range(array: NDArray[np.float64]) -> NDArray[np.float64]:
+def unit_range(array: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Scale each column to [0, 1]; a constant column becomes 0."""
     extent = np.ptp(array, axis=0)
     scaled: NDArray[np.float64] = (array - array.min(axis=0)) / np.where(extent > 0, extent, 1.0)
     return scaled

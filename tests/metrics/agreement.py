@@ -36,7 +36,8 @@ makes this page; `--help` says how to get the other implementations.
 
 A difference is that of the two scores; where a metric draws random numbers, of their means over three to five seeds.
 Tables on which one of the two is undefined are left out. Each option stands under our name and gives the other's
-protocol.
+protocol. InfoM and InfoC break ties with random noise in both implementations. The explicitness of curves is compared
+with the code of DCI-ES in `tests/metrics/test_dci_es.py`.
 
 | metric | implementation | our options | tables | largest difference | on | verdict |
 |---|---|---|---|---|---|---|
@@ -58,7 +59,7 @@ def their_scores(folder: Path, adapter: Adapter) -> Scores:
             warnings.simplefilter("ignore")
             try:
                 score = float(np.mean([adapter.score(module, codes, factors, seed) for seed in range(adapter.seeds)]))
-            except (ArithmeticError, AssertionError, ValueError) as error:
+            except (ArithmeticError, AssertionError, TypeError, ValueError) as error:
                 sys.stderr.write(f"{adapter.repository} {adapter.file} cannot score {name}: {error!r}\n")
                 continue
         if np.isfinite(score):

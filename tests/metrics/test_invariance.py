@@ -90,6 +90,8 @@ CASES = ["one factor", "one code", "one code and one factor", "two rows", "all v
 CASES += ["one factor of distinct values", "continuous factors"]
 # What noise scores by definition on many rows: chance of an accuracy, or a formula whose floor is high.
 FLOORS = {
+    "dci_es_explicitness": 1.01,  # no capacity is of any use, so none is needed
+    "dci_es_size": 4.0,  # counts columns
     "z_diff": 0.45,
     "z_min_var": 0.55,
     "factor_vae_score": 0.45,
