@@ -18,7 +18,7 @@ ALLOWED = {
 FLOORS = {
     "benchmarks": ["runtime", "methods", "plugins", "settings", "training", "trials estimators", "studies", "cli"],
     "datasets": ["moved untrusted wording", "factors", "storage", "official procedural imported", "registry"],
-    "reports": ["records", "statistics", "tables", "comparison", "export", "markup", "estimators", "page"],
+    "reports": ["records", "statistics", "tables", "comparison", "export", "markup", "estimators stress", "page"],
 }
 MOST_ROOMS = 9
 COMMON = {"disbench.datasets.wording"}  # it imports nothing of ours

@@ -1,6 +1,10 @@
-"""`disbench list`: methods with their hyperparameters, metrics, datasets and suites, each as a table."""
+"""`disbench list`: methods, metrics, datasets and suites. `disbench metrics stress`: what each metric sees."""
 
+import json
+import shlex
+import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -9,9 +13,10 @@ from rich.text import Text
 
 from disbench.benchmarks.cli.terminal.commands import load
 from disbench.benchmarks.cli.terminal.options import Plugins
-from disbench.benchmarks.cli.terminal.printing import console, fail, new_table
+from disbench.benchmarks.cli.terminal.printing import console, fail, new_table, say, write_file
 from disbench.datasets.wording import did_you_mean, shown
 
+metrics_app = typer.Typer(help="What each metric sees, on synthetic encoders.", no_args_is_help=True)
 KINDS = ("methods", "metrics", "datasets", "suites")
 
 
@@ -87,3 +92,51 @@ def suites() -> Table:
     # The first sentence of what the suite says about itself.
     lines = ((name, load_suite(name, None).description.partition(". ")[0].rstrip(".")) for name in suite_names())
     return filled("suites", ("suite", "what it compares"), lines)
+
+
+@metrics_app.callback()
+def of_metrics() -> None:
+    """Keep `stress` a word of the command line; a single command would take the place of its group."""
+
+
+@metrics_app.command()
+def stress(
+    out: Annotated[
+        Path | None,
+        typer.Option("-o", "--out", help="The page. Default: runs/stress.html; none with --json or --csv."),
+    ] = None,
+    metrics: Annotated[
+        str | None, typer.Option("--metrics", help="Comma-separated names; see `disbench list metrics`. Default: all.")
+    ] = None,
+    rows: Annotated[int, typer.Option(min=120, help="Rows of each table.")] = 480,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the encoders and of the metrics' random draws.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON on standard output.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="CSV on standard output, a line for each score.")] = False,
+    plugin: Plugins = None,
+) -> None:
+    """Score synthetic encoders with every metric: a page of what each metric sees and is blind to."""
+    from disbench.benchmarks.cli.scores import metric_options
+    from disbench.metrics import METRICS
+    from disbench.metrics.stress import stress as run_stress
+    from disbench.reports.stress import stress_csv, stress_page
+
+    if as_json and as_csv:
+        raise fail("--json and --csv exclude each other; both go to standard output.")
+    wanted = metric_options(",".join(METRICS) if metrics is None else metrics, None)
+    started = time.monotonic()
+
+    def tell(name: str, index: int, total: int) -> None:
+        say(f"{index + 1}/{total} {METRICS[name].label}, {time.monotonic() - started:.0f} s", err=True)
+
+    run = run_stress(wanted, rows=rows, seed=seed, on_metric=tell)
+    if as_json:
+        print(json.dumps(run.as_json(), indent=1))
+    if as_csv:
+        print(stress_csv(run), end="")
+    if out is not None or not (as_json or as_csv):
+        path = out or Path("runs/stress.html")
+        words = ["disbench", "metrics", "stress", "--rows", str(rows), "--seed", str(seed)]
+        words += ["--metrics", metrics] if metrics else []
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_file(path, stress_page(run, shlex.join(words)).encode())
+        say(path, err=as_json or as_csv)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from disbench.benchmarks.cli.data import data_app
-from disbench.benchmarks.cli.listing import list_
+from disbench.benchmarks.cli.listing import list_, metrics_app
 from disbench.benchmarks.cli.report import report_app
 from disbench.benchmarks.cli.suite import suite_app
 from disbench.benchmarks.cli.terminal.commands import complete, our_version, quick_exit
@@ -46,6 +46,7 @@ app.add_typer(data_app, name="data")
 app.add_typer(report_app)  # export, compare, merge
 app.add_typer(suite_app)  # run, status, search
 app.add_typer(timing_app)  # profile, estimators
+app.add_typer(metrics_app, name="metrics")  # stress
 app.command("list")(list_)
 
 MetricNames = Annotated[

@@ -46,6 +46,7 @@ WORKING = {
     "metrics": ["list", "metrics"],
     "score": ["score", "table.csv", "--confidence", "--resamples", "5"],
     "score by name": ["score", "table.npz", "--metrics", "mig,sap,mcc,dci_disentanglement,infom", "--json"],
+    "stress": ["metrics", "stress", "--metrics", "mig,sap", "--csv"],
     "report": ["report", "records"],
     "export": ["export", "records", "--format", "latex"],
     "compare": ["compare", "vae", "beta_vae", "records"],

@@ -87,6 +87,11 @@ COMMANDS = {
         ("disbench.reports.tables.aggregate", "disbench.reports.comparison"),
     ),
     "merge": Command("disbench merge all mine/runs yours/runs", "Writes a copy of each trial to the first folder."),
+    "metrics stress": Command(
+        "disbench metrics stress --metrics mig,dci_disentanglement",
+        "Writes one page, by default runs/stress.html; nothing with --json or --csv and without --out.",
+        ("disbench.metrics.stress", "disbench.reports.stress", "disbench.benchmarks.cli.scores"),
+    ),
     "data list": Command("disbench data list", NOTHING, DATASETS),
     "data info": Command("disbench data info dsprites", NOTHING, DATASETS),
     "data download": Command("disbench data download dsprites", "Writes the dataset's files to --data-dir.", DATASETS),
