@@ -151,7 +151,7 @@ def _draws(seed: int, name: str) -> np.random.Generator:
 
 def _rotated(z: NDArray[np.float64], angle: float) -> NDArray[np.float64]:
     cos, sin = np.cos(np.radians(angle)), np.sin(np.radians(angle))
-    return z @ np.array([[cos, sin, 0.0], [-sin, cos, 0.0], [0.0, 0.0, 1.0]])
+    return np.asarray(z @ np.array([[cos, sin, 0.0], [-sin, cos, 0.0], [0.0, 0.0, 1.0]]))
 
 
 def _correlated(rng: np.random.Generator, sizes: tuple[int, ...], rows: int) -> NDArray[np.intp]:
