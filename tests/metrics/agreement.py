@@ -20,7 +20,8 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from peers import ADAPTERS, REPOSITORIES, Adapter, load, table, table_names
+from peer_tables import table
+from peers import ADAPTERS, REPOSITORIES, Adapter, load, table_names
 
 from disbench.metrics import METRICS, NotApplicable
 

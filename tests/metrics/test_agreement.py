@@ -4,7 +4,8 @@ import json
 
 import pytest
 from agreement import PAGE, SCORES, key, our_scores, page
-from peers import ADAPTERS, CASES, DRAWN, REPOSITORIES, table
+from peer_tables import CASES, DRAWN, table
+from peers import ADAPTERS, REPOSITORIES
 
 from disbench.metrics import METRICS
 
