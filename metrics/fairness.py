@@ -19,7 +19,7 @@ no judged row has t = v and s = c, that of all rows with t = v stands for it.
 """
 
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,7 +47,7 @@ def fairness(
     *,
     train: int = 10_000,
     test: int = 5_000,
-    model: str = "hist_gradient_boosting",
+    model: Literal["hist_gradient_boosting", "gradient_boosting"] = "hist_gradient_boosting",
     seed: int = 0,
 ) -> dict[str, Any]:
     """Average over pairs of factors how much predictions of one change when the other is set; 0 is fair.

@@ -16,7 +16,7 @@ S = 1 - 1 / (V - 1) and **scores below 1: 0 for a binary factor, 1/2 for three v
 """
 
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,7 +41,7 @@ def omes(
     table: Table,
     *,
     alpha: float = 0.5,
-    pooling: str = "avg",
+    pooling: Literal["avg", "max"] = "avg",
     threshold: float = 0.05,
     relative: bool = True,
     factor_bins: int = 0,
@@ -50,7 +50,8 @@ def omes(
 
     A perfect code of a factor with V values has S = 1 - 1 / (V - 1), so the ceiling is below 1 and a binary
     factor scores 0. Noise moves with every factor and scores above 0. Cells of several rows count as one
-    cell whose rows are drawn at random. Not applicable if a factor never varies alone. Constant factors are
+    cell whose rows are drawn at random. Not applicable to one factor, of which every code that moves
+    would seem to know all, or if a factor never varies alone. Constant factors are
     left out. The detail holds both parts of each factor, its code with the largest S, and S of all kept codes.
 
     Parameters
@@ -77,6 +78,10 @@ def omes(
         raise ValueError(f'omes pools codes by "avg" or "max", got pooling={pooling!r}.')
     if not 0 <= alpha <= 1 or not threshold >= 0:
         raise ValueError(f"omes needs 0 <= alpha <= 1 and threshold >= 0, got alpha={alpha} and threshold={threshold}.")
+    if len(table.columns) < 2:
+        raise NotApplicable(
+            f"omes asks whether a code moves with one factor alone and needs two that vary, got one (column {table.columns[0]})."
+        )
     codes = table.codes
     spread = deviations(codes)
     kept = np.flatnonzero((spread > 0) & (spread >= threshold * (spread.max() if relative else 1.0)))

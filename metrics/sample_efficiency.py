@@ -11,7 +11,7 @@ Read it beside the accuracy, which the detail has.
 """
 
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 from disbench.metrics.downstream import predictions
 from disbench.metrics.groups import require_counts
@@ -36,7 +36,7 @@ def sample_efficiency(
     few: int = 100,
     train: int = 10_000,
     test: int = 5_000,
-    model: str = "hist_gradient_boosting",
+    model: Literal["hist_gradient_boosting", "gradient_boosting"] = "hist_gradient_boosting",
     seed: int = 0,
 ) -> dict[str, Any]:
     """Divide the accuracy that predictors of the factors reach from few labels by that from many.

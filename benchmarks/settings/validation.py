@@ -68,6 +68,7 @@ OptionsOf = Annotated[dict[str, Options], BeforeValidator(_mapping)]
 
 # The values that a keyword of a metric takes, where its annotation has no limits; any other number follows `_limits`.
 LIMITS: dict[str, Any] = {
+    "alpha": Annotated[float, Field(ge=0, le=1)],
     "bins": Annotated[int, Field(ge=2, le=10_000)],
     "train": Annotated[int, Field(ge=1, le=1_000_000)],
     "test": Annotated[int, Field(ge=1, le=1_000_000)],

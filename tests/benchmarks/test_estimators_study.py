@@ -11,10 +11,9 @@ import h5py
 import numpy as np
 import pytest
 import torch
-import typer
 from typer.testing import CliRunner
 
-from disbench.benchmarks.cli.timing import estimators
+from disbench.benchmarks.cli.main import app
 from disbench.benchmarks.estimators.cells import measure_time
 from disbench.benchmarks.estimators.profiles import PROFILES, Profile
 from disbench.benchmarks.estimators.study import Run
@@ -48,8 +47,6 @@ TINY = Profile(
     encoder_steps=1,
     seeds=1,
 )
-app = typer.Typer()
-app.command()(estimators)
 
 
 @pytest.fixture(autouse=True)
@@ -82,7 +79,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory, table: Path) -> Path:
 
 
 def run(*words: object) -> tuple[int, str]:
-    result = CliRunner().invoke(app, [str(word) for word in words])
+    result = CliRunner().invoke(app, ["estimators", *map(str, words)])
     return result.exit_code, result.output
 
 

@@ -4,7 +4,7 @@ import importlib
 import math
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -235,12 +235,12 @@ def test_a_value_that_passes_the_check_is_one_that_the_metric_takes(name: str) -
     """The ends of each range are tried on a small table."""
     factors = np.stack(np.meshgrid(np.arange(2), np.arange(2)), -1).reshape(-1, 2).repeat(40, 0)
     ends = {"bins": (2, 10_000), "quantile": (1e-9, 1), "captured": (0.5, 1)}
-    few = {"train": 60, "test": 60}
+    few = {"train": 60, "test": 60, "few": 10}
     for metric in METRICS:
         known = metric_keywords(metric)
         if name not in known:
             continue
-        for value in ends.get(name) or LIMITS[name].__args__:
+        for value in ends.get(name) or get_args(known[name].annotation) or get_args(LIMITS[name]):
             options = {key: number for key, number in few.items() if key in known}
             METRICS[metric](factors.astype(float), factors, **options, **check_metric(metric, {name: value}))
 

@@ -101,6 +101,8 @@ FLOORS = {
     "sap_tree": 0.2,  # trees are judged on the rows that they were fitted to
     "jemmig": 0.4,
     "modularity": 0.98,  # noise seems to know most about the factor with most values
+    "omes": 0.7,  # noise moves with every factor
+    "sample_efficiency": 1.3,  # few labels are as useless as many
     "infom": 0.85,
     "infoc": 0.85,
     "dci_disentanglement": 0.3,
