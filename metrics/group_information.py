@@ -77,7 +77,7 @@ def group_information(table: Table, how: Probing) -> GroupInformation:
     numbers = np.unique(of_column[rows.live])
     likelihood = np.empty((len(numbers), *rows.labels.shape))
     for place, number in enumerate(numbers):
-        likelihood[place] = rows.likelihood(of_column == number, how.seed)
+        likelihood[place] = rows.likelihood(of_column == number)
     information, error = np.zeros((2, rows.labels.shape[1], len(numbers)))
     for place, each in enumerate(likelihood):
         information[:, place], error[:, place] = rows.information(each)
@@ -90,7 +90,7 @@ def group_information(table: Table, how: Probing) -> GroupInformation:
 def information_of_all(table: Table, how: Probing) -> NDArray[np.float64]:
     """Estimate what all latents together tell about each factor, (K,), as shares of its entropy."""
     rows, found = _Rows.of(table, how), group_information(table, how)
-    likelihood = rows.likelihood(np.ones(len(how.groups), np.bool_), how.seed, found.likelihood)
+    likelihood = rows.likelihood(np.ones(len(how.groups), np.bool_), found.likelihood)
     return _in_units_of(found.entropy, rows.information(likelihood)[0])
 
 
@@ -102,7 +102,7 @@ def information_outside(table: Table, how: Probing) -> NDArray[np.float64]:
     for place in np.unique(best):
         parts = np.delete(found.likelihood, place, axis=0) if place >= 0 else found.likelihood
         elsewhere = np.array(how.groups) != found.numbers[place] if place >= 0 else np.ones(len(how.groups), np.bool_)
-        information = rows.information(rows.likelihood(elsewhere, how.seed, parts))[0]
+        information = rows.information(rows.likelihood(elsewhere, parts))[0]
         outside[best == place] = _in_units_of(found.entropy, information)[best == place]
     return outside
 
@@ -137,14 +137,12 @@ class _Rows(NamedTuple):
         latents = codes - codes.mean(axis=0)
         return cls(latents, binned.labels[chosen], binned.sizes, latents.std(axis=0) > DEAD)
 
-    def likelihood(
-        self, columns: NDArray[np.bool_], seed: int, parts: Sequence[Likelihood] | Likelihood = ()
-    ) -> Likelihood:
+    def likelihood(self, columns: NDArray[np.bool_], parts: Sequence[Likelihood] | Likelihood = ()) -> Likelihood:
         """Of each row's label, from the live latents among some columns; from none the labels' frequencies."""
         if not (columns & self.live).any():
             return self._frequencies()
         with one_thread():
-            return likelihoods(self.latents[:, columns & self.live], self.labels, self.sizes, seed, tuple(parts))
+            return likelihoods(self.latents[:, columns & self.live], self.labels, self.sizes, tuple(parts))
 
     def information(self, likelihood: Likelihood) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """`(N, K)` -> the information and its standard error, `(K,)` each, in nats."""

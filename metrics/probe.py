@@ -23,7 +23,6 @@ Likelihood = NDArray[np.float64]
 
 NEIGHBORS = 2 ** np.arange(1, 8)
 UNEVEN = 2.0  # times another deviation: from there on the unit of the latents decides which rows are near
-NOISE = 1e-9  # of a deviation, so that equal rows are not neighbors in an order of their own
 FOLDS, HALVES = 5, 2
 STEPS = 60  # of the weights
 SHRINKAGE = 2  # rows with the covariance within all labels, for each latent, that each label's covariance gets
@@ -35,7 +34,6 @@ def likelihoods(
     latents: NDArray[np.float64],
     labels: NDArray[np.intp],
     sizes: NDArray[np.intp],
-    seed: int,
     parts: Sequence[Likelihood] = (),
 ) -> Likelihood:
     """Predict the label of each row for each factor from latents.
@@ -43,13 +41,12 @@ def likelihoods(
     Parameters
     ----------
     latents : ndarray of shape (N, M)
-        Columns with mean 0 and with a deviation, in a common unit. Rows are in random order. N > 2.
+        Columns with mean 0 and with a deviation, in a common unit. Rows are in random order, in which
+        equal rows are neighbors. N > 2.
     labels : ndarray of shape (N, K)
         In 0 .. sizes[k] - 1.
     sizes : ndarray of shape (K,)
         Number of labels of each factor.
-    seed : int
-        Seed of the noise that orders equal rows.
     parts : sequence of ndarray of shape (N, K)
         Likelihoods from some of the latents, for the stack.
 
@@ -61,11 +58,10 @@ def likelihoods(
     found = np.empty(labels.shape)
     deviations = latents.std(axis=0)
     even = latents / deviations
-    noise = NOISE * np.random.default_rng(seed).normal(size=latents.shape)
     scales = [even]
     if latents.shape[1] > 1 and deviations.max() > UNEVEN * deviations.min():
         scales.append(even * (deviations / deviations.max()))
-    near = [nearest_rows(scaled + noise * scaled.std(axis=0)) for scaled in scales]
+    near = [nearest_rows(scaled) for scaled in scales]
     for k, size in enumerate(sizes):
         label = labels[:, k]
         counts = np.bincount(label, minlength=size)

@@ -65,7 +65,7 @@ def test_with_posteriors_a_latent_that_carries_less_than_a_tenth_of_a_nat_is_nui
     rng = np.random.default_rng(0)
     means, std = rng.normal(size=(4000, 3)) * [1.0, 0.6, 0.01], np.tile([0.1, 1.0, 1e-3], (4000, 1))
     assert find_groups(means, std=std).tolist() == [1, 2, 3]  # 0.15 nats in the second, 2.3 in the third
-    means[:, 1] *= 0.5  # 0.04 nats
+    means[:, 1] *= 2 / 3  # 0.07 nats
     assert find_groups(means, std=std).tolist() == [1, 0, 2]
     assert find_groups(as_table(means, std=std)).tolist() == [1, 0, 2]
 
@@ -86,6 +86,17 @@ def test_the_price_decides_how_much_dependence_unites_two_latents():
     first, noise = rng.normal(size=(2, 20_000))
     pair = np.column_stack([first, 0.3 * first + np.sqrt(0.91) * noise])  # 0.047 nats
     assert [find_groups(pair, price=price).tolist() for price in (0.03, 0.07)] == [[1, 1], [1, 2]]
+
+
+def test_a_latent_between_two_independent_ones_does_not_unite_all_three():
+    rng = np.random.default_rng(0)
+    first, second, noise = rng.normal(size=(3, 20_000))
+    between = 0.33 * first + 0.3 * second + np.sqrt(1 - 0.33**2 - 0.3**2) * noise
+    assert find_groups(np.column_stack([first, between, second]), price=0.03).tolist() == [1, 1, 2]
+
+
+def test_independent_latents_share_no_information_on_few_rows():
+    assert pairwise_information(np.random.default_rng(0).normal(size=(500, 12))).mean() < 0.005
 
 
 def test_rows_are_drawn_by_seed_and_vectors_are_single_latents():

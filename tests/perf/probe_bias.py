@@ -37,7 +37,7 @@ def frequencies(label: Array) -> Array:
 
 def stack(latents: Array, label: Array) -> Array:
     sizes = np.array([label.max() + 1])
-    return probe.likelihoods(latents - latents.mean(axis=0), label[:, None], sizes, 0)[:, 0]
+    return probe.likelihoods(latents - latents.mean(axis=0), label[:, None], sizes)[:, 0]
 
 
 def neighbors(latents: Array, label: Array) -> Array:
