@@ -7,6 +7,7 @@ module holds its function and its card; to add one, write its module and add it 
 from disbench.metrics.dci import dci_completeness, dci_disentanglement, dci_informativeness
 from disbench.metrics.dci_es import dci_es_explicitness, dci_es_size
 from disbench.metrics.dcimig import dcimig
+from disbench.metrics.edi import edi
 from disbench.metrics.explicitness import explicitness
 from disbench.metrics.fairness import fairness
 from disbench.metrics.find_groups import find_groups
@@ -48,7 +49,7 @@ _IN_THE_ORDER_OF_THE_PAGE = (
     *(z_diff, z_min_var, factor_vae_score, irs, mig, jemmig),
     *(dci_disentanglement, dci_completeness, dci_informativeness, sap, sap_svc, sap_tree, explicitness),
     *(z_max_var, tad, mcc, modularity, dcimig, mig_sup, rmig, infom, infoe, infoc, omes),
-    *(med, topk_med, r2_diagonal, r2_separation),
+    *(edi, med, topk_med, r2_diagonal, r2_separation),
     *(group_mig, group_modularity, group_compactness, group_explicitness, group_leak),
     *(sample_efficiency, fairness),
     *(dci_es_explicitness, dci_es_size),

@@ -25,6 +25,7 @@ REPOSITORIES = {  # folder: address, commit
     "latent_quantization": ("kylehkhsu/latent_quantization", "9a420a3"),
     "icebeem": ("ilkhem/icebeem", "0077f01"),
     MED_LIB: ("noahcao/disentanglement_lib_med", "e8db5c7"),
+    "InnVariant": ("julka01/InnVariant", "147c3ce"),
 }
 
 
@@ -66,10 +67,16 @@ def _information(x: Array, y: Array, **_: Any) -> float:
     return _bits(x) + _bits(y) - _bits(x, y)
 
 
+def _binned_nats(code: Array, factor: Array) -> float:
+    edges = np.linspace(code.min(), code.max(), 21)[:-1]
+    return _information(np.digitize(code, edges), factor) * float(np.log(2))
+
+
 def stand_ins() -> dict[str, types.ModuleType]:
     """Small modules in place of what the authors' files import and their metric does not need, or needs for one function.
 
-    pyitlib, which no longer runs, is replaced by plug-in entropies in bits.
+    pyitlib, which no longer runs, is replaced by plug-in entropies in bits. EDI's estimators of information, two of which
+    return wrong numbers (docs/metrics/edi.md), are replaced by plug-in information of 20 bins.
     """
     gin = module("gin.tf", configurable=lambda *_, **__: lambda function: function, REQUIRED=None)
     drv = module(
@@ -83,7 +90,18 @@ def stand_ins() -> dict[str, types.ModuleType]:
         get_bin_index=lambda values, bins: np.digitize(values, np.linspace(0, 1, bins + 1)[:-1]),
         get_mutual_information=lambda x, y, normalize=True: _information(x, y) / (_bits(y) if normalize else 1.0),
     )
+    mi = module(
+        "disentangling.utils.mi",
+        get_mutual_info=lambda code, factor, **_: _binned_nats(code, factor),
+        get_mutual_infos=lambda codes, factors, **_: np.array(
+            [[_binned_nats(z, v) for v in factors.T] for z in codes.T]
+        ),
+        get_entropies=lambda factors, **_: np.array([_bits(v) * np.log(2) for v in factors.T]),
+    )
     return {
+        "disentangling": module("disentangling"),
+        "disentangling.utils": module("disentangling.utils"),
+        "disentangling.utils.mi": mi,
         "gin": module("gin", tf=gin, configurable=gin.configurable, REQUIRED=None),
         "gin.tf": gin,
         "absl": module("absl", logging=types.SimpleNamespace(info=lambda *_: None)),
@@ -127,6 +145,8 @@ def load(folder: Path, adapter: Adapter) -> types.ModuleType:
         loaded = _load(root / adapter.file)
     for name in {"LogisticRegression", "linear_model", "feature_selection"} & set(vars(loaded)):
         setattr(loaded, name, OF_TODAY[name])
+    if adapter.repository == "InnVariant":
+        loaded.exclusive_rate = partial(_number, loaded.exclusive_rate)  # type: ignore[attr-defined]
     return loaded
 
 
@@ -149,6 +169,12 @@ def _logistic_regression(**options: Any) -> Any:
     kind = options.pop("multi_class", "multinomial")
     model = LogisticRegression(**options | {"n_jobs": None})
     return OneVsRestClassifier(model) if kind == "ovr" else model
+
+
+def _number(function: Callable[..., Array], *args: Any, **options: Any) -> Any:
+    """The number in the array of one: numpy no longer takes one for the other."""
+    found = function(*args, **options)
+    return found[0] if found.shape == (1,) else found
 
 
 def _mutual_info_classif(*args: Any, **options: Any) -> Any:
@@ -233,6 +259,22 @@ def _med(k: int, m: types.ModuleType, codes: Array, factors: Array, _: int) -> f
     if k:
         importance = importance[m.pick_by_dis_per_factor(importance, k)]
     return float(m.disentanglement(importance))
+
+
+EDI_PARTS = {"modularity": "d", "compactness": "c", "explicitness": "i"}  # their names
+
+
+def _edi(part: str, captured: str, **more: Any) -> Adapter:
+    def score(m: types.ModuleType, codes: Array, factors: Array, _: int) -> float:
+        return float(
+            getattr(m, f"dcii_{EDI_PARTS[part]}")(
+                factors, codes, discrete_factors=True, estimate_mi_codes_and_factor_by=captured
+            )
+        )
+
+    return Adapter(
+        "InnVariant", "disentangling/metrics/edi.py", score, options={"part": part, "captured": captured}, **more
+    )
 
 
 MED = "disentanglement_lib/evaluation/metrics/med.py"
@@ -332,6 +374,18 @@ ADAPTERS: dict[str, list[Adapter]] = {
             seeds=5,
             tolerance=0.05,
         )
+    ],
+    "edi": [
+        _edi("modularity", "sum", tolerance=1e-8),
+        _edi("modularity", "max", tolerance=1e-8),
+        _edi(
+            "compactness",
+            "sum",
+            tolerance=1e-8,
+            differs_on=("dead_dims",),
+            note="they count dead codes",
+        ),
+        _edi("explicitness", "sum", tolerance=1e-8),
     ],
     "med": [Adapter(MED_LIB, MED, partial(_med, 0), tolerance=1e-8)],
     "topk_med": [Adapter(MED_LIB, MED, partial(_med, k), options={"k": k}, tolerance=1e-8) for k in (1, 2)],

@@ -16,7 +16,7 @@ from hypothesis.extra.numpy import arrays
 import disbench.metrics
 from disbench.metrics import METRICS, NotApplicable, as_codes, shuffled
 
-INFORMATION = ["modularity", "dcimig", "mig_sup", "rmig", "med", "topk_med"]
+INFORMATION = ["modularity", "dcimig", "mig_sup", "rmig", "med", "topk_med", "edi"]
 INFOMEC = ["infom", "infoe", "infoc"]  # nearest neighbours and a regression: no perfect score, and high floors
 UNSUPERVISED = ["gaussian_total_correlation", "wasserstein_correlation", "mutual_info_score"]
 DCI = ["dci_disentanglement", "dci_completeness", "dci_informativeness"]
@@ -52,6 +52,7 @@ COMPARES_FACTORS = [
     "modularity",
     "dcimig",
     "mig_sup",
+    "edi",
     "med",
     "topk_med",
     "infom",
