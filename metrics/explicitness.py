@@ -60,9 +60,9 @@ PROTOCOLS = {
     label="Explicitness",
     higher_is_better=True,
     bounds=(0.0, 1.0),
-    definition="Mean area under the ROC curve of a linear classifier of each factor value from all codes; .5 is"
+    definition="Mean area under the ROC curve of a linear classifier of each factor value from all codes; 0.5 is"
     " chance.",
-    insensitive_to="Which code tells: rotated codes and copies score 1; a missing factor costs only down to .5.",
+    insensitive_to="Which code tells: rotated codes and copies score 1; a missing factor costs only down to 0.5.",
     source="Ridgeway and Mozer 2018, arXiv:1802.05312v2; protocol of Locatello et al. 2019, arXiv:1811.12359",
     stochastic=True,
     version=2,

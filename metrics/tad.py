@@ -27,7 +27,8 @@ from disbench.metrics.table import NotApplicable, Table
     higher_is_better=True,
     bounds=(0.0, float("inf")),
     definition="Sum over captured binary attributes of the gap in ROC area between the best and the second-best code.",
-    insensitive_to="A code that holds two attributes; attributes that tell much of each other are set aside.",
+    insensitive_to="A code that holds two attributes costs no more than half of one; attributes that tell much of each other"
+    " are set aside.",
     source="Yeats et al. 2022, arXiv:2209.10677",
 )
 def tad(table: Table, *, captured: float = 0.75, shared: float = 0.2) -> dict[str, Any]:

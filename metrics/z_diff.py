@@ -28,7 +28,7 @@ from disbench.metrics.threads import one_thread
     bounds=(0.0, 1.0),
     definition="Accuracy of a linear classifier that names the factor which 64 pairs of rows share, from the mean"
     " absolute difference of their codes.",
-    insensitive_to="Almost any defect: merged and missing factors score 1, and a rotation hardly costs; 1 does not mean"
+    insensitive_to="Almost any defect: merged and missing factors and a rotation by 22.5° score 1; 1 does not mean"
     " disentangled.",
     source="Higgins et al. 2017, ICLR (BetaVAE metric)",
     stochastic=True,
