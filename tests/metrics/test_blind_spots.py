@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from disbench.metrics import METRICS, shuffled
-from disbench.metrics.stress_encoders import BINARY, stress_encoders, standard
+from disbench.metrics.stress_encoders import BINARY, standard, stress_encoders
 
 CONNECTING = r"(?:[\s,;:.]|\b(?:and|it|a|so|for|which|the|of)\b)*"
 ANGLES = ("rotated_10", "rotated_22", "rotated_45")
