@@ -32,6 +32,7 @@ from disbench.benchmarks.settings.training_file import training_file
 from disbench.benchmarks.studies.suite import Suite, check_method, load_suite, suite_names
 from disbench.datasets import DATASETS, SOURCES, load
 from disbench.metrics import METRICS, NotApplicable, as_codes, seed_consistency, shuffled, udr
+from disbench.metrics.stress_encoders import BINARY, SIZES, stress_encoders
 from disbench.reports.comparison import compare, score_frame
 from disbench.reports.records.collect import collect
 from disbench.reports.tables.aggregate import tables as tables_of
@@ -271,23 +272,37 @@ def test_the_floor_and_the_ceiling_on_the_index_are_measured(key):
     assert [float(number) for number in written] == pytest.approx(measured, abs=0.011)
 
 
-@pytest.mark.parametrize("key", [key for key in METRICS if key != "tad"])  # the tables' factors are not binary
+@cache
+def filler():
+    return runpy.run_path(str(ROOT / "docs" / "fill_which.py"))
+
+
+def test_what_each_metric_sees_is_filled_from_the_record():
+    run = filler()["recorded"]()
+    assert filler()["outdated"](run) == [], "run: python docs/fill_which.py"
+    assert filler()["measured"](run, []) == run, "a card has changed; run: python docs/fill_which.py"
+    assert filler()["filled"](TEXT[WHICH], run) == TEXT[WHICH], "run: python docs/fill_which.py"
+
+
+def test_a_page_without_a_mark_is_not_filled():
+    with pytest.raises(ValueError, match="needs the marks"):
+        filler()["filled"](TEXT[WHICH].replace("<!-- stress:words -->", ""), filler()["recorded"]())
+
+
+@pytest.mark.parametrize("key", METRICS)
 def test_what_each_metric_sees_is_measured(key):
-    header = next(line for line in TEXT[WHICH].splitlines() if line.startswith("| key"))
-    names = re.findall(r"`(\w+)`", header)
-    measured = []
-    for name in names:
+    run = filler()["recorded"]()
+    row = next(row for row in run.metrics if row.metric == key)
+    encoders = stress_encoders(run.rows, run.seed, BINARY if row.binary else SIZES)
+    assert row.cells.keys() == encoders.keys()
+    for name in ("perfect", "circle", "duplicated", "merged", "noisy"):
+        one = encoders[name]
         try:
-            measured.append(f"{single_groups(key, tables()[name], tables()['grid']):.2f}")
-        except NotApplicable:
-            measured.append("–")
-    row = f"| `{key}` | {' | '.join(measured)} |"
-    assert key in rows(WHICH), f"docs/metrics/which.md needs the row {row}"
-    written = rows(WHICH)[key][1:]
-    assert len(written) == len(names), row
-    for ours, theirs in zip(written, measured, strict=True):
-        assert (ours == "–") == (theirs == "–"), row
-        assert ours == "–" or abs(float(ours) - float(theirs)) <= 0.021, row
+            measured = METRICS[key](one.codes, one.factors, std=one.std, groups=one.groups, seed=run.seed)
+        except NotApplicable as reason:
+            assert row.cells[name].reason == str(reason)
+        else:
+            assert row.cells[name].score == pytest.approx(measured, abs=0.021), "run: python docs/fill_which.py --all"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=named)
