@@ -211,6 +211,13 @@ def findings(row: StressRow, encoders: dict[str, dict[str, str]]) -> Findings:
     Returns
     -------
     Findings
+
+    Examples
+    --------
+    >>> from disbench.metrics.stress import findings, stress
+    >>> run = stress(["mig"])
+    >>> findings(run.metrics[0], run.encoders).misses
+    ['merged']
     """
     found = Findings([], [], [], [], [], {})
     perfect = row.cells["perfect"].score

@@ -27,6 +27,7 @@ class Encoder:
     kind : {"reference", "harmless", "defect", "condition"}
         The perfect code; a change that loses nothing; a defect; or a perfect code of difficult factors or few rows.
     codes : ndarray of shape (N, D)
+        Codes, most with standard deviation 1.
     factors : ndarray of shape (N, 3)
         Whole numbers from 0.
     std : ndarray of shape (N, D)

@@ -30,6 +30,13 @@ def stress_page(run: StressRun, command: str = "") -> str:
     -------
     str
         HTML that needs no other file.
+
+    Examples
+    --------
+    >>> from disbench.metrics.stress import stress
+    >>> from disbench.reports.stress import stress_page
+    >>> "What each metric sees" in stress_page(stress(["mig"]))
+    True
     """
     found = environment()
     kinds = [
