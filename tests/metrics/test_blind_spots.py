@@ -250,6 +250,10 @@ CLAIMS: dict[str, dict[str, list[Claim]]] = {
         "Binary factors, whose perfect code scores 0": [near("binary perfect", number=0.0)],
         "what a code says, since noise moves with every factor": [above("noise", number=0.3)],
     },
+    "edi": {
+        "A copied factor": [as_perfect("duplicated")],
+        "how much is known of a factor, since information is divided by that of all codes": [as_perfect("coarse")],
+    },
     "med": {
         "How much is known of a factor, since shares of each factor sum to 1": [as_perfect("coarse")],
         "a copied factor": [as_perfect("duplicated")],
