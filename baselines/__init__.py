@@ -3,9 +3,13 @@
 from disbench.datasets.wording import needs_extra
 
 with needs_extra():
+    from disbench.baselines.annealed_vae import AnnealedVAE
     from disbench.baselines.beta_tcvae import BetaTCVAE
     from disbench.baselines.beta_vae import BetaVAE
+    from disbench.baselines.control_vae import ControlVAE
+    from disbench.baselines.dip_vae import DIPVAEI, DIPVAEII
     from disbench.baselines.factor_vae import FactorVAE
+    from disbench.baselines.info_vae import InfoVAE
     from disbench.baselines.vae import VAE
 
 BASELINES: dict[str, type[VAE]] = {
@@ -13,4 +17,9 @@ BASELINES: dict[str, type[VAE]] = {
     "beta_vae": BetaVAE,
     "factor_vae": FactorVAE,
     "beta_tcvae": BetaTCVAE,
+    "annealed_vae": AnnealedVAE,
+    "dip_vae_i": DIPVAEI,
+    "dip_vae_ii": DIPVAEII,
+    "info_vae": InfoVAE,
+    "control_vae": ControlVAE,
 }

@@ -15,13 +15,13 @@ q(z) is a mixture over all N training images, and a minibatch sees B of them. Tw
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple, Unpack
+from typing import ClassVar, NamedTuple, Unpack
 
 import torch
 from torch import Tensor
 
 from disbench.baselines.gaussian import Posterior, log_density_per_latent, log_normal
-from disbench.baselines.method import START, Step
+from disbench.baselines.method import START, Grids, Step
 from disbench.baselines.vae import VAE, ShellOptions
 
 
@@ -143,6 +143,8 @@ class BetaTCVAE(VAE):
     ----------
     Chen et al. 2018, arXiv:1802.04942v5, Eq. 4
     """
+
+    published: ClassVar[Grids] = {"any": {"beta": (1.0, 2.0, 4.0, 6.0, 8.0, 10.0)}}
 
     def __init__(
         self,

@@ -1,12 +1,12 @@
 """beta-VAE: the KL term weighted by beta. Higgins et al. 2017 (ICLR), Eq. 4."""
 
 from collections.abc import Sequence
-from typing import Unpack
+from typing import ClassVar, Unpack
 
 from torch import Tensor
 
 from disbench.baselines.gaussian import Posterior, kl_to_prior
-from disbench.baselines.method import START, Step
+from disbench.baselines.method import START, Grids, Step
 from disbench.baselines.vae import VAE, ShellOptions
 
 
@@ -28,6 +28,7 @@ class BetaVAE(VAE):
     """
 
     data_parallel = True
+    published: ClassVar[Grids] = {"any": {"beta": (1.0, 2.0, 4.0, 6.0, 8.0, 16.0)}}
 
     def __init__(
         self, image_shape: Sequence[int], n_train: int, *, beta: float = 4.0, **shell: Unpack[ShellOptions]

@@ -5,7 +5,7 @@ tells z ~ q(z) from z whose every latent was permuted over a second, independent
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Unpack
+from typing import Any, ClassVar, Unpack
 
 import torch
 from torch import Tensor
@@ -14,7 +14,7 @@ from torch.nn import functional
 from disbench.baselines import networks
 from disbench.baselines.alternating import AlternatingVAE, Stage, StageResult
 from disbench.baselines.gaussian import kl_to_prior
-from disbench.baselines.method import Batch, Independent, Step
+from disbench.baselines.method import Batch, Grids, Independent, Step
 from disbench.baselines.optim import adam
 from disbench.baselines.precision import float32
 from disbench.baselines.vae import ShellOptions
@@ -48,6 +48,7 @@ class FactorVAE(AlternatingVAE):
     Kim and Mnih 2018, arXiv:1802.05983v3, Eq. 2 and Algorithm 2
     """
 
+    published: ClassVar[Grids] = {"any": {"gamma": (10.0, 20.0, 30.0, 40.0, 50.0, 100.0)}}
     sampling = Independent(2)  # the discriminator's permuted sample comes from the second minibatch
 
     def __init__(

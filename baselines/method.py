@@ -7,8 +7,8 @@ import inspect
 import math
 import sys
 import warnings
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 import torch
 from pytorch_lightning import LightningModule
@@ -23,6 +23,8 @@ from disbench.baselines.batch import (
     Sampling as Sampling,
     as_batch as as_batch,
 )
+
+Grids: TypeAlias = Mapping[str, Mapping[str, Sequence[Any]]]
 
 
 class Codes(NamedTuple):
@@ -99,6 +101,8 @@ class Method(LightningModule):
         decoder; None sets no limit.
     data_parallel : bool
         Whether the loss is a mean over images, as training on several devices needs. It is not inherited: each class declares it.
+    published : mapping of str to mapping of str to sequence
+        Values of hyperparameters that a publication searched, by dataset and name; "any" is the grid for every dataset.
     version : int
         Raise it in the class whose training changes, when the same hyperparameters train to another result. Finished records of
         an earlier version then no longer count as this method's.
@@ -118,6 +122,7 @@ class Method(LightningModule):
     """
 
     version: int = 1
+    published: ClassVar[Grids] = {}
     sampling: Sampling = Independent()
     total_steps: int | None = None
     generates = True
