@@ -21,6 +21,7 @@ from disbench.metrics.group_scores import (
 from disbench.metrics.infomec import infoc, infoe, infom
 from disbench.metrics.irs import irs
 from disbench.metrics.jemmig import jemmig
+from disbench.metrics.lsbd import lsbd_distance, lsbd_distance_detail
 from disbench.metrics.mcc import mcc
 from disbench.metrics.med import med, topk_med
 from disbench.metrics.metric import Metric
@@ -60,4 +61,4 @@ keep_detail_functions(METRICS)
 
 __all__ = ["METRICS", "PROTOCOLS", "Metric", "NotApplicable", "Table"]
 __all__ += ["as_codes", "as_table", "find_groups", "principal_components", "shuffled", "udr", "udr_detail", *METRICS]
-__all__ += ["seed_consistency", "seed_consistency_detail"]
+__all__ += ["lsbd_distance", "lsbd_distance_detail", "seed_consistency", "seed_consistency_detail"]
