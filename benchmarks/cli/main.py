@@ -17,11 +17,15 @@ from disbench.benchmarks.cli.terminal.guard import GuardedGroup
 from disbench.benchmarks.cli.terminal.options import (
     DataDir,
     DatasetOptions,
+    EvaluateEvery,
+    EvaluateMetrics,
+    EvaluateRows,
     EvaluationRanges,
     MetricSettings,
     Plugins,
     Select,
     evaluation_ranges,
+    schedule_of,
     trial_settings,
 )
 from disbench.benchmarks.cli.terminal.printing import PlainFormatter, Terminal, console, fail, say, write_file
@@ -130,6 +134,9 @@ def train(
     metrics: MetricNames = None,
     settings: MetricSettings = None,
     ranges: EvaluationRanges = None,
+    evaluate_every: EvaluateEvery = None,
+    evaluate_rows: EvaluateRows = None,
+    evaluate_metrics: EvaluateMetrics = None,
     data_dir: DataDir = None,
     plugin: Plugins = None,
     out: Annotated[Path, typer.Option(help="Folder in which the trial's folder is made.")] = Path("runs/train"),
@@ -156,9 +163,10 @@ def train(
     print_training_file(file)
     trial = resolved_trial(trial)
     evaluation_rows(trial, opened, evaluations)  # raises for rows that are not there
+    schedule = schedule_of(evaluate_every, evaluate_rows, evaluate_metrics, wanted, trial.steps)
     earlier = Earlier(out)
     try:
-        record = finished(trial, out, wanted, evaluations, earlier=earlier)
+        record = finished(trial, out, wanted, evaluations, earlier=earlier, schedule=schedule)
         if record is not None:
             console.print("This trial was run already; it is kept.")
             found = None if (out / trial.id / RECORD_FILE).exists() else earlier.record(trial)
@@ -168,7 +176,7 @@ def train(
             if not ours:
                 raise fail(f"Another process is running {trial.id}.")
             earlier.reuse(trial)
-            record = run_trial(trial, opened, out, wanted, evaluations, root=data_dir)
+            record = run_trial(trial, opened, out, wanted, evaluations, root=data_dir, schedule=schedule)
     except (KeyboardInterrupt, SystemExit):
         print(f"\nStopped. Run the same command again to go on. How far it is: disbench status {out}", file=sys.stderr)
         raise typer.Exit(130) from None

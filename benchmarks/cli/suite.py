@@ -26,11 +26,13 @@ from disbench.benchmarks.cli.terminal.engine_options import (
 from disbench.benchmarks.cli.terminal.options import (
     DataDir,
     DatasetOptions,
+    EvaluateEvery,
     MetricSettings,
     Plugins,
     Select,
     assignments,
     metric_settings as settings_of_metrics,
+    schedule_of,
     trial_settings,
 )
 from disbench.benchmarks.cli.terminal.printing import console, say
@@ -86,6 +88,7 @@ def run(
         list[str] | None,
         typer.Option("--only", help="Run a part of the suite: method=vae,dataset=dsprites,seed=0. Repeatable."),
     ] = None,
+    evaluate_every: EvaluateEvery = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the trials with the time and disk space they still need; run none.")
     ] = False,
@@ -124,7 +127,7 @@ def run(
     from disbench.benchmarks.studies.tracking import mlflow_tracker, tensorboard_tracker
 
     try:
-        loaded = load_suite(suite, data_dir)
+        loaded = load_suite(suite, data_dir).scored_every(evaluate_every)
         wanted = only_of(only, loaded)
         machine = Machine(
             devices=devices,
@@ -229,6 +232,7 @@ def search(
     batch_size: Annotated[int, typer.Option(min=2, help="Images in a minibatch.")] = 64,
     precision: Annotated[str, typer.Option(help="Precision of Lightning: 32-true, bf16-mixed, ...")] = "32-true",
     rows: Annotated[int, typer.Option(min=2, help="Largest number of rows to encode and score.")] = 100_000,
+    evaluate_every: EvaluateEvery = None,
     select: Select = None,
     options: DatasetOptions = None,
     data_dir: DataDir = None,
@@ -266,6 +270,7 @@ def search(
             metrics={metric: own.get(metric, {})},
             grid=renamed(method, assignments(grid, "--grid")),
             ranges=renamed(method, ranges_of(ranges)),
+            schedule=schedule_of(evaluate_every, None, metric if evaluate_every else None, own, steps),
         )
         found = []
         for setting in run_search(

@@ -5,11 +5,16 @@ import shlex
 
 from disbench.benchmarks.plugins.registries import entries_of, source_of
 from disbench.benchmarks.settings.defaults import Evaluations, MetricOptions, changed_hparams, changed_options
+from disbench.benchmarks.settings.score_schedule import ScoreSchedule
 from disbench.reports.records import Trial
 
 
 def reproducing_command(
-    trial: Trial, metrics: MetricOptions, root: str | None = None, evaluations: Evaluations | None = None
+    trial: Trial,
+    metrics: MetricOptions,
+    root: str | None = None,
+    evaluations: Evaluations | None = None,
+    schedule: ScoreSchedule | None = None,
 ) -> str:
     """Write the command that runs this trial again; root: the datasets' folder, if one was given."""
     words = ["disbench", "train", "--method", trial.method, "--dataset", trial.dataset, "--steps", str(trial.steps)]
@@ -28,6 +33,9 @@ def reproducing_command(
     for evaluation, select in (evaluations or {}).items():
         for factor, values in select.items():
             words += ["--evaluation", f"{evaluation}.{factor}={values}"]
+    if schedule is not None and trial.steps:
+        words += ["--evaluate-every", str(schedule.every), "--evaluate-rows", str(schedule.rows)]
+        words += ["--evaluate-metrics", ",".join(schedule.metrics)]
     sources = [source_of(*entry) for entry in entries_of(trial, metrics)]
     for word in dict.fromkeys(source.word for source in sources if source is not None and source.word):
         words += ["--plugin", word]

@@ -9,9 +9,8 @@ from disbench.benchmarks.settings.defaults import MetricOptions, metric_versions
 from disbench.benchmarks.settings.validation import check_metric, whole_number
 from disbench.datasets.wording import shown
 
-ROWS = 1_000
-METRICS = ("mig",)  # a few milliseconds on this many rows
 POINTS = 1_000  # of one curve
+Every = Annotated[int, BeforeValidator(whole_number)]  # from 1 to the steps of training, see `score_schedule`
 SampleRows = Annotated[int, BeforeValidator(whole_number), Field(ge=100, le=10_000)]
 
 

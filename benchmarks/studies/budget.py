@@ -59,7 +59,7 @@ def folder_size(folder: Path) -> int:
 
 def cost_of(record: Record, size: float, source: str) -> Cost:
     training = record.seconds.get("train", 0.0)
-    besides = sum(value for name, value in record.seconds.items() if name in ("encode", "score", "decode"))
+    besides = sum(value for name, value in record.seconds.items() if name in ("evaluate", "encode", "score", "decode"))
     return Cost(training / max(1, record.trial.steps), besides, size, source)
 
 

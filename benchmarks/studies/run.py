@@ -11,6 +11,7 @@ from disbench.benchmarks.plugins.registries import entries_of, used
 from disbench.benchmarks.runtime.locks import try_lock
 from disbench.benchmarks.runtime.machine import Machine
 from disbench.benchmarks.settings.defaults import Evaluations, MetricOptions
+from disbench.benchmarks.settings.score_schedule import ScoreSchedule
 from disbench.benchmarks.settings.trial_settings import check_fits, check_precision_here
 from disbench.benchmarks.studies.engines import Engine, Job, opened, run_here, unopened
 from disbench.benchmarks.studies.engines.job import refused, written_at
@@ -36,6 +37,7 @@ class Planned(NamedTuple):
     metrics: MetricOptions
     error: Exception | None = None
     evaluations: Evaluations | None = None
+    schedule: ScoreSchedule | None = None
 
 
 def wanted(trial: Trial, only: Only) -> bool:
@@ -62,7 +64,8 @@ def planned(suite: Suite, root: str | None = None, only: Only | None = None) -> 
             if error is None:
                 check_fits(trial, opened(trial, root))
             trial = trial.model_copy(update={"dataset_version": version})
-            found.setdefault(trial.id, Planned(trial, suite.metrics_of(entry), error, entry.evaluations))
+            plan = Planned(trial, suite.metrics_of(entry), error, entry.evaluations, suite.schedule_of(entry))
+            found.setdefault(trial.id, plan)
     return list(found.values())
 
 
@@ -124,11 +127,13 @@ def run_trials(
     jobs: list[Job] = []
     plugins = loaded()
     earlier = Earlier(out)
-    for trial, metrics, error, evaluations in plan:
+    for trial, metrics, error, evaluations, schedule in plan:
         try:
             if error is None:
                 clear_unopened(trial, out)
-            record = finished(trial, out, metrics, evaluations, keep_failed=keep_failed, earlier=earlier)
+            record = finished(
+                trial, out, metrics, evaluations, keep_failed=keep_failed, earlier=earlier, schedule=schedule
+            )
             if record is None and error is not None:
                 record = unopened(trial, out, error)
             if record is None:
@@ -139,7 +144,8 @@ def run_trials(
             yield record
         else:
             at = written_at(out / trial.id)
-            jobs.append(Job(trial, out, root, metrics, machine, at, evaluations=evaluations, plugins=plugins))
+            job = Job(trial, out, root, metrics, machine, at, "", evaluations, plugins, schedule)
+            jobs.append(job)
     jobs = named(jobs)
     if len(jobs) < len(plan):
         log.info("%d of %d trials need nothing more.", len(plan) - len(jobs), len(plan))
@@ -183,6 +189,6 @@ def run_suite(
     plugins = used({part: None for entry in plan for part in entries_of(entry.trial, entry.metrics)})
     for line in begun_with_others(out, plugins):
         log.warning("%s", line)
-    decides = suite.model_dump_json(exclude={"plugins"})
+    decides = suite.model_dump_json(exclude={"plugins", "evaluate_every", "evaluate_rows", "evaluate_metrics"})
     write_plan(suite.name, [entry.trial for entry in plan], out, decides, plugins)
     yield from run_trials(plan, out, root, engine=engine, machine=machine, keep_failed=keep_failed)

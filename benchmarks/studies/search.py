@@ -22,6 +22,7 @@ from disbench.benchmarks.runtime.machine import Machine
 from disbench.benchmarks.runtime.seeds import seed_for
 from disbench.benchmarks.settings.defaults import MetricOptions, resolved_trial
 from disbench.benchmarks.settings.hyperparameters import Range, check_count, check_method, hyperparameters, plain_number
+from disbench.benchmarks.settings.score_schedule import ScoreSchedule
 from disbench.benchmarks.settings.validation import Seed, check_metric, explained
 from disbench.benchmarks.studies.engines import Engine, opened, run_here
 from disbench.benchmarks.studies.run import Planned, run_trials
@@ -44,6 +45,7 @@ class Search(NamedTuple):
     metrics: MetricOptions
     grid: Mapping[str, list[Any]]
     ranges: Mapping[str, Range]
+    schedule: ScoreSchedule | None = None
 
     @property
     def metric(self) -> str:
@@ -208,9 +210,10 @@ def run_search(
             asked[proposed.number] = plain(proposed.params)
         if not asked:
             return
-        listed += [trial for hparams in asked.values() for trial in search.trials(hparams)]
+        chosen = [trial for hparams in asked.values() for trial in search.trials(hparams)]
+        listed += chosen
         write_plan(search.name, listed, out)
-        plan = [Planned(trial, search.metrics) for hparams in asked.values() for trial in search.trials(hparams)]
+        plan = [Planned(trial, search.metrics, schedule=search.schedule) for trial in chosen]
         unique = {entry.trial.id: entry for entry in plan}
         records = {r.trial.id: r for r in run_trials(list(unique.values()), out, root, engine=engine, machine=machine)}
         for number, hparams in asked.items():

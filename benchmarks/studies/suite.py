@@ -7,9 +7,10 @@ from typing import Any
 from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from disbench.benchmarks.plugins.files import load_plugin
-from disbench.benchmarks.settings.choices import DEFAULT_METRICS
+from disbench.benchmarks.settings.choices import DEFAULT_METRICS, EVALUATE_METRICS, EVALUATE_ROWS
 from disbench.benchmarks.settings.defaults import MetricOptions, resolved_trial
 from disbench.benchmarks.settings.hyperparameters import Range, Strict, check_method, combinations
+from disbench.benchmarks.settings.score_schedule import Every, SampleRows, ScoreSchedule, score_schedule
 from disbench.benchmarks.settings.validation import (
     BatchSize,
     Name,
@@ -91,6 +92,7 @@ class Suite(Strict):
 
     A hyperparameter is looked for in the method's entry, the dataset's entry for the method, the dataset's `hparams`, then
     the suite's `hparams`. `plugins` are files, relative to the suite's, or modules, whose methods, metrics and datasets it names.
+    Every `evaluate_every` steps, `evaluate_metrics` score `evaluate_rows` rows, which makes the learning curves of scores.
     """
 
     name: Name
@@ -106,6 +108,9 @@ class Suite(Strict):
     hparams: Options = Field(default_factory=dict)
     metrics: OptionsOf = Field(default_factory=default_metrics)
     untrained: bool = True
+    evaluate_every: Every | None = None
+    evaluate_rows: SampleRows = EVALUATE_ROWS
+    evaluate_metrics: list[str] = Field(default_factory=lambda: list(EVALUATE_METRICS))
 
     @field_validator("plugins")
     @classmethod
@@ -129,13 +134,30 @@ class Suite(Strict):
         rows = self.untrained + sum(len(entry.settings()) for entry in self.methods)
         if (count := rows * len(self.datasets) * len(self.seeds)) > TRIALS:
             raise ValueError(f"the suite has {count:,} trials (datasets x methods x seeds); {TRIALS:,} are allowed.")
+        if self.evaluate_every is None and (idle := self.model_fields_set & {"evaluate_rows", "evaluate_metrics"}):
+            raise ValueError(f"{listed(sorted(idle))} needs evaluate_every, the number of steps between two scores.")
         for dataset in self.datasets:
             self.plan(dataset)
+            self.schedule_of(dataset)
         return self
 
     def metrics_of(self, entry: DatasetEntry) -> MetricOptions:
         """Every metric with the settings it has on one dataset."""
         return {name: {**options, **entry.metrics.get(name, {})} for name, options in self.metrics.items()}
+
+    def schedule_of(self, entry: DatasetEntry) -> ScoreSchedule | None:
+        """When trials on one dataset are scored during training. A metric has the options that the suite gives it."""
+        given = self.evaluate_every, self.evaluate_rows, self.evaluate_metrics
+        return score_schedule(*given, self.metrics_of(entry), entry.steps or self.steps)
+
+    def scored_every(self, steps: int | None) -> "Suite":
+        """This suite with another `evaluate_every`, unless that is None."""
+        if steps is None:
+            return self
+        changed = self.model_copy(update={"evaluate_every": steps})
+        for entry in changed.datasets:
+            changed.schedule_of(entry)
+        return changed
 
     def plan(self, entry: DatasetEntry) -> list[tuple[str, int, dict[str, Any]]]:
         """Method, steps and hyperparameters of each row on one dataset; the untrained VAE first, where it is asked for.

@@ -47,6 +47,9 @@ def tensorboard_tracker() -> Tracker:
             for name, points in record.curves.items():
                 for step, value in points:
                     writer.add_scalar(f"training/{name}", value, step)
+            for name, points in record.score_curves.items():
+                for step, value in points:
+                    writer.add_scalar(f"score/{name}", value, step)
             writer.add_hparams(settings(record), scalars(record), run_name=".", global_step=record.trial.steps)
         try:
             partial.rename(folder)
@@ -77,8 +80,9 @@ def mlflow_tracker(uri: str, experiment: str) -> Tracker:
         named = run.info.run_id
         now = run.info.start_time
         curves = [
-            Metric(f"training/{name}", value, now, step)
-            for name, points in record.curves.items()
+            Metric(f"{kind}/{name}", value, now, step)
+            for kind, own in (("training", record.curves), ("score", record.score_curves))
+            for name, points in own.items()
             for step, value in points
         ]
         ends = [Metric(name, value, now, trial.steps) for name, value in scalars(record).items()]

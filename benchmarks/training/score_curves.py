@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from disbench.baselines.method import Method, codes_of
 from disbench.benchmarks.runtime.seeds import generator_for, random_state, set_random_state
-from disbench.benchmarks.settings.score_schedule import METRICS as CHEAP, ScoreSchedule
+from disbench.benchmarks.settings.choices import EVALUATE_METRICS
+from disbench.benchmarks.settings.score_schedule import ScoreSchedule
 from disbench.benchmarks.settings.validation import check_metric
 from disbench.benchmarks.training.steps import Callback, Loop
 from disbench.datasets import FactorDataset
@@ -232,7 +233,7 @@ class ScoreCallback(pl.Callback):
     def __init__(
         self,
         dataset: FactorDataset | tuple[Any, ArrayLike],
-        metrics: Sequence[str] | Mapping[str, Mapping[str, Any]] = CHEAP,
+        metrics: Sequence[str] | Mapping[str, Mapping[str, Any]] = EVALUATE_METRICS,
         *,
         every: int = 1000,
         rows: int = 2000,

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from disbench.baselines.gaussian import Posterior, kl_to_prior
 from disbench.baselines.method import Method, codes_of
 from disbench.benchmarks.plugins.packages import provide
 from disbench.benchmarks.plugins.registries import changes_since, missing_from
@@ -24,7 +25,7 @@ from disbench.datasets.factors import in_ranges
 from disbench.datasets.storage.atomic import write_atomic
 from disbench.datasets.storage.hdf5 import open_hdf5
 from disbench.metrics.views import column_groups, column_names
-from disbench.reports.records import RECORD_FILE, Trial, read_record
+from disbench.reports.records import RECORD_FILE, Partition, Trial, read_record
 
 log = logging.getLogger(__name__)
 CHUNK = 100  # images a call; a thousand took 1.7 times as long on a CPU, whose caches hold the activations of few
@@ -133,6 +134,25 @@ def encode_checkpoint(
     chosen = evaluation_rows(trial, dataset, evaluations or {})
     device = torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
     return method, trial, {name: encode(method, dataset, rows, device) for name, rows in chosen.items()}
+
+
+def partition_of(method: Method, codes: Codes) -> Partition | None:
+    """Report a method's partition, and how many nats of its codes each hard group holds; else None.
+
+    Nats need the codes' standard deviations, so a method without them has no partition in its record.
+    """
+    report = method.partition()
+    if report is None or codes.group is None or codes.codes_std is None:
+        return None
+    deviations = torch.from_numpy(codes.flat().codes_std)
+    kl = kl_to_prior(Posterior(torch.from_numpy(codes.flat().codes), 2 * deviations.log())).mean(0)  # (D,)
+    return Partition(
+        assignment=report.assignment.tolist(),
+        group=codes.group.tolist(),
+        nats=np.bincount(codes.group, weights=kl.numpy(), minlength=report.assignment.shape[1]).tolist(),
+        target=report.target.tolist(),
+        complexities=report.complexities.tolist(),
+    )
 
 
 def _groups(method: Method, shape: tuple[int, ...]) -> NDArray[np.int64] | None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from disbench.benchmarks.plugins.registries import changes_since
 from disbench.benchmarks.runtime.locks import LOCK
 from disbench.benchmarks.settings.defaults import Evaluations, MetricOptions, scored_by
+from disbench.benchmarks.settings.score_schedule import ScoreSchedule
 from disbench.benchmarks.training.position import STARTED
 from disbench.datasets.storage.atomic import replacing, set_aside, write_atomic
 from disbench.reports.records import RECORD_FILE, NewerRecordError, Record, Trial, read_record
@@ -97,6 +98,7 @@ def finished(
     *,
     keep_failed: bool = False,
     earlier: Earlier | None = None,
+    schedule: ScoreSchedule | None = None,
 ) -> Record | None:
     """The record of a trial of which nothing is left to do. Raises NewerRecordError as `existing_record` does."""
     record = existing_record(trial, out / trial.id)
@@ -109,6 +111,11 @@ def finished(
         return None
     for line in changes_since(record):
         _warn_once(line)
+    if schedule is not None and trial.steps and not record.score_curves:
+        _warn_once(
+            f"Trials in {out} were trained without evaluate_every and have no curves of scores. They are kept; remove their "
+            "folders to train them again."
+        )
     return record
 
 

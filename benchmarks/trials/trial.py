@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from disbench.baselines.gaussian import Posterior, kl_to_prior
 from disbench.baselines.method import Method
 from disbench.baselines.networks import count_parameters
 from disbench.benchmarks.plugins.packages import provide_for
@@ -27,11 +26,20 @@ from disbench.benchmarks.settings.defaults import (
     resolved_trial,
     scored_by,
 )
+from disbench.benchmarks.settings.score_schedule import ScoreSchedule
 from disbench.benchmarks.training.checkpoint import delete_resume_files
 from disbench.benchmarks.training.contracts import no_pictures
 from disbench.benchmarks.training.loop import ON_THIS_MACHINE, build, train
 from disbench.benchmarks.training.progress import title
-from disbench.benchmarks.trials.encode import Codes, NamedTable, encode, evaluation_rows, read_codes, write_codes
+from disbench.benchmarks.trials.encode import (
+    Codes,
+    NamedTable,
+    encode,
+    evaluation_rows,
+    partition_of,
+    read_codes,
+    write_codes,
+)
 from disbench.benchmarks.trials.existing import (
     CHECKPOINT,
     CODES,
@@ -54,7 +62,7 @@ from disbench.benchmarks.trials.traversals import draw, limit_remark, optional
 from disbench.datasets import FactorDataset
 from disbench.datasets.storage.atomic import remove_temporary_files
 from disbench.metrics.views import MEAN, views
-from disbench.reports.records import Evaluation, FurtherView, Partition, Record, Trial, write_record
+from disbench.reports.records import Evaluation, FurtherView, Record, Trial, write_record
 
 log = logging.getLogger(__name__)
 
@@ -136,25 +144,6 @@ def told(error: BaseException) -> str:
     return "".join(traceback.format_exception(error)) + ADVICE.get(classify(error), "")
 
 
-def partition_of(method: Method, codes: Codes) -> Partition | None:
-    """Report a method's partition, and how many nats of its codes each hard group holds; else None.
-
-    Nats need the codes' standard deviations, so a method without them has no partition in its record.
-    """
-    report = method.partition()
-    if report is None or codes.group is None or codes.codes_std is None:
-        return None
-    deviations = torch.from_numpy(codes.flat().codes_std)
-    kl = kl_to_prior(Posterior(torch.from_numpy(codes.flat().codes), 2 * deviations.log())).mean(0)  # (D,)
-    return Partition(
-        assignment=report.assignment.tolist(),
-        group=codes.group.tolist(),
-        nats=np.bincount(codes.group, weights=kl.numpy(), minlength=report.assignment.shape[1]).tolist(),
-        target=report.target.tolist(),
-        complexities=report.complexities.tolist(),
-    )
-
-
 def measure_reconstruction(
     record: Record, method: Method, dataset: FactorDataset, codes: Codes, device: torch.device
 ) -> None:
@@ -183,6 +172,7 @@ def run_trial(
     machine: Machine = ON_THIS_MACHINE,
     root: str | None = None,
     name: str = "",
+    schedule: ScoreSchedule | None = None,
 ) -> Record:
     """Train, encode, score, draw and record one trial in `out/trial.id`. A finished trial is not run again.
 
@@ -208,6 +198,8 @@ def run_trial(
         Device, threads and other settings that do not decide the result.
     name : str, optional
         Name of the trial in the log; by default its title.
+    schedule : ScoreSchedule, optional
+        When the trial is scored during training, for its learning curves. It changes no other result.
 
     Returns
     -------
@@ -260,7 +252,7 @@ def run_trial(
             provenance=dataset.provenance,
             factor_names=list(dataset.factor_names),
             factor_sizes=list(dataset.factor_sizes),
-            command=reproducing_command(trial, metrics, root, evaluations),
+            command=reproducing_command(trial, metrics, root, evaluations, schedule),
             changed_hparams=changed_hparams(trial),
             evaluation=next(iter(dataset.evaluations)),
             evaluation_options=evaluations or {},
@@ -269,7 +261,7 @@ def run_trial(
         try:
             with determinism(machine):
                 record.environment = environment(torch.device("cpu"))
-                _run(record, dataset, folder, metrics, machine, name or title(trial))
+                _run(record, dataset, folder, metrics, machine, name or title(trial), schedule)
             record.status = "ok"
         except Exception as error:  # whatever went wrong is this trial's result
             record.failure = classify(error)
@@ -310,20 +302,30 @@ def encoded(
 
 
 def _run(
-    record: Record, dataset: FactorDataset, folder: Path, metrics: MetricOptions, machine: Machine, name: str
+    record: Record,
+    dataset: FactorDataset,
+    folder: Path,
+    metrics: MetricOptions,
+    machine: Machine,
+    name: str,
+    schedule: ScoreSchedule | None,
 ) -> None:
     trial = record.trial
     log.info("%s: %s", name, f"training {trial.steps:,} steps" if trial.steps else "encoding and scoring, no training")
     forget_peaks()
     with timed(record, "train"):
         if trial.steps:
-            method, curves, device = train(trial, dataset, str(folder / CHECKPOINT), machine, name)
+            method, curves, device = train(trial, dataset, str(folder / CHECKPOINT), machine, name, schedule)
         else:
             method, device = build(trial, dataset.image_shape, len(dataset.training)), torch.device("cpu")
     record.images_seen = trial.steps * trial.batch_size * method.sampling.images
     if trial.steps:
         resume = curves.resume
         record.seconds["train"], record.cpu_seconds["train"] = resume.seconds, resume.cpu_seconds
+        if (scores := curves.scores) is not None:
+            record.score_curves, record.score_curve_settings = scores.points, scores.schedule.settings()
+            for spent, seconds in ((record.seconds, scores.seconds), (record.cpu_seconds, scores.cpu_seconds)):
+                spent["evaluate"], spent["train"] = seconds, max(0.0, spent["train"] - seconds)
         record.images_per_second = record.images_seen / record.seconds["train"]
         record.resumed_at = resume.resumed_at
         record.curves = curves.points

@@ -1,8 +1,8 @@
 """The sections below the tables of the page: each is a heading and a piece of markup, made from records alone.
 
-Per dataset: scores, pairwise comparison, agreement of metrics, cost, sensitivity, curves, pictures of one trial per method,
-failed and skipped, and the trials one by one. For all datasets together: critical differences, pairwise comparison, and the
-verdicts of a study of estimators if there is one below the folder.
+Per dataset: scores, pairwise comparison, agreement of metrics, cost, sensitivity, learning curves, training curves, pictures of
+one trial per method, failed and skipped, and the trials one by one. For all datasets together: critical differences, pairwise
+comparison, and the verdicts of a study of estimators if there is one below the folder.
 """
 
 import math
@@ -21,7 +21,7 @@ from disbench.reports.comparison import diagrams, pairs_over, pairs_within, scor
 from disbench.reports.estimators.page import PAGE_FILE as ESTIMATORS_PAGE
 from disbench.reports.estimators.study import read_study
 from disbench.reports.estimators.verdicts import verdicts
-from disbench.reports.markup import comparison_charts as charts, score_charts as plots
+from disbench.reports.markup import comparison_charts as charts, learning_curves, score_charts as plots
 from disbench.reports.page import trial_details as details
 from disbench.reports.page.layout import Layout
 from disbench.reports.page.macros import MOST, macro
@@ -32,7 +32,7 @@ from disbench.reports.records.collect import Collection
 from disbench.reports.records.left_out import FROM_VALUES
 from disbench.reports.records.reasons import reason_of
 from disbench.reports.tables.columns import QUALITIES, Column, column
-from disbench.reports.tables.notices import skipped, without_quality
+from disbench.reports.tables.notices import distinct, skipped, without_quality
 from disbench.reports.tables.table import Table
 
 BLOCKS = 3  # datasets that a critical-difference diagram needs
@@ -68,6 +68,7 @@ def dataset_sections(table: Table, layout: Layout) -> list[Section]:
             ("agreement", "Agreement between metrics", _agreement(table)),
             ("cost", "Cost and reconstructions", _cost(table)),
             ("sensitivity", "Sensitivity to settings", _sensitivity(table)),
+            ("learning-curves", "Learning curves of scores", _learning_curves(table)),
             ("curves", "Training curves", _curves(table)),
             ("pictures", "Latent traversals and reconstructions", pictures_section(table, layout)),
             *found,
@@ -218,6 +219,28 @@ def _curves(table: Table) -> Markup:
     line = "A line is a row's seed of median MIG" if many else "A line is a seed"
     caption = f"{line}. Nats per image unless the term's name says otherwise."
     return macro("curves", shared, alone, f"Training curves on {table.dataset}", caption)
+
+
+def _learning_curves(table: Table) -> Markup:
+    """Scores during training, of trials that were scored then."""
+    drawn = learning_curves.of_rows(table.rows)
+    if not drawn:
+        return Markup()
+    caption = (
+        "Lines are means over seeds, shaded areas 95 % intervals of the mean (Student's t), which need three seeds. Each seed "
+        "scores a fixed sample of its training rows, so the last point differs from the score in the table."
+    )
+    made = distinct(
+        {key: value for key, value in record.score_curve_settings.items() if key != "every"}
+        for row in table.first_views
+        for _, record in row.trials
+        if record.score_curves
+    )
+    sizes = [f"{settings['rows']:,}" for settings in made.values() if type(settings.get("rows")) is int]
+    caption += f" Rows: {' or '.join(dict.fromkeys(sizes))}." if sizes else ""
+    if len(made) > 1:
+        caption += " Trials differ in rows, options or versions of metrics, so these curves are not all comparable."
+    return macro("chart", drawn, f"Learning curves of scores on {table.dataset}", caption)
 
 
 def _missing(table: Table) -> Markup:

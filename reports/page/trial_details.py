@@ -14,7 +14,7 @@ from disbench.datasets.untrusted import path_inside, printable
 from disbench.metrics.information import table_information
 from disbench.metrics.table import as_table
 from disbench.metrics.views import column_names
-from disbench.reports.markup import embedded_pictures as pictures, score_charts as plots
+from disbench.reports.markup import embedded_pictures as pictures, learning_curves, score_charts as plots
 from disbench.reports.page.layout import Layout
 from disbench.reports.records import Partition, Record
 from disbench.reports.records.collect import Found
@@ -138,6 +138,7 @@ class View:
     order: tuple[int, ...]
     groups: tuple[str, ...]
     curves: str
+    learning_curves: str
 
 
 def view_of(folder: Path, record: Record, layout: Layout) -> View:
@@ -146,7 +147,7 @@ def view_of(folder: Path, record: Record, layout: Layout) -> View:
         return _drawn_view(folder, record, layout)
     except FROM_VALUES as error:
         layout.leave_out(folder, f"Not drawn: {reason_of(error)}")
-        return View(None, code_version(record), {}, (), Information(), (), (), "")
+        return View(None, code_version(record), {}, (), Information(), (), (), "", "")
 
 
 def _drawn_view(folder: Path, record: Record, layout: Layout) -> View:
@@ -164,6 +165,7 @@ def _drawn_view(folder: Path, record: Record, layout: Layout) -> View:
         order,
         groups,
         plots.trial_curves(record),
+        learning_curves.of_trial(record),
     )
 
 

@@ -36,7 +36,14 @@ def problem(record: Record) -> str | None:
         **{name: getattr(record, name) for name in ("floor", "ceiling", "reconstruction", "seconds", "cpu_seconds")},
         **{
             name: getattr(record, name)
-            for name in ("peak_memory", "factor_sizes", "resumed_at", "metric_options", "metric_versions")
+            for name in (
+                "peak_memory",
+                "factor_sizes",
+                "resumed_at",
+                "metric_options",
+                "metric_versions",
+                "score_curves",
+            )
         },
         **{name: [getattr(record, name)] for name in ("parameters", "images_seen", "images_per_second")},
         "partition": record.partition.model_dump() if record.partition is not None else {},

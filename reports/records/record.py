@@ -207,6 +207,10 @@ class Record(BaseModel):
         Names of the dataset's factors, and their numbers of values.
     curves : dict of list
         [step, value] pairs by loss term, in nats per image unless the name says otherwise.
+    score_curves : dict of list
+        [step, score] pairs by metric, of a fixed sample of training rows, if scores were requested during training.
+    score_curve_settings : dict
+        How these were computed: "every", the steps between points; "rows"; "metrics" with options; "metric_versions".
     parameters, images_seen : int, optional
         Number of trained parameters, and of images in all steps.
     seconds, cpu_seconds : dict of float
@@ -259,6 +263,8 @@ class Record(BaseModel):
     factor_names: list[str] = Field(default_factory=list)
     factor_sizes: list[int] = Field(default_factory=list)
     curves: dict[str, list[tuple[int, float]]] = Field(default_factory=dict)
+    score_curves: dict[str, list[tuple[int, float]]] = Field(default_factory=dict)
+    score_curve_settings: dict[str, Any] = Field(default_factory=dict)
     parameters: int | None = None
     images_seen: int | None = None
     seconds: dict[str, float] = Field(default_factory=dict)
@@ -301,6 +307,7 @@ class Record(BaseModel):
         """Copy the record with the scores of one of its `evaluations` as its own."""
         own = self.evaluations[name]
         fields = {field: getattr(own, field) for field in Evaluation.model_fields if field != "rows"}
+        fields |= {"score_curves": {}, "score_curve_settings": {}}  # they are of training rows
         return self.model_copy(update={**fields, "evaluation": name, "evaluations": {}})
 
 

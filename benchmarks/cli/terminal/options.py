@@ -4,12 +4,16 @@ Modules of commands import what a command works with inside it: help, completion
 second, where torch, Lightning and scikit-learn take several.
 """
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from disbench.benchmarks.settings.choices import EVALUATE_METRICS, EVALUATE_ROWS
 from disbench.benchmarks.settings.yaml_file import parse_yaml
 from disbench.datasets.wording import shown
+
+if TYPE_CHECKING:
+    from disbench.benchmarks.settings.score_schedule import ScoreSchedule
 
 DataDir = Annotated[
     str | None, typer.Option("--data-dir", help="Folder of official files. Default: $DISBENCH_DATA, else ./Data.")
@@ -46,6 +50,32 @@ EvaluationRanges = Annotated[
         help="Score also the rows whose factors lie in ranges, under a name: large.scale=4-5. Repeatable, a range each.",
     ),
 ]
+
+
+EvaluateEvery = Annotated[
+    int | None,
+    typer.Option(help="Score also every so many steps, for the learning curves of scores.", show_default="none"),
+]
+EvaluateRows = Annotated[
+    int | None,
+    typer.Option(min=100, max=10_000, help="Rows for --evaluate-every.", show_default=f"{EVALUATE_ROWS}"),
+]
+EvaluateMetrics = Annotated[
+    str | None,
+    typer.Option(help="Metrics for --evaluate-every, comma-separated.", show_default=",".join(EVALUATE_METRICS)),
+]
+
+
+def schedule_of(
+    every: int | None, rows: int | None, names: str | None, options: dict[str, dict[str, Any]], steps: int
+) -> "ScoreSchedule | None":
+    """When a trial of so many steps is scored during training; `options` are those of the metrics that score it in the end."""
+    from disbench.benchmarks.settings.score_schedule import score_schedule
+
+    if every is None and (rows is not None or names is not None):
+        raise ValueError("--evaluate-rows and --evaluate-metrics need --evaluate-every, the steps between two scores.")
+    metrics = EVALUATE_METRICS if names is None else [name.strip() for name in names.split(",") if name.strip()]
+    return score_schedule(every, rows or EVALUATE_ROWS, metrics, options, steps)
 
 
 def evaluation_ranges(words: list[str] | None) -> dict[str, dict[str, Any]]:

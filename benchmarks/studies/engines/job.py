@@ -16,6 +16,7 @@ from disbench.benchmarks.runtime.failures import classify, disk_full_as_one_erro
 from disbench.benchmarks.runtime.locks import try_lock
 from disbench.benchmarks.runtime.machine import Machine
 from disbench.benchmarks.settings.defaults import Evaluations, MetricOptions, changed_hparams
+from disbench.benchmarks.settings.score_schedule import ScoreSchedule
 from disbench.benchmarks.trials.trial import run_trial
 from disbench.datasets import FactorDataset, load
 from disbench.reports.records import RECORD_FILE, Failure, Record, Trial, read_record, write_record
@@ -39,6 +40,7 @@ class Job(NamedTuple):
     name: str = ""
     evaluations: Evaluations | None = None
     plugins: tuple[Source, ...] = ()
+    schedule: ScoreSchedule | None = None
 
     @property
     def folder(self) -> Path:
@@ -139,4 +141,5 @@ def _run_job(job: Job) -> Record | None:
             machine=job.machine,
             root=job.root,
             name=job.name,
+            schedule=job.schedule,
         )

@@ -80,7 +80,7 @@ def train_together(jobs: Sequence[Job]) -> None:
             dataset = opened(first.trial, first.root).training
             device = torch.device("cpu") if first.machine.accelerator == "cpu" else None
             with determinism(first.machine):
-                trained = train_stacked([job.trial for job in ours], dataset, device)
+                trained = train_stacked([job.trial for job in ours], dataset, device, first.schedule)
         except Exception as error:  # noqa: BLE001 -- whatever it was, training each apart says whose it is
             log.warning("%s are trained apart. %s: %s", told, classify(error), error)
             return

@@ -19,11 +19,13 @@ from torch import Tensor
 from disbench.baselines.vae import VAE
 from disbench.benchmarks.runtime.environment import code_version
 from disbench.benchmarks.runtime.seeds import random_state
+from disbench.benchmarks.settings.score_schedule import ScoreSchedule
 from disbench.benchmarks.training.batches import Images
 from disbench.benchmarks.training.checkpoint import DESCRIPTION, write_checkpoint
 from disbench.benchmarks.training.experimental.stack import Stack, global_stream
 from disbench.benchmarks.training.loop import CURVE_POINTS, EXPLODED, build
 from disbench.benchmarks.training.progress import Progress
+from disbench.benchmarks.training.score_curves import SCORES, ScoreCurves
 from disbench.datasets import FactorDataset
 from disbench.reports.records import Trial
 
@@ -71,9 +73,15 @@ class Trained(NamedTuple):
     random: dict[str, Any]
     seconds: float
     cpu_seconds: float
+    scores: ScoreCurves | None = None
 
 
-def train_stacked(trials: Sequence[Trial], dataset: FactorDataset, device: torch.device | None = None) -> list[Trained]:
+def train_stacked(
+    trials: Sequence[Trial],
+    dataset: FactorDataset,
+    device: torch.device | None = None,
+    schedule: ScoreSchedule | None = None,
+) -> list[Trained]:
     """Train trials that differ in their seeds alone, all at once.
 
     device: an accelerator by default, where there is one. Raises ValueError for a method that cannot be stacked and for
@@ -95,6 +103,7 @@ def train_stacked(trials: Sequence[Trial], dataset: FactorDataset, device: torch
     stack = Stack(methods, generators, steps)
     every = max(1, steps // CURVE_POINTS)
     curves: list[Points] = [{} for _ in trials]
+    scores = [] if schedule is None else [ScoreCurves(schedule, trial, dataset) for trial in trials]
     first = trials[0]
     what = f"{first.method} on {first.dataset}, seeds {', '.join(str(trial.seed) for trial in trials)}: training"
     with Progress(what, steps, "step", early=True) as progress:
@@ -104,6 +113,10 @@ def train_stacked(trials: Sequence[Trial], dataset: FactorDataset, device: torch
                 terms = stack.step(step - 1, batches)
             if step % every == 0 or step == steps:
                 keep(curves, trials, step, terms, stack.lacking)
+            if scores and scores[0].due(step):
+                stack.unstack()
+                for own, method in zip(scores, methods, strict=True):
+                    own.score(step, method, device)
             progress.done = step
             if progress.due:  # reading the loss waits for the device
                 progress.update(step, f"mean loss {float(terms['loss'].mean()):.1f}")
@@ -116,7 +129,8 @@ def train_stacked(trials: Sequence[Trial], dataset: FactorDataset, device: torch
             method.remarks.append(
                 f"Trained stacked, {len(trials)} seeds as one model; each has an equal share of the seconds that it took."
             )
-    return [Trained(*each, *seconds) for each in zip(trials, methods, curves, states, strict=True)]
+    trained = zip(trials, methods, curves, states, scores or [None] * len(trials), strict=True)
+    return [Trained(*each, *seconds, own) for *each, own in trained]
 
 
 def keep(
@@ -159,5 +173,7 @@ def write_finished(trained: Trained, dataset: FactorDataset, checkpoint: Path) -
             "code": code_version(),
         },
     }
+    if trained.scores is not None:
+        content[SCORES] = trained.scores.content()
     method.on_save_checkpoint(content)
     write_checkpoint(content, checkpoint)
