@@ -423,6 +423,14 @@ def test_a_script_in_every_string_of_a_record_does_nothing_and_is_shown(
         "detail": {HOSTILE: HOSTILE},
         "metric_options": {"mig": {HOSTILE: HOSTILE}, HOSTILE: {HOSTILE: HOSTILE}},
         "curves": {HOSTILE: [(0, 1.0), (1, 2.0)]},
+        "score_curves": {HOSTILE: [(1, 0.1), (2, 0.2)], "mig": [(1, 0.1), (2, 0.2)]},
+        "score_curve_settings": {HOSTILE: HOSTILE},
+        "view_contents": {"mean": HOSTILE, HOSTILE: HOSTILE},
+        "evaluation": "all",  # whose table has the other strings; a further one has a hostile name
+        "evaluations": {HOSTILE + "2": {"rows": 9, "views": {"mean": {"mig": 0.1, HOSTILE: 0.2}}}},
+        "evaluation_options": {HOSTILE: {HOSTILE: HOSTILE}},
+        "metric_versions": {HOSTILE: 1, "mig": 2},
+        "changed_hparams": [HOSTILE],
         "artefacts": {"traversal": HOSTILE, HOSTILE: f"{HOSTILE}.png"},
     }
     of_few_words = {"trial", "status", "provenance", "failure", "method", "dataset"}  # checked when they are read
@@ -433,7 +441,8 @@ def test_a_script_in_every_string_of_a_record_does_nothing_and_is_shown(
             status = "failed" if seed == 3 else "ok"
             record = make_record(None, seed=seed, status=status, dataset=dataset, **{**fields, "images_seen": 4})
             write_record(record, tmp_path / f"{dataset}{seed}")
-            plain = make_record({"mig": 0.1}, seed=seed, dataset=dataset, dataset_options=fields["dataset_options"])
+            place = {name: fields[name] for name in ("dataset_options", "dataset_version", "evaluation_options")}
+            plain = make_record({"mig": 0.1}, seed=seed, dataset=dataset, **place)
             write_record(plain, tmp_path / f"{dataset}{seed}plain")
     page = watched(browser.new_page(accept_downloads=True))
     page.goto(render(tmp_path).as_uri())
