@@ -129,8 +129,9 @@ def train_stacked(
             method.remarks.append(
                 f"Trained stacked, {len(trials)} seeds as one model; each has an equal share of the seconds that it took."
             )
-    trained = zip(trials, methods, curves, states, scores or [None] * len(trials), strict=True)
-    return [Trained(*each, *seconds, own) for *each, own in trained]
+    kept: Sequence[ScoreCurves | None] = scores or [None] * len(trials)
+    trained = zip(trials, methods, curves, states, kept, strict=True)
+    return [Trained(trial, method, points, state, *seconds, own) for trial, method, points, state, own in trained]
 
 
 def keep(
