@@ -292,7 +292,9 @@ def test_a_page_without_a_mark_is_not_filled():
 @pytest.mark.parametrize("key", METRICS)
 def test_what_each_metric_sees_is_measured(key):
     run = filler()["recorded"]()
-    row = next(row for row in run.metrics if row.metric == key)
+    rows_of = {row.metric: row for row in run.metrics}
+    assert key in rows_of, "run: python docs/fill_which.py"
+    row = rows_of[key]
     encoders = stress_encoders(run.rows, run.seed, BINARY if row.binary else SIZES)
     assert row.cells.keys() == encoders.keys()
     for name in ("perfect", "circle", "duplicated", "merged", "noisy"):
