@@ -25,6 +25,9 @@ class Cell:
     ----------
     score, floor, ceiling : float, optional
         The score, that of the same codes with rows shuffled, and that of the factors as codes.
+    place : float, optional
+        Place from 0, the floor, to 1, the ceiling. There is none if one of them is missing, if the ceiling is no better than the
+        floor, or if they are less than 0.05 apart.
     reason : str
         Why the metric is not applicable, otherwise empty.
     """
@@ -32,16 +35,8 @@ class Cell:
     score: float | None = None
     floor: float | None = None
     ceiling: float | None = None
+    place: float | None = None
     reason: str = ""
-
-    @property
-    def place(self) -> float | None:
-        """Place from 0, the floor, to 1, the ceiling; None if they are missing or less than 0.05 apart."""
-        if self.score is None or self.floor is None or self.ceiling is None:
-            return None
-        if abs(self.ceiling - self.floor) < NARROW:
-            return None
-        return min(max((self.score - self.floor) / (self.ceiling - self.floor), 0.0), 1.0)
 
 
 @dataclass(frozen=True)
@@ -92,22 +87,15 @@ class StressRun:
     metrics: list[StressRow] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:
-        """Convert to dictionaries and lists; each cell has its place too."""
-        found = asdict(self)
-        for row, written in zip(self.metrics, found["metrics"], strict=True):
-            for name, cell in row.cells.items():
-                written["cells"][name]["place"] = None if cell.place is None else round(cell.place, 4)
-        return found
+        """Convert to dictionaries and lists."""
+        return asdict(self)
 
     @classmethod
     def from_json(cls, written: dict[str, Any]) -> "StressRun":
         """Read what `as_json` returns."""
         rows = []
         for row in written["metrics"]:
-            cells = {
-                name: Cell(**{key: value for key, value in cell.items() if key != "place"})
-                for name, cell in row["cells"].items()
-            }
+            cells = {name: Cell(**cell) for name, cell in row["cells"].items()}
             rows.append(StressRow(**{**row, "cells": cells}))
         return cls(**{**written, "metrics": rows})
 
@@ -260,8 +248,19 @@ def _scored(metrics: list[Metric], tables: dict[str, Table], seed: int) -> dict[
         for metric in metrics:
             score, reason = scores[metric.name]
             limits = floors.get(metric.name), ceilings.get((metric.name, table.digest[1]))
-            found[metric.name][name] = Cell(reason=reason) if reason else Cell(score, *limits)
+            found[metric.name][name] = Cell(reason=reason) if score is None else placed(metric, score, *limits)
     return found
+
+
+def placed(metric: Metric, score: float, floor: float | None, ceiling: float | None) -> Cell:
+    """Put a score between its floor and its ceiling, if the ceiling is the better one."""
+    place = None
+    if floor is not None and ceiling is not None:
+        span = ceiling - floor if metric.higher_is_better else floor - ceiling
+        if span >= NARROW:
+            away = score - floor if metric.higher_is_better else floor - score
+            place = round(abs(min(max(away / span, 0.0), 1.0)), 4)  # abs: no minus before a zero
+    return Cell(score, floor, ceiling, place)
 
 
 def _score(metric: Metric, table: Table, seed: int) -> tuple[float | None, str]:

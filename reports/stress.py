@@ -81,6 +81,6 @@ def stress_csv(run: StressRun) -> str:
     writer.writerow(COLUMNS)
     for row in run.metrics:
         for name, cell in row.cells.items():
-            numbers = (cell.score, cell.floor, cell.ceiling, None if cell.place is None else round(cell.place, 4))
+            numbers = (cell.score, cell.floor, cell.ceiling, cell.place)
             writer.writerow([row.metric, name, *numbers, row.binary, cell.reason])
     return written.getvalue()

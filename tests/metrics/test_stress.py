@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from disbench.metrics import METRICS
-from disbench.metrics.stress import Cell, StressRow, StressRun, findings, stress
+from disbench.metrics.stress import Cell, StressRow, StressRun, findings, placed, stress
 from disbench.metrics.stress_encoders import BINARY, stress_encoders
 
 ENCODERS = stress_encoders()
@@ -114,12 +114,12 @@ def test_findings_sort_encoders_by_what_they_cost():
     kinds = {"perfect": "reference", "a": "defect", "b": "defect", "c": "defect", "d": "harmless", "e": "condition"}
     kinds |= {"f": "defect", "g": "defect", "h": "defect"}
     cells = {
-        "perfect": Cell(0.9, 0.1, 0.9),
-        "a": Cell(0.5, 0.1, 0.9),
-        "b": Cell(0.8, 0.1, 0.9),
-        "c": Cell(0.9, 0.1, 0.9),
-        "d": Cell(0.3, 0.1, 0.9),
-        "e": Cell(0.7, 0.1, 0.7),
+        "perfect": Cell(0.9, 0.1, 0.9, 1.0),
+        "a": Cell(0.5, 0.1, 0.9, 0.5),
+        "b": Cell(0.8, 0.1, 0.9, 0.875),
+        "c": Cell(0.9, 0.1, 0.9, 1.0),
+        "d": Cell(0.3, 0.1, 0.9, 0.25),
+        "e": Cell(0.7, 0.1, 0.7, 1.0),
         "f": Cell(reason="no reason"),
         "g": Cell(0.905, 0.9, 0.92),
         "h": Cell(0.6, 0.6, 0.6),
@@ -128,3 +128,20 @@ def test_findings_sort_encoders_by_what_they_cost():
     found = findings(row, {name: {"kind": kind} for name, kind in kinds.items()})
     assert (found.sees, found.hardly_sees, found.misses) == (["a", "h"], ["b"], ["c", "g"])
     assert (found.charges, found.moves, found.without) == (["d"], ["e"], {"f": "no reason"})
+
+
+@pytest.mark.parametrize(
+    "metric, score, floor, ceiling, place",
+    [
+        ("mig", 0.5, 0.0, 1.0, 0.5),
+        ("mig", 1.2, 0.0, 1.0, 1.0),
+        ("mig", -0.1, 0.0, 1.0, 0.0),
+        ("z_min_var", 0.2, 0.8, 0.0, 0.75),
+        ("mig", 0.5, 0.48, 0.5, None),
+        ("mig", 0.5, 1.0, 0.0, None),
+        ("r2_separation", 0.4, 0.0, 0.4, None),
+        ("mig", 0.5, None, 1.0, None),
+    ],
+)
+def test_a_place_needs_a_ceiling_that_is_better_than_the_floor(metric, score, floor, ceiling, place):
+    assert placed(METRICS[metric], score, floor, ceiling).place == place
