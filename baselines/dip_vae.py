@@ -16,13 +16,15 @@ from torch import Tensor
 
 from disbench.baselines.gaussian import Posterior, kl_to_prior
 from disbench.baselines.method import START, Grids, Step
+from disbench.baselines.precision import float32
 from disbench.baselines.vae import VAE, ShellOptions
 
 
 def covariance_of_means(q: Posterior) -> Tensor:
     """Compute the covariance (D, D) of the posterior means over B images, with the divisor B."""
     centered = q.mean - q.mean.mean(0)
-    return centered.T @ centered / len(centered)
+    with float32(centered.device):  # autocast would round the product to bfloat16
+        return centered.T @ centered / len(centered)
 
 
 def covariance_of_latents(q: Posterior) -> Tensor:

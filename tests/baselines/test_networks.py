@@ -142,6 +142,9 @@ def terms_and_gradients(method: VAE, x: torch.Tensor, precision: str) -> dict[st
     assert {value.dtype for value in terms.values()} == {torch.float32}
     gradients = {}
     for term, value in terms.items():
+        if term in {"capacity", "beta"}:  # set by a schedule or a controller
+            assert not value.requires_grad
+            continue
         # The discriminator's loss reaches nobody else.
         owner = method.discriminator if term == "discriminator" else method
         found = torch.autograd.grad(value, list(owner.parameters()), retain_graph=True, allow_unused=True)
