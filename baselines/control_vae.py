@@ -53,6 +53,13 @@ def control(error: Tensor, integral: Tensor, unclipped: Tensor, gains: Gains) ->
     References
     ----------
     Shao et al. 2020, arXiv:2004.05988v5, Algorithm 1
+
+    Examples
+    --------
+    >>> import torch
+    >>> from disbench.baselines.control_vae import Gains, control
+    >>> control(torch.tensor(-2.0), torch.tensor(0.5), torch.tensor(1.5), Gains(proportional=0.0, integral=0.25))
+    (tensor(1.), tensor(2.))
     """
     moved = integral - gains.integral * error
     integral = torch.where(unclipped < gains.beta_min, integral, moved)
