@@ -228,7 +228,7 @@ def test_every_command_that_takes_names_takes_plugins() -> None:
 
     data = {f"data {name}" for name in ("list", "info", "download", "verify", "preview")}
     one = {"run", "search", "train", "list", "score", "evaluate", "traverse", "profile", "report", "export", "compare"}
-    assert {*with_plugin(typer.main.get_command(app))} == data | one
+    assert {*with_plugin(typer.main.get_command(app))} == data | one | {"metrics stress"}
 
 
 def test_a_file_is_used_by_train_evaluate_score_and_data(suite: Path, monkeypatch: pytest.MonkeyPatch) -> None:
