@@ -166,12 +166,12 @@ def title(dataset: str, options: str, version: str, provenance: str) -> str:
     return f"{dataset} ({provenance}, version {version}) {'' if options == '{}' else options}".rstrip()
 
 
-def number(value: float, sign: str = "") -> str:
-    return "–" if math.isnan(value) else f"{value:{sign}.3f}"
+def number(value: float | None, sign: str = "") -> str:
+    return "–" if value is None or math.isnan(value) else f"{value:{sign}.3f}"
 
 
-def interval(low: float, high: float, sign: str = "") -> str:
-    return "" if math.isnan(low) else f" [{low:{sign}.3f}, {high:{sign}.3f}]"
+def interval(low: float | None, high: float | None, sign: str = "") -> str:
+    return "" if low is None or math.isnan(low) else f" [{low:{sign}.3f}, {high:{sign}.3f}]"
 
 
 @report_app.command()
