@@ -28,7 +28,8 @@ from disbench.reports.records import Record, Trial, read_record
 
 FACTORS = np.stack(np.meshgrid(np.arange(4), np.arange(5), indexing="ij"), -1).reshape(-1, 2).repeat(20, 0)
 CODES = FACTORS @ np.array([[1.0, 0.2, 0.0], [0.0, 1.0, 0.3]]) + np.random.default_rng(0).normal(0, 0.3, (400, 3))
-FEW = {name: {key: 60 for key in ("train", "test") if key in metric_keywords(name)} for name in METRICS}
+COUNTS = {"train": 60, "test": 60, "few": 20}
+FEW = {name: {key: count for key, count in COUNTS.items() if key in metric_keywords(name)} for name in METRICS}
 NAMES = {"factor_names": np.array(["shape", "scale"]), "code_names": np.array(["a", "b [x]", "c"])}
 
 
@@ -107,7 +108,8 @@ def test_without_names_the_detail_counts_columns(table: Path) -> None:
 
 @pytest.mark.parametrize("name", METRICS)
 def test_every_detail_has_a_name_for_every_column(name: str) -> None:
-    detail = METRICS[name].detail(CODES, FACTORS % 2, **FEW[name])
+    groups = [1, 1, 2] if "groups" in METRICS[name].uses else None
+    detail = METRICS[name].detail(CODES, FACTORS % 2, groups=groups, **FEW[name])
     for entries in named_entries(detail, ("shape", "scale"), ("a", "b", "c")):
         for entry in entries:
             assert entry.get("factor") in (None, "shape", "scale")
