@@ -15,9 +15,6 @@ the same mean-square contingency phi^2, which is the sum of squared correlations
 import numpy as np
 from numpy.polynomial.legendre import legvander
 from numpy.typing import ArrayLike, NDArray
-from scipy.cluster.hierarchy import fcluster, linkage
-from scipy.spatial.distance import squareform
-from scipy.stats import rankdata
 
 from disbench.metrics.table import Table, as_table
 from disbench.metrics.threads import one_thread
@@ -77,6 +74,9 @@ def find_groups(
     >>> find_groups(circles).tolist()
     [1, 2, 0, 1, 2]
     """
+    from scipy.cluster.hierarchy import fcluster, linkage  # here: importing the metrics stays fast
+    from scipy.spatial.distance import squareform
+
     if rows < 3 or price < 0 or (count is not None and count < 1):
         raise ValueError(
             f"find_groups needs rows >= 3, price >= 0 and count >= 1, got rows={rows}, price={price}, count={count}."
@@ -101,6 +101,8 @@ def find_groups(
 
 def pairwise_information(latents: NDArray[np.float64]) -> NDArray[np.float64]:
     """`(N, D)`, no column constant -> `(D, D)`: information of each pair in nats, without its mean on independent latents."""
+    from scipy.stats import rankdata
+
     rows, columns = latents.shape
     ranks = (2 * rankdata(latents, axis=0) - 1) / rows - 1  # within -1 to 1
     polynomials = legvander(ranks, DEGREE)[..., 1:].reshape(rows, -1)
