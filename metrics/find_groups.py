@@ -81,6 +81,8 @@ def find_groups(
         raise ValueError(
             f"find_groups needs rows >= 3, price >= 0 and count >= 1, got rows={rows}, price={price}, count={count}."
         )
+    if isinstance(codes, Table) and std is not None:
+        raise ValueError("find_groups takes the deviations of a Table from the table. Give std to as_table.")
     table = codes if isinstance(codes, Table) else as_table(codes, std=std)
     chosen = np.random.default_rng(seed).permutation(len(table.raw_codes))[:rows]
     latents, deviations = table.codes[chosen], None if table.std is None else table.std[chosen]

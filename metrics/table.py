@@ -15,6 +15,7 @@ from disbench.metrics.views import column_groups
 
 LARGEST_CODE = 1e30  # well beyond it squares overflow and a classifier silently fails; no working encoder comes near
 FIRST_ROWS = 200
+LARGEST_GROUP = 2**31
 
 
 class NotApplicable(ValueError):  # noqa: N818 - it is a verdict on the table, and its message a reason for the page
@@ -107,7 +108,8 @@ class Table:
         if self.raw_groups is None:
             return None
         array, codes = self.raw_groups, self.raw_codes.shape[1]
-        if array.shape != (codes,) or array.dtype.kind not in "iuf" or (array != np.rint(array)).any():
+        whole = array.dtype.kind in "iuf" and bool((array == np.rint(array)).all())
+        if array.shape != (codes,) or not whole or (array <= -LARGEST_GROUP).any() or (array >= LARGEST_GROUP).any():
             raise ValueError(
                 f"groups needs a whole number for each of the {codes} codes, the group that it is in or 0, got"
                 f" {array.dtype} {array.shape}."

@@ -87,6 +87,11 @@ def test_without_the_option_nothing_is_said_of_groups(table):
         ("g.json", "1, 2", "cannot be read as .json"),
         ("g.csv", "a,b,c,d,e\n", "cannot be read as .csv"),
         ("g.npy", "no array", "cannot be read as .npy"),
+        ("g.npy", "", "cannot be read as .npy"),
+        ("g.csv", "", "5 numbers for this table, got shape (0,)"),
+        ("g.json", "[" * 100_000, "cannot be read as .json"),
+        ("g.json", "[1e300, 1, 2, 0, 1]", "less than 2**31"),
+        ("g.json", "[-9223372036854775808, 1, 2, 0, 1]", "less than 2**31"),
     ],
 )
 def test_groups_that_do_not_fit_are_an_error_that_says_what_is_needed(table, tmp_path, name, text, expected):
@@ -96,3 +101,9 @@ def test_groups_that_do_not_fit_are_an_error_that_says_what_is_needed(table, tmp
     assert shown.exit_code != 0
     assert expected in " ".join(shown.output.split()), shown.output
     assert "Traceback" not in shown.output
+
+
+@pytest.mark.parametrize(("name", "text"), [("g.csv", "1,2,0,1,2"), ("g.json", "[1, 2, 0, 1, 2]")])
+def test_a_file_that_begins_with_a_byte_order_mark_is_read(table, tmp_path, name, text):
+    (tmp_path / name).write_text(text, encoding="utf-8-sig")
+    assert json.loads(run(table, tmp_path / name, "--json").stdout)["groups"] == GROUPS

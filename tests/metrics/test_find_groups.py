@@ -116,3 +116,15 @@ def test_found_groups_score_as_the_true_ones():
     codes = np.column_stack([np.cos(angles), np.sin(angles)]) + 0.1 * rng.normal(size=(2000, 4))
     assert find_groups(codes).tolist() == [1, 2, 1, 2]
     assert METRICS["group_mig"](codes, factors, groups=find_groups(codes)) > 0.98
+
+
+def test_deviations_beside_a_table_are_refused():
+    codes = spheres(0)
+    with pytest.raises(ValueError, match="Give std to as_table"):
+        find_groups(as_table(codes), std=np.ones(codes.shape))
+
+
+@pytest.mark.parametrize("number", [1e300, -(2**63), 2**31])
+def test_numbers_of_groups_that_no_table_needs_are_refused(number):
+    with pytest.raises(ValueError, match="groups needs a whole number"):
+        METRICS["group_mig"](np.eye(4)[:, :2], np.arange(4)[:, None] % 2, groups=[number, 1])

@@ -1,6 +1,7 @@
 """Groups for the codes of a table: found in the codes, or read from a file of whole numbers."""
 
 import json
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,10 @@ from disbench.metrics.views import NUISANCE, column_groups
 FOUND = "found"
 READERS: dict[str, Callable[[Path], Any]] = {
     ".npy": lambda path: np.load(path, allow_pickle=False),
-    ".csv": lambda path: np.loadtxt(path, delimiter=",", ndmin=1),
-    ".json": lambda path: json.loads(path.read_text(encoding="utf-8")),
+    ".csv": lambda path: np.loadtxt(path, delimiter=",", ndmin=1, encoding="utf-8-sig"),  # as spreadsheets write it
+    ".json": lambda path: json.loads(path.read_text(encoding="utf-8-sig")),
 }
+LARGEST = 2**31  # of a group's number
 NEEDED = "one whole number for each code, 0 for nuisance"
 
 
@@ -52,8 +54,10 @@ def with_groups(table: NamedTable, source: str) -> NamedTable:
         )
     check_regular_file(path)
     try:
-        numbers = np.asarray(READERS[path.suffix.lower()](path))
-    except (ValueError, TypeError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of an empty file, which is refused below
+            numbers = np.asarray(READERS[path.suffix.lower()](path))
+    except (ValueError, TypeError, EOFError, RecursionError) as error:
         raise ValueError(f"{path} needs {NEEDED}, and cannot be read as {path.suffix}: {error}") from error
     return table._replace(group=_checked(numbers.squeeze() if numbers.ndim > 1 else numbers, path, table))
 
@@ -62,6 +66,8 @@ def _checked(numbers: NDArray[Any], path: Path, table: NamedTable) -> NDArray[np
     columns = table.codes.shape[1]
     if numbers.dtype.kind not in "iuf" or not np.isfinite(numbers).all() or (numbers != np.rint(numbers)).any():
         raise ValueError(f"{path} needs {NEEDED}, got {numbers.dtype} {numbers.shape}.")
+    if ((numbers <= -LARGEST) | (numbers >= LARGEST)).any():
+        raise ValueError(f"{path} needs {NEEDED}, less than 2**31, got {numbers.min()} to {numbers.max()}.")
     group = numbers.astype(np.int64)
     if table.shape and group.shape == table.shape[:1]:
         group = np.asarray(column_groups(table.shape, group))
