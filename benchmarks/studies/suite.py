@@ -134,7 +134,9 @@ class Suite(Strict):
         rows = self.untrained + sum(len(entry.settings()) for entry in self.methods)
         if (count := rows * len(self.datasets) * len(self.seeds)) > TRIALS:
             raise ValueError(f"the suite has {count:,} trials (datasets x methods x seeds); {TRIALS:,} are allowed.")
-        if self.evaluate_every is None and (idle := self.model_fields_set & {"evaluate_rows", "evaluate_metrics"}):
+        usual = {"evaluate_rows": EVALUATE_ROWS, "evaluate_metrics": list(EVALUATE_METRICS)}
+        idle = [name for name, value in usual.items() if getattr(self, name) != value]
+        if self.evaluate_every is None and idle:
             raise ValueError(f"{listed(sorted(idle))} needs evaluate_every, the number of steps between two scores.")
         for dataset in self.datasets:
             self.plan(dataset)

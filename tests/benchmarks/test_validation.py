@@ -240,7 +240,7 @@ def test_a_value_that_passes_the_check_is_one_that_the_metric_takes(name: str) -
         known = metric_keywords(metric)
         if name not in known:
             continue
-        for value in ends.get(name) or get_args(known[name].annotation) or get_args(LIMITS[name]):
+        for value in get_args(known[name].annotation) or ends.get(name) or get_args(LIMITS[name]):
             options = {key: number for key, number in few.items() if key in known}
             METRICS[metric](factors.astype(float), factors, **options, **check_metric(metric, {name: value}))
 

@@ -49,6 +49,7 @@ DCI_ES = ["dci_es_explicitness", "dci_es_size"]
 SAMPLED = [*DRAWS_POINTS, "sap_svc", "sap_tree", "explicitness", *DCI, *DOWNSTREAM, *R2, *GROUP, "dci_es_explicitness"]
 GUESSES_A_FACTOR = ["z_diff", "z_min_var", "factor_vae_score"]
 COMPARES_FACTORS = [
+    "omes",
     "modularity",
     "dcimig",
     "mig_sup",
@@ -64,7 +65,7 @@ COMPARES_FACTORS = [
     "fairness",
 ]
 NEEDS_TWO_FACTORS = GUESSES_A_FACTOR + COMPARES_FACTORS
-ONE_FACTOR_IS_ENOUGH = ["irs", "mig", "jemmig", "rmig", "infoe", "tad", "omes", *UNSUPERVISED]
+ONE_FACTOR_IS_ENOUGH = ["irs", "mig", "jemmig", "rmig", "infoe", "tad", *UNSUPERVISED]
 ONE_FACTOR_IS_ENOUGH += ["sap", "sap_svc", "sap_tree", "mcc", "explicitness", "dci_completeness", "dci_informativeness"]
 ONE_FACTOR_IS_ENOUGH += ["r2_diagonal", "sample_efficiency", *DCI_ES]
 ONE_FACTOR_IS_ENOUGH += ["group_mig", "group_compactness", "group_explicitness", "group_leak"]
