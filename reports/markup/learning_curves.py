@@ -7,7 +7,7 @@ import numpy as np
 from scipy.special import stdtrit
 
 from disbench.reports.markup import svg
-from disbench.reports.markup.score_charts import scale_of, thinned
+from disbench.reports.markup.score_charts import thinned
 from disbench.reports.records import Record
 from disbench.reports.statistics.estimates import MIN_SEEDS
 from disbench.reports.tables.columns import column
@@ -70,8 +70,15 @@ def _panel(metric: str, lines: Sequence[Line], left: float, right: float, above:
     head = column(metric)
     points = [point for *_, own in lines for point in own]
     bottom = above + HEIGHT
-    held = [value for _, mean, half in points for value in (mean - half, mean + half)]
-    y = scale_of(head, held, bottom, above + 24)
+
+    def limited(value: float) -> float:
+        """An interval ends where the scores of the metric end."""
+        return min(max(value, head.low), head.high)
+
+    # The panel ends at the highest point: scores early in training are near the lowest.
+    held = [end for _, mean, half in points for end in (mean, limited(mean - half), limited(mean + half))]
+    low, high = min([*held, head.low] if math.isfinite(head.low) else held), max(held)
+    y = svg.Scale(low, high if high > low else low + 1, bottom, above + 24)
     x = svg.Scale(0, max(step for step, *_ in points), left, right)
     parts = [
         svg.text(left, above + 12, f"{head.label} {head.arrow}", extra=svg.BOLD),
@@ -82,8 +89,8 @@ def _panel(metric: str, lines: Sequence[Line], left: float, right: float, above:
     parts.append(svg.text((left + right) / 2, bottom + 16, "steps", "middle", svg.SMALL))
     for series, _, own in lines:
         if any(half for *_, half in own):
-            band = [(x(step), y(mean + half)) for step, mean, half in own]
-            band += [(x(step), y(mean - half)) for step, mean, half in reversed(own)]
+            band = [(x(step), y(limited(mean + half))) for step, mean, half in own]
+            band += [(x(step), y(limited(mean - half))) for step, mean, half in reversed(own)]
             parts.append(svg.path(f"{svg.through(band)}Z", f'style="fill:{svg.color(series)};fill-opacity:.14"'))
     for series, label, own in lines:
         last = own[-1]

@@ -59,6 +59,20 @@ def test_the_page_has_a_line_per_method_and_each_trial_its_own(make_record: Make
     assert "Rows: 1,000." in page and "not all comparable" not in page
 
 
+def test_a_panel_ends_at_the_highest_interval_and_no_interval_leaves_the_bounds(
+    make_record: Make, tmp_path: Path
+) -> None:
+    curves = [[(1000, 0.0), (2000, 0.2)], [(1000, 0.0), (2000, 0.2)], [(1000, 0.1), (2000, 0.2)]]
+    page_of(seeds(make_record, curves=curves), tmp_path)
+    chart = of_rows(tables(collect(tmp_path).found)[0].rows)
+    ends = re.findall(r'text-anchor="end" font-size="10.5" opacity=".75">([^<]*)<', chart)
+    assert ends[:3] == ["0", "0.1", "0.2"]
+    (band,) = re.findall(r'<path d="([^"]*)Z"', chart)
+    heights = [float(point.split()[1]) for point in band[1:].split("L")]
+    bottom = max(float(found) for found in re.findall(r"M50.0 ([\d.]+)H", chart))
+    assert max(heights) == bottom  # 0.033 less its interval is below 0, where MIG ends
+
+
 def test_a_page_of_records_without_such_curves_has_no_such_section(make_record: Make, tmp_path: Path) -> None:
     page = page_of([make_record({"mig": 0.5}, "vae", 0)], tmp_path)
     assert "Learning curves of scores" not in page
