@@ -82,7 +82,7 @@ def _from_tensor(tensor: Any) -> NDArray[Any]:
             f"a tensor with values is needed, got one of shape {tuple(tensor.shape)} on the meta device, which holds none; "
             "encode with a model on the CPU or a GPU."
         )
-    tensor = tensor.detach().cpu()
+    tensor = tensor.detach().cpu().resolve_neg()
     if getattr(tensor, "is_sparse", False):
         tensor = tensor.to_dense()
     try:

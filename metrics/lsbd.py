@@ -13,6 +13,7 @@ so 1 is the worst. The frequencies of the factors are independent of each other,
 the authors' code tries all combinations. The sign of w has no meaning, because principal components have none.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,6 +21,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from disbench.metrics.table import NotApplicable, as_table
+
+ROUNDING = 16 * np.finfo(np.float64).eps  # of a code: a smaller deviation is the rounding of its offset
 
 
 def lsbd_distance(
@@ -109,10 +112,11 @@ def lsbd_distance_detail(
         raise NotApplicable("lsbd_distance needs at least three values of each cyclic factor.")
     others = [k for k in range(len(table.columns)) if k not in chosen]
     labels, sizes = table.labels[:, others + chosen], table.sizes[others + chosen]
-    cells = np.ravel_multi_index(tuple(labels.T), tuple(sizes))
-    if len(cells) != sizes.prod() or len(np.unique(cells)) < len(cells):
+    count = math.prod(sizes.tolist())
+    cells = np.ravel_multi_index(tuple(labels.T), tuple(sizes)) if count == len(labels) else np.zeros(0, np.intp)
+    if len(np.unique(cells)) < count:
         raise NotApplicable(
-            f"lsbd_distance needs a full grid of {sizes.prod()} cells with one row a cell, got {len(cells)} rows."
+            f"lsbd_distance needs a full grid of {count:,} cells with one row a cell, got {len(labels):,} rows."
         )
     sorted_codes = table.codes[np.argsort(cells)]
     grid = sorted_codes.reshape(-1, *table.sizes[chosen], sorted_codes.shape[1])  # (objects, *angles, D)
@@ -122,7 +126,9 @@ def lsbd_distance_detail(
         if np.isnan(of_objects).any():
             raise NotApplicable(f"the codes vary with factor {column} in fewer than two dimensions.")
         mean = of_objects.mean(axis=0)
-        best = int(mean.argmin())
+        best = int(
+            np.flatnonzero(mean <= mean.min() + 1e-9)[0]
+        )  # w and w + n turn n values alike: the smallest is told
         found.append({"factor": column, "distance": float(mean[best]), "frequency": best})
     return {"score": float(np.mean([each["distance"] for each in found])), "factors": found}
 
@@ -134,7 +140,7 @@ def distances(codes: NDArray[np.float64], axis: int, frequencies: int) -> NDArra
     """
     changed = (codes - codes.mean(axis=axis, keepdims=True)).reshape(-1, codes.shape[-1])
     left, lengths, _ = np.linalg.svd(changed, full_matrices=False)
-    if len(lengths) < 2 or lengths[1] <= 1e-10 * np.abs(codes).max() * np.sqrt(len(changed)):
+    if len(lengths) < 2 or lengths[1] <= ROUNDING * np.abs(codes).max() * np.sqrt(len(changed)):
         return np.full(frequencies + 1, np.nan)
     plane = (left[:, 0] + 1j * left[:, 1]) * np.sqrt((len(left) - 1) / 2)  # a point of the plane as a complex number
     angle = 2 * np.pi * np.indices(codes.shape[:-1])[axis].ravel() / codes.shape[axis]

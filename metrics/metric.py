@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
+from numbers import Integral
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -160,6 +161,10 @@ class Metric:
                 else what != "codes" and getattr(table, what) is None
             ):
                 raise NotApplicable(f"{self.name} uses {LACKING[what]}, and this table has none.{ADVICE.get(what, '')}")
+        for name, value in options.items():
+            default = self.options[name].default if name in self.options else None
+            if type(default) is int and not isinstance(value, Integral):
+                raise ValueError(f"{self.name} needs {name} as a whole number, got {value!r}.")
         if self.takes_seed:
             options["seed"] = seed
         found = self.compute(table, **options)

@@ -78,7 +78,8 @@ class Sample:
         values, deviations = [], []
         for chunk in self.inputs.split(CHUNK):
             inputs = chunk.to(device)
-            codes = codes_of(method, inputs.float().div_(255) if self.images else inputs)
+            inputs = inputs.float().div_(255) if self.images else inputs
+            codes = codes_of(method, inputs.to(type_of_weights(method)) if inputs.is_floating_point() else inputs)
             values.append(codes.values.cpu())
             if codes.std is not None:
                 deviations.append(codes.std.cpu())
@@ -103,6 +104,12 @@ class Sample:
         if name not in self.complained:
             self.complained.add(name)
             log.warning("%s", words)
+
+
+def type_of_weights(method: "Method | Encoder") -> torch.dtype:
+    """The floating type that a network takes: that of its first weights, such as bfloat16 in a Trainer of "bf16-true"."""
+    module = method if isinstance(method, nn.Module) else method.module
+    return next((weight.dtype for weight in module.parameters() if weight.is_floating_point()), torch.float32)
 
 
 def chosen_rows(size: int, rows: int, *names: object) -> Tensor:

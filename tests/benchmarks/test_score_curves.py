@@ -188,3 +188,12 @@ def test_a_module_that_cannot_encode_is_refused_before_the_first_step(
     with pytest.raises(ValueError, match="the same rows, got 3 inputs and 4 factors"):
         uneven = ScoreCallback((torch.zeros(3, 2), np.zeros((4, 1))), every=1, encode=lambda module, x: x)
         fitted(module_of("noisy", images), images, uneven)
+
+
+@pytest.mark.parametrize("precision", ["bf16-true", "64-true", "bf16-mixed"])
+def test_images_have_the_type_that_the_weights_have(
+    precision: str, dataset: FactorDataset, images: torch.Tensor
+) -> None:
+    callback = ScoreCallback(dataset, every=1, rows=100, encode=lambda module, x: module.encoder(x))
+    fitted(module_of("noisy", images), images, callback, steps=2, precision=precision)
+    assert [step for step, _ in callback.history["mig"]] == [1, 2]

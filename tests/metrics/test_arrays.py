@@ -147,3 +147,8 @@ def test_columns_with_names_are_named_beside_their_numbers() -> None:
 def test_the_names_stay_with_the_rows_that_are_taken() -> None:
     table = as_table(CODES, pd.DataFrame(FACTORS, columns=["size", "color"])).take(np.arange(100))
     assert METRICS["mig"].detail(table)["factors"][1]["factor_name"] == "color"
+
+
+def test_a_tensor_with_the_negative_bit_is_read():
+    real = torch.arange(6.0).reshape(3, 2)
+    assert to_array(torch.complex(real, real).conj().imag).tolist() == (-real).tolist()

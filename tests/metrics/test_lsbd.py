@@ -96,3 +96,21 @@ def test_other_structures_are_a_reason():
         lsbd_distance(codes, factors, cyclic=[2])
     with pytest.raises(ValueError, match="frequencies=0"):
         lsbd_distance(codes, factors, frequencies=0)
+
+
+def test_the_smallest_of_equivalent_frequencies_is_told():
+    """Twice and seven times a full turn are the same places for five values."""
+    codes, factors = torus((5, 7), (2, 1))
+    found = lsbd_distance_detail(codes + 0.2 * factors[:, [0, 1, 1, 0]], factors)["factors"]
+    assert [each["frequency"] for each in found] == [2, 1]
+
+
+def test_an_offset_does_not_hide_a_torus():
+    codes, factors = torus((5, 6))
+    assert lsbd_distance(codes + 1e12, factors) == pytest.approx(0, abs=1e-6)
+
+
+def test_many_factors_that_are_no_grid_are_a_reason():
+    rng = np.random.default_rng(0)
+    with pytest.raises(NotApplicable, match="full grid"):
+        lsbd_distance(rng.normal(size=(100, 2)), rng.normal(size=(100, 12)))

@@ -107,3 +107,9 @@ def test_a_metric_in_the_old_form_of_two_functions_of_arrays_works_with_a_warnin
     assert (old.name, old.insensitive_to, old.stochastic, old.reads) == ("mean", "All.", True, "codes")
     assert old(CODES, FACTORS, shift=1.0) == CODES.mean() + 1.0
     assert old.detail(CODES, FACTORS, std=np.ones_like(CODES), seed=3) == {"score": CODES.mean(), "std": 1.0, "seed": 3}
+
+
+@pytest.mark.parametrize("value", [60.5, "60", None])
+def test_a_count_that_is_no_whole_number_is_refused_by_its_name(value):
+    with pytest.raises(ValueError, match="mig needs bins as a whole number, got"):
+        mig(CODES, FACTORS, bins=value)
