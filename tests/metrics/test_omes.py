@@ -123,3 +123,10 @@ def test_noise_moves_with_every_factor_and_scores_above_0(oracle_table):
 def test_the_seed_is_ignored_since_nothing_is_drawn(oracle_table):
     assert METRICS["omes"].stochastic is False
     assert omes(*oracle_table("rotation"), seed=1) == omes(*oracle_table("rotation"), seed=2)
+
+
+def test_alpha_weighs_the_overlap_score_which_a_copied_code_does_not_lower():
+    factors = np.array([[a, b] for a in range(9) for b in range(9)])
+    copied = factors[:, [0, 0, 1]]
+    assert omes(copied, factors, alpha=1.0) == pytest.approx(omes(factors, factors, alpha=1.0))
+    assert omes(copied, factors, alpha=0.0) < omes(factors, factors, alpha=0.0) - 0.1
