@@ -1,9 +1,10 @@
-"""Methods to compare with. Adding one: a module with a class derived from `VAE`, a line here, a test."""
+"""Methods to compare with. Adding one: a module with a class derived from `VAE` or `Autoencoder`, a line here, a test."""
 
 from disbench.datasets.wording import needs_extra
 
 with needs_extra():
     from disbench.baselines.annealed_vae import AnnealedVAE
+    from disbench.baselines.autoencoder import Autoencoder
     from disbench.baselines.beta_tcvae import BetaTCVAE
     from disbench.baselines.beta_vae import BetaVAE
     from disbench.baselines.control_vae import ControlVAE
@@ -12,7 +13,7 @@ with needs_extra():
     from disbench.baselines.info_vae import InfoVAE
     from disbench.baselines.vae import VAE
 
-BASELINES: dict[str, type[VAE]] = {
+BASELINES: dict[str, type[Autoencoder]] = {
     "vae": VAE,
     "beta_vae": BetaVAE,
     "factor_vae": FactorVAE,

@@ -1,4 +1,4 @@
-"""The shell of every method: encoder, posterior, decoder, one training step. By itself it is the plain VAE.
+"""The shell of methods with a Gaussian posterior, which it adds to an autoencoder. By itself it is the plain VAE.
 
 Kingma & Welling 2014, arXiv:1312.6114v11. The loss of one image, in nats, is
 
@@ -9,35 +9,22 @@ and a method says what its regulariser is; here it is KL(q(z|x) || N(0, I)).
 
 import functools
 import warnings
-from collections.abc import Callable, Sequence
-from typing import Any, TypedDict
+from collections.abc import Callable
+from typing import Any
 
 import torch
-from pytorch_lightning.utilities.types import OptimizerLRScheduler
-from torch import Tensor, nn
+from torch import Tensor
 
-from disbench.baselines import networks
-from disbench.baselines.bernoulli import bernoulli_loss
+from disbench.baselines.autoencoder import (
+    Autoencoder,
+    NetworkOptions as NetworkOptions,
+    ShellOptions as ShellOptions,
+)
 from disbench.baselines.gaussian import Posterior, kl_to_prior
-from disbench.baselines.method import START, Batch, Codes, Method, Step, accepts, as_batch
-from disbench.baselines.optim import adam
+from disbench.baselines.method import START, Batch, Codes, Step, accepts, as_batch
 
 
-class NetworkOptions(TypedDict, total=False):
-    """Type the keywords of `VAE` without `latent_dim`, for a method with another default for it."""
-
-    lr: float
-    network: str
-    hidden_dim: int
-
-
-class ShellOptions(NetworkOptions, total=False):
-    """Type the keywords that every method passes on to `VAE`."""
-
-    latent_dim: int
-
-
-class VAE(Method):
+class VAE(Autoencoder):
     """Train a variational autoencoder. A method derives from it and overrides `regulariser`.
 
     The loss of an image is -log p(x|z) + regulariser(z, q, step) in nats, with z ~ q(z|x) and p(x|z) a product of Bernoullis. A
@@ -78,25 +65,7 @@ class VAE(Method):
     """
 
     data_parallel = True
-
-    def __init__(
-        self,
-        image_shape: Sequence[int],
-        n_train: int,
-        *,
-        latent_dim: int = 10,
-        lr: float = 1e-4,
-        network: str = "conv",
-        hidden_dim: int = 1200,
-    ) -> None:
-        super().__init__()
-        self.n_train = n_train
-        self.latent_dim = latent_dim
-        self.lr = lr
-        self.encoder = networks.encoder(network, image_shape, 2 * latent_dim, hidden_dim)
-        self.decoder = networks.decoder(network, image_shape, latent_dim, hidden_dim)
-        # In bf16 convolutions take a quarter less time so, in float32 a tenth.
-        self.to(memory_format=torch.channels_last)
+    outputs_per_latent = 2
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
@@ -142,24 +111,6 @@ class VAE(Method):
         q = self.posterior(x)
         return Codes(q.mean, torch.exp(0.5 * q.logvar))
 
-    def networks(self) -> dict[str, nn.Module]:
-        """List the encoder and the decoder."""
-        found = {name: getattr(self, name, None) for name in ("encoder", "decoder")}
-        return {name: network for name, network in found.items() if isinstance(network, nn.Module)}
-
-    def logits(self, z: Tensor) -> Tensor:
-        """Compute the Bernoulli logits of every pixel: (B, D) to (B, C, H, W)."""
-        logits: Tensor = self.decoder(z)
-        return logits
-
-    def decode(self, z: Tensor) -> Tensor:
-        """Compute mean images, in [0, 1]: (B, D) to (B, C, H, W)."""
-        return torch.sigmoid(self.logits(z).float())
-
-    def reconstruction_loss(self, x: Tensor, z: Tensor) -> Tensor:
-        """Compute -log p(x|z), summed over pixels, averaged over images: a scalar in nats."""
-        return bernoulli_loss(self.logits(z), x)
-
     def regulariser(self, z: Tensor, q: Posterior, step: Step = START) -> tuple[Tensor, dict[str, Tensor]]:
         """Compute the penalty of a minibatch, the method's part of the loss.
 
@@ -201,10 +152,6 @@ class VAE(Method):
         reconstruction = self.reconstruction_loss(x, z)
         penalty, terms = self.regulariser(z, q, self.current_step(batch_idx))
         return {"loss": reconstruction + penalty, "reconstruction": reconstruction, **terms}
-
-    def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Make an Adam over all parameters."""
-        return adam(self.parameters(), self.lr)
 
 
 def _without_step(regulariser: Callable[..., Any]) -> Callable[..., Any]:

@@ -18,8 +18,8 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from disbench.baselines.alternating import Alternating, check_stage
+from disbench.baselines.autoencoder import Autoencoder
 from disbench.baselines.method import Batch, Independent, Labelled, Method, Pairs, Step, codes_of
-from disbench.baselines.vae import VAE
 from disbench.benchmarks.runtime.seeds import random_state, set_random_state
 
 TERMS = 'return {"loss": loss, "kl": kl}, where loss is what the optimizer minimizes, such as a mean over images'
@@ -137,7 +137,9 @@ def no_pictures(method: Method) -> str | None:
     kind: Any = type(method)
     if not method.generates:
         return f"{kind.__name__} generates no images (generates = False)."
-    by_network = isinstance(method, VAE) and (kind.decode, kind.logits) == (VAE.decode, VAE.logits)
+    by_network = isinstance(method, Autoencoder) and (
+        (kind.decode, kind.logits) == (Autoencoder.decode, Autoencoder.logits)
+    )
     if kind.decode is Method.decode or (by_network and getattr(method, "decoder", None) is None):
         return f"{kind.__name__} has no decoder."
     return None
