@@ -16,6 +16,7 @@ import numpy as np
 from numpy.polynomial.legendre import legvander
 from numpy.typing import ArrayLike, NDArray
 
+from disbench.metrics.repeated_rows import rows_of_images
 from disbench.metrics.table import Table, as_table
 from disbench.metrics.threads import one_thread
 from disbench.metrics.views import NUISANCE
@@ -84,7 +85,8 @@ def find_groups(
     if isinstance(codes, Table) and std is not None:
         raise ValueError("find_groups takes the deviations of a Table from the table. Give std to as_table.")
     table = codes if isinstance(codes, Table) else as_table(codes, std=std)
-    chosen = np.random.default_rng(seed).permutation(len(table.raw_codes))[:rows]
+    images = rows_of_images(table)
+    chosen = images[np.random.default_rng(seed).permutation(len(images))[:rows]]
     latents, deviations = table.codes[chosen], None if table.std is None else table.std[chosen]
     groups = np.full(latents.shape[1], NUISANCE, dtype=np.intp)
     live = np.flatnonzero(_carries(latents, deviations))

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from disbench.metrics.information import binned_factors
 from disbench.metrics.memoize import recent
 from disbench.metrics.probe import Likelihood, likelihoods
+from disbench.metrics.repeated_rows import rows_of_images
 from disbench.metrics.table import NotApplicable, Table, require_classes
 from disbench.metrics.threads import one_thread
 from disbench.metrics.views import NUISANCE
@@ -68,6 +69,12 @@ def probing(table: Table, metric: str, factor_bins: int, rows: int, seed: int) -
         raise NotApplicable(f"{metric} needs a group of latents other than {NUISANCE}, and all are nuisance.")
     groups = () if table.groups is None else tuple(table.groups.tolist())
     return Probing(groups, factor_bins, rows, seed)
+
+
+def rows_read(table: Table, how: Probing) -> NDArray[np.intp]:
+    """Draw the rows that the probe reads, in random order. No image is in them twice."""
+    images = rows_of_images(table)
+    return images[np.random.default_rng(how.seed).permutation(len(images))[: how.rows]]
 
 
 @recent
@@ -129,7 +136,7 @@ class _Rows(NamedTuple):
     @classmethod
     def of(cls, table: Table, how: Probing) -> "_Rows":
         binned = binned_factors(table, how.factor_bins)
-        chosen = np.random.default_rng(how.seed).permutation(len(binned.labels))[: how.rows]
+        chosen = rows_read(table, how)
         codes = table.codes[chosen]
         codes = codes - codes[0]  # a large offset would cost the deviations their last digits
         span = np.ptp(codes, axis=0).max()

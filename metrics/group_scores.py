@@ -20,9 +20,11 @@ from disbench.metrics.group_information import (
     information_of_all,
     information_outside,
     probing,
+    rows_read,
 )
 from disbench.metrics.information import left_out_and_binned, require_factors_to_compare
 from disbench.metrics.metric import Metric, entries
+from disbench.metrics.repeated_rows import rows_of_images
 from disbench.metrics.table import NotApplicable, Table
 
 SOURCE = "This package; after {}"
@@ -41,6 +43,7 @@ FACTOR_BINS, ROWS = 20, 10_000
     source=SOURCE.format(CHEN),
     uses=("codes", "labels", "groups"),
     stochastic=True,
+    version=2,
 )
 def group_mig(table: Table, *, factor_bins: int = FACTOR_BINS, rows: int = ROWS, seed: int = 0) -> dict[str, Any]:
     """Average over factors how much more the best group tells than the next one.
@@ -103,6 +106,7 @@ def group_mig(table: Table, *, factor_bins: int = FACTOR_BINS, rows: int = ROWS,
     source=SOURCE.format(EASTWOOD),
     uses=("codes", "labels", "groups"),
     stochastic=True,
+    version=2,
 )
 def group_modularity(
     table: Table, *, factor_bins: int = FACTOR_BINS, rows: int = ROWS, seed: int = 0
@@ -155,6 +159,7 @@ def group_modularity(
     source=SOURCE.format(EASTWOOD),
     uses=("codes", "labels", "groups"),
     stochastic=True,
+    version=2,
 )
 def group_compactness(
     table: Table, *, factor_bins: int = FACTOR_BINS, rows: int = ROWS, seed: int = 0
@@ -205,6 +210,7 @@ def group_compactness(
     source=SOURCE.format(EASTWOOD),
     uses=("codes", "labels", "groups"),
     stochastic=True,
+    version=2,
 )
 def group_explicitness(
     table: Table, *, factor_bins: int = FACTOR_BINS, rows: int = ROWS, seed: int = 0
@@ -251,6 +257,7 @@ def group_explicitness(
     source=SOURCE.format("leak of the mine_vae method"),
     uses=("codes", "labels", "groups"),
     stochastic=True,
+    version=2,
 )
 def group_leak(table: Table, *, factor_bins: int = FACTOR_BINS, rows: int = ROWS, seed: int = 0) -> dict[str, Any]:
     """Average over factors what all latents outside the best group tell together: the other groups and nuisance.
@@ -312,4 +319,6 @@ def _numbers(numbers: tuple[int, ...], places: NDArray[np.intp]) -> list[int | N
 
 
 def _left_out(table: Table, how: Probing) -> dict[str, Any]:
-    return left_out_and_binned(table, [each and how.factor_bins > 0 for each in table.continuous])
+    repeated = len(table.raw_codes) - len(rows_of_images(table))
+    binned = [each and how.factor_bins > 0 for each in table.continuous]
+    return {"rows": len(rows_read(table, how)), "repeated_rows": repeated} | left_out_and_binned(table, binned)

@@ -5,6 +5,7 @@ The probability of a row's own label is a convex combination of
     the share of the label among the k nearest other rows, k = 2, 4, ..., 128
     Bayes' rule with a normal density for each label, fitted on the other four fifths of the rows
     the frequency of the label
+    where points recur, as those of discrete codes do, the share of the label among all other equal rows
 
 Latents of uneven deviations have neighbors in their own units and in units of their deviations. The weights of the
 combination maximise the likelihood of half of the rows and are used on the other half. So no row is predicted with its own label,
@@ -27,6 +28,7 @@ FOLDS, HALVES = 5, 2
 STEPS = 60  # of the weights
 SHRINKAGE = 2  # rows with the covariance within all labels, for each latent, that each label's covariance gets
 RIDGE = 1e-6
+RECURRING = 0.5  # distinct points, as a share of the rows: with more of them equal rows are not counted
 TREE_COLUMNS = 6  # with more of them, comparing all pairs is faster than a search tree
 
 
@@ -62,6 +64,7 @@ def likelihoods(
     if latents.shape[1] > 1 and deviations.max() > UNEVEN * deviations.min():
         scales.append(even * (deviations / deviations.max()))
     near = [nearest_rows(scaled) for scaled in scales]
+    cells = equal_rows(latents)
     for k, size in enumerate(sizes):
         label = labels[:, k]
         counts = np.bincount(label, minlength=size)
@@ -70,6 +73,8 @@ def likelihoods(
             normal_posterior(even, label, int(size))[:, None],
         ]
         columns += [shares_of_label(rows, label) for rows in near] + [part[:, [k]] for part in parts]
+        if cells is not None:
+            columns.append(share_among_equal(cells, label, int(size))[:, None])
         found[:, k] = stacked(np.concatenate(columns, axis=1))
     return found
 
@@ -86,6 +91,22 @@ def nearest_rows(points: NDArray[np.float64]) -> NDArray[np.intp]:
     other = rows != np.arange(len(points))[:, None]
     other[other.all(axis=1), -1] = False  # of more equal rows than neighbors a row may not find itself
     return np.asarray(rows[other].reshape(len(points), most))
+
+
+def equal_rows(points: NDArray[np.float64]) -> NDArray[np.intp] | None:
+    """`(N, M)` -> `(N,)`: the number of each row's point among the distinct points; None unless points mostly recur."""
+    if any(len(np.unique(column)) > RECURRING * len(points) for column in points.T):
+        return None
+    rows = np.ascontiguousarray(points + 0.0).view(np.dtype((np.void, points.itemsize * points.shape[1])))[:, 0]
+    distinct, cells = np.unique(rows, return_inverse=True)
+    return cells if len(distinct) <= RECURRING * len(points) else None
+
+
+def share_among_equal(cells: NDArray[np.intp], label: NDArray[np.intp], size: int) -> Likelihood:
+    """`(N,)`, `(N,)` -> `(N,)`: the share of each row's label among the other rows of its cell and one of average labels."""
+    same = np.bincount(cells * size + label, minlength=(cells.max() + 1) * size)[cells * size + label] - 1
+    average = np.bincount(label, minlength=size)[label] / len(label)
+    return np.asarray((same + average) / np.bincount(cells)[cells])
 
 
 def shares_of_label(neighbors: NDArray[np.intp], label: NDArray[np.intp]) -> Likelihood:
