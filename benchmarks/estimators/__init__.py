@@ -10,24 +10,9 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from disbench.benchmarks.estimators import critics, monte_carlo
 from disbench.benchmarks.estimators.classical import histogram, ksg
-from disbench.benchmarks.estimators.critics import (
-    CLUB,
-    Critic,
-    Marginal,
-    TotalCorrelationCritic,
-    as_pairs,
-    with_permuted,
-)
-from disbench.benchmarks.estimators.monte_carlo import (
-    MonteCarlo,
-    batch_average,
-    column_zero,
-    full,
-    nested,
-    stratified,
-    weighted,
-)
+from disbench.benchmarks.estimators.critics import Critic
 from disbench.mine_vae.mine import BOUNDS, MutualInformationEstimator
 
 PERMUTATIONS = 1  # of a batch that stand for the product of the marginals, as in FactorVAE
@@ -42,12 +27,12 @@ class Estimator(Protocol):
 
 
 MONTE_CARLO: dict[str, Callable[..., Tensor]] = {
-    "batch_average": batch_average,
-    "mws": weighted,
-    "mss": stratified,
-    "column_0": column_zero,
-    "nested": nested,
-    "full_n": full,
+    "batch_average": monte_carlo.batch_average,
+    "mws": monte_carlo.weighted,
+    "mss": monte_carlo.stratified,
+    "column_0": monte_carlo.column_zero,
+    "nested": monte_carlo.nested,
+    "full_n": monte_carlo.full,
 }
 TOTAL_CORRELATION = (*MONTE_CARLO, *BOUNDS, "marginal")
 CLASSICAL = {"ksg": ksg, "histogram": histogram}
@@ -59,22 +44,22 @@ def total_correlation(
 ) -> Estimator:
     """One of TOTAL_CORRELATION. references: K of `nested`; `critic`: options of the critic (hidden_dim, shifts, clip, ...)."""
     if name in MONTE_CARLO:
-        return MonteCarlo(MONTE_CARLO[name], **({"references": references} if name == "nested" else {}))
+        return monte_carlo.MonteCarlo(MONTE_CARLO[name], **({"references": references} if name == "nested" else {}))
     if name == "marginal":
-        return Marginal(latent_dim, batch).to(device)
+        return critics.Marginal(latent_dim, batch).to(device)
     if name not in BOUNDS:
         raise ValueError(f"An estimator of total correlation is one of {', '.join(TOTAL_CORRELATION)}, got {name!r}.")
     options = {"shifts": 7 if name == "infonce" else PERMUTATIONS, **critic}
-    module = TotalCorrelationCritic(latent_dim, bound=name, **options).to(device)
-    return Critic(module, with_permuted(options["shifts"]))
+    module = critics.TotalCorrelationCritic(latent_dim, bound=name, **options).to(device)
+    return Critic(module, critics.with_permuted(options["shifts"]))
 
 
 def information(name: str, dims: tuple[int, int], device: torch.device, **critic: Any) -> Estimator:
     """One of INFORMATION that learns; those in CLASSICAL are functions of two columns."""
     if name == "club":
-        return Critic(CLUB(*dims, **critic).to(device), as_pairs)
+        return Critic(critics.CLUB(*dims, **critic).to(device), critics.as_pairs)
     if name not in BOUNDS:
         learning = ", ".join((*BOUNDS, "club"))
         raise ValueError(f"A learning estimator of information is one of {learning}, got {name!r}.")
     options = {"shifts": CANDIDATES if name == "infonce" else SHIFTS, **critic}
-    return Critic(MutualInformationEstimator(*dims, bound=name, **options).to(device), as_pairs)
+    return Critic(MutualInformationEstimator(*dims, bound=name, **options).to(device), critics.as_pairs)

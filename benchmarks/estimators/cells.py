@@ -13,29 +13,14 @@ from disbench.benchmarks.estimators import (
     MONTE_CARLO,
     Estimator,
     information,
+    measures,
+    tasks,
     total_correlation,
 )
-from disbench.benchmarks.estimators.measures import (
-    gradient_errors,
-    lag_of,
-    milliseconds,
-    now,
-    updates_until_close,
-    value_errors,
-)
+from disbench.benchmarks.estimators.measures import now, value_errors
 from disbench.benchmarks.estimators.monte_carlo import batch_average, column_zero, full, stratified
 from disbench.benchmarks.estimators.profiles import Profile
-from disbench.benchmarks.estimators.tasks import (
-    Draw,
-    Encoder,
-    PairTask,
-    PosteriorTask,
-    autoregressive,
-    draw_rows,
-    log_ratios,
-    posterior_tasks,
-    uniform,
-)
+from disbench.benchmarks.estimators.tasks import Encoder, PairTask, PosteriorTask
 
 Numbers = dict[str, float | None]
 Curves = dict[str, list[float]]
@@ -52,9 +37,9 @@ class Truth:
         ratios, gradients = [], []
         for _ in range(passes):
             for rows in torch.randperm(len(self.encoder), device=device).split(chunk):
-                draw = draw_rows(rows, self.encoder)
+                draw = tasks.draw_rows(rows, self.encoder)
                 components = self.encoder.everything()
-                found = log_ratios(draw.z, components, uniform(len(self.encoder), draw.z))
+                found = tasks.log_ratios(draw.z, components, tasks.uniform(len(self.encoder), draw.z))
                 gradients.append(self.encoder.gradient(found.mean()))
                 ratios.append(found.detach())
         self.ratios = torch.cat(ratios)
@@ -73,11 +58,11 @@ class Truth:
         """`gradient_errors` against both truths."""
         count = len(self.gradients)
         error = math.sqrt(float(self.gradients.var(0).sum()) / count)
-        found = gradient_errors(gradients, self.gradients.mean(0), error)
+        found = measures.gradient_errors(gradients, self.gradients.mean(0), error)
         numbers = {f"gradient_{name}_finite": value for name, value in found.items()}
         value = self.task.population(self.encoder)
         if value is not None:
-            found = gradient_errors(gradients, self.encoder.gradient(value), 0.0)
+            found = measures.gradient_errors(gradients, self.encoder.gradient(value), 0.0)
             numbers |= {f"gradient_{name}_population": one for name, one in found.items()}
         return numbers
 
@@ -111,7 +96,7 @@ def measure_total_correlation(
     if learns:
         curves["learning"], seconds = learn(estimator, task, encoder, batch, profile.critic_steps)
         aim = truth.population if truth.population is not None and name != "marginal" else truth.finite
-        until = updates_until_close(curves["learning"], aim)
+        until = measures.updates_until_close(curves["learning"], aim)
         numbers["updates_to_10_percent"] = until
         numbers["seconds_to_10_percent"] = None if until is None else seconds * until / profile.critic_steps
         stride = max(1, len(curves["learning"]) // 100)
@@ -182,31 +167,24 @@ def measure_time(name: str, batch: int, dims: int, device: torch.device) -> Numb
     q = Posterior(*(part.detach().requires_grad_() for part in encoder(rows)))
 
     def value() -> Tensor:
-        return estimator.estimate(Draw(q.sample(), q, rows, encoder))
+        return estimator.estimate(tasks.Draw(q.sample(), q, rows, encoder))
 
     def both() -> None:
         torch.autograd.grad(value(), q)
 
-    draw = Draw(q.sample().detach(), q.detach(), rows, encoder)
+    draw = tasks.Draw(q.sample().detach(), q.detach(), rows, encoder)
     with torch.no_grad():
-        forward = milliseconds(value, device)
-    numbers: Numbers = {"forward_ms": forward, "backward_ms": milliseconds(both, device)}
-    numbers["update_ms"] = 0.0 if name in MONTE_CARLO else milliseconds(lambda: estimator.update(draw), device)
+        forward = measures.milliseconds(value, device)
+    numbers: Numbers = {"forward_ms": forward, "backward_ms": measures.milliseconds(both, device)}
+    numbers["update_ms"] = 0.0 if name in MONTE_CARLO else measures.milliseconds(lambda: estimator.update(draw), device)
     numbers["use_ms"] = (numbers["backward_ms"] or 0.0) + (numbers["update_ms"] or 0.0)
     return numbers
 
 
 def moving_task(progress: float, noise: Tensor, active: int = 5, deviation: float = 0.35) -> PosteriorTask:
     """Posteriors whose correlation rises from 0 to .8 and falls back while `progress` goes from 0 to 1; noise (N, D)."""
-    device = noise.device
     rho = 0.8 * math.sin(math.pi * progress) ** 2
-    covariance = torch.zeros(noise.shape[1], noise.shape[1], device=device)
-    covariance[:active, :active] = (1 - deviation**2) * autoregressive(active, rho, device)
-    mean = torch.zeros_like(noise)
-    mean[:, :active] = noise[:, :active] @ torch.linalg.cholesky(covariance[:active, :active]).T
-    logvar = torch.zeros_like(noise)
-    logvar[:, :active] = 2 * math.log(deviation)
-    return PosteriorTask("moving", "", Posterior(mean, logvar), covariance)
+    return tasks.gaussian_posteriors("moving", "", noise[:, :active], latents=noise.shape[1], noise=deviation, rho=rho)
 
 
 def measure_lag(name: str, profile: Profile, device: torch.device) -> tuple[Numbers, Curves]:
@@ -233,7 +211,7 @@ def measure_lag(name: str, profile: Profile, device: torch.device) -> tuple[Numb
     half = len(smooth) // 2
     error = [value - truth for value, truth in zip(smooth, centre, strict=True)]
     numbers: Numbers = {
-        "lag_steps": lag_of(smooth, centre, steps // 5),
+        "lag_steps": measures.lag_of(smooth, centre, steps // 5),
         "error_rising": sum(error[:half]) / half,
         "error_falling": sum(error[half:]) / (len(error) - half),
         "rmse_population": math.sqrt(sum(e * e for e in error) / len(error)),
@@ -245,10 +223,10 @@ def measure_lag(name: str, profile: Profile, device: torch.device) -> tuple[Numb
 
 def check_exhaustive(device: torch.device) -> Numbers:
     """`full N` in double precision against torch.distributions' mixture, by another road to the same sum."""
-    (task, *_) = posterior_tasks(300, 300, device)
+    (task, *_) = tasks.posterior_tasks(300, 300, device)
     posterior = Posterior(*(part.double() for part in task.posterior))
     encoder = Encoder.of(posterior)
-    draw = draw_rows(torch.arange(100, device=device), encoder)
+    draw = tasks.draw_rows(torch.arange(100, device=device), encoder)
     weights = torch.distributions.Categorical(logits=torch.zeros(len(encoder), dtype=torch.float64, device=device))
     normal = torch.distributions.Normal(posterior.mean, torch.exp(0.5 * posterior.logvar))
     joint = torch.distributions.MixtureSameFamily(weights, torch.distributions.Independent(normal, 1))

@@ -11,28 +11,16 @@ import os
 import platform
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
+from itertools import product
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 import torch
 
-from disbench.benchmarks.estimators import CLASSICAL, INFORMATION, MONTE_CARLO, TOTAL_CORRELATION
-from disbench.benchmarks.estimators.cells import (
-    Curves,
-    Numbers,
-    Truth,
-    ceiling,
-    check_column_zero,
-    check_exhaustive,
-    measure_information,
-    measure_lag,
-    measure_time,
-    measure_total_correlation,
-)
+from disbench.benchmarks.estimators import CLASSICAL, INFORMATION, MONTE_CARLO, TOTAL_CORRELATION, cells
 from disbench.benchmarks.estimators.profiles import PROFILES, Profile
-from disbench.benchmarks.estimators.tasks import PairTask, PosteriorTask, pair_tasks, posterior_tasks
+from disbench.benchmarks.estimators.tasks import PosteriorTask, pair_tasks, posterior_tasks
 from disbench.benchmarks.estimators.trained import TRAINED
 from disbench.benchmarks.runtime.environment import code_version, environment
 from disbench.benchmarks.runtime.optional import system_lines
@@ -44,9 +32,6 @@ from disbench.reports.records import STUDY_FILE
 log = logging.getLogger(__name__)
 EASY = "easy"
 TIMED = ("mss", "mine", "ratio", "marginal")
-FOLLOWED = ("mss", "mine", "ratio", "marginal")
-
-Measure = Callable[[], tuple[Numbers, Curves]]
 
 
 @contextlib.contextmanager
@@ -55,10 +40,6 @@ def seeded(*names: object) -> Iterator[None]:
     with torch.random.fork_rng():
         torch.manual_seed(seed_for("estimators", *names))
         yield
-
-
-def without_curves(measure: Callable[[], Numbers]) -> Measure:
-    return lambda: (measure(), {})
 
 
 class Run:
@@ -71,78 +52,60 @@ class Run:
         with seeded("posterior tasks"):
             self.known = {task.name: task for task in posterior_tasks(profile.rows, profile.rows_of_many, device)}
         self.pairs = {task.name: task for task in pair_tasks(device)}
-        self.truths: dict[str, Truth] = {}
+        self.truths: dict[str, cells.Truth] = {}
 
     def posterior_task(self, name: str) -> PosteriorTask:
         if name == TRAINED and name not in self.known:
             self.known[name] = self.make_trained()
         return self.known[name]
 
-    def truth(self, name: str) -> Truth:
+    def truth(self, name: str) -> cells.Truth:
         if name not in self.truths:
             with seeded("truth", name):
-                self.truths[name] = Truth(self.posterior_task(name), self.profile.truth_passes)
+                self.truths[name] = cells.Truth(self.posterior_task(name), self.profile.truth_passes)
         return self.truths[name]
 
-    def truth_numbers(self, task: str) -> Numbers:
-        return self.truth(task).numbers()
-
-    def total_correlation(self, task: str, name: str, batch: int) -> tuple[Numbers, Curves]:
-        return measure_total_correlation(name, self.posterior_task(task), self.truth(task), batch, self.profile)
-
-    def information(self, pairs: PairTask, name: str) -> Numbers:
-        known: Numbers = {"truth": pairs.truth, "ceiling": ceiling(name)}
-        return known | measure_information(name, pairs, self.device, self.profile)
-
-    def cells(self) -> Iterator[tuple[Cell, Measure]]:
-        """Empty cells, each with what fills it."""
-        profile, device = self.profile, self.device
-        yield (
-            Cell(kind="check", task="easy", estimator="full_n"),
-            without_curves(partial(check_exhaustive, device)),
-        )
-        yield (
-            Cell(kind="check", task=profile.swept, estimator="column_0", batch=64),
-            without_curves(lambda: check_column_zero(self.posterior_task(profile.swept), 64, 200)),
-        )
-        for name in TIMED:
-            for dims in profile.grid_dims:
-                for batch in profile.grid_batches:
-                    if name != "mss" or batch * batch * dims <= profile.grid_elements:
-                        yield (
-                            Cell(kind="timing", task="grid", estimator=name, batch=batch, dims=dims),
-                            without_curves(partial(measure_time, name, batch, dims, device)),
-                        )
+    def planned_cells(self) -> Iterator[Cell]:
+        """Empty cells, which `measure` fills."""
+        profile = self.profile
+        yield Cell(kind="check", task=EASY, estimator="full_n")
+        yield Cell(kind="check", task=profile.swept, estimator="column_0", batch=64)
+        for name, dims, batch in product(TIMED, profile.grid_dims, profile.grid_batches):
+            if name != "mss" or batch * batch * dims <= profile.grid_elements:
+                yield Cell(kind="timing", task="grid", estimator=name, batch=batch, dims=dims)
         for task in profile.posterior_tasks or (*self.known, TRAINED):
-            yield (
-                Cell(kind="truth", task=task, estimator="exhaustive"),
-                without_curves(partial(self.truth_numbers, task)),
-            )
-            sizes = (profile.batch, *profile.batches) if task == profile.swept else (profile.batch,)
-            for batch in sizes:
+            yield Cell(kind="truth", task=task, estimator="exhaustive")
+            for batch in (profile.batch, *profile.batches) if task == profile.swept else (profile.batch,):
                 names = profile.posterior_estimators if batch == profile.batch else profile.swept_estimators
-                names = TOTAL_CORRELATION if task == EASY else names
-                for name in names:
+                for name in TOTAL_CORRELATION if task == EASY else names:
                     for seed in range(profile.seeds if name not in MONTE_CARLO else 1):
-                        yield (
-                            Cell(kind="total_correlation", task=task, estimator=name, batch=batch, seed=seed),
-                            partial(self.total_correlation, task, name, batch),
-                        )
-        for name in FOLLOWED:
-            yield (
-                Cell(kind="lag", task="moving", estimator=name, batch=profile.batch),
-                partial(measure_lag, name, profile, device),
-            )
-        for task in profile.pair_tasks or tuple(self.pairs):
-            pairs = self.pairs[task]
-            for name in INFORMATION:
-                if name in CLASSICAL and pairs.dims != (1, 1):
-                    continue
+                        yield Cell(kind="total_correlation", task=task, estimator=name, batch=batch, seed=seed)
+        for name in TIMED:
+            yield Cell(kind="lag", task="moving", estimator=name, batch=profile.batch)
+        for task, name in product(profile.pair_tasks or tuple(self.pairs), INFORMATION):
+            if name not in CLASSICAL or self.pairs[task].dims == (1, 1):
                 for seed in range(profile.seeds if name not in CLASSICAL else 1):
-                    yield (
-                        Cell(kind="information", task=task, estimator=name, batch=profile.pair_batch, seed=seed),
-                        without_curves(partial(self.information, pairs, name)),
-                    )
+                    yield Cell(kind="information", task=task, estimator=name, batch=profile.pair_batch, seed=seed)
+
+    def measure(self, cell: Cell) -> tuple[cells.Numbers, cells.Curves]:
+        """The numbers and curves of a cell. Draws from torch's global generator."""
+        name, profile, device = cell.estimator, self.profile, self.device
+        if cell.kind == "total_correlation":
+            task, truth = self.posterior_task(cell.task), self.truth(cell.task)
+            return cells.measure_total_correlation(name, task, truth, cell.batch, profile)
+        if cell.kind == "lag":
+            return cells.measure_lag(name, profile, device)
+        if cell.kind == "timing":
+            return cells.measure_time(name, cell.batch, cell.dims, device), {}
+        if cell.kind == "truth":
+            return self.truth(cell.task).numbers(), {}
+        if cell.kind == "information":
+            pairs = self.pairs[cell.task]
+            known: cells.Numbers = {"truth": pairs.truth, "ceiling": cells.ceiling(name)}
+            return known | cells.measure_information(name, pairs, device, profile), {}
+        if name == "full_n":
+            return cells.check_exhaustive(device), {}
+        return cells.check_column_zero(self.posterior_task(cell.task), cell.batch, 200), {}
 
     def descriptions(self) -> dict[str, str]:
         described = {name: task.description for name, task in self.known.items()}
@@ -207,22 +170,22 @@ def run_study(
     folder.mkdir(parents=True, exist_ok=True)
     study = open_study(folder, name, device, source, command)
     run = Run(PROFILES[name], device, trained)
-    cells = list(run.cells())
+    planned = list(run.planned_cells())
     code = code_version()
     spent: dict[str, list[float]] = {}  # seconds of the cells that were measured here, by kind
-    for number, (cell, measure) in enumerate(cells, 1):
+    for number, cell in enumerate(planned, 1):
         if cell.key in study.cells:
             continue
         started = time.perf_counter()
         with seeded(cell.key):
-            numbers, curves = measure()
+            numbers, curves = run.measure(cell)
         study.cells[cell.key] = Cell(**{**cell.model_dump(), "numbers": numbers, "curves": curves})
         study.tasks = run.descriptions()
         study.code = list(dict.fromkeys([*study.code, code]))
         write_study(study, folder)
         seconds = time.perf_counter() - started
         spent.setdefault(cell.kind, []).append(seconds)
-        ahead = [later.kind for later, _ in cells[number:] if later.key not in study.cells]
+        ahead = [later.kind for later in planned[number:] if later.key not in study.cells]
         left = f", about {duration(time_left(spent, ahead))} left" if ahead else ""
-        told(f"[{number}/{len(cells)}] {cell.key}: {seconds:.1f} s{left}")
+        told(f"[{number}/{len(planned)}] {cell.key}: {seconds:.1f} s{left}")
     return study

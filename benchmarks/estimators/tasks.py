@@ -15,12 +15,11 @@ correlations, that of Student pairs has a closed form, and a smooth invertible m
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.special import gammaln, psi
+from scipy.stats import multivariate_t
 from torch import Tensor
 from torch.distributions import Chi2
 
@@ -126,25 +125,17 @@ def autoregressive(dims: int, rho: float, device: torch.device) -> Tensor:
 
 
 def gaussian_posteriors(
-    name: str,
-    description: str,
-    *,
-    rows: int,
-    latents: int,
-    active: int,
-    noise: float,
-    rho: float,
-    device: torch.device,
+    name: str, description: str, draws: Tensor, *, latents: int, noise: float, rho: float
 ) -> PosteriorTask:
     """Active latents: unit variance in all, `noise` the deviation of each posterior, AR(1) correlations rho between means.
 
-    The others are the prior: mean 0, deviation 1. Draws from torch's global generator.
+    `draws` (N, A) of a standard normal become the means of the A active latents. The others are the prior: mean 0, deviation 1.
     """
+    (rows, active), device = draws.shape, draws.device
     covariance = torch.zeros(latents, latents, device=device)
     covariance[:active, :active] = (1 - noise**2) * autoregressive(active, rho, device)
-    factor = torch.linalg.cholesky(covariance[:active, :active])
     mean = torch.zeros(rows, latents, device=device)
-    mean[:, :active] = torch.randn(rows, active, device=device) @ factor.T
+    mean[:, :active] = draws @ torch.linalg.cholesky(covariance[:active, :active]).T
     deviation = torch.ones(latents, device=device)
     deviation[:active] = noise
     logvar = (2 * deviation.log()).expand(rows, latents).contiguous()
@@ -154,9 +145,9 @@ def gaussian_posteriors(
 def posterior_tasks(rows: int, rows_of_many: int, device: torch.device) -> list[PosteriorTask]:
     """From easy to saturated. `rows`: N at D <= 10, `rows_of_many`: N at D > 10, where an exhaustive sum is dear."""
 
-    def task(name: str, description: str, **law: Any) -> PosteriorTask:
-        many = law["latents"] > 10
-        return gaussian_posteriors(name, description, rows=rows_of_many if many else rows, device=device, **law)
+    def task(name: str, description: str, *, active: int, latents: int, **law: float) -> PosteriorTask:
+        draws = torch.randn(rows_of_many if latents > 10 else rows, active, device=device)
+        return gaussian_posteriors(name, description, draws, latents=latents, **law)
 
     return [
         task("easy", "2 latents, wide posteriors: both truths agree", latents=2, active=2, noise=0.6, rho=0.8),
@@ -187,30 +178,12 @@ class PairTask:
     draw: Callable[[int], Pairs]
 
 
-def gaussian_information(covariance: NDArray[np.float64], x_dim: int) -> float:
-    """I(x; y) of a jointly Gaussian (x, y) by its covariance."""
+def information_of(covariance: NDArray[np.float64], x_dim: int, df: float = math.inf) -> float:
+    """I(x; y) of a Gaussian (x, y) by its covariance, or of a Student law with `df` degrees of freedom by its dispersion."""
     parts = (covariance[:x_dim, :x_dim], covariance[x_dim:, x_dim:], covariance)
-    x, y, both = (float(np.linalg.slogdet(part)[1]) for part in parts)
-    return 0.5 * (x + y - both)
-
-
-def student_information(covariance: NDArray[np.float64], x_dim: int, df: float) -> float:
-    """I(x; y) of a multivariate Student law with that dispersion: the Gaussian's, and a term from the shared scale.
-
-    Arellano-Valle, Contreras-Reyes & Genton 2013, doi:10.1111/j.1467-9469.2011.00774.x.
-    """
-
-    def part(degrees: float) -> float:
-        return float(gammaln(degrees / 2) - degrees / 2 * psi(degrees / 2))
-
-    both = len(covariance)
-    shared = part(df) + part(df + both) - part(df + x_dim) - part(df + both - x_dim)
-    return gaussian_information(covariance, x_dim) + shared
-
-
-def equal_correlations(dims: int) -> NDArray[np.float64]:
-    """(dims, dims): 1/2 between any two."""
-    return np.full((dims, dims), 0.5) + 0.5 * np.eye(dims)
+    laws = [multivariate_t(shape=part, df=df) for part in parts]  # type: ignore[arg-type]  # its stubs take no infinite df
+    x, y, both = (float(law.entropy()) for law in laws)
+    return x + y - both
 
 
 def paired_correlations(dims: int, rho: float, correlated: int | None = None) -> NDArray[np.float64]:
@@ -228,28 +201,15 @@ def swiss_roll(x: Tensor) -> Tensor:
     return torch.cat([t * t.cos(), t * t.sin()], dim=1) / 21
 
 
-def half_cube(x: Tensor) -> Tensor:
-    """sign(x) |x|^(3/2): heavier tails, the same information."""
-    return x * x.abs().sqrt()
-
-
-def cube(x: Tensor) -> Tensor:
-    return x**3
-
-
-def same(x: Tensor) -> Tensor:
-    return x
-
-
 def pair_task(
     name: str,
     description: str,
     covariance: NDArray[np.float64],
     device: torch.device,
     *,
-    x_map: Callable[[Tensor], Tensor] = same,
-    y_map: Callable[[Tensor], Tensor] = same,
-    df: float | None = None,
+    x_map: Callable[[Tensor], Tensor] = lambda x: x,
+    y_map: Callable[[Tensor], Tensor] = lambda y: y,
+    df: float = math.inf,
 ) -> PairTask:
     """x and y of equal width before the maps: Gaussian, or Student with `df` degrees of freedom."""
     x_dim = len(covariance) // 2
@@ -257,14 +217,14 @@ def pair_task(
 
     def draw(n: int) -> Pairs:
         both = torch.randn(n, len(factor), device=device) @ factor.T
-        if df is not None:
+        if df < math.inf:
             chi2 = Chi2(torch.tensor(float(df), device=device)).sample((n, 1))
             both = both / (chi2 / df).sqrt()
         return Pairs(x_map(both[:, :x_dim]), y_map(both[:, x_dim:]))
 
-    truth = gaussian_information(covariance, x_dim) if df is None else student_information(covariance, x_dim, df)
     one = draw(1)
-    return PairTask(name, description, (one.x.shape[1], one.y.shape[1]), truth, draw)
+    dims = one.x.shape[1], one.y.shape[1]
+    return PairTask(name, description, dims, information_of(covariance, x_dim, df), draw)
 
 
 STUDENT = ((1, 1), (2, 1), (2, 2), (3, 2), (3, 3), (5, 2), (5, 3))  # dimensions of either side, degrees of freedom
@@ -278,16 +238,18 @@ def rho_for(information: float, dims: int) -> float:
 
 def pair_tasks(device: torch.device) -> list[PairTask]:
     """One-dimensional pairs first, then wider and more dependent ones."""
+
+    def power(x: Tensor) -> Tensor:
+        return x * x.abs().sqrt()
+
     bivariate = paired_correlations(1, 0.75)
     found = [
         pair_task("normal", "correlation .75", bivariate, device),
         pair_task("swiss roll", "the same, x rolled into a spiral", bivariate, device, x_map=swiss_roll),
-        pair_task(
-            "half-cube", "the same, both sides to the power 3/2", bivariate, device, x_map=half_cube, y_map=half_cube
-        ),
+        pair_task("half-cube", "the same, both sides to the power 3/2", bivariate, device, x_map=power, y_map=power),
     ]
     for dims in DENSE:
-        every = equal_correlations(2 * dims)
+        every = np.full((2 * dims, 2 * dims), 0.5) + 0.5 * np.eye(2 * dims)
         found.append(pair_task(f"dense {dims}", f"{dims} + {dims} dimensions, all correlated by 1/2", every, device))
     sparse = paired_correlations(5, 0.8, 2)
     found.append(pair_task("sparse", "5 + 5 dimensions, two pairs correlated by .8", sparse, device))
@@ -298,6 +260,6 @@ def pair_tasks(device: torch.device) -> list[PairTask]:
         pairs = paired_correlations(20, rho_for(information, 20))
         found.append(pair_task(f"20-d, {information:g}", "20 + 20 dimensions, Gaussian", pairs, device))
         if information in (4.0, 10.0):
-            told = "the same, y cubed"
-            found.append(pair_task(f"20-d cubed, {information:g}", told, pairs, device, y_map=cube))
+            name = f"20-d cubed, {information:g}"
+            found.append(pair_task(name, "the same, y cubed", pairs, device, y_map=lambda y: y**3))
     return found
