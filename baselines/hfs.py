@@ -63,10 +63,10 @@ def hausdorff_distances(mean: Tensor, pairs: Tensor, points: int | None = None) 
     along_first, along_second = square[first], square[second]  # (P, B, B) each
     pair = torch.arange(len(pairs), device=mean.device)
     if points is None:
-        # A running minimum over k: an array (P, B, B, B) would take five times as long.
+        # A running minimum over the rows: an array (P, B, B, B) would take five times as long.
         nearest = along_first[:, :, None, 0] + along_second[:, None, :, 0]
-        for k in range(1, count):
-            nearest = torch.minimum(nearest, along_first[:, :, None, k] + along_second[:, None, :, k])
+        for row in range(1, count):
+            nearest = torch.minimum(nearest, along_first[:, :, None, row] + along_second[:, None, :, row])
         farthest = nearest.flatten(1).argmax(1)
         i, j = farthest // count, farthest % count
     else:
