@@ -11,7 +11,7 @@ from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
 from disbench.baselines import networks
-from disbench.baselines.bernoulli import bernoulli_loss
+from disbench.baselines.likelihoods import LIKELIHOODS, check_likelihood
 from disbench.baselines.method import Method
 from disbench.baselines.optim import adam
 
@@ -22,6 +22,7 @@ class NetworkOptions(TypedDict, total=False):
     lr: float
     network: str
     hidden_dim: int
+    likelihood: str
 
 
 class ShellOptions(NetworkOptions, total=False):
@@ -47,6 +48,9 @@ class Autoencoder(Method):
         Convolutional networks for 64 x 64 images, or perceptrons for any size.
     hidden_dim : int, default 1200
         Width of "mlp".
+    likelihood : {"bernoulli", "gaussian", "mse"}, default "bernoulli"
+        Loss of a reconstruction: Bernoulli pixels or Gaussian pixels of variance 1, in nats per image, summed over pixels; or the
+        squared error averaged over pixels, which needs other weights (see `docs/methods/likelihoods.md`).
 
     Attributes
     ----------
@@ -82,8 +86,10 @@ class Autoencoder(Method):
         lr: float = 1e-4,
         network: str = "conv",
         hidden_dim: int = 1200,
+        likelihood: str = "bernoulli",
     ) -> None:
         super().__init__()
+        self.likelihood = check_likelihood(likelihood)
         self.n_train = n_train
         self.latent_dim = latent_dim
         self.lr = lr
@@ -98,7 +104,7 @@ class Autoencoder(Method):
         return {name: network for name, network in found.items() if isinstance(network, nn.Module)}
 
     def logits(self, z: Tensor) -> Tensor:
-        """Compute the Bernoulli logits of every pixel: (B, D) to (B, C, H, W)."""
+        """Compute the decoder's output: (B, D) to (B, C, H, W). Its sigmoid is the mean image."""
         logits: Tensor = self.decoder(z)
         return logits
 
@@ -106,9 +112,13 @@ class Autoencoder(Method):
         """Compute mean images, in [0, 1]: (B, D) to (B, C, H, W)."""
         return torch.sigmoid(self.logits(z).float())
 
+    def image_loss(self, logits: Tensor, x: Tensor) -> Tensor:
+        """Compare the decoder's output with images x, (B, C, H, W) each, by the likelihood: a scalar, mean over images."""
+        return LIKELIHOODS[self.likelihood](logits, x)
+
     def reconstruction_loss(self, x: Tensor, z: Tensor) -> Tensor:
-        """Compute -log p(x|z), summed over pixels, averaged over images: a scalar in nats."""
-        return bernoulli_loss(self.logits(z), x)
+        """Compute -log p(x|z), summed over pixels, averaged over images: a scalar in nats. "mse" averages over pixels, too."""
+        return self.image_loss(self.logits(z), x)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Make an Adam over all parameters."""

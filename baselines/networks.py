@@ -51,7 +51,7 @@ def encoder(network: str, image_shape: Sequence[int], outputs: int, hidden_dim: 
 
 
 def decoder(network: str, image_shape: Sequence[int], latent_dim: int, hidden_dim: int) -> nn.Module:
-    """Make a module (B, latent_dim) -> (B, C, H, W) of Bernoulli logits."""
+    """Make a module (B, latent_dim) -> (B, C, H, W), whose sigmoid is the mean image."""
     if network == "mlp":
         return nn.Sequential(
             nn.Linear(latent_dim, hidden_dim),

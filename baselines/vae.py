@@ -27,8 +27,8 @@ from disbench.baselines.method import START, Batch, Codes, Step, accepts, as_bat
 class VAE(Autoencoder):
     """Train a variational autoencoder. A method derives from it and overrides `regulariser`.
 
-    The loss of an image is -log p(x|z) + regulariser(z, q, step) in nats, with z ~ q(z|x) and p(x|z) a product of Bernoullis. A
-    method with several optimizers derives from `AlternatingVAE`.
+    The loss of an image is -log p(x|z) + regulariser(z, q, step) in nats, with z ~ q(z|x) and p(x|z) a product of Bernoullis,
+    unless `likelihood` is another. A method with several optimizers derives from `AlternatingVAE`.
 
     Parameters
     ----------
@@ -44,6 +44,9 @@ class VAE(Autoencoder):
         Convolutional networks for 64 x 64 images, or perceptrons for any size.
     hidden_dim : int, default 1200
         Width of "mlp".
+    likelihood : {"bernoulli", "gaussian", "mse"}, default "bernoulli"
+        Loss of a reconstruction: Bernoulli pixels or Gaussian pixels of variance 1, in nats per image, summed over pixels; or the
+        squared error averaged over pixels, which needs other weights (see `docs/methods/likelihoods.md`).
 
     References
     ----------

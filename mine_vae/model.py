@@ -28,7 +28,6 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from disbench.baselines.alternating import AlternatingVAE, Stage, StageResult
-from disbench.baselines.bernoulli import bernoulli_loss
 from disbench.baselines.beta_tcvae import kl_terms
 from disbench.baselines.gaussian import Posterior, kl_to_prior
 from disbench.baselines.method import Batch, PartitionReport, Step
@@ -167,7 +166,7 @@ class MINEDisentangleVAE(AlternatingVAE):
         self.register_buffer("monte_carlo", torch.zeros(()))  # the last reading of TC by Monte Carlo
 
     def logits(self, z: Tensor) -> Tensor:
-        """Compute the Bernoulli logits of every pixel, (B, D) to (B, C, H, W)."""
+        """Compute the decoder's output, (B, D) to (B, C, H, W)."""
         return super().logits(self.parts.attention.refine(z, self.parts.factor_encoder(z)) if self.refine else z)
 
     def groups(self) -> Tensor:
@@ -209,7 +208,7 @@ class MINEDisentangleVAE(AlternatingVAE):
                     pairs, parts = self.parts.outer_terms(z, embeddings)
                     penalty, terms = penalty + self.pair_weight * pairs, {**terms, **parts}
         logits = self.decoder(decoded)
-        reconstruction, kl = bernoulli_loss(logits, batch), kl_to_prior(q).sum(1).mean()
+        reconstruction, kl = self.image_loss(logits, batch), kl_to_prior(q).sum(1).mean()
         loss = reconstruction + self.beta * kl + self.disentanglement_weight * penalty
         return {"loss": loss, "reconstruction": reconstruction, "kl": kl, **terms}
 

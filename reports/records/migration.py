@@ -56,6 +56,25 @@ DATASET_OPTIONS: dict[str, dict[str, Any]] = {"mpi3d_like": {"tier": "full"}, "c
 RENAMED = {"mine_vae": {"handover": "mine_start"}}
 
 
+# Hyperparameters that every autoencoder got later, with the values that all earlier trials had. These are no part of an id.
+ADDED = {"likelihood": "bernoulli"}
+
+
+def with_added(hparams: Mapping[str, Any]) -> dict[str, Any]:
+    """Fill in the hyperparameters of `ADDED` in a trial that has all of an autoencoder's; any other stays as it is."""
+    return {**hparams, **{name: value for name, value in _added_to(hparams).items() if name not in hparams}}
+
+
+def without_added(hparams: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out the hyperparameters that `with_added` fills in."""
+    added = _added_to(hparams)
+    return {name: value for name, value in hparams.items() if name not in added or value != added[name]}
+
+
+def _added_to(hparams: Mapping[str, Any]) -> dict[str, Any]:
+    return ADDED if hparams.keys() >= _SHELL.keys() else {}
+
+
 def with_names_of_today(method: str, hparams: Mapping[str, Any]) -> dict[str, Any]:
     """Rename the hyperparameters of a method to their present names."""
     renamed = RENAMED.get(method, {})
@@ -90,7 +109,7 @@ def migrated_trial(trial: Mapping[str, Any]) -> dict[str, Any]:
 def set_in_version_1(trial: Mapping[str, Any]) -> list[str]:
     """List the hyperparameters of a trial of schema 1 that differ from the defaults of version 0.1."""
     defaults = with_names_of_today(trial["method"], HPARAMS.get(trial["method"], {}))
-    hparams = with_names_of_today(trial["method"], trial.get("hparams", {}))
+    hparams = without_added(with_names_of_today(trial["method"], trial.get("hparams", {})))
     return [name for name, value in hparams.items() if name not in defaults or value != defaults[name]]
 
 

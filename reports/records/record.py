@@ -15,8 +15,10 @@ from disbench.reports.records.migration import (
     RENAMED,
     migrated_trial,
     set_in_version_1,
+    with_added,
     with_earlier_names,
     with_names_of_today,
+    without_added,
 )
 
 # 2: trials hold every hyperparameter and the version of their method, records the versions of metrics.
@@ -88,14 +90,14 @@ class Trial(BaseModel):
     @classmethod
     def _renamed(cls, fields: Any) -> Any:
         if isinstance(fields, dict) and isinstance(hparams := fields.get("hparams"), dict):
-            return {**fields, "hparams": with_names_of_today(str(fields.get("method")), hparams)}
+            return {**fields, "hparams": with_added(with_names_of_today(str(fields.get("method")), hparams))}
         return fields
 
     @property
     def id(self) -> str:
         """Name of the folder: readable parts, then a hash of every field."""
         fields = self.model_dump(mode="json")
-        fields["hparams"] = with_earlier_names(self.method, fields["hparams"])
+        fields["hparams"] = without_added(with_earlier_names(self.method, fields["hparams"]))
         canonical = json.dumps(fields, sort_keys=True)
         digest = hashlib.sha256(canonical.encode()).hexdigest()[:10]
         return f"{self.method}-{self.dataset}-seed{self.seed}-{digest}"

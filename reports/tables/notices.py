@@ -11,7 +11,8 @@ from disbench.reports.tables.table import Row, Table
 
 LITERATURE_STEPS = 300_000  # Locatello et al. 2019 (arXiv:1811.12359): every model of their study
 SHORT_STEPS = 100_000
-SHARED = ("latent_dim", "lr", "network", "hidden_dim")  # hyperparameters of every method that no method is about
+# Hyperparameters of every method that no method is about.
+SHARED = ("latent_dim", "lr", "network", "hidden_dim", "likelihood")
 ENVIRONMENT = {
     "code": "versions of the code",
     "disbench": "versions of disbench",
