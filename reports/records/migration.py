@@ -61,7 +61,7 @@ ADDED = {"likelihood": "bernoulli"}
 
 
 def with_added(hparams: Mapping[str, Any]) -> dict[str, Any]:
-    """Fill in the hyperparameters of `ADDED` in a trial that has all of an autoencoder's; any other stays as it is."""
+    """Fill in the hyperparameters of `ADDED` in a trial that has an autoencoder's own; any other stays as it is."""
     return {**hparams, **{name: value for name, value in _added_to(hparams).items() if name not in hparams}}
 
 
@@ -72,7 +72,7 @@ def without_added(hparams: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _added_to(hparams: Mapping[str, Any]) -> dict[str, Any]:
-    return ADDED if hparams.keys() >= _SHELL.keys() else {}
+    return ADDED if hparams.keys() >= {"lr", "network", "hidden_dim"} else {}
 
 
 def with_names_of_today(method: str, hparams: Mapping[str, Any]) -> dict[str, Any]:
