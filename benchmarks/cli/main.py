@@ -12,22 +12,9 @@ from disbench.benchmarks.cli.data import data_app
 from disbench.benchmarks.cli.listing import list_, metrics_app
 from disbench.benchmarks.cli.report import report_app
 from disbench.benchmarks.cli.suite import suite_app
+from disbench.benchmarks.cli.terminal import options as common
 from disbench.benchmarks.cli.terminal.commands import complete, our_version, quick_exit
 from disbench.benchmarks.cli.terminal.guard import GuardedGroup
-from disbench.benchmarks.cli.terminal.options import (
-    DataDir,
-    DatasetOptions,
-    EvaluateEvery,
-    EvaluateMetrics,
-    EvaluateRows,
-    EvaluationRanges,
-    MetricSettings,
-    Plugins,
-    Select,
-    evaluation_ranges,
-    schedule_of,
-    trial_settings,
-)
 from disbench.benchmarks.cli.terminal.printing import PlainFormatter, Terminal, console, fail, say, write_file
 from disbench.benchmarks.cli.timing import timing_app
 from disbench.benchmarks.runtime.allocator import keep_memory
@@ -123,8 +110,8 @@ def train(
         list[str] | None,
         typer.Option("--set", help="A hyperparameter, key=value. Repeatable.", show_default="the method's own"),
     ] = None,
-    select: Select = None,
-    options: DatasetOptions = None,
+    select: common.Select = None,
+    options: common.DatasetOptions = None,
     config: Annotated[
         Path | None,
         typer.Option(
@@ -132,13 +119,13 @@ def train(
         ),
     ] = None,
     metrics: MetricNames = None,
-    settings: MetricSettings = None,
-    ranges: EvaluationRanges = None,
-    evaluate_every: EvaluateEvery = None,
-    evaluate_rows: EvaluateRows = None,
-    evaluate_metrics: EvaluateMetrics = None,
-    data_dir: DataDir = None,
-    plugin: Plugins = None,
+    settings: common.MetricSettings = None,
+    ranges: common.EvaluationRanges = None,
+    evaluate_every: common.EvaluateEvery = None,
+    evaluate_rows: common.EvaluateRows = None,
+    evaluate_metrics: common.EvaluateMetrics = None,
+    data_dir: common.DataDir = None,
+    plugin: common.Plugins = None,
     out: Annotated[Path, typer.Option(help="Folder in which the trial's folder is made.")] = Path("runs/train"),
 ) -> None:
     """Train one trial, encode its dataset, score the codes and record all of it.
@@ -153,17 +140,17 @@ def train(
     from disbench.benchmarks.trials.existing import Earlier, finished
     from disbench.benchmarks.trials.trial import run_trial
 
-    wanted, evaluations = metric_options(metrics, settings), evaluation_ranges(ranges)
+    wanted, evaluations = metric_options(metrics, settings), common.evaluation_ranges(ranges)
     file = read_training_file(config) if config else TrainingFile()
     given = {"method": method, "dataset": dataset, "steps": steps, "seed": seed}
     given |= {"batch_size": batch_size, "precision": precision, "rows": rows}
-    whole = file.complete(trial_settings(sets, options, select, **given), data_dir)
+    whole = file.complete(common.trial_settings(sets, options, select, **given), data_dir)
     trial, opened = checked_trial(whole, data_dir)
     check_precision_here(trial.precision)
     print_training_file(file)
     trial = resolved_trial(trial)
     evaluation_rows(trial, opened, evaluations)  # raises for rows that are not there
-    schedule = schedule_of(evaluate_every, evaluate_rows, evaluate_metrics, wanted, trial.steps)
+    schedule = common.schedule_of(evaluate_every, evaluate_rows, evaluate_metrics, wanted, trial.steps)
     earlier = Earlier(out)
     try:
         record = finished(trial, out, wanted, evaluations, earlier=earlier, schedule=schedule)
@@ -211,14 +198,14 @@ def finish(record: Record, folder: Path) -> None:
 def evaluate(
     checkpoint: Checkpoint,
     metrics: MetricNames = None,
-    settings: MetricSettings = None,
+    settings: common.MetricSettings = None,
     protocol: ProtocolName = None,
     confidence: WithConfidence = False,
     resamples: Resamples = 200,
     view: ViewName = "mean",
-    ranges: EvaluationRanges = None,
-    data_dir: DataDir = None,
-    plugin: Plugins = None,
+    ranges: common.EvaluationRanges = None,
+    data_dir: common.DataDir = None,
+    plugin: common.Plugins = None,
 ) -> None:
     """Encode a checkpoint's dataset again and score it; writes nothing. Held-out rows have a table of their own."""
     from disbench.benchmarks.cli.scores import announce, metric_options, metrics_without_settings, print_scores
@@ -227,7 +214,7 @@ def evaluate(
     from disbench.metrics.views import view as view_of
 
     wanted = metric_options(metrics, settings, protocol)
-    _, _, tables = encode_checkpoint(checkpoint, data_dir, evaluation_ranges(ranges))
+    _, _, tables = encode_checkpoint(checkpoint, data_dir, common.evaluation_ranges(ranges))
     samples = resamples if confidence else None
     for name, codes in tables.items():
         shown = view_of(view, codes.codes, codes.group, codes.codes_std)
@@ -245,8 +232,8 @@ def evaluate(
 def traverse(
     checkpoint: Checkpoint,
     out: Annotated[Path | None, typer.Option("-o", help="Default: traversal.png beside the checkpoint.")] = None,
-    data_dir: DataDir = None,
-    plugin: Plugins = None,
+    data_dir: common.DataDir = None,
+    plugin: common.Plugins = None,
 ) -> None:
     """Draw what each latent of a trained method does, as a picture with a row for each latent."""
     from disbench.benchmarks.training.contracts import no_pictures
@@ -279,7 +266,7 @@ def score(
         str | None, typer.Option(help="The array or columns of the factors; for codes in an .npy, the other .npy file.")
     ] = None,
     metrics: MetricNames = None,
-    settings: MetricSettings = None,
+    settings: common.MetricSettings = None,
     protocol: ProtocolName = None,
     confidence: WithConfidence = False,
     resamples: Resamples = 200,
@@ -299,7 +286,7 @@ def score(
     as_json: Annotated[bool, typer.Option("--json", help="JSON, with floor, ceiling and detail.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="CSV; with --detail, of the detail alone.")] = False,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the metrics' random draws.")] = 0,
-    plugin: Plugins = None,
+    plugin: common.Plugins = None,
 ) -> None:
     """Score a table, whoever made it. `factor_names` (K,) and `code_names` (D,) in it are used where it has them."""
     from disbench.benchmarks.cli import scores as shown_as

@@ -10,31 +10,7 @@ from pydantic import ValidationError
 from rich.live import Live
 
 from disbench.benchmarks.cli.report import show_page
-from disbench.benchmarks.cli.terminal.engine_options import (
-    CheckpointSeconds,
-    Compiler,
-    CPUs,
-    Deterministic,
-    Devices,
-    EngineName,
-    GPUs,
-    Slurm,
-    Strategy,
-    Workers,
-    engine_of,
-)
-from disbench.benchmarks.cli.terminal.options import (
-    DataDir,
-    DatasetOptions,
-    EvaluateEvery,
-    MetricSettings,
-    Plugins,
-    Select,
-    assignments,
-    metric_settings as settings_of_metrics,
-    schedule_of,
-    trial_settings,
-)
+from disbench.benchmarks.cli.terminal import engine_options as engines, options as common
 from disbench.benchmarks.cli.terminal.printing import console, say
 from disbench.benchmarks.cli.terminal.study_tables import print_estimates, status_lines
 from disbench.benchmarks.runtime.machine import Machine
@@ -82,33 +58,33 @@ def only_of(words: list[str] | None, suite: "Suite") -> "Only":
 def run(
     suite: Annotated[str, typer.Argument(help="A suite's name (see `disbench list suites`) or a YAML file.")],
     out: Out = Path("runs"),
-    data_dir: DataDir = None,
-    plugin: Plugins = None,
+    data_dir: common.DataDir = None,
+    plugin: common.Plugins = None,
     only: Annotated[
         list[str] | None,
         typer.Option("--only", help="Run a part of the suite: method=vae,dataset=dsprites,seed=0. Repeatable."),
     ] = None,
-    evaluate_every: EvaluateEvery = None,
+    evaluate_every: common.EvaluateEvery = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the trials with the time and disk space they still need; run none.")
     ] = False,
     keep_failed: Annotated[
         bool, typer.Option("--keep-failed/--retry-failed", help="Whether to skip trials that failed before.")
     ] = False,
-    engine: EngineName = "local",
-    workers: Workers = None,
-    gpus_per_trial: GPUs = None,
-    cpus_per_trial: CPUs = None,
-    slurm: Slurm = None,
+    engine: engines.EngineName = "local",
+    workers: engines.Workers = None,
+    gpus_per_trial: engines.GPUs = None,
+    cpus_per_trial: engines.CPUs = None,
+    slurm: engines.Slurm = None,
     stack: Annotated[
         int | None,
         typer.Option(min=2, help="Train up to this many seeds of a row as one model, for a GPU. Needs --engine local."),
     ] = None,
-    devices: Devices = 1,
-    strategy: Strategy = "auto",
-    deterministic: Deterministic = False,
-    compiler: Compiler = "",
-    checkpoint_seconds: CheckpointSeconds = Machine.checkpoint_seconds,
+    devices: engines.Devices = 1,
+    strategy: engines.Strategy = "auto",
+    deterministic: engines.Deterministic = False,
+    compiler: engines.Compiler = "",
+    checkpoint_seconds: engines.CheckpointSeconds = Machine.checkpoint_seconds,
     track: Annotated[
         bool, typer.Option("--track", help="Also write TensorBoard event files of finished trials to OUT/tensorboard.")
     ] = False,
@@ -141,7 +117,7 @@ def run(
             return
         trackers: list[Tracker] = [tensorboard_tracker()] if track else []
         trackers += [mlflow_tracker(mlflow, loaded.name)] if mlflow else []
-        chosen = engine_of(engine, workers, gpus_per_trial, cpus_per_trial, slurm)
+        chosen = engines.engine_of(engine, workers, gpus_per_trial, cpus_per_trial, slurm)
         if stack is not None:
             if engine != "local":
                 raise ValueError(f"--stack needs --engine local, got --engine {engine}.")
@@ -200,7 +176,7 @@ def ranges_of(words: list[str] | None) -> "dict[str, Range]":
     from disbench.benchmarks.settings.validation import explained
 
     found = {}
-    for name, content in assignments(words, "--range").items():
+    for name, content in common.assignments(words, "--range").items():
         try:
             found[name] = Range.model_validate(content)
         except ValidationError as error:
@@ -226,27 +202,27 @@ def search(
         list[str] | None, typer.Option("--set", help="A fixed hyperparameter, key=value. Repeatable.")
     ] = None,
     metric: Annotated[str, typer.Option(help="The metric whose mean over the seeds is optimized.")] = "mig",
-    settings: MetricSettings = None,
+    settings: common.MetricSettings = None,
     seeds: Annotated[str, typer.Option(help="Comma-separated; use other seeds than for your final results.")] = "10,11",
     trials: Annotated[int, typer.Option(min=1, help="Settings to try in total, including earlier calls.")] = 20,
     batch_size: Annotated[int, typer.Option(min=2, help="Images in a minibatch.")] = 64,
     precision: Annotated[str, typer.Option(help="Precision of Lightning: 32-true, bf16-mixed, ...")] = "32-true",
     rows: Annotated[int, typer.Option(min=2, help="Largest number of rows to encode and score.")] = 100_000,
-    evaluate_every: EvaluateEvery = None,
-    select: Select = None,
-    options: DatasetOptions = None,
-    data_dir: DataDir = None,
-    plugin: Plugins = None,
+    evaluate_every: common.EvaluateEvery = None,
+    select: common.Select = None,
+    options: common.DatasetOptions = None,
+    data_dir: common.DataDir = None,
+    plugin: common.Plugins = None,
     out: Out = Path("runs/search"),
     at_once: Annotated[int, typer.Option(min=1, help="Settings proposed together, for --engine ray or slurm.")] = 1,
-    engine: EngineName = "local",
-    workers: Workers = None,
-    gpus_per_trial: GPUs = None,
-    cpus_per_trial: CPUs = None,
-    slurm: Slurm = None,
-    deterministic: Deterministic = False,
-    compiler: Compiler = "",
-    checkpoint_seconds: CheckpointSeconds = Machine.checkpoint_seconds,
+    engine: engines.EngineName = "local",
+    workers: engines.Workers = None,
+    gpus_per_trial: engines.GPUs = None,
+    cpus_per_trial: engines.CPUs = None,
+    slurm: engines.Slurm = None,
+    deterministic: engines.Deterministic = False,
+    compiler: engines.Compiler = "",
+    checkpoint_seconds: engines.CheckpointSeconds = Machine.checkpoint_seconds,
 ) -> None:
     """Search hyperparameters of a method for the best mean of one metric, with Optuna. Run the command again to resume."""
     from disbench.benchmarks.plugins.packages import require
@@ -256,21 +232,21 @@ def search(
 
     try:
         require("metric", metric)
-        own = settings_of_metrics(settings)
+        own = common.metric_settings(settings)
         if strange := set(own) - {metric}:
             raise ValueError(f"--metric-option sets {', '.join(strange)}, the metric is {metric}.")
         given = {"method": method, "dataset": dataset, "steps": steps, "batch_size": batch_size}
         given |= {"precision": precision, "rows": rows}
-        base, _ = checked_trial(trial_settings(sets, options, select, **given), data_dir)
+        base, _ = checked_trial(common.trial_settings(sets, options, select, **given), data_dir)
         if engine == "local":
             check_precision_here(base.precision)
         wanted = Search(
             base=base.model_copy(update={"dataset_version": ""}),
             seeds=seeds_of(seeds),
             metrics={metric: own.get(metric, {})},
-            grid=renamed(method, assignments(grid, "--grid")),
+            grid=renamed(method, common.assignments(grid, "--grid")),
             ranges=renamed(method, ranges_of(ranges)),
-            schedule=schedule_of(evaluate_every, None, metric if evaluate_every else None, own, steps),
+            schedule=common.schedule_of(evaluate_every, None, metric if evaluate_every else None, own, steps),
         )
         found = []
         for setting in run_search(
@@ -279,7 +255,7 @@ def search(
             data_dir,
             settings=trials,
             at_once=at_once,
-            engine=engine_of(engine, workers, gpus_per_trial, cpus_per_trial, slurm),
+            engine=engines.engine_of(engine, workers, gpus_per_trial, cpus_per_trial, slurm),
             machine=Machine(deterministic=deterministic, compiler=compiler, checkpoint_seconds=checkpoint_seconds),
         ):
             found.append(setting)

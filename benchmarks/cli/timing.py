@@ -6,13 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from disbench.benchmarks.cli.terminal.options import (
-    DataDir,
-    DatasetOptions,
-    Plugins,
-    Select,
-    trial_settings,
-)
+from disbench.benchmarks.cli.terminal import options as common
 from disbench.benchmarks.cli.terminal.printing import console, fail, new_table
 from disbench.benchmarks.settings.choices import DEFAULT_METRICS, PROFILE_NAMES, WARM_UP
 from disbench.datasets.wording import did_you_mean, shown
@@ -34,10 +28,10 @@ def profile(
     rows: Annotated[int, typer.Option(min=2, help="Rows encoded and scored, at most.")] = 100_000,
     metrics: Annotated[str, typer.Option(help="Comma-separated names.")] = ",".join(DEFAULT_METRICS),
     sets: Annotated[list[str] | None, typer.Option("--set", help="A hyperparameter, key=value. Repeatable.")] = None,
-    select: Select = None,
-    options: DatasetOptions = None,
-    data_dir: DataDir = None,
-    plugin: Plugins = None,
+    select: common.Select = None,
+    options: common.DatasetOptions = None,
+    data_dir: common.DataDir = None,
+    plugin: common.Plugins = None,
 ) -> None:
     """Where a trial's time goes, from a short training: a table; nothing is written."""
     from disbench.benchmarks.settings.defaults import resolved_trial
@@ -49,7 +43,7 @@ def profile(
     wanted = check_metrics({name: {} for name in names})
     given = {"method": method, "dataset": dataset, "steps": steps, "batch_size": batch_size}
     given |= {"precision": precision, "rows": rows}
-    trial, opened = checked_trial(trial_settings(sets, options, select, **given), data_dir)
+    trial, opened = checked_trial(common.trial_settings(sets, options, select, **given), data_dir)
     check_precision_here(trial.precision)
     found = profile_trial(resolved_trial(trial), opened, wanted, timed_steps)
     table = new_table("part", "ms a step", "of a step", "s a trial", "of the trial")

@@ -7,16 +7,8 @@ import torch
 from torch import Tensor
 
 from disbench.baselines.gaussian import Posterior
-from disbench.benchmarks.estimators import (
-    CANDIDATES,
-    CLASSICAL,
-    MONTE_CARLO,
-    Estimator,
-    information,
-    measures,
-    tasks,
-    total_correlation,
-)
+from disbench.benchmarks import estimators
+from disbench.benchmarks.estimators import measures, tasks
 from disbench.benchmarks.estimators.measures import now, value_errors
 from disbench.benchmarks.estimators.monte_carlo import batch_average, column_zero, full, stratified
 from disbench.benchmarks.estimators.profiles import Profile
@@ -89,10 +81,10 @@ def measure_total_correlation(
     """Train where there is something to learn, then use as in training: value and gradient of a minibatch, one update."""
     encoder = Encoder.of(task.posterior)
     device = encoder.mean.device
-    estimator = total_correlation(name, task.latent_dim, batch, device, references=profile.references)
+    estimator = estimators.total_correlation(name, task.latent_dim, batch, device, references=profile.references)
     numbers: Numbers = {}
     curves: Curves = {}
-    learns = name not in MONTE_CARLO
+    learns = name not in estimators.MONTE_CARLO
     if learns:
         curves["learning"], seconds = learn(estimator, task, encoder, batch, profile.critic_steps)
         aim = truth.population if truth.population is not None and name != "marginal" else truth.finite
@@ -117,7 +109,7 @@ def measure_total_correlation(
 
 
 def learn(
-    estimator: Estimator, task: PosteriorTask, encoder: Encoder, batch: int, steps: int
+    estimator: estimators.Estimator, task: PosteriorTask, encoder: Encoder, batch: int, steps: int
 ) -> tuple[list[float], float]:
     """`steps` updates; the value before each, and the seconds that the updates took."""
     device = encoder.mean.device
@@ -134,16 +126,16 @@ def learn(
 
 def measure_information(name: str, task: PairTask, device: torch.device, profile: Profile) -> Numbers:
     """Of a critic: its value on fresh rows after learning from fresh rows, its deviation over batches, the time of a use."""
-    if name in CLASSICAL:
+    if name in estimators.CLASSICAL:
         values, taken = [], []
         for _ in range(4):
             pairs = task.draw(4000)
             x, y = (side[:, 0].double().cpu().numpy() for side in (pairs.x, pairs.y))
             started = now(torch.device("cpu"))
-            values.append(CLASSICAL[name](x, y))
+            values.append(estimators.CLASSICAL[name](x, y))
             taken.append(now(torch.device("cpu")) - started)
         return value_errors(values, None, task.truth) | {"use_ms": 1e3 * sorted(taken)[2]}
-    estimator = information(name, task.dims, device)
+    estimator = estimators.information(name, task.dims, device)
     taken = []
     for _ in range(profile.pair_steps):
         batch = task.draw(profile.pair_batch)
@@ -160,7 +152,7 @@ def measure_information(name: str, task: PairTask, device: torch.device, profile
 
 def measure_time(name: str, batch: int, dims: int, device: torch.device) -> Numbers:
     """Milliseconds of a value; of a value and its gradient to the encoder's outputs; of an update; of a use, the last two."""
-    estimator = total_correlation(name, dims, batch, device)
+    estimator = estimators.total_correlation(name, dims, batch, device)
     mean = torch.randn(10 * batch, dims, device=device)
     encoder = Encoder.of(Posterior(mean, torch.full_like(mean, -2.0)))
     rows = torch.arange(batch, device=device)
@@ -176,7 +168,9 @@ def measure_time(name: str, batch: int, dims: int, device: torch.device) -> Numb
     with torch.no_grad():
         forward = measures.milliseconds(value, device)
     numbers: Numbers = {"forward_ms": forward, "backward_ms": measures.milliseconds(both, device)}
-    numbers["update_ms"] = 0.0 if name in MONTE_CARLO else measures.milliseconds(lambda: estimator.update(draw), device)
+    numbers["update_ms"] = (
+        0.0 if name in estimators.MONTE_CARLO else measures.milliseconds(lambda: estimator.update(draw), device)
+    )
     numbers["use_ms"] = (numbers["backward_ms"] or 0.0) + (numbers["update_ms"] or 0.0)
     return numbers
 
@@ -191,7 +185,7 @@ def measure_lag(name: str, profile: Profile, device: torch.device) -> tuple[Numb
     """Follow an encoder that moves at every step, one use a step, after half as many steps at rest."""
     noise = torch.randn(profile.rows, 10, device=device)
     steps, rest = profile.lag_steps, profile.lag_steps // 2
-    estimator = total_correlation(name, 10, profile.batch, device)
+    estimator = estimators.total_correlation(name, 10, profile.batch, device)
     values, truths = [], []
     for step in range(-rest, steps):
         task = moving_task(max(step, 0) / steps, noise)
@@ -251,4 +245,4 @@ def check_column_zero(task: PosteriorTask, batch: int, batches: int) -> Numbers:
 
 def ceiling(name: str) -> float | None:
     """What the value cannot exceed; see `mine_vae.mine`."""
-    return math.log(1 + CANDIDATES) if name == "infonce" else None
+    return math.log(1 + estimators.CANDIDATES) if name == "infonce" else None

@@ -7,25 +7,12 @@ from typing import Any
 from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from disbench.benchmarks.plugins.files import load_plugin
+from disbench.benchmarks.settings import validation
 from disbench.benchmarks.settings.choices import DEFAULT_METRICS, EVALUATE_METRICS, EVALUATE_ROWS
 from disbench.benchmarks.settings.defaults import MetricOptions, resolved_trial
 from disbench.benchmarks.settings.hyperparameters import Range, Strict, check_method, combinations
 from disbench.benchmarks.settings.score_schedule import Every, SampleRows, ScoreSchedule, score_schedule
-from disbench.benchmarks.settings.validation import (
-    BatchSize,
-    Name,
-    Options,
-    OptionsOf,
-    Precision,
-    Rows,
-    Seed,
-    Steps,
-    check_dataset,
-    check_evaluations,
-    check_metric,
-    check_metrics,
-    explained,
-)
+from disbench.benchmarks.settings.validation import Options, OptionsOf, explained
 from disbench.benchmarks.settings.yaml_file import read_yaml
 from disbench.datasets.wording import did_you_mean, listed, shown
 from disbench.reports.records import Trial
@@ -52,14 +39,14 @@ class DatasetEntry(Strict):
     metrics: OptionsOf = Field(default_factory=dict)
     hparams: Options = Field(default_factory=dict)
     methods: OptionsOf = Field(default_factory=dict)
-    steps: Steps | None = None
-    precision: Precision | None = None
+    steps: validation.Steps | None = None
+    precision: validation.Precision | None = None
     evaluations: OptionsOf = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def known(self, info: ValidationInfo) -> "DatasetEntry":
-        self.evaluations = check_evaluations(self.evaluations)
-        check_dataset(self.name, self.options, (info.context or {}).get("root"))
+        self.evaluations = validation.check_evaluations(self.evaluations)
+        validation.check_dataset(self.name, self.options, (info.context or {}).get("root"))
         return self
 
 
@@ -95,16 +82,16 @@ class Suite(Strict):
     Every `evaluate_every` steps, `evaluate_metrics` score `evaluate_rows` rows, which makes the learning curves of scores.
     """
 
-    name: Name
+    name: validation.Name
     description: str = ""
     plugins: list[str] = Field(default_factory=list)  # before the fields whose names they give
     datasets: list[DatasetEntry] = Field(min_length=1)
     methods: list[MethodEntry] = Field(min_length=1)
-    seeds: list[Seed] = Field(min_length=1)
-    steps: Steps
-    batch_size: BatchSize = 64
-    precision: Precision = "32-true"
-    rows: Rows = 100_000
+    seeds: list[validation.Seed] = Field(min_length=1)
+    steps: validation.Steps
+    batch_size: validation.BatchSize = 64
+    precision: validation.Precision = "32-true"
+    rows: validation.Rows = 100_000
     hparams: Options = Field(default_factory=dict)
     metrics: OptionsOf = Field(default_factory=default_metrics)
     untrained: bool = True
@@ -121,7 +108,7 @@ class Suite(Strict):
 
     @model_validator(mode="after")
     def check(self) -> "Suite":
-        self.metrics = check_metrics(self.metrics)
+        self.metrics = validation.check_metrics(self.metrics)
         for dataset in self.datasets:
             methods = dict.fromkeys(entry.name for entry in self.methods)
             for kind, given, known in (("method", dataset.methods, methods), ("metric", dataset.metrics, self.metrics)):
@@ -130,7 +117,9 @@ class Suite(Strict):
                         f"{dataset.name} has settings of {listed(strange)}, no {kind} of the suite."
                         f"{did_you_mean(strange[0], known)}"
                     )
-            dataset.metrics = {name: check_metric(name, options) for name, options in dataset.metrics.items()}
+            dataset.metrics = {
+                name: validation.check_metric(name, options) for name, options in dataset.metrics.items()
+            }
         rows = self.untrained + sum(len(entry.settings()) for entry in self.methods)
         if (count := rows * len(self.datasets) * len(self.seeds)) > TRIALS:
             raise ValueError(f"the suite has {count:,} trials (datasets x methods x seeds); {TRIALS:,} are allowed.")

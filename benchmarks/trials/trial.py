@@ -17,20 +17,15 @@ from disbench.benchmarks.plugins.registries import entries_of, rescored, used
 from disbench.benchmarks.runtime.environment import environment, forget_peaks, peaks
 from disbench.benchmarks.runtime.failures import ADVICE, classify, disk_full_as_one_error
 from disbench.benchmarks.runtime.machine import Machine, determinism
+from disbench.benchmarks.settings import defaults
 from disbench.benchmarks.settings.command import reproducing_command
-from disbench.benchmarks.settings.defaults import (
-    Evaluations,
-    MetricOptions,
-    changed_hparams,
-    metric_versions,
-    resolved_trial,
-    scored_by,
-)
+from disbench.benchmarks.settings.defaults import Evaluations, MetricOptions
 from disbench.benchmarks.settings.score_schedule import ScoreSchedule
 from disbench.benchmarks.training.checkpoint import delete_resume_files
 from disbench.benchmarks.training.contracts import no_pictures
 from disbench.benchmarks.training.loop import ON_THIS_MACHINE, build, train
 from disbench.benchmarks.training.progress import title
+from disbench.benchmarks.trials import existing, reconstruction
 from disbench.benchmarks.trials.encode import (
     Codes,
     NamedTable,
@@ -40,23 +35,8 @@ from disbench.benchmarks.trials.encode import (
     read_codes,
     write_codes,
 )
-from disbench.benchmarks.trials.existing import (
-    CHECKPOINT,
-    CODES,
-    FURTHER_CODES,
-    clear_the_way,
-    clear_unopened,
-    existing_record,
-    note_ended,
-    note_started,
-)
-from disbench.benchmarks.trials.reconstruction import (
-    IMAGES,
-    RECONSTRUCTION,
-    decoded,
-    fixed_rows,
-    reconstruction_quality,
-)
+from disbench.benchmarks.trials.existing import CHECKPOINT, CODES, FURTHER_CODES
+from disbench.benchmarks.trials.reconstruction import IMAGES, RECONSTRUCTION
 from disbench.benchmarks.trials.score import score_shown
 from disbench.benchmarks.trials.traversals import draw, limit_remark, optional
 from disbench.datasets import FactorDataset
@@ -84,7 +64,7 @@ def score_into(record: Record, folder: Path, metrics: MetricOptions, name: str =
         for evaluation, own in record.evaluations.items():
             table = read_codes(folder / FURTHER_CODES.format(evaluation), record.trial)
             score_table(own, table, metrics, f"{what} {evaluation}")
-    record.metric_options, record.metric_versions = metrics, metric_versions(metrics)
+    record.metric_options, record.metric_versions = metrics, defaults.metric_versions(metrics)
 
 
 def score_table(scores: Record | Evaluation, table: NamedTable, metrics: MetricOptions, what: str) -> dict[str, str]:
@@ -155,10 +135,10 @@ def measure_reconstruction(
     failed = "The quality of reconstructions"
     record.reconstruction_skipped = dict.fromkeys(RECONSTRUCTION, f"{failed} could not be measured; see the remarks.")
     with optional(record, failed):
-        rows = fixed_rows(torch.from_numpy(codes.rows), decoded(method, IMAGES))
+        rows = reconstruction.fixed_rows(torch.from_numpy(codes.rows), reconstruction.decoded(method, IMAGES))
         if method.decode_limit is not None:
             record.remarks.append(limit_remark(method, len(codes.code_names), len(rows)))
-        found, missing = reconstruction_quality(method, dataset, rows, device)
+        found, missing = reconstruction.reconstruction_quality(method, dataset, rows, device)
         record.reconstruction, record.reconstruction_skipped = found, missing
 
 
@@ -232,20 +212,20 @@ def run_trial(
     ('ok', ['sap'])
     """
     provide_for(trial, metrics)
-    trial = resolved_trial(trial)
+    trial = defaults.resolved_trial(trial)
     folder = out / trial.id
     with disk_full_as_one_error(folder):
-        done = existing_record(trial, folder)
+        done = existing.existing_record(trial, folder)
         finished = done is not None and done.status == "ok"
         if done is not None and finished:
-            if scored_by(done, metrics, evaluations):
+            if defaults.scored_by(done, metrics, evaluations):
                 return done
             if (again := scored_again(done, folder, metrics, evaluations or {}, root, name)) is not None:
                 return again
         folder.mkdir(parents=True, exist_ok=True)
         remove_temporary_files(folder)
-        clear_the_way(folder)
-        note_started(trial, folder)
+        existing.clear_the_way(folder)
+        existing.note_started(trial, folder)
         record = Record(
             trial=trial,
             status="failed",
@@ -253,7 +233,7 @@ def run_trial(
             factor_names=list(dataset.factor_names),
             factor_sizes=list(dataset.factor_sizes),
             command=reproducing_command(trial, metrics, root, evaluations, schedule),
-            changed_hparams=changed_hparams(trial),
+            changed_hparams=defaults.changed_hparams(trial),
             evaluation=next(iter(dataset.evaluations)),
             evaluation_options=evaluations or {},
             plugins=used(entries_of(trial, metrics)),
@@ -277,8 +257,8 @@ def run_trial(
             log.warning("%s: the earlier record, of other metrics or versions, is kept.", trial.id)
         else:
             write_record(record, folder)
-            clear_unopened(trial, out)
-        note_ended(folder)
+            existing.clear_unopened(trial, out)
+        existing.note_ended(folder)
     return record
 
 

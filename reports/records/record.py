@@ -11,15 +11,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from disbench.datasets.untrusted import check_path_name
-from disbench.reports.records.migration import (
-    RENAMED,
-    migrated_trial,
-    set_in_version_1,
-    with_added,
-    with_earlier_names,
-    with_names_of_today,
-    without_added,
-)
+from disbench.reports.records import migration
 
 # 2: trials hold every hyperparameter and the version of their method, records the versions of metrics.
 SCHEMA_VERSION = 2
@@ -90,14 +82,17 @@ class Trial(BaseModel):
     @classmethod
     def _renamed(cls, fields: Any) -> Any:
         if isinstance(fields, dict) and isinstance(hparams := fields.get("hparams"), dict):
-            return {**fields, "hparams": with_added(with_names_of_today(str(fields.get("method")), hparams))}
+            return {
+                **fields,
+                "hparams": migration.with_added(migration.with_names_of_today(str(fields.get("method")), hparams)),
+            }
         return fields
 
     @property
     def id(self) -> str:
         """Name of the folder: readable parts, then a hash of every field."""
         fields = self.model_dump(mode="json")
-        fields["hparams"] = without_added(with_earlier_names(self.method, fields["hparams"]))
+        fields["hparams"] = migration.without_added(migration.with_earlier_names(self.method, fields["hparams"]))
         canonical = json.dumps(fields, sort_keys=True)
         digest = hashlib.sha256(canonical.encode()).hexdigest()[:10]
         return f"{self.method}-{self.dataset}-seed{self.seed}-{digest}"
@@ -286,7 +281,7 @@ class Record(BaseModel):
 
     @model_validator(mode="after")
     def _renamed(self) -> "Record":
-        renamed = RENAMED.get(self.trial.method, {})
+        renamed = migration.RENAMED.get(self.trial.method, {})
         self.changed_hparams[:] = [renamed.get(name, name) for name in self.changed_hparams]
         return self
 
@@ -322,7 +317,7 @@ def migrated(record: Record) -> Record:
         update={
             "trial": migrated_to_today(record.trial),
             "metric_versions": asked,
-            "changed_hparams": set_in_version_1(record.trial.model_dump()),
+            "changed_hparams": migration.set_in_version_1(record.trial.model_dump()),
             "schema_version": SCHEMA_VERSION,
             "migrated_from": record.schema_version,
         }
@@ -337,4 +332,4 @@ def trial_of(fields: Any) -> Trial:
 
 def migrated_to_today(trial: Trial) -> Trial:
     """Convert a trial of schema 1 to this schema."""
-    return Trial.model_validate(migrated_trial(trial.model_dump()))
+    return Trial.model_validate(migration.migrated_trial(trial.model_dump()))

@@ -8,16 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
-from disbench.reports.statistics.resampling import (
-    LEVEL,
-    RESAMPLES,
-    Array,
-    checked,
-    counts_of,
-    draws_of,
-    middle_means,
-    percentiles,
-)
+from disbench.reports.statistics import resampling
+from disbench.reports.statistics.resampling import RESAMPLES, Array, checked
 
 Verdict = Literal["better", "worse", "tie", "unknown"]
 MIN_SEEDS = 3
@@ -49,7 +41,9 @@ def interquartile_mean(strata: Sequence[Array], *, seed: int = 0, resamples: int
     note = too_few(min(sizes))
     if note:
         return Estimate(value, None, None, len(pooled), note)
-    low, high = percentiles(middle_means(pooled, np.concatenate(counts_of(sizes, resamples, seed))))
+    low, high = resampling.percentiles(
+        resampling.middle_means(pooled, np.concatenate(resampling.counts_of(sizes, resamples, seed)))
+    )
     return Estimate(value, low, high, len(pooled))
 
 
@@ -75,9 +69,11 @@ def probability_of_improvement(
     if note:
         return Estimate(value, None, None, smallest, note)
     sides = [side for pair in pairs for side in pair]
-    draws = draws_of([len(side) for side in sides], resamples, seed)
+    draws = resampling.draws_of([len(side) for side in sides], resamples, seed)
     drawn = [side[taken] for side, taken in zip(sides, draws, strict=True)]  # (R, n) each
-    low, high = percentiles(np.mean([_wins(*pair) for pair in zip(drawn[::2], drawn[1::2], strict=True)], axis=0))
+    low, high = resampling.percentiles(
+        np.mean([_wins(*pair) for pair in zip(drawn[::2], drawn[1::2], strict=True)], axis=0)
+    )
     return Estimate(value, low, high, smallest)
 
 
@@ -138,7 +134,9 @@ def margins_of(shares: Array, seeds: NDArray[np.int64]) -> Array:
     own = shares**2 / (seeds - 1)
     with np.errstate(invalid="ignore"):
         freedom = total**2 / np.add.outer(own, own)
-        return np.asarray(np.where(total > 0, stdtrit(freedom, (1 + LEVEL) / 2) * np.sqrt(total), 0.0))  # Student's t
+        return np.asarray(
+            np.where(total > 0, stdtrit(freedom, (1 + resampling.LEVEL) / 2) * np.sqrt(total), 0.0)
+        )  # Student's t
 
 
 def holds_zero(low: Array | np.float64, high: Array | np.float64) -> NDArray[np.bool_]:

@@ -7,14 +7,8 @@ import numpy as np
 import pandas as pd
 from scipy.stats import friedmanchisquare, rankdata, studentized_range
 
-from disbench.reports.statistics.estimates import (
-    DECIMALS,
-    MIN_SEEDS,
-    holds_zero,
-    interquartile_mean,
-    margins_of,
-    too_few,
-)
+from disbench.reports.statistics import estimates
+from disbench.reports.statistics.estimates import DECIMALS, MIN_SEEDS
 from disbench.reports.statistics.resampling import LEVEL, RESAMPLES, Array, percentiles, resampled_means
 
 MIN_TRIALS = 5  # two orders of n agree or oppose by chance with probability 2/n!, which is below 0.05 from five on
@@ -88,14 +82,14 @@ def ranking(
             *[np.array([scores[method].mean() for method in sure])] * 2
         )  # (M, M): row minus column
         shares = np.array([scores[method].var(ddof=1) / len(scores[method]) for method in sure])
-        margins = margins_of(shares, np.array([len(scores[method]) for method in sure]))
-        ties = holds_zero(gaps - margins, gaps + margins)
+        margins = estimates.margins_of(shares, np.array([len(scores[method]) for method in sure]))
+        ties = estimates.holds_zero(gaps - margins, gaps + margins)
         behind = ~ties & ((gaps < 0) == higher_is_better)
         np.fill_diagonal(ties, False)
         place = dict(zip(sure, 1.0 + behind.sum(axis=1), strict=True))
         tied = {method: tuple(sure[i] for i in np.flatnonzero(own)) for method, own in zip(sure, ties, strict=True)}
     standing = [
-        (rank.get(m), low.get(m), high.get(m), place.get(m), tied.get(m, ()), too_few(len(own)))
+        (rank.get(m), low.get(m), high.get(m), place.get(m), tied.get(m, ()), estimates.too_few(len(own)))
         for m, own in scores.items()
     ]
     names = ["rank", "rank_low", "rank_high", "place", "tied_with", "note"]
@@ -145,7 +139,7 @@ def over_datasets(
         notes = [f"no score on {', '.join(absent)}: not averaged"] if absent else []
         if pooled and method in ranked:
             strata = [scores[method][name] for name in datasets]
-            estimate = interquartile_mean(strata, seed=seed, resamples=resamples)
+            estimate = estimates.interquartile_mean(strata, seed=seed, resamples=resamples)
             iqm = (estimate.value, estimate.low, estimate.high)
             uneven = len(set(map(len, strata))) > 1
             notes = [estimate.note, "datasets weigh by their seeds, which differ in number" if uneven else ""]
