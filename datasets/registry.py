@@ -10,16 +10,7 @@ from disbench.datasets.factors import FactorDataset, FactorSpace, hold_out, norm
 from disbench.datasets.factors.held_out import normal_held_out
 from disbench.datasets.imported.dataset import OwnDataset, imported_names
 from disbench.datasets.official import cars3d, celeba, dsprites, mpi3d, shapes3d, smallnorb
-from disbench.datasets.official.cars3d import Cars3D
-from disbench.datasets.official.celeba import CelebA
-from disbench.datasets.official.dsprites import DSprites
-from disbench.datasets.official.mpi3d import MPI3D
-from disbench.datasets.official.shapes3d import Shapes3D
-from disbench.datasets.official.smallnorb import SmallNORB
-from disbench.datasets.procedural.dsprites_like import DSpritesLike
-from disbench.datasets.procedural.faces_like import FacesLike
-from disbench.datasets.procedural.mpi3d_like import MPI3DLike
-from disbench.datasets.procedural.shapes3d_like import Shapes3DLike
+from disbench.datasets.procedural import dsprites_like, faces_like, mpi3d_like, shapes3d_like
 from disbench.datasets.storage.files import Source
 from disbench.datasets.wording import did_you_mean, listed, shown
 
@@ -29,28 +20,22 @@ OF_EVERY_DATASET = ("name", "version", "provenance", "image_shape", "space")
 __all__ = ["DATASETS", "SOURCES", "FactorDataset", "FactorSpace", "check_name", "load", "names", "restrict"]
 
 DATASETS: dict[str, Callable[..., FactorDataset]] = {
-    "dsprites_like": DSpritesLike,
-    "shapes3d_like": Shapes3DLike,
-    "mpi3d_like": MPI3DLike,
-    "faces_like": FacesLike,
-    "dsprites": DSprites,
-    "shapes3d": Shapes3D,
-    **{source.name: functools.partial(MPI3D, variant=variant) for variant, source in mpi3d.SOURCES.items()},
-    "celeba": CelebA,
-    "cars3d": Cars3D,
-    "smallnorb": SmallNORB,
+    "dsprites_like": dsprites_like.DSpritesLike,
+    "shapes3d_like": shapes3d_like.Shapes3DLike,
+    "mpi3d_like": mpi3d_like.MPI3DLike,
+    "faces_like": faces_like.FacesLike,
+    "dsprites": dsprites.DSprites,
+    "shapes3d": shapes3d.Shapes3D,
+    **{source.name: functools.partial(mpi3d.MPI3D, variant=variant) for variant, source in mpi3d.SOURCES.items()},
+    "celeba": celeba.CelebA,
+    "cars3d": cars3d.Cars3D,
+    "smallnorb": smallnorb.SmallNORB,
 }
 BUILT_IN = dict(DATASETS)  # without what a plugin adds
 
 # Where the files of the official ones come from.
-SOURCES: dict[str, Source] = {
-    "dsprites": dsprites.SOURCE,
-    "shapes3d": shapes3d.SOURCE,
-    **{source.name: source for source in mpi3d.SOURCES.values()},
-    "celeba": celeba.SOURCE,
-    "cars3d": cars3d.SOURCE,
-    "smallnorb": smallnorb.SOURCE,
-}
+OFFICIAL = (dsprites.SOURCE, shapes3d.SOURCE, *mpi3d.SOURCES.values(), celeba.SOURCE, cars3d.SOURCE, smallnorb.SOURCE)
+SOURCES: dict[str, Source] = {source.name: source for source in OFFICIAL}
 
 
 def names(root: str | Path | None = None) -> list[str]:

@@ -7,7 +7,7 @@ dSprites, 3DShapes and MPI3D are all stored this way, so an index is the label.
 import functools
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -15,7 +15,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import torch
 
-from disbench.datasets.wording import shown
+from disbench.datasets.wording import listed, shown
 
 # A tensor, an array, a list, a slice or a single row. `Any`, so that a subclass may declare the tensor that it gets.
 Rows: TypeAlias = Any
@@ -93,6 +93,18 @@ def takes_rows(method: Callable[[Any, torch.Tensor], torch.Tensor]) -> Callable[
         return method(self, as_indices(indices, len(self)))
 
     return taking
+
+
+def chosen_attributes(wanted: Any, known: Sequence[str]) -> tuple[str, ...]:
+    """Return the attributes that are kept: all of the known ones for 'all', else those of a list, in its order."""
+    if wanted == "all":
+        return tuple(known)
+    is_list = isinstance(wanted, Sequence) and not isinstance(wanted, str)
+    if not is_list or not wanted or any(name not in known for name in wanted) or len(set(wanted)) != len(wanted):
+        raise ValueError(
+            f"attributes needs to be 'all' or distinct names in a list, got {shown(wanted)}. Known: {listed(known)}."
+        )
+    return tuple(wanted)
 
 
 @dataclass(frozen=True)

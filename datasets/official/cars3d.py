@@ -17,10 +17,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from disbench.datasets.factors import FactorSpace
 from disbench.datasets.storage.files import OfficialFile, Source, explained, find, sha256_of
+from disbench.datasets.storage.pictures import SIDE, antialiased
 from disbench.datasets.storage.store import Create, ImageStore, StoredDataset, cached_conversion
 
 FILE_NAME = "nips2015-analogy-data.tar.gz"
@@ -40,7 +40,6 @@ SOURCE = Source(
 )
 ELEVATIONS, AZIMUTHS = 4, 24
 MESH_SHAPE = (128, 128, 3, AZIMUTHS, ELEVATIONS)
-SIDE = 64
 PROTOCOL = f"lanczos{SIDE}"
 MEMBER_BYTES = 2**26  # far more than a car takes: 5 MB of pictures and their masks
 BYTES, MATRIX, COMPRESSED = 2, 14, 15  # MATLAB's numbers for types of elements
@@ -181,5 +180,4 @@ def _elements(content: bytes) -> Iterator[tuple[int, bytes]]:
 def _shrunk(mesh: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """(128, 128, 3, azimuths, elevations) to (elevations, azimuths, 3, 64, 64)."""
     views = np.ascontiguousarray(mesh.transpose(4, 3, 0, 1, 2)).reshape(-1, *mesh.shape[:3])
-    small = [np.asarray(Image.fromarray(view).resize((SIDE, SIDE), Image.Resampling.LANCZOS)) for view in views]
-    return np.stack(small).transpose(0, 3, 1, 2).reshape(ELEVATIONS, AZIMUTHS, 3, SIDE, SIDE)
+    return antialiased(views).transpose(0, 3, 1, 2).reshape(ELEVATIONS, AZIMUTHS, 3, SIDE, SIDE)

@@ -20,11 +20,12 @@ import torch
 from numpy.typing import NDArray
 
 from disbench.datasets.factors import FactorSpace
+from disbench.datasets.factors.dataset import chosen_attributes
 from disbench.datasets.storage.files import OfficialFile, Source, WrongContentError, explained, find, sha256_of
 from disbench.datasets.storage.npz import check_zip
 from disbench.datasets.storage.pictures import SIDE, in_order, opened, small_square
 from disbench.datasets.storage.store import Create, ImageStore, StoredDataset, cached_conversion
-from disbench.datasets.wording import listed, shown
+from disbench.datasets.wording import shown
 
 FOLDER = "img_align_celeba"
 ARCHIVE, ATTRIBUTES, PARTITION = f"{FOLDER}.zip", "list_attr_celeba.txt", "list_eval_partition.txt"
@@ -170,20 +171,13 @@ def _read_rows(
 
 def _columns(names: list[str], values: NDArray[np.uint8], wanted: str | Sequence[str] | None) -> list[int]:
     """The columns of the attributes that are kept, in the order in which they are wanted."""
-    if wanted == "all":
-        return list(range(len(names)))
     if wanted is None:
         low, high = PREVALENCE
         kept = np.flatnonzero((values.mean(axis=0) >= low) & (values.mean(axis=0) <= high)).tolist()
         if not kept:
             raise ValueError(f"No attribute is as frequent as {low:.0%} to {high:.0%}. Name some: attributes=[...].")
         return kept
-    is_list = isinstance(wanted, Sequence) and not isinstance(wanted, str)
-    if not is_list or not wanted or any(name not in names for name in wanted) or len(set(wanted)) != len(wanted):
-        raise ValueError(
-            f"attributes needs to be 'all' or distinct names in a list, got {shown(wanted)}. CelebA has {listed(names)}."
-        )
-    return [names.index(name) for name in wanted]
+    return [names.index(name) for name in chosen_attributes(wanted, names)]
 
 
 def _convert(path: Path, files: list[str], create: Create) -> dict[str, Any]:

@@ -19,10 +19,10 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 
 from disbench.datasets.factors import FactorSpace
 from disbench.datasets.storage.files import OfficialFile, Source, explained, find, sha256_of
+from disbench.datasets.storage.pictures import SIDE, antialiased
 from disbench.datasets.storage.store import Create, ImageStore, StoredDataset, cached_conversion
 
 URL = "https://cs.nyu.edu/~ylclab/data/norb-v1.0-small/"
@@ -50,7 +50,7 @@ COLUMNS = ("category", "instance", "elevation", "azimuth", "lighting")
 SIZES = (5, 10, 9, 18, 6)
 INSTANCE = COLUMNS.index("instance")
 ROWS = 24300  # of each of the two parts
-FULL_SIDE, SIDE = 96, 64
+FULL_SIDE = 96
 ROWS_A_CHUNK = 512  # 9 MB of pairs
 PROTOCOL = f"left-lanczos{SIDE}"
 
@@ -110,7 +110,7 @@ def _convert(paths: dict[str, Path], create: Create) -> dict[str, Any]:
                 size = min(ROWS_A_CHUNK, count - first)
                 pairs = np.frombuffer(_exactly(file, size * 2 * FULL_SIDE**2), np.uint8)
                 left = pairs.reshape(size, 2, FULL_SIDE, FULL_SIDE)[:, 0]
-                images[rows[start + first : start + first + size], 0] = _shrunk(left)
+                images[rows[start + first : start + first + size], 0] = antialiased(left)
         start += count
     return {"sizes": list(sizes)}
 
@@ -178,10 +178,3 @@ def _exactly(file: BufferedIOBase, count: int) -> bytes:
     if len(content) != count:
         raise ValueError(f"it ends {count - len(content)} bytes too early")
     return content
-
-
-def _shrunk(pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """(B, 96, 96) to (B, 64, 64)."""
-    return np.stack(
-        [np.asarray(Image.fromarray(picture).resize((SIDE, SIDE), Image.Resampling.LANCZOS)) for picture in pictures]
-    )

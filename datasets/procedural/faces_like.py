@@ -20,15 +20,9 @@ import numpy as np
 import torch
 
 from disbench.datasets.factors import FactorDataset, FactorSpace, check_indices
-from disbench.datasets.procedural.face_attributes import (
-    ATTRIBUTES,
-    NUISANCES,
-    ROWS,
-    USUAL_ATTRIBUTES,
-    attributes_of,
-    nuisances_of,
-)
-from disbench.datasets.wording import listed, shown
+from disbench.datasets.factors.dataset import chosen_attributes
+from disbench.datasets.procedural import face_attributes
+from disbench.datasets.procedural.face_attributes import ATTRIBUTES
 
 RENDERER_VERSION = "1"
 
@@ -106,7 +100,7 @@ class Face:
     def __init__(self, attributes: torch.Tensor, nuisances: torch.Tensor, palette: torch.Tensor) -> None:
         device = attributes.device
         self.has = _columns(ATTRIBUTES, attributes.float())
-        self.level = _columns(NUISANCES, nuisances.float() * (1 / 255))
+        self.level = _columns(face_attributes.NUISANCES, nuisances.float() * (1 / 255))
         self.colour = {name: palette[place].view(1, 3, 1, 1) for place, name in enumerate(PALETTE)}
         self.colour |= self._own_colours()
 
@@ -535,33 +529,20 @@ class FacesLike(FactorDataset):
 
         Raises ValueError for unknown, repeated or no attributes.
         """
-        names = _chosen(attributes)
-        rows = np.arange(ROWS)
-        values = torch.from_numpy(attributes_of(rows))
+        names = face_attributes.USUAL_ATTRIBUTES if attributes is None else chosen_attributes(attributes, ATTRIBUTES)
+        rows = np.arange(face_attributes.ROWS)
+        values = torch.from_numpy(face_attributes.attributes_of(rows))
         self.space = FactorSpace(names, (2,) * len(names))
         self.labels = values[:, [ATTRIBUTES.index(name) for name in names]]  # (N, K), uint8
-        self._traits = torch.cat((values, torch.from_numpy(nuisances_of(rows))), dim=1)  # (N, 40 + 24), uint8
+        nuisances = torch.from_numpy(face_attributes.nuisances_of(rows))
+        self._traits = torch.cat((values, nuisances), dim=1)  # (N, 40 + 24), uint8
         # The same, and the colours, where they were asked for last.
         self._placed, self._palette = self._traits, torch.tensor(list(PALETTE.values()))
 
     def batch(self, indices: torch.Tensor) -> torch.Tensor:
-        check_indices(indices, ROWS)
+        check_indices(indices, face_attributes.ROWS)
         if self._placed.device != indices.device:
             self._placed = self._traits.to(indices.device)
             self._palette = torch.tensor(list(PALETTE.values()), device=indices.device)
         traits = self._placed[indices]
         return render(traits[:, : len(ATTRIBUTES)], traits[:, len(ATTRIBUTES) :], self._palette)
-
-
-def _chosen(wanted: str | Sequence[str] | None) -> tuple[str, ...]:
-    """The names of the attributes that are kept, in the order in which they are wanted."""
-    if wanted is None:
-        return USUAL_ATTRIBUTES
-    if wanted == "all":
-        return ATTRIBUTES
-    is_list = isinstance(wanted, Sequence) and not isinstance(wanted, str)
-    if not is_list or not wanted or any(name not in ATTRIBUTES for name in wanted) or len(set(wanted)) != len(wanted):
-        raise ValueError(
-            f"attributes needs to be 'all' or distinct names in a list, got {shown(wanted)}. Known: {listed(ATTRIBUTES)}."
-        )
-    return tuple(wanted)

@@ -89,6 +89,7 @@ FACES = 4  # the most that a solid here turns to the viewer or away
 EDGE_ON = 1e-4  # a face or mantle along the rays is taken to be off them by so much: they cross it, far away
 
 Array = NDArray[np.float64]
+Solids = tuple[torch.Tensor, torch.Tensor, torch.Tensor]  # rows of `fronts`, `backs` and `quadrics` of the tables
 
 
 class Solid(NamedTuple):
@@ -452,14 +453,7 @@ def _pixel_sums(samples: torch.Tensor) -> torch.Tensor:
     return reduce(torch.add, [rows[:, :, offset::OBJECT_SAMPLES] for offset in range(OBJECT_SAMPLES)])
 
 
-def _draw_objects(
-    images: torch.Tensor,
-    colours: torch.Tensor,
-    places: torch.Tensor,
-    fronts: torch.Tensor,
-    backs: torch.Tensor,
-    quadrics: torch.Tensor,
-) -> None:
+def _draw_objects(images: torch.Tensor, colours: torch.Tensor, places: torch.Tensor, solids: Solids) -> None:
     """Paint objects, rows of the tables, on images (B, 3, PIXELS).
 
     All sums are of whole numbers below 2^24 and so exact, and the half that rounds keeps them off the multiples of the
@@ -468,7 +462,7 @@ def _draw_objects(
     column, row, scale = places[:, :, None, None].unbind(1)
     window = _Window(places[:, :2], OBJECT_WINDOW)
     columns, rows = window.points(OBJECT_SAMPLES)
-    hit, level = trace(fronts, backs, quadrics, (columns - column) / scale, (row - rows) / scale)
+    hit, level = trace(*solids, (columns - column) / scale, (row - rows) / scale)
     covered = _pixel_sums(hit.float())[:, None]
     light = _pixel_sums(torch.where(hit, level, 0))[:, None]
     samples = OBJECT_SAMPLES**2
@@ -482,14 +476,8 @@ def render(factors: torch.Tensor, tables: Tables) -> torch.Tensor:
     pose = (camera * JOINT_STEPS + horizontal) * JOINT_STEPS + vertical
     images = tables.scenes[camera, background]
     _draw_arms(images, tables.arms[pose])
-    _draw_objects(
-        images,
-        tables.colours[colour],
-        tables.places[pose, size],
-        tables.fronts[pose, shape],
-        tables.backs[pose, shape],
-        tables.quadrics[pose, shape],
-    )
+    solids = tables.fronts[pose, shape], tables.backs[pose, shape], tables.quadrics[pose, shape]
+    _draw_objects(images, tables.colours[colour], tables.places[pose, size], solids)
     return images.view(-1, 3, SIDE, SIDE)
 
 

@@ -72,6 +72,12 @@ def small_square(picture: Image.Image, crop: int, *, grey: bool = False) -> NDAr
     return np.asarray(square).reshape(SIDE, SIDE, -1).transpose(2, 0, 1)
 
 
+def antialiased(pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Shrink pictures (N, H, W) or (N, H, W, 3) to 64x64 with Pillow's Lanczos filter."""
+    small = [Image.fromarray(picture).resize((SIDE, SIDE), Image.Resampling.LANCZOS) for picture in pictures]
+    return np.stack([np.asarray(picture) for picture in small])
+
+
 def in_order(work: Callable[[int], T], count: int) -> Iterator[tuple[int, T]]:
     """(number, work(number)) for 0..count-1, computed by threads; the first error ends it."""
     with ThreadPoolExecutor() as threads:
