@@ -11,6 +11,7 @@ HUES = {"mine": 0, "mss": 1, "ratio": 2, "marginal": 3, "batch_average": 4, "smi
 HUES |= {"nwj": 3, "infonce": 1, "club": 4, "ksg": 7, "histogram": 6, "mws": 4, "column_0": 4}
 TITLE = ' font-size="12.5" font-weight="600"'
 ROW_LABEL = ' font-size="11.5"'
+Box = tuple[float, float, float, float]  # left, top, width and height
 LEFT_OUT = ("mws", "column_0", "nwj", "infonce")  # of the charts in which they would hide the others
 
 
@@ -35,24 +36,8 @@ def legend(names: Sequence[str]) -> tuple[list[str], float]:
     return svg.legend([LABELS[name] for name in names], lambda index: f"stroke:{hue(names[index])}", gap=10)
 
 
-def number(value: float) -> str:
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
-
-
 def decades(low: float, high: float) -> list[float]:
     return [10.0**power for power in range(math.ceil(math.log10(low) - 1e-9), math.floor(math.log10(high) + 1e-9) + 1)]
-
-
-def levels(y: svg.Scale, left: float, right: float, ticks: Iterable[float]) -> list[str]:
-    """A faint line with its value at each tick of a vertical axis."""
-    return [
-        part
-        for tick in ticks
-        for part in (
-            rule(f"M{left:.1f} {y(tick):.1f}H{right:.1f}", opacity=0.14),
-            svg.text(left - 6, y(tick) + 4, f"{tick:g}", "end", svg.SMALL),
-        )
-    ]
 
 
 def values(study: Study) -> str:
@@ -93,7 +78,7 @@ def value_panel(
             dash = "4 3" if name == "population" else ""
             parts.append(rule(f"M{x(value):.1f} {begin}V{bottom}", dash, 0.75, 1.4))
     parts += [
-        svg.text(x(tick), bottom + 15, number(tick), "middle", svg.SMALL) for tick in (low, (low + high) / 2, high)
+        svg.text(x(tick), bottom + 15, svg.number(tick), "middle", svg.SMALL) for tick in (low, (low + high) / 2, high)
     ]
     for index, (name, n) in enumerate(found.items()):
         y = begin + row * (index + 0.5)
@@ -104,7 +89,7 @@ def value_panel(
             continue
         if name not in drawn:
             parts.append(
-                svg.text(right, y + 4, f"{number(mean)} →", "end", f' font-size="11" style="fill:{hue(name)}"')
+                svg.text(right, y + 4, f"{svg.number(mean)} →", "end", f' font-size="11" style="fill:{hue(name)}"')
             )
             continue
         bar = f"M{x(mean - sd):.1f} {y:.1f}H{x(mean + sd):.1f}"
@@ -163,37 +148,29 @@ def crossover(study: Study) -> str:
             y = 30 + tall * place
             body.append(svg.text(left - 8, y + tall / 2 + 4, f"B {B}", "end", ROW_LABEL))
             for column, D in enumerate(dims):
-                body.append(crossover_cell(found, rival, B, D, left + pitch * column, y, pitch - 3, tall - 3))
+                body.append(crossover_cell(found, rival, B, D, (left + pitch * column, y, pitch - 3, tall - 3)))
         for column, D in enumerate(dims):
             at = left + pitch * (column + 0.5)
             body.append(svg.text(at, 46 + tall * len(batches), f"D {D}", "middle", ROW_LABEL))
     return svg.drawing(body, 60 + tall * len(batches), "Time of MSS over time of a critic, by batch size and latents")
 
 
-def crossover_cell(
-    found: Mapping[tuple[str, int, int], float],
-    rival: str,
-    B: int,
-    D: int,
-    x: float,
-    y: float,
-    wide: float,
-    tall: float,
-) -> str:
+def crossover_cell(found: Mapping[tuple[str, int, int], float], rival: str, B: int, D: int, box: Box) -> str:
+    """The ratio of MSS's time to a critic's, on a color that deepens with it; dashed where one of them was not measured."""
+    x, y, wide, tall = box
     carlo, critic = found.get(("mss", B, D)), found.get((rival, B, D))
-    box = f'x="{x:.1f}" y="{y:.1f}" width="{wide:.1f}" height="{tall:.1f}" rx="3"'
+    placed = f'x="{x:.1f}" y="{y:.1f}" width="{wide:.1f}" height="{tall:.1f}" rx="3"'
     middle = x + wide / 2, y + tall / 2 + 4
     if not carlo or not critic:
         dashed = 'fill="none" stroke="currentColor" stroke-opacity=".25" stroke-dasharray="3 3"'
-        return svg.shape("rect", f"{box} {dashed}", f"B={B}, D={D}: not measured") + svg.text(
-            *middle, "–", "middle", svg.SMALL
-        )
+        empty = svg.shape("rect", f"{placed} {dashed}", f"B={B}, D={D}: not measured")
+        return empty + svg.text(*middle, "–", "middle", svg.SMALL)
     ratio = carlo / critic
     strength = 0.1 + 0.45 * min(1.0, abs(math.log10(ratio)) / 2)
     fill = f'style="fill:{svg.color(0 if ratio > 1 else 1)};fill-opacity:{strength:.2f}"'
     title = f"B={B}, D={D}: MSS {carlo:.2f} ms, {LABELS[rival]} {critic:.2f} ms"
     shown = f"× {ratio:.0f}" if ratio >= 10 else f"× {ratio:.1f}" if ratio >= 1 else f"× {ratio:.2f}"
-    return svg.shape("rect", f"{box} {fill}", title) + svg.text(*middle, shown, "middle", TITLE)
+    return svg.shape("rect", f"{placed} {fill}", title) + svg.text(*middle, shown, "middle", TITLE)
 
 
 def error_at(numbers: Numbers, truth: str, budget: float) -> float | None:
@@ -242,7 +219,7 @@ def equal_time(study: Study) -> str:
         y = svg.Scale(low, high, above + height, above, log=True)
         body.append(svg.text(left, above - 10, f"against the {truth} truth, {task}", extra=TITLE))
         ticks = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
-        body += levels(y, left, right, [tick for tick in ticks if low <= tick <= high])
+        body += svg.levels(y, left, right, "{:g}".format, [tick for tick in ticks if low <= tick <= high])
         for tick in decades(BUDGETS[0], BUDGETS[-1]):
             body.append(rule(f"M{x(tick):.1f} {above:.1f}V{above + height:.1f}", opacity=0.1))
             body.append(svg.text(x(tick), above + height + 16, f"{tick:g} ms", "middle", svg.SMALL))
@@ -264,7 +241,7 @@ def lag(study: Study) -> str:
     drawn = [value for cell in cells for value in cell.curves["value"]] + truth
     left, right, above, height = 44.0, svg.WIDTH - 16.0, top + 12, 240.0
     y = svg.Scale(min(drawn), max(drawn), above + height, above)
-    body += levels(y, left, right, ticks(y.low, y.high))
+    body += svg.levels(y, left, right, "{:g}".format, ticks(y.low, y.high))
 
     def placed(points: Sequence[float]) -> list[svg.Point]:
         x = svg.Scale(0, max(len(points) - 1, 1), left, right)

@@ -195,13 +195,8 @@ def _font(points: float) -> ImageFont.FreeTypeFont:
 
 def _tile(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """(R, Cc, C, H, W) to one RGBA picture with half-transparent gaps."""
-    rows, columns, channels, height, width = images.shape
-    canvas = np.empty((rows * (height + _GAP) - _GAP, columns * (width + _GAP) - _GAP, 4), dtype=np.uint8)
-    canvas[:] = _BETWEEN
-    for row in range(rows):
-        for column in range(columns):
-            image = images[row, column].transpose(1, 2, 0)  # (H, W, C)
-            top, left = row * (height + _GAP), column * (width + _GAP)
-            canvas[top : top + height, left : left + width, :3] = image if channels == 3 else image.repeat(3, axis=2)
-            canvas[top : top + height, left : left + width, 3] = 255
-    return canvas
+    rows, columns, _, height, width = images.shape
+    tiles = np.full((rows, height + _GAP, columns, width + _GAP, 4), _BETWEEN, dtype=np.uint8)
+    tiles[:, :height, :, :width, :3] = images.transpose(0, 3, 1, 4, 2)  # one channel becomes three
+    tiles[:, :height, :, :width, 3] = 255
+    return tiles.reshape(rows * (height + _GAP), columns * (width + _GAP), 4)[:-_GAP, :-_GAP]

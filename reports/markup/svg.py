@@ -116,11 +116,13 @@ def rule(left: float, right: float, y: float) -> str:
     return path(f"M{left:.1f} {y:.1f}H{right:.1f}", 'stroke="currentColor" opacity=".18"')
 
 
-def levels(y: Scale, left: float, right: float, label: Callable[[float], str]) -> list[str]:
-    """A rule with its value at each tick of a vertical axis."""
+def levels(
+    y: Scale, left: float, right: float, label: Callable[[float], str], ticks: Iterable[float] = ()
+) -> list[str]:
+    """A rule with its value at each tick of a vertical axis; both ends and the middle by default."""
     return [
         part
-        for tick in y.ticks
+        for tick in ticks or y.ticks
         for part in (rule(left, right, y(tick)), text(left - 6, y(tick) + 4, label(tick), "end", SMALL))
     ]
 

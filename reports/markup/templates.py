@@ -1,6 +1,6 @@
 """How the pages' templates are read: from this folder, everything escaped, a name that is missing an error."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,13 @@ def environment() -> Environment:
         finalize=_without_controls,
     )
     found.filters.update(
-        score=_score, by_seed=_by_seed, of_seed=_of_seed, dotted=_dotted, thousands=_thousands, settings=_settings
+        score=_score,
+        of_seed=_of_seed,
+        by_seed=lambda values: ", ".join(f"seed {seed}: {_score(value)}" for seed, value in values.items()),
+        # the path of dots on a line of 64 units, at places from 0 to 1
+        dotted=lambda places: "".join(f"M{5 + 54 * place:.1f} 5h0" for place in places),
+        thousands=lambda value, digits=None: f"{value:,}" if digits is None else f"{value:,.{digits}f}",
+        settings=lambda values: ", ".join(f"{name}={value}" for name, value in sorted(values.items())),
     )
     return found
 
@@ -40,11 +46,6 @@ def _score(value: float) -> str:
     return f"{value:.3f}"
 
 
-def _by_seed(values: Mapping[int, float]) -> str:
-    """`seed 0: 0.123, seed 1: 0.456`."""
-    return ", ".join(f"seed {seed}: {_score(value)}" for seed, value in values.items())
-
-
 def _of_seed(cells: Iterable[Cell], seed: int) -> Markup:
     """One seed's scores as the cells of a row; at once, for there may be a hundred thousand."""
     return Markup(
@@ -55,17 +56,3 @@ def _of_seed(cells: Iterable[Cell], seed: int) -> Markup:
             for cell in cells
         )
     )
-
-
-def _dotted(places: Iterable[float]) -> str:
-    """The path of dots on a line of 64 units, at places from 0 to 1."""
-    return "".join(f"M{5 + 54 * place:.1f} 5h0" for place in places)
-
-
-def _thousands(value: float, digits: int | None = None) -> str:
-    return f"{value:,}" if digits is None else f"{value:,.{digits}f}"
-
-
-def _settings(values: dict[str, Any]) -> str:
-    """`beta=4, lr=0.001`, in order of name."""
-    return ", ".join(f"{name}={value}" for name, value in sorted(values.items()))

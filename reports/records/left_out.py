@@ -18,6 +18,12 @@ MOST_TEXT = 2_000_000  # characters of all that a page shows of one record besid
 FROM_VALUES = (ValueError, TypeError, ArithmeticError, LookupError, AttributeError, RecursionError, MemoryError)
 
 
+NUMBERS = (
+    *("floor", "ceiling", "reconstruction", "seconds", "cpu_seconds", "peak_memory", "factor_sizes", "resumed_at"),
+    *("metric_options", "metric_versions", "score_curves", "parameters", "images_seen", "images_per_second"),
+)  # fields of a record that hold numbers, alone or in lists and dictionaries
+
+
 def problem(record: Record) -> str | None:
     """Why a record that could be read cannot be used, or None."""
     trial = record.trial
@@ -33,19 +39,7 @@ def problem(record: Record) -> str | None:
     numbers: dict[str, Any] = {
         **{f"views.{view}": scores for view, scores in record.views.items()},
         **{f"further_views.{view}.floor": own.floor for view, own in record.further_views.items()},
-        **{name: getattr(record, name) for name in ("floor", "ceiling", "reconstruction", "seconds", "cpu_seconds")},
-        **{
-            name: getattr(record, name)
-            for name in (
-                "peak_memory",
-                "factor_sizes",
-                "resumed_at",
-                "metric_options",
-                "metric_versions",
-                "score_curves",
-            )
-        },
-        **{name: [getattr(record, name)] for name in ("parameters", "images_seen", "images_per_second")},
+        **{name: getattr(record, name) for name in NUMBERS},
         "partition": record.partition.model_dump() if record.partition is not None else {},
     }
     for name, values in numbers.items():
