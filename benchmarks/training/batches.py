@@ -27,26 +27,6 @@ def row_batches(
         first = 0
 
 
-def minibatches(
-    dataset: FactorDataset,
-    size: int,
-    generator: torch.Generator,
-    device: torch.device | None = None,
-    skip: int = 0,
-    rank: int = 0,
-    ranks: int = 1,
-) -> Iterator[Tensor]:
-    """Endless uint8 minibatches (size, C, H, W): a new random order each epoch, the last incomplete one left out.
-
-    The order is drawn on the CPU, so it is the same on every machine; the images come from `device`, the CPU by default,
-    where the dataset can be there. The first `skip` minibatches are passed over without making their images. Of each only
-    the share of one rank is made, every `ranks`-th image from number `rank` on.
-    """
-    where = dataset.preferred_device(device or torch.device("cpu"))
-    for rows in row_batches(len(dataset), size, generator, where, skip):
-        yield dataset.batch(rows[rank::ranks])
-
-
 def partner_rows(dataset: FactorDataset, rows: Tensor, changed: int | None, generator: torch.Generator) -> Tensor:
     """For each row of a grid a row that differs from it in exactly `changed` factors, or in a random number of them.
 

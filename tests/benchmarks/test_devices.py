@@ -16,11 +16,12 @@ import torch
 from tiny_trial import SELECT, tiny_trial
 
 from disbench.baselines.beta_vae import BetaVAE
+from disbench.baselines.method import Independent
 from disbench.benchmarks import METHODS
 from disbench.benchmarks.runtime.failures import classify
 from disbench.benchmarks.runtime.machine import Machine
 from disbench.benchmarks.runtime.seeds import seed_for
-from disbench.benchmarks.training.batches import minibatches
+from disbench.benchmarks.training.batches import Images
 from disbench.benchmarks.training.checkpoint import RESUME
 from disbench.benchmarks.training.experimental.data_parallel import check_shares, sendable
 from disbench.benchmarks.training.position import POSITION, position
@@ -140,7 +141,8 @@ def test_the_shares_of_a_minibatch_are_equal_and_together_the_minibatch() -> Non
     dataset = load("dsprites_like", select=SELECT)
 
     def first(**share: int) -> torch.Tensor:
-        return next(minibatches(dataset, 12, torch.Generator().manual_seed(0), **share))
+        images = Images(dataset, small_trial(batch_size=12), Independent())
+        return next(images.stream(torch.device("cpu"), **share)).images
 
     shares = [first(rank=rank, ranks=3) for rank in range(3)]
     assert [len(share) for share in shares] == [4, 4, 4]

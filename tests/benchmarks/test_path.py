@@ -19,7 +19,7 @@ from disbench.benchmarks.runtime.seeds import seed_for
 from disbench.benchmarks.settings.defaults import resolved_trial
 from disbench.benchmarks.studies.run import run_suite
 from disbench.benchmarks.studies.suite import Suite, load_suite, suite_names
-from disbench.benchmarks.training.batches import Images, minibatches
+from disbench.benchmarks.training.batches import Images
 from disbench.benchmarks.training.loop import load_checkpoint
 from disbench.benchmarks.trials import trial as trial_module
 from disbench.benchmarks.trials.encode import scored_rows
@@ -227,9 +227,9 @@ def test_the_scored_rows_are_the_same_for_every_trial_and_all_where_they_fit() -
 
 def test_an_epoch_shows_every_image_once_in_a_new_order() -> None:
     dataset = load("dsprites_like", select=SELECT)
-    batches = minibatches(dataset, 96, torch.Generator().manual_seed(0))
+    batches = Images(dataset, small_trial(batch_size=96), Independent()).stream(torch.device("cpu"))
     everything = dataset.batch(torch.arange(384)).flatten(1).unique(dim=0)
-    first, second = (torch.cat([next(batches) for _ in range(4)]).flatten(1) for _ in range(2))
+    first, second = (torch.cat([next(batches).images for _ in range(4)]).flatten(1) for _ in range(2))
     assert torch.equal(first.unique(dim=0), everything)
     assert torch.equal(second.unique(dim=0), everything)
     assert not torch.equal(first, second)

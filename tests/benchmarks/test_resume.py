@@ -15,11 +15,12 @@ import pytest
 import torch
 from tiny_trial import SELECT, tiny_trial
 
+from disbench.baselines.method import Independent
 from disbench.baselines.vae import VAE
 from disbench.benchmarks import METHODS
 from disbench.benchmarks.runtime.locks import try_lock
 from disbench.benchmarks.runtime.machine import Machine
-from disbench.benchmarks.training.batches import minibatches
+from disbench.benchmarks.training.batches import Images
 from disbench.benchmarks.training.checkpoint import RESUME, random_state, set_random_state
 from disbench.benchmarks.training.loop import load_checkpoint
 from disbench.benchmarks.training.position import POSITION, Position, position
@@ -308,10 +309,10 @@ def test_skipped_minibatches_are_those_that_would_have_come(skip: int) -> None:
     dataset = load("dsprites_like", select=SELECT)
 
     def stream(skip: int = 0):
-        return minibatches(dataset, 16, torch.Generator().manual_seed(3), skip=skip)
+        return Images(dataset, small_trial(batch_size=16), Independent()).stream(torch.device("cpu"), skip)
 
     expected = next(itertools.islice(stream(), skip, None))
-    assert torch.equal(next(stream(skip)), expected)
+    assert torch.equal(next(stream(skip)).images, expected.images)
 
 
 def test_every_random_state_comes_back_through_a_file(tmp_path: Path) -> None:
