@@ -28,8 +28,7 @@ from disbench.reports.records import (
     read_record,
     trial_of,
 )
-from disbench.reports.records.left_out import FROM_VALUES
-from disbench.reports.records.reasons import reason_of
+from disbench.reports.records.reasons import FROM_VALUES, reason_of
 
 PLANS = "plans"
 Parts = frozenset[tuple[str, str]]

@@ -7,7 +7,7 @@ already is left alone.
 import json
 import secrets
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,13 @@ def settings(record: Record) -> dict[str, Any]:
     return {**trial.pop("hparams"), **{name: json.dumps(v) if isinstance(v, dict) else v for name, v in trial.items()}}
 
 
+def curve_points(record: Record) -> Iterator[tuple[str, int, float]]:
+    """Iterate over the name, step and value of each point of the curves."""
+    for kind, curves in (("training", record.curves), ("score", record.score_curves)):
+        for name, points in curves.items():
+            yield from ((f"{kind}/{name}", step, value) for step, value in points)
+
+
 def tensorboard_tracker() -> Tracker:
     """Event files in `tensorboard/` of the folder of trials, one run a trial: curves, scores, and settings as hparams."""
     try:
@@ -44,12 +51,8 @@ def tensorboard_tracker() -> Tracker:
         # Random, for two drivers in one folder may copy one record at a time, and a killed one leaves half of it.
         partial = folder.with_name(f".{secrets.token_hex(8)}")
         with SummaryWriter(str(partial)) as writer:
-            for name, points in record.curves.items():
-                for step, value in points:
-                    writer.add_scalar(f"training/{name}", value, step)
-            for name, points in record.score_curves.items():
-                for step, value in points:
-                    writer.add_scalar(f"score/{name}", value, step)
+            for name, step, value in curve_points(record):
+                writer.add_scalar(name, value, step)
             writer.add_hparams(settings(record), scalars(record), run_name=".", global_step=record.trial.steps)
         try:
             partial.rename(folder)
@@ -79,12 +82,7 @@ def mlflow_tracker(uri: str, experiment: str) -> Tracker:
         run = client.create_run(place, tags={"disbench": trial.id}, run_name=trial.id)
         named = run.info.run_id
         now = run.info.start_time
-        curves = [
-            Metric(f"{kind}/{name}", value, now, step)
-            for kind, own in (("training", record.curves), ("score", record.score_curves))
-            for name, points in own.items()
-            for step, value in points
-        ]
+        curves = [Metric(name, value, now, step) for name, step, value in curve_points(record)]
         ends = [Metric(name, value, now, trial.steps) for name, value in scalars(record).items()]
         given = [Param(name, str(value)) for name, value in settings(record).items()]
         everything = [*curves, *ends]

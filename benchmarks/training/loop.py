@@ -23,16 +23,9 @@ from disbench.benchmarks.runtime.seeds import seed_for
 from disbench.benchmarks.settings.hyperparameters import check_method
 from disbench.benchmarks.settings.score_schedule import ScoreSchedule
 from disbench.benchmarks.settings.validation import explained
+from disbench.benchmarks.training import checkpoint as checkpoints
 from disbench.benchmarks.training.batches import Images
-from disbench.benchmarks.training.checkpoint import (
-    DESCRIPTION,
-    RESUME,
-    ResumeCallback,
-    delete_resume_files,
-    finishing_steps,
-    read_checkpoint,
-    resumable,
-)
+from disbench.benchmarks.training.checkpoint import DESCRIPTION, RESUME, ResumeCallback
 from disbench.benchmarks.training.contracts import check_contract, checked_terms
 from disbench.benchmarks.training.experimental.compiled import compiled
 from disbench.benchmarks.training.experimental.data_parallel import Share, check_shares, on_each_device
@@ -103,7 +96,7 @@ def build(trial: Trial, image_shape: tuple[int, ...], n_train: int) -> Method:
 
 def finished(checkpoint: Path, trial: Trial) -> dict[str, Any] | None:
     """The checkpoint where it is of this trial, and of all its steps; else None."""
-    done = resumable(checkpoint, trial)
+    done = checkpoints.resumable(checkpoint, trial)
     return done if done is not None and done[DESCRIPTION]["step"] == trial.steps else None
 
 
@@ -179,18 +172,18 @@ def train_here(
             kept = set_aside(path, "unreadable")
             log.warning("%s does not fit, is kept as %s, and the trial is trained again: %s", path, kept.name, reason)
             return train_here(trial, machine, dataset, checkpoint, schedule=schedule)
-        delete_resume_files(folder)  # in case it was killed before its last checkpoint's forerunner was
+        checkpoints.delete_resume_files(folder)  # in case it was killed before its last checkpoint's forerunner was
         return method, curves, device
     if loop.is_global_zero and path.exists():
         log.warning("%s is kept as %s.", path, set_aside(path, "unreadable").name)
     unfinished = folder / RESUME
-    content = resumable(unfinished, trial)
+    content = checkpoints.resumable(unfinished, trial)
     begun = content if content is not None and fits(content, method, unfinished) else None
     if begun is not None and loop.is_global_zero:
         log.info("%s: training goes on from its checkpoint.", name or title(trial))
     progress.shown = loop.is_global_zero
     # With several devices the parent counts: a terminal sends Ctrl-C to all, and the parent hands it on to all.
-    ending = finishing_steps(resume, signal.default_int_handler if machine.devices == 1 else signal.SIG_IGN)
+    ending = checkpoints.finishing_steps(resume, signal.default_int_handler if machine.devices == 1 else signal.SIG_IGN)
     networks = compiled(method, machine.compiler) if machine.compiler else nullcontext()
     check_contract(method, dataset.image_shape, images.size, trial.steps, dataset.factor_sizes)
     done = 0
@@ -239,7 +232,7 @@ def load_checkpoint(path: str) -> tuple[Method, Trial]:
     ...     method, trial = load_checkpoint(str(Path("runs") / record.trial.id / record.artefacts["checkpoint"]))
     ...     return method.encode
     """
-    content = read_checkpoint(Path(path))
+    content = checkpoints.read_checkpoint(Path(path))
     description = content[DESCRIPTION]
     try:
         trial = trial_of(description["trial"])

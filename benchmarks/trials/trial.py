@@ -25,16 +25,8 @@ from disbench.benchmarks.training.checkpoint import delete_resume_files
 from disbench.benchmarks.training.contracts import no_pictures
 from disbench.benchmarks.training.loop import ON_THIS_MACHINE, build, train
 from disbench.benchmarks.training.progress import title
-from disbench.benchmarks.trials import existing, reconstruction
-from disbench.benchmarks.trials.encode import (
-    Codes,
-    NamedTable,
-    encode,
-    evaluation_rows,
-    partition_of,
-    read_codes,
-    write_codes,
-)
+from disbench.benchmarks.trials import encode as encoding, existing, reconstruction
+from disbench.benchmarks.trials.encode import Codes, NamedTable
 from disbench.benchmarks.trials.existing import CHECKPOINT, CODES, FURTHER_CODES
 from disbench.benchmarks.trials.reconstruction import IMAGES, RECONSTRUCTION
 from disbench.benchmarks.trials.score import score_shown
@@ -59,10 +51,10 @@ def score_into(record: Record, folder: Path, metrics: MetricOptions, name: str =
     """Score the trial's tables and put the scores into its record. Raises ValueError for a table that is not its own."""
     what = f"{name or title(record.trial)}: scoring"
     with timed(record, "score"):
-        table = read_codes(folder / CODES, record.trial)
+        table = encoding.read_codes(folder / CODES, record.trial)
         record.view_contents = score_table(record, table, metrics, what)
         for evaluation, own in record.evaluations.items():
-            table = read_codes(folder / FURTHER_CODES.format(evaluation), record.trial)
+            table = encoding.read_codes(folder / FURTHER_CODES.format(evaluation), record.trial)
             score_table(own, table, metrics, f"{what} {evaluation}")
     record.metric_options, record.metric_versions = metrics, defaults.metric_versions(metrics)
 
@@ -102,7 +94,7 @@ def scored_again(
         return None
     try:
         for file in (CODES, *(FURTHER_CODES.format(evaluation) for evaluation in done.evaluations)):
-            read_codes(folder / file, done.trial)
+            encoding.read_codes(folder / file, done.trial)
     except (ValueError, OSError) as error:
         log.warning("%s cannot be scored again, its codes are made anew: %s", done.trial.id, error)
         return None
@@ -273,10 +265,10 @@ def encoded(
     folder: Path,
 ) -> Codes:
     """Encode rows (M,) and write the codes to a file that the record names. Raises FloatingPointError for NaN."""
-    codes = encode(method, dataset, rows, device, name=name)
+    codes = encoding.encode(method, dataset, rows, device, name=name)
     if not np.isfinite(codes.codes).all():
         raise FloatingPointError("The codes are not finite: the run diverged after its last loss was logged.")
-    write_codes(codes, folder / file, record.trial)
+    encoding.write_codes(codes, folder / file, record.trial)
     record.artefacts[Path(file).stem] = file
     return codes
 
@@ -315,7 +307,8 @@ def _run(
     record.parameters = count_parameters(method)
 
     with timed(record, "encode"):
-        (record.evaluation, first), *further = evaluation_rows(trial, dataset, record.evaluation_options).items()
+        chosen = encoding.evaluation_rows(trial, dataset, record.evaluation_options)
+        (record.evaluation, first), *further = chosen.items()
         codes = encoded(record, method, dataset, first, device, name, CODES, folder)
         for evaluation, rows in further:
             encoded(record, method, dataset, rows, device, name, FURTHER_CODES.format(evaluation), folder)
@@ -324,7 +317,7 @@ def _run(
     score_into(record, folder, metrics, name)
     with timed(record, "decode"):
         with optional(record, "The partition"):
-            record.partition = partition_of(method, codes)
+            record.partition = encoding.partition_of(method, codes)
         measure_reconstruction(record, method, dataset, codes, device)
         draw(record, method, dataset, codes, folder)
     record.peak_memory = peaks(device)

@@ -135,18 +135,7 @@ def checksum(path: Path, algorithm: str = "sha256") -> str:
 
 # numpy's reader of headers raises the tokenizer's and the compiler's errors, and MemoryError for a length that is a lie.
 DAMAGE = (
-    *(
-        ValueError,
-        KeyError,
-        IndexError,
-        EOFError,
-        TypeError,
-        RuntimeError,
-        OSError,
-        ArithmeticError,
-        MemoryError,
-        SyntaxError,
-    ),
+    *(ValueError, LookupError, EOFError, TypeError, RuntimeError, OSError, ArithmeticError, MemoryError, SyntaxError),
     *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, tokenize.TokenError),
 )
 

@@ -23,22 +23,8 @@ from disbench.reports.tables.table import DATA, Table
 SCORES = [*DATA, "view", "method", "setting", "trained", "steps", "seed", "metric", "score", "failed", "reason", "mark"]
 LINE = ["seed", "score", "failed", "reason"]  # of SCORES, those that differ within a cell
 LEADERBOARD = [
-    *(
-        *DATA,
-        "view",
-        "method",
-        "trained",
-        "steps",
-        "budgets_differ",
-        "metric",
-        "direction",
-        "seeds",
-        "failed",
-        "n",
-        "mean",
-        "sd",
-    ),
-    *("iqm", "low", "high", "rank", "rank_low", "rank_high", "place", "tied_with", "mark", "note"),
+    *(*DATA, "view", "method", "trained", "steps", "budgets_differ", "metric", "direction", "seeds", "failed", "n"),
+    *("mean", "sd", "iqm", "low", "high", "rank", "rank_low", "rank_high", "place", "tied_with", "mark", "note"),
 ]
 BUDGETS = "trained for different numbers of steps"
 UNKNOWN_DIRECTION = "direction unknown"

@@ -12,8 +12,7 @@ from disbench.reports.estimators.verdicts import verdicts
 from disbench.reports.markup.svg import PALETTE
 from disbench.reports.markup.templates import environment
 from disbench.reports.records import STUDY_FILE
-from disbench.reports.records.left_out import FROM_VALUES
-from disbench.reports.records.reasons import reason_of
+from disbench.reports.records.reasons import FROM_VALUES, reason_of
 
 PAGE_FILE = "estimators.html"
 TEMPLATE = "estimators.html.j2"

@@ -19,8 +19,7 @@ from PIL import Image
 from disbench.datasets.untrusted import path_inside, printable, read_regular
 from disbench.reports.records import GRID
 from disbench.reports.records.collect import Found
-from disbench.reports.records.left_out import FROM_VALUES
-from disbench.reports.records.reasons import reason_of
+from disbench.reports.records.reasons import FROM_VALUES, reason_of
 from disbench.reports.tables.table import Cell, Row
 
 TRAVERSAL = "traversal"

@@ -29,8 +29,7 @@ from disbench.reports.page.picture_section import pictures_section
 from disbench.reports.page.trials import every_trial, trials_section
 from disbench.reports.records import STUDY_FILE
 from disbench.reports.records.collect import Collection
-from disbench.reports.records.left_out import FROM_VALUES
-from disbench.reports.records.reasons import reason_of
+from disbench.reports.records.reasons import FROM_VALUES, reason_of
 from disbench.reports.tables.columns import QUALITIES, Column, column
 from disbench.reports.tables.notices import distinct, skipped, without_quality
 from disbench.reports.tables.table import Table

@@ -18,8 +18,7 @@ from disbench.reports.markup import embedded_pictures as pictures, learning_curv
 from disbench.reports.page.layout import Layout
 from disbench.reports.records import Partition, Record
 from disbench.reports.records.collect import Found
-from disbench.reports.records.left_out import FROM_VALUES
-from disbench.reports.records.reasons import reason_of
+from disbench.reports.records.reasons import FROM_VALUES, reason_of
 from disbench.reports.tables.table import Cell, Row
 
 BINS = 20  # of the information matrix, as in MIG

@@ -17,8 +17,7 @@ from disbench.reports.page.macros import macro, macros, section_environment
 from disbench.reports.page.trial_details import view_of
 from disbench.reports.records import RECORD_FILE, Record
 from disbench.reports.records.collect import Found, whole
-from disbench.reports.records.left_out import FROM_VALUES
-from disbench.reports.records.reasons import reason_of
+from disbench.reports.records.reasons import FROM_VALUES, reason_of
 from disbench.reports.tables.table import Table
 
 TRIALS_FOLDER = "trials"

@@ -17,19 +17,10 @@ from pydantic import Field, GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
 from disbench.datasets.untrusted import printable, read_regular
-from disbench.reports.records import (
-    LARGEST,
-    RECORD_FILE,
-    SCHEMA_VERSION,
-    STUDY_FILE,
-    Evaluation,
-    FurtherView,
-    Record,
-    migrated,
-    read_record,
-)
-from disbench.reports.records.left_out import FROM_VALUES, problem
-from disbench.reports.records.reasons import reason_of
+from disbench.reports import records
+from disbench.reports.records import RECORD_FILE, SCHEMA_VERSION, STUDY_FILE, Record
+from disbench.reports.records.left_out import problem
+from disbench.reports.records.reasons import FROM_VALUES, reason_of
 
 CULPRITS = 100  # records that are searched for before the search is given up
 Found = tuple[Path, Record]
@@ -43,11 +34,11 @@ class _Unread:
         return core_schema.with_default_schema(core_schema.none_schema(), default_factory=dict, on_error="default")
 
 
-class _View(FurtherView):
+class _View(records.FurtherView):
     detail: Annotated[dict[str, Any], _Unread()] = Field(default_factory=dict)
 
 
-class _Evaluation(Evaluation):
+class _Evaluation(records.Evaluation):
     detail: Annotated[dict[str, Any], _Unread()] = Field(default_factory=dict)
     further_views: dict[str, _View] = Field(default_factory=dict)  # type: ignore[assignment]
 
@@ -207,7 +198,7 @@ def whole(folder: Path, record: Record) -> Record:
     if not isinstance(record, Summary):
         return record
     try:
-        found = read_record(folder / RECORD_FILE)
+        found = records.read_record(folder / RECORD_FILE)
         return found.evaluated(record.evaluation) if record.evaluation in found.evaluations else found
     except (OSError, *FROM_VALUES) as error:
         reason = reason_of(error).replace(printable(folder / RECORD_FILE), RECORD_FILE)
@@ -221,11 +212,11 @@ def _name(folder: Path, place: Path) -> str:
 
 
 def _summary(path: Path) -> Record:
-    content = _without(_without(read_regular(path, LARGEST), b"detail"), b"curves")
+    content = _without(_without(read_regular(path, records.LARGEST), b"detail"), b"curves")
     try:
-        return migrated(Summary.model_validate_json(content))
+        return records.migrated(Summary.model_validate_json(content))
     except ValueError:
-        return read_record(path)  # raises the same error in the words meant for readers
+        return records.read_record(path)  # raises the same error in the words meant for readers
 
 
 def _without(content: bytes, field: bytes) -> bytes:

@@ -14,9 +14,6 @@ MAGNITUDE = 1e60  # no score, time or setting is as large; squares and sums of s
 LONGEST = 10_000  # characters of one text in a trial's settings
 MOST_TEXT = 2_000_000  # characters of all that a page shows of one record beside its curves and details
 
-# What a record's values can raise. An OSError is about the disk, and an ImportError about the installation.
-FROM_VALUES = (ValueError, TypeError, ArithmeticError, LookupError, AttributeError, RecursionError, MemoryError)
-
 
 NUMBERS = (
     *("floor", "ceiling", "reconstruction", "seconds", "cpu_seconds", "peak_memory", "factor_sizes", "resumed_at"),

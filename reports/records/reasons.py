@@ -5,6 +5,8 @@ from pydantic import ValidationError
 from disbench.datasets.untrusted import printable
 
 LONGEST = 300  # characters
+# What a record's values can raise. An OSError is about the disk, and an ImportError about the installation.
+FROM_VALUES = (ValueError, TypeError, ArithmeticError, LookupError, AttributeError, RecursionError, MemoryError)
 
 
 def reason_of(error: BaseException) -> str:
