@@ -83,6 +83,39 @@ def log_batch_weights(batch: int, n_train: int, estimator: str, like: Tensor) ->
     raise ValueError(f"estimator must be 'mss' or 'mws', got {estimator!r}.")
 
 
+class MinibatchDensities(NamedTuple):
+    """Hold log densities of B draws, in nats.
+
+    Parameters
+    ----------
+    per_latent : Tensor of shape (B, B, D)
+        [i, j, d] is log q(z_id | x_j).
+    weights : Tensor of shape (B, B)
+        Log weights of q(z_i | x_j) in the estimate of q(z_i).
+    log_q_given_x, log_q, log_q_product, log_prior : Tensor of shape (B,)
+        log q(z_i | x_i), the estimates of log q(z_i) and of sum_d log q(z_id), and log p(z_i).
+    """
+
+    per_latent: Tensor
+    weights: Tensor
+    log_q_given_x: Tensor
+    log_q: Tensor
+    log_q_product: Tensor
+    log_prior: Tensor
+
+
+def minibatch_densities(z: Tensor, q: Posterior, n_train: int, estimator: str = "mss") -> MinibatchDensities:
+    """Estimate the densities that the terms of a KL divergence are made of; the parameters are those of `kl_terms`."""
+    per_latent = log_density_per_latent(z, q)
+    joint = per_latent.sum(2)  # (B, B)
+    weights = log_batch_weights(len(z), n_train, estimator, z)
+    log_q_given_x = joint.diagonal()
+    log_q = torch.logsumexp(joint + weights, dim=1)
+    log_q_product = torch.logsumexp(per_latent + weights[..., None], dim=1).sum(1)
+    log_prior = log_normal(z, torch.zeros_like(z), torch.zeros_like(z)).sum(1)
+    return MinibatchDensities(per_latent, weights, log_q_given_x, log_q, log_q_product, log_prior)
+
+
 def kl_terms(z: Tensor, q: Posterior, n_train: int, estimator: str = "mss") -> KLTerms:
     """Estimate the three terms of the KL divergence from a minibatch.
 
@@ -115,14 +148,12 @@ def kl_terms(z: Tensor, q: Posterior, n_train: int, estimator: str = "mss") -> K
     >>> bool(torch.allclose(torch.stack(kl_terms(torch.randn(4, 2), prior, n_train=4)), torch.zeros(3), atol=1e-5))
     True
     """
-    per_latent = log_density_per_latent(z, q)  # (B, B, D): [i, j, d] is log q(z_id | x_j)
-    joint = per_latent.sum(2)  # (B, B)
-    weights = log_batch_weights(len(z), n_train, estimator, z)
-    log_q_given_x = joint.diagonal()
-    log_q = torch.logsumexp(joint + weights, dim=1)
-    log_q_product = torch.logsumexp(per_latent + weights[..., None], dim=1).sum(1)
-    log_prior = log_normal(z, torch.zeros_like(z), torch.zeros_like(z)).sum(1)
-    return KLTerms((log_q_given_x - log_q).mean(), (log_q - log_q_product).mean(), (log_q_product - log_prior).mean())
+    found = minibatch_densities(z, q, n_train, estimator)
+    return KLTerms(
+        (found.log_q_given_x - found.log_q).mean(),
+        (found.log_q - found.log_q_product).mean(),
+        (found.log_q_product - found.log_prior).mean(),
+    )
 
 
 class BetaTCVAE(VAE):

@@ -10,8 +10,8 @@ entropy at a given covariance, so R_k bounds the embedding's true information th
 import torch
 from torch import Tensor, nn
 
+from disbench.baselines.replay_buffer import ReplayBuffer
 from disbench.mine_vae.factor_encoder import NOISE
-from disbench.mine_vae.replay_buffer import ReplayBuffer
 
 NUISANCE_SHARE = 0.1  # of the KL nats
 

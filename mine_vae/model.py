@@ -33,6 +33,7 @@ from disbench.baselines.gaussian import Posterior, kl_to_prior
 from disbench.baselines.method import Batch, PartitionReport, Step
 from disbench.baselines.optim import adam
 from disbench.baselines.precision import float32
+from disbench.baselines.replay_buffer import ReplayBuffer
 from disbench.baselines.vae import NetworkOptions
 from disbench.mine_vae.attention import split_by_factor
 from disbench.mine_vae.audit import Audit, audit_marginals, audit_pairs, verdict
@@ -41,7 +42,6 @@ from disbench.mine_vae.gaussian_fit import capacity_target
 from disbench.mine_vae.marginals import MarginalCritics, total_correlation
 from disbench.mine_vae.mine import CRITIC_CLIP, MutualInformationEstimator
 from disbench.mine_vae.partition import ParameterGroup, Partition
-from disbench.mine_vae.replay_buffer import ReplayBuffer
 
 log = logging.getLogger(__name__)
 CRITICS_LEAD = 0.1  # of training, that the marginals' critics learn before they are listened to

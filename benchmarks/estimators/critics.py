@@ -17,10 +17,10 @@ from torch import Tensor, nn
 from disbench.baselines import networks
 from disbench.baselines.factor_vae import permute_latents
 from disbench.baselines.gaussian import Posterior, log_density_per_latent, log_normal
+from disbench.baselines.replay_buffer import ReplayBuffer
 from disbench.benchmarks.estimators.tasks import Draw, Pairs
 from disbench.mine_vae.marginals import MarginalCritics, total_correlation
 from disbench.mine_vae.mine import CRITIC_CLIP, MutualInformationEstimator
-from disbench.mine_vae.replay_buffer import ReplayBuffer
 
 Arrange = Callable[[Any], tuple[Tensor, Tensor]]
 

@@ -18,7 +18,11 @@ from disbench.benchmarks.training.steps import Loop
 from disbench.mine_vae import MINEDisentangleVAE
 
 BATCH = 8
-SMALL = {"mine_vae": {"latent_dim": 6, "num_factors": 3}, "factor_vae": {"discriminator_dim": 16}}
+SMALL = {
+    "mine_vae": {"latent_dim": 6, "num_factors": 3},
+    "factor_vae": {"discriminator_dim": 16},
+    "hf_vae": {"blocks": "found"},
+}
 
 
 class OnMeta(CPUAccelerator):

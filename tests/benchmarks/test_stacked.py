@@ -23,7 +23,11 @@ from disbench.reports.records import Trial
 
 PERCEPTRON = {"network": "mlp", "hidden_dim": 32, "latent_dim": 4, "lr": 1e-3}
 SMALL = {"num_factors": 3, "factor_dim": 4, "attention_dim": 8, "mine_hidden_dim": 8, "recent_posteriors": 64}
-OWN = {"factor_vae": {"discriminator_dim": 32}, "mine_vae": {**SMALL, "gaussian_fit_samples": 50, "mine_start": 0.4}}
+OWN = {
+    "factor_vae": {"discriminator_dim": 32},
+    "mine_vae": {**SMALL, "gaussian_fit_samples": 50, "mine_start": 0.4},
+    "hf_vae": {"blocks": "found"},
+}
 # At faster rates the MINE VAE makes ten times as much of a rounding error every seven to eleven steps.
 SLOW = {"mine_vae": {"lr": 1e-4, "critic_lr": 3e-4}}
 SHAPE = (1, 64, 64)

@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from disbench.baselines.replay_buffer import ReplayBuffer
 from disbench.mine_vae.attention import CrossAttention, capacity_mismatch, entropy, one_hot_largest, split_by_factor
 from disbench.mine_vae.factor_encoder import NOISE, FactorEncoder
 from disbench.mine_vae.gaussian_fit import GaussianFitEstimator, factor_weights
-from disbench.mine_vae.replay_buffer import ReplayBuffer
 
 
 def test_the_assignment_is_a_partition_of_each_latent() -> None:
