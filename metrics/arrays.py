@@ -76,7 +76,30 @@ def check_rows(codes: NDArray[Any], factors: NDArray[Any]) -> None:
     )
 
 
+def check_index(first: str, frame: Any, second: str, other: Any) -> None:
+    """Raise ValueError, with the advice that fits, if two DataFrames of the same number of rows have different indices."""
+    if not (hasattr(frame, "iloc") and hasattr(other, "iloc")) or len(frame) != len(other):
+        return
+    if frame.index.equals(other.index):
+        return
+    by_position = f"If their rows are in the same order, pass {first}.to_numpy() and {second}.to_numpy()."
+    strange = ~other.index.isin(frame.index)
+    if strange.any():
+        label = other.index[strange].tolist()[0]
+        raise ValueError(
+            f"{first} and {second} need the same index, got the row {label!r} of {second} alone. {by_position}"
+        )
+    raise ValueError(
+        f"{first} and {second} need the same index, got rows in another order. Sort one as the other: "
+        f"{second}.loc[{first}.index]. {by_position}"
+    )
+
+
 def _from_tensor(tensor: Any) -> NDArray[Any]:
+    if getattr(tensor, "is_nested", False):
+        raise ValueError(
+            "a tensor with rows of one length is needed, got a nested tensor; stack its parts: torch.stack(tensor.unbind())."
+        )
     if getattr(tensor, "is_meta", False):
         raise ValueError(
             f"a tensor with values is needed, got one of shape {tuple(tensor.shape)} on the meta device, which holds none; "

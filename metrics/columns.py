@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 SAFE_EXPONENT = 400  # squares of numbers between 2**-400 and 2**400 stay in the range of a float
 ELEMENTS_AT_ONCE = 1 << 18  # a block of a table that fits a processor's cache
 LONG_ROW = 1024  # numbers
+CROWDED = 1e-4  # of a range
 
 
 def rows_at_once(columns: int) -> int:
@@ -45,6 +46,21 @@ def deviations(array: NDArray[np.float64]) -> NDArray[np.float64]:
     """`array (N, D)` -> the standard deviation of each column, also where squares leave the range of a float."""
     step = max(1, ELEMENTS_AT_ONCE // max(len(array), 1))  # a table is not copied
     return np.concatenate([_deviations(array[:, j : j + step]) for j in range(0, array.shape[1], step)])
+
+
+def uncrowded(columns: NDArray[np.float64]) -> NDArray[np.float64]:
+    """`columns (N, D)` of ranges near 1 -> the same for trees, which compute in float32 and take differences below 1e-7 for none.
+
+    A column whose middle 90 % lie within 1e-4 of its range is measured from its median in units of these 90 %, so that
+    an outlier does not take the digits of the other values.
+    """
+    low, median, high = np.quantile(columns, [0.05, 0.5, 0.95], axis=0)
+    crowded = (high > low) & (high - low < CROWDED)
+    if not crowded.any():
+        return columns
+    scaled = columns.copy()
+    scaled[:, crowded] = (columns[:, crowded] - median[crowded]) / (high - low)[crowded]
+    return scaled
 
 
 def _deviations(columns: NDArray[np.float64]) -> NDArray[np.float64]:

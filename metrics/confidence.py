@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from disbench.metrics.metric import Metric
+from disbench.metrics.options import require_whole
 from disbench.metrics.table import NotApplicable, Table, as_table
 
 Asked: TypeAlias = Mapping[str, tuple[Metric, Mapping[str, Any]]]  # a metric and its options, by any name
@@ -107,8 +108,8 @@ def confidences(
     All metrics score one resample before the next is drawn, so those that share a count of the table share that of each
     resample. 10,000 rows, ten codes and five factors take MIG 1 s, the five metrics of one count 1.6 s together, IRS 1.7 s.
     """
-    if resamples < 2 or seeds < 2:
-        raise ValueError(f"a spread needs resamples >= 2 and seeds >= 2, got resamples={resamples} and seeds={seeds}.")
+    require_whole("a spread", 2, resamples=resamples, seeds=seeds)
+    require_whole("a spread", 0, seed=seed)
     found: dict[str, Confidence] = {}
     reasons: dict[str, str] = {}
     scores: dict[str, float] = {}

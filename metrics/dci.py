@@ -28,6 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import xlogy
 
+from disbench.metrics.columns import uncrowded
 from disbench.metrics.groups import require_counts
 from disbench.metrics.memoize import recent
 from disbench.metrics.metric import Metric, entries
@@ -91,7 +92,7 @@ def fitted(
     insensitive_to="A copied factor; importances are what the predictor happened to use, not what codes know.",
     source="Eastwood and Williams 2018, ICLR; protocol of Locatello et al. 2019, arXiv:1811.12359",
     stochastic=True,
-    version=2,
+    version=3,
     values_with=VALUES_WITH,
 )
 @wraps(fitted, assigned=())  # has its options
@@ -152,7 +153,7 @@ def dci_disentanglement(table: Table, **options: Any) -> dict[str, Any]:
     insensitive_to="A code that knows two factors; importances are what the predictor happened to use, not what codes know.",
     source="Eastwood and Williams 2018, ICLR; protocol of Locatello et al. 2019, arXiv:1811.12359",
     stochastic=True,
-    version=2,
+    version=3,
     values_with=VALUES_WITH,
 )
 @wraps(fitted, assigned=())  # has its options
@@ -202,7 +203,7 @@ def dci_completeness(table: Table, **options: Any) -> dict[str, Any]:
     insensitive_to="Rotation, copies and mergers: only whether the factors can be predicted at all.",
     source="Eastwood and Williams 2018, ICLR; protocol of Locatello et al. 2019, arXiv:1811.12359",
     stochastic=True,
-    version=2,
+    version=3,
     values_with=VALUES_WITH,
 )
 @wraps(fitted, assigned=())  # has its options
@@ -304,7 +305,9 @@ def _importances(table: Table, model: str, train: int, test: int, seed: int) -> 
         if model == "gradient_boosting":
             fitted_rows, judged = split_rows(len(inputs), train, test, seed)
             require_classes(table, "dci with boosted trees", 'model="lasso" and model="random_forest" read its values.')
-            inputs = unit_range(inputs) - 0.5  # the trees compute in float32: an offset would take their digits
+            inputs = uncrowded(
+                unit_range(inputs) - 0.5
+            )  # the trees compute in float32: an offset would take their digits
             results = [boosted_trees(inputs, targets, fitted_rows, judged, random_state) for targets in table.labels.T]
         else:
             fitted_rows, judged = (

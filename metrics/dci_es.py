@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from disbench.metrics.columns import uncrowded
 from disbench.metrics.dci import unit_range
 from disbench.metrics.groups import require_counts
 from disbench.metrics.metric import Metric, entries
@@ -54,6 +55,7 @@ class Curve(NamedTuple):
     " informativeness, which the detail has.",
     source=SOURCE,
     stochastic=True,
+    version=2,
 )
 def dci_es_explicitness(
     table: Table, *, trees: int = 100, train: int = 10_000, test: int = 5_000, seed: int = 0
@@ -87,7 +89,7 @@ def dci_es_explicitness(
     live = _live_codes(table, "dci_es_explicitness")
     fitted, judged = split_rows(len(table.raw_codes), train, test, seed)
     random_state = int(np.random.default_rng(seed).integers(1 << 31))
-    codes = (unit_range(table.codes[:, live]) - 0.5).astype(np.float32)  # as the trees compute
+    codes = uncrowded(unit_range(table.codes[:, live]) - 0.5).astype(np.float32)  # as the trees compute
     curves = []
     with one_thread():
         for k, continuous in enumerate(table.continuous):

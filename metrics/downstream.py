@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from disbench.metrics.columns import uncrowded
 from disbench.metrics.groups import require_counts
 from disbench.metrics.memoize import recent
 from disbench.metrics.split import split_rows
@@ -57,7 +58,7 @@ def _predictions(table: Table, model: str, train: int, test: int, seed: int, lab
     codes = table.codes[:, table.live_codes]
     if codes.shape[1]:  # the trees of one model compute in float32: an offset would take their digits
         lowest = codes.min(axis=0)
-        codes = (codes - lowest) / (codes.max(axis=0) - lowest) - 0.5
+        codes = uncrowded((codes - lowest) / (codes.max(axis=0) - lowest) - 0.5)
         codes = codes[:, np.lexsort(codes[fitted[:100]])]  # equally good splits are broken by the order of columns
     predicted = np.empty((len(judged), table.labels.shape[1]), dtype=np.intp)
     with one_thread():  # threaded sums round differently, and a tie broken otherwise is another tree

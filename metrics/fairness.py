@@ -41,6 +41,7 @@ from disbench.metrics.table import Table
     " depend on each other bias it.",
     source="Locatello et al. 2019, NeurIPS, arXiv:1905.13662v2, section 4",
     stochastic=True,
+    version=2,
 )
 def fairness(
     table: Table,

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.polynomial.legendre import legvander
 from numpy.typing import ArrayLike, NDArray
 
+from disbench.metrics.options import require_number, require_whole
 from disbench.metrics.repeated_rows import rows_of_images
 from disbench.metrics.table import Table, as_table
 from disbench.metrics.threads import one_thread
@@ -78,10 +79,10 @@ def find_groups(
     from scipy.cluster.hierarchy import fcluster, linkage  # here: importing the metrics stays fast
     from scipy.spatial.distance import squareform
 
-    if rows < 3 or price < 0 or (count is not None and count < 1):
-        raise ValueError(
-            f"find_groups needs rows >= 3, price >= 0 and count >= 1, got rows={rows}, price={price}, count={count}."
-        )
+    require_whole("find_groups", 3, rows=rows)
+    require_whole("find_groups", 1, **({} if count is None else {"count": count}))
+    require_whole("find_groups", 0, seed=seed)
+    require_number("find_groups", 0, price=price)
     if isinstance(codes, Table) and std is not None:
         raise ValueError("find_groups takes the deviations of a Table from the table. Give std to as_table.")
     table = codes if isinstance(codes, Table) else as_table(codes, std=std)

@@ -50,8 +50,7 @@ def equal_width_bins(codes: NDArray[Any], bins: int) -> NDArray[np.unsignedinteg
 
     A few codes at a time are in memory as float64.
     """
-    if bins < 2:
-        raise ValueError(f"binning needs at least 2 bins, got bins={bins}; the papers use 20.")
+    _require_bins(bins)
     indices = np.empty(codes.shape[::-1], dtype=np.min_scalar_type(bins - 1))
     step = max(1, CODES_AT_ONCE // len(codes))
     for first in range(0, codes.shape[1], step):
@@ -61,8 +60,15 @@ def equal_width_bins(codes: NDArray[Any], bins: int) -> NDArray[np.unsignedinteg
     return indices
 
 
+def _require_bins(bins: int) -> None:
+    if bins < 2:
+        raise ValueError(f"binning needs at least 2 bins, got bins={bins}; the papers use 20.")
+
+
 def binned_factors(table: Table, bins: int) -> Table:
     """`table` with the labels of continuous factors replaced by those of `bins` equal widths; 0 leaves them."""
+    if bins < 0 or bins == 1:
+        raise ValueError(f"binning needs factor_bins >= 2, or 0 to leave continuous factors, got factor_bins={bins}.")
     chosen = np.flatnonzero(table.continuous)
     if bins == 0 or not len(chosen):
         return table
@@ -142,6 +148,7 @@ def _joined_factors(sizes: NDArray[np.intp], bins: int, n: int) -> list[slice]:
 @recent
 def table_information(table: Table, bins: int) -> Information:
     """`information` of a table whose continuous factors are binned. Metrics that ask for the same table share one count."""
+    _require_bins(bins)
     info = information(binned_factors(table, bins), bins)
     for array in info[:4]:
         array.flags.writeable = False

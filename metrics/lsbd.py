@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from disbench.metrics.options import check_type, require_whole
 from disbench.metrics.table import NotApplicable, as_table
 
 ROUNDING = 16 * np.finfo(np.float64).eps  # of a code: a smaller deviation is the rounding of its offset
@@ -101,10 +102,13 @@ def lsbd_distance_detail(
     >>> lsbd_distance_detail(circle, np.arange(9)[:, None])["factors"][0]["frequency"]
     2
     """
-    if frequencies < 1:
-        raise ValueError(f"lsbd_distance needs frequencies of at least 1, got frequencies={frequencies}.")
+    require_whole("lsbd_distance", 1, frequencies=frequencies)
     table = as_table(codes, factors)
+    if cyclic is not None and (isinstance(cyclic, str) or not np.iterable(cyclic)):
+        raise ValueError(f"lsbd_distance needs cyclic as a list of columns of factors, such as [0], got {cyclic!r}.")
     columns = list(table.columns if cyclic is None else cyclic)
+    for column in columns:
+        check_type("lsbd_distance", "each column in cyclic", column, int)
     if not columns or len(set(columns)) < len(columns) or not set(columns) <= {*table.columns, *table.constant_factors}:
         raise ValueError(f"lsbd_distance needs different columns of factors in cyclic, got cyclic={columns}.")
     chosen = [table.columns.index(column) for column in columns if column in table.columns]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
-from numbers import Integral
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -13,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from disbench.metrics.docstring import metric_docstring
 from disbench.metrics.old_names import accepts_old_names
+from disbench.metrics.options import check_type, require_whole
 from disbench.metrics.table import NotApplicable, Table, as_table
 
 __all__ = ["Metric", "NotApplicable", "Reads", "Use", "entries"]
@@ -162,9 +162,9 @@ class Metric:
             ):
                 raise NotApplicable(f"{self.name} uses {LACKING[what]}, and this table has none.{ADVICE.get(what, '')}")
         for name, value in options.items():
-            default = self.options[name].default if name in self.options else None
-            if type(default) is int and not isinstance(value, Integral):
-                raise ValueError(f"{self.name} needs {name} as a whole number, got {value!r}.")
+            if name in self.options:
+                check_type(self.name, name, value, type(self.options[name].default))
+        require_whole(self.name, 0, seed=seed)
         if self.takes_seed:
             options["seed"] = seed
         found = self.compute(table, **options)

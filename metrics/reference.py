@@ -6,7 +6,7 @@ its score on `as_codes(factors, reads)`: a perfect representation under the same
 """
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from disbench.metrics.arrays import to_array
 from disbench.metrics.columns import deviations
 from disbench.metrics.metric import Reads
+from disbench.metrics.options import require_whole
 from disbench.metrics.table import NotApplicable, Table, as_factors, as_table
 
 
@@ -32,12 +33,18 @@ def shuffled(codes: ArrayLike, seed: int) -> NDArray[Any]:
     ndarray of the shape of `codes`
         A metric's score on it is the floor of that metric.
 
+    Raises
+    ------
+    ValueError
+        If the seed is negative or no whole number.
+
     Examples
     --------
     >>> from disbench.metrics import shuffled
     >>> shuffled([[0, 0], [1, 1], [2, 2]], seed=0).tolist()
     [[2, 2], [0, 0], [1, 1]]
     """
+    require_whole("shuffled", 0, seed=seed)
     return np.random.default_rng(seed).permutation(to_array(codes), axis=0)
 
 
@@ -64,7 +71,7 @@ def as_codes(factors: ArrayLike, reads: Reads = "values") -> NDArray[np.float64]
     Raises
     ------
     ValueError
-        If the array is malformed.
+        If the array is malformed, or `reads` is another word.
 
     Examples
     --------
@@ -72,6 +79,8 @@ def as_codes(factors: ArrayLike, reads: Reads = "values") -> NDArray[np.float64]
     >>> as_codes([[0, 10], [1, 20], [2, 90]], reads="labels").tolist()
     [[0.0, 0.0], [1.0, 1.0], [2.0, 2.0]]
     """
+    if reads not in get_args(Reads):
+        raise ValueError(f"as_codes needs reads as one of {', '.join(get_args(Reads))}, got {reads!r}.")
     codes = np.stack(
         [
             factor.labels.astype(np.float64) if reads == "labels" and not factor.continuous else factor.values

@@ -29,6 +29,7 @@ from disbench.metrics.table import NotApplicable, Table
     insensitive_to="How much is learned at all: noise and a missing factor score about 1.",
     source="Locatello et al. 2019, ICML, arXiv:1811.12359v4, section 5.5",
     stochastic=True,
+    version=2,
 )
 def sample_efficiency(
     table: Table,

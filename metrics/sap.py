@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from disbench.metrics.columns import uncrowded
 from disbench.metrics.correlation import correlations
 from disbench.metrics.groups import require_counts
 from disbench.metrics.metric import Metric, entries
@@ -116,7 +117,7 @@ def sap_svc(table: Table, *, train: int = 10_000, test: int = 5_000, seed: int =
     insensitive_to="The order and scale of a code's values; it charges a copied factor in full.",
     source="Kumar et al. 2018, arXiv:1711.00848; classifier of Zaidi et al. 2020, arXiv:2012.09276",
     stochastic=True,
-    version=2,
+    version=3,
 )
 def sap_tree(table: Table, *, train: int = 10_000, seed: int = 0) -> dict[str, Any]:
     """Average over factors the gap in accuracy between the best and the second-best one-code decision tree.
@@ -169,7 +170,9 @@ def tree_accuracies(
     is nothing to choose between but thresholds, so a shallower tree is the top of a deeper one, and one tree a fold will do.
     """
     extent = np.ptp(codes, axis=0)
-    inputs = ((codes - codes.min(axis=0)) / np.where(extent > 0, extent, 1.0)).astype(np.float32)  # as trees read it
+    inputs = uncrowded((codes - codes.min(axis=0)) / np.where(extent > 0, extent, 1.0)).astype(
+        np.float32
+    )  # as trees do
     accuracy = np.empty((codes.shape[1], targets.shape[1]))
     for j, column in enumerate(inputs.T):
         order = np.argsort(column, kind="stable")

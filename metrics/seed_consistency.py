@@ -22,6 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from disbench.metrics.correlation import correlations
 from disbench.metrics.information import standardised
+from disbench.metrics.options import require_number, require_whole
 from disbench.metrics.threads import one_thread
 from disbench.metrics.udr import informative_masks, same_rows
 
@@ -115,8 +116,8 @@ def seed_consistency_detail(
     """
     if up_to not in ("permutation", "linear"):
         raise ValueError(f'seed_consistency compares codes up to "permutation" or "linear", got up_to={up_to!r}.')
-    if not threshold >= 0:
-        raise ValueError(f"seed_consistency needs threshold >= 0, got threshold={threshold}.")
+    require_number("seed_consistency", 0, threshold=threshold)
+    require_whole("seed_consistency", 0, seed=seed)
     models = same_rows(tables, "seed_consistency")
     if len(models[0]) < 6:
         raise ValueError(f"seed_consistency fits on half of the rows and needs 6 rows, got {len(models[0])}.")

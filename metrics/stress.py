@@ -7,6 +7,7 @@ from typing import Any
 
 from disbench.metrics import METRICS
 from disbench.metrics.metric import Metric
+from disbench.metrics.options import require_whole
 from disbench.metrics.reference import ceiling_of, floor_of
 from disbench.metrics.stress_encoders import BINARY, Encoder, stress_encoders
 from disbench.metrics.table import NotApplicable, Table, as_table
@@ -128,7 +129,7 @@ def stress(
     Raises
     ------
     ValueError
-        If there are too few rows.
+        If there are too few rows, or a metric does not exist.
 
     Examples
     --------
@@ -137,7 +138,11 @@ def stress(
     >>> round(run.metrics[0].cells["duplicated"].score, 2)
     0.0
     """
-    names = list(METRICS) if metrics is None else [name for name in METRICS if name in set(metrics)]
+    require_whole("stress", 0, rows=rows, seed=seed)
+    wanted = list(METRICS) if metrics is None else list(metrics)
+    if strange := [name for name in wanted if name not in METRICS]:
+        raise ValueError(f"stress needs names of metrics, got {', '.join(map(repr, strange))}. See METRICS.")
+    names = [name for name in METRICS if name in wanted]
     made = stress_encoders(rows, seed)
     grids, binary = _tables(made), _tables(stress_encoders(rows, seed, BINARY))
     run = StressRun(

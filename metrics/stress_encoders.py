@@ -7,6 +7,8 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from disbench.metrics.options import require_whole
+
 Kind: TypeAlias = Literal["reference", "harmless", "defect", "condition"]
 SIZES = (3, 4, 5)
 BINARY = (2, 2, 2)
@@ -76,6 +78,7 @@ def stress_encoders(rows: int = 480, seed: int = 0, sizes: tuple[int, int, int] 
     >>> round(mig(encoder.codes, encoder.factors), 2)
     0.67
     """
+    require_whole("stress_encoders", 0, rows=rows, seed=seed)
     cells = np.stack(np.meshgrid(*map(np.arange, sizes), indexing="ij"), axis=-1).reshape(-1, 3)
     if rows < 2 * len(cells):
         raise ValueError(

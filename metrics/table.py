@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from disbench.metrics.arrays import check_rows, check_shape, column_names, digest, to_array
+from disbench.metrics.arrays import check_index, check_rows, check_shape, column_names, digest, to_array
 from disbench.metrics.columns import column_extremes
 from disbench.metrics.factor_column import Factor, as_float64, factor_column
 from disbench.metrics.views import column_groups
@@ -176,6 +176,7 @@ def as_table(
     codes : array-like of shape (N, D) or (N, G, F), or Table
         Real numbers: NumPy arrays, lists, pandas DataFrames, or PyTorch tensors of any type, on any device, with or without a
         gradient. Vector-valued latents (N, G, F) become G * F codes in G groups. A `Table` is returned as it is.
+        Rows are matched by position; DataFrames of codes, factors and std need the same index in the same order.
     factors : array-like of shape (N, K), optional
         Real numbers, in the same types. Metrics that use codes alone need none.
     std : array-like, optional
@@ -208,6 +209,8 @@ def as_table(
         if not (factors is std is groups is None):
             raise ValueError("a Table has its own factors, std and groups; pass it alone, or arrays to as_table.")
         return codes
+    check_index("codes", codes, "factors", factors)
+    check_index("codes", codes, "std", std)
     array = to_array(codes)
     vectors = array.shape[1:] if array.ndim == 3 and array.size else None
     if vectors is not None:

@@ -17,8 +17,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from disbench.metrics.arrays import check_index
 from disbench.metrics.columns import deviations
 from disbench.metrics.information import standardised
+from disbench.metrics.options import require_number
 from disbench.metrics.table import as_table
 from disbench.metrics.threads import one_thread
 
@@ -109,8 +111,9 @@ def udr_detail(
     """
     if correlation not in ("lasso", "spearman"):
         raise ValueError(f'udr compares codes by "lasso" or "spearman", got correlation={correlation!r}.')
-    if not alpha > 0 or not threshold >= 0:
-        raise ValueError(f"udr needs alpha > 0 and threshold >= 0, got alpha={alpha} and threshold={threshold}.")
+    require_number("udr", 0, alpha=alpha, threshold=threshold)
+    if alpha == 0:
+        raise ValueError(f"udr needs alpha > 0, got alpha={alpha}.")
     models = same_rows(tables, "udr")
     masks = informative_masks(models, informative, threshold, "udr")
     kept = [standardised(codes[:, mask])[0] for codes, mask in zip(models, masks, strict=True)]
@@ -156,6 +159,8 @@ def rank_strength(source: NDArray[np.float64], target: NDArray[np.float64]) -> N
 
 def same_rows(tables: Sequence[ArrayLike], metric: str) -> list[NDArray[np.float64]]:
     """Check that there are several tables of codes (N, D_i) of the same number of rows. Raises ValueError otherwise."""
+    for number, codes in enumerate(tables):
+        check_index("tables[0]", tables[0], f"tables[{number}]", codes)
     models = [as_table(codes).codes for codes in tables]
     if len(models) < 2:
         raise ValueError(f"{metric} compares models and needs at least 2 tables of codes, got {len(models)}.")

@@ -1,11 +1,12 @@
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
-from disbench.metrics import METRICS
+from disbench.metrics import METRICS, udr
 from disbench.metrics.arrays import to_array
 from disbench.metrics.table import as_table
 
@@ -152,3 +153,43 @@ def test_the_names_stay_with_the_rows_that_are_taken() -> None:
 def test_a_tensor_with_the_negative_bit_is_read():
     real = torch.arange(6.0).reshape(3, 2)
     assert to_array(torch.complex(real, real).conj().imag).tolist() == (-real).tolist()
+
+
+FRAME = pd.DataFrame({"z": [0.1, 0.2, 0.3, 0.5]}, index=["a", "b", "c", "d"])
+
+
+@pytest.mark.parametrize(
+    ("index", "words"),
+    [
+        (["a", "b", "d", "c"], r"rows in another order\. Sort one as the other: factors\.loc\[codes\.index\]"),
+        (["a", "b", "c", "e"], r"the row 'e' of factors alone\. .*factors\.to_numpy\(\)"),
+        (range(4), "the row 0 of factors"),
+    ],
+)
+def test_frames_of_codes_and_factors_with_other_indices_are_refused(index: Sequence[object], words: str) -> None:
+    factors = pd.DataFrame({"size": [0, 1, 0, 1]}, index=index)
+    with pytest.raises(ValueError, match=f"codes and factors need the same index, got {words}"):
+        as_table(FRAME, factors)
+    with pytest.raises(ValueError, match=r"tables\[0\] and tables\[1\] need the same index"):
+        udr([FRAME, factors])
+    with pytest.raises(ValueError, match="codes and std need the same index"):
+        as_table(FRAME, std=factors)
+    assert as_table(FRAME, factors.to_numpy()).labels[:, 0].tolist() == [0, 1, 0, 1]
+
+
+def test_frames_with_the_same_index_are_matched() -> None:
+    factors = pd.DataFrame({"size": [0, 1, 0, 1]}, index=FRAME.index)
+    assert as_table(FRAME, factors).labels[:, 0].tolist() == [0, 1, 0, 1]
+    turned = FRAME.index[::-1]
+    assert as_table(FRAME.loc[turned], factors.loc[turned]).labels[:, 0].tolist() == [1, 0, 1, 0]
+    with pytest.raises(ValueError, match="codes and factors need the same rows, got 4 and 3"):
+        as_table(FRAME, factors[:3])
+
+
+@pytest.mark.parametrize("layout", [torch.strided, torch.jagged])
+def test_a_nested_tensor_is_refused_with_advice(layout: torch.layout) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the interface of nested tensors is a prototype
+        nested = torch.nested.nested_tensor([torch.rand(3), torch.rand(3)], layout=layout)
+    with pytest.raises(ValueError, match=r"got a nested tensor; stack its parts: torch\.stack\(tensor\.unbind\(\)\)"):
+        as_table(nested)
