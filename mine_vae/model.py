@@ -5,8 +5,8 @@
 Training has two phases, because a critic that starts with the encoder lags behind it while the outcome is settled:
 
     before `mine_start` TC by minibatch stratified sampling, as beta-TCVAE has it; the rest of the sum is absent
-    from there on       TC by MINE: neural marginals and I(z; n) (see `marginals`), with the partition and its three groups of
-                        parameters (see `partition`); the marginals' critics are trained from CRITICS_LEAD before
+    from there on       TC by `tc_estimator` (see `marginals`, `total_correlation`), with the partition and its three groups of
+                        parameters (see `partition`); the critics of TC are trained from CRITICS_LEAD before
 
 What one call of `training_step` does in the second phase, each group of parameters updated while the others are frozen:
 
@@ -35,16 +35,15 @@ from disbench.baselines.optim import adam
 from disbench.baselines.precision import float32
 from disbench.baselines.replay_buffer import ReplayBuffer
 from disbench.baselines.vae import NetworkOptions
-from disbench.mine_vae.attention import split_by_factor
-from disbench.mine_vae.audit import Audit, audit_marginals, audit_pairs, verdict
-from disbench.mine_vae.factor_encoder import with_noise
+from disbench.mine_vae.audit import Audit, verdict
 from disbench.mine_vae.gaussian_fit import capacity_target
 from disbench.mine_vae.marginals import MarginalCritics, total_correlation
-from disbench.mine_vae.mine import CRITIC_CLIP, MutualInformationEstimator
+from disbench.mine_vae.mine import CRITIC_CLIP
 from disbench.mine_vae.partition import ParameterGroup, Partition
+from disbench.mine_vae.total_correlation import PermutedCritic, SequentialCLUB, audit_estimator, make_estimator
 
 log = logging.getLogger(__name__)
-CRITICS_LEAD = 0.1  # of training, that the marginals' critics learn before they are listened to
+CRITICS_LEAD = 0.1  # of training, that the critics of the total correlation learn before they are listened to
 CRITIC_STEPS = 2  # a step in the second phase: with one, those of leak are further behind
 AUDIT_STEPS = 100
 MONTE_CARLO_EVERY = 10  # steps between two Monte Carlo readings that are logged beside MINE's
@@ -73,8 +72,10 @@ class MINEDisentangleVAE(AlternatingVAE):
         Number of recent embeddings in the Gaussian fit of each factor.
     beta, tc_weight : float, default 1.0 and 20.0
         Weights of the KL divergence and of the total correlation.
+    tc_estimator : {"marginal", "mine", "nwj", "infonce", "smile", "ratio", "club"}, default "marginal"
+        Estimator of the total correlation in the second phase; see `mine_vae.total_correlation`.
     mine_start : float, default 0.6
-        Share of training after which MINE estimates the total correlation, in [0, 1]; 0 from the start, 1 never.
+        Share of training after which `tc_estimator` estimates the total correlation, in [0, 1]; 0 from the start, 1 never.
     mine : bool, default True
         False estimates the total correlation by Monte Carlo throughout, and learns the assignment without a critic.
     pair_weight : float, default 1.0
@@ -122,6 +123,7 @@ class MINEDisentangleVAE(AlternatingVAE):
         gaussian_fit_samples: int = 1000,
         beta: float = 1.0,
         tc_weight: float = 20.0,
+        tc_estimator: str = "marginal",
         mine_start: float = 0.6,
         mine: bool = True,
         pair_weight: float = 1.0,
@@ -144,7 +146,9 @@ class MINEDisentangleVAE(AlternatingVAE):
         self.disentanglement_weight, self.beta, self.tc_weight = disentanglement_weight, beta, tc_weight
         self.mine_start, self.mine, self.pair_weight, self.refine = mine_start, mine, pair_weight, refine
         self.critic_lr, self.assignment_lr = critic_lr, assignment_lr
-        self.marginals = MarginalCritics(self.latent_dim)
+        critics = make_estimator(tc_estimator, self.latent_dim, mine_hidden_dim)
+        self.marginals = critics if isinstance(critics, MarginalCritics) else None
+        self.tc_critic = None if isinstance(critics, MarginalCritics) else critics
         self.parts = Partition(
             self.latent_dim,
             num_factors=num_factors,
@@ -179,21 +183,30 @@ class MINEDisentangleVAE(AlternatingVAE):
         target = capacity_target(self.parts.factor_weights)
         return PartitionReport(self.parts.attention.assignment().detach(), complexities, target)
 
+    @property
+    def tc_critics(self) -> MarginalCritics | PermutedCritic | SequentialCLUB:
+        """Get what estimates the total correlation in the second phase."""
+        found = self.tc_critic if self.marginals is None else self.marginals
+        return cast(MarginalCritics | PermutedCritic | SequentialCLUB, found)
+
     def parameter_groups(self) -> dict[ParameterGroup, list[Parameter]]:
         """List every parameter once, in the group that is updated together. A fixed assignment has none."""
         parts = self.parts.parameter_groups()
         groups: dict[ParameterGroup, list[Parameter]] = {
             "outer": [*self.encoder.parameters(), *self.decoder.parameters(), *parts["outer"]],
-            "critics": [*self.marginals.parameters(), *parts["critics"]],
+            "critics": [*self.tc_critics.parameters(), *parts["critics"]],
             "assignment": parts["assignment"],
         }
         return {name: parameters for name, parameters in groups.items() if parameters}
 
     def estimated_tc(self, z: Tensor, q: Posterior, neural: bool) -> Tensor:
-        """Estimate the total correlation, a scalar in nats, by the marginals' critics or by Monte Carlo."""
-        if neural:
-            return total_correlation(z, q, self.marginals, self.n_train)
-        return kl_terms(z, q, self.n_train).total_correlation
+        """Estimate the total correlation, a scalar in nats, by `tc_estimator` or by Monte Carlo."""
+        if not neural:
+            return kl_terms(z, q, self.n_train).total_correlation
+        critics = self.tc_critics
+        if isinstance(critics, MarginalCritics):
+            return total_correlation(z, q, critics, self.n_train)
+        return critics.estimate(z)
 
     def outer_loss(self, batch: Tensor, q: Posterior, z: Tensor, second_phase: bool) -> dict[str, Tensor]:
         """Compute the loss on a minibatch (B, C, H, W) and its terms, in nats per image."""
@@ -262,7 +275,8 @@ class MINEDisentangleVAE(AlternatingVAE):
         q, z = context
         with float32(batch.images.device):
             self.recent.add(torch.stack(q, dim=1))
-            self.marginals.fit(self.draw(len(self.recent.rows)))
+            if self.marginals is not None:
+                self.marginals.fit(self.draw(len(self.recent.rows)))
             if second_phase:
                 self.parts.observe(self.parts.factor_encoder(z.detach()).detach(), step)
         return StageResult((), {}, context)
@@ -301,25 +315,13 @@ class MINEDisentangleVAE(AlternatingVAE):
     def critic_loss(self, batch: int, second_phase: bool) -> Tensor:
         """Compute the critics' loss on draws from the recent posteriors."""
         z = self.draw(len(self.recent.rows)).sample()
-        loss = self.marginals.critic_loss(z)
+        loss = self.tc_critics.critic_loss(z)
         return loss + self.parts.critic_loss(z[:batch]) if second_phase else loss
 
     def audit(self, step: int, batch: int) -> dict[str, Audit]:
         """Set the critics' readings beside better ones; what is not in order is logged and stands in `remarks`."""
-
-        def pairs(side: int) -> tuple[Tensor, Tensor]:
-            with torch.no_grad():
-                z, partition = self.draw(batch).sample(), self.parts.attention.sampled_partition()
-                return split_by_factor(z, partition)[side], with_noise(self.parts.factor_encoder(z))
-
-        def audited(estimator: MutualInformationEstimator, side: int) -> Audit:
-            return audit_pairs(estimator, lambda: pairs(side), pairs(side), steps=AUDIT_STEPS)
-
-        recent = self.draw(len(self.recent.rows))
-        marginals = audit_marginals(
-            self.marginals, lambda: self.draw(len(self.recent.rows)), (recent.sample(), recent), steps=AUDIT_STEPS
-        )
-        audits = {"marginals": marginals, "leak": audited(self.parts.leak, 0), "kept": audited(self.parts.kept, 1)}
+        audits = audit_estimator(self.tc_critics, lambda: self.draw(len(self.recent.rows)), AUDIT_STEPS)
+        audits |= self.parts.audits(lambda: self.draw(batch).sample(), AUDIT_STEPS)
         for name, audit in audits.items():
             for field in ("unseen", "advanced", "null", "monte_carlo"):
                 reading = getattr(audit, field).mean()

@@ -18,7 +18,7 @@ the use of the groups in nats is from p, keeps that from uniting everything. Bot
 sampled.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Literal, NamedTuple
 
 import torch
@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from disbench.mine_vae.attention import CrossAttention, capacity_mismatch, entropy, split_by_factor
+from disbench.mine_vae.audit import Audit, audit_pairs
 from disbench.mine_vae.factor_encoder import FactorEncoder, with_noise
 from disbench.mine_vae.gaussian_fit import GaussianFitEstimator, capacity_target, factor_weights
 from disbench.mine_vae.mine import (
@@ -237,3 +238,16 @@ class Partition(nn.Module):
             terms["cross"] = cross_information(information, assignment[which], self.latent_dim)
             loss = loss + self.cross_weight * terms["cross"]
         return loss, terms
+
+    def audits(self, draw: Callable[[], Tensor], steps: int) -> dict[str, Audit]:
+        """Audit the critics of `leak` and `kept`; `draw()` gives fresh latents (B, D)."""
+
+        def pairs(side: int) -> tuple[Tensor, Tensor]:
+            with torch.no_grad():
+                z, partition = draw(), self.attention.sampled_partition()
+                return split_by_factor(z, partition)[side], with_noise(self.factor_encoder(z))
+
+        def audited(estimator: MutualInformationEstimator, side: int) -> Audit:
+            return audit_pairs(estimator, lambda: pairs(side), pairs(side), steps=steps)
+
+        return {"leak": audited(self.leak, 0), "kept": audited(self.kept, 1)}

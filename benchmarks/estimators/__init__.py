@@ -14,6 +14,7 @@ from disbench.benchmarks.estimators import critics, monte_carlo
 from disbench.benchmarks.estimators.classical import histogram, ksg
 from disbench.benchmarks.estimators.critics import Critic
 from disbench.mine_vae.mine import BOUNDS, MutualInformationEstimator
+from disbench.mine_vae.total_correlation import SequentialCLUB, TotalCorrelationCritic
 
 PERMUTATIONS = 1  # of a batch that stand for the product of the marginals, as in FactorVAE
 CANDIDATES = 15  # others per row for InfoNCE, whose ceiling is the log of 16
@@ -34,7 +35,7 @@ MONTE_CARLO: dict[str, Callable[..., Tensor]] = {
     "nested": monte_carlo.nested,
     "full_n": monte_carlo.full,
 }
-TOTAL_CORRELATION = (*MONTE_CARLO, *BOUNDS, "marginal")
+TOTAL_CORRELATION = (*MONTE_CARLO, *BOUNDS, "club", "marginal")
 CLASSICAL = {"ksg": ksg, "histogram": histogram}
 INFORMATION = (*BOUNDS, "club", *CLASSICAL)
 
@@ -47,11 +48,13 @@ def total_correlation(
         return monte_carlo.MonteCarlo(MONTE_CARLO[name], **({"references": references} if name == "nested" else {}))
     if name == "marginal":
         return critics.Marginal(latent_dim, batch).to(device)
+    if name == "club":
+        return Critic(SequentialCLUB(latent_dim, **critic).to(device), critics.as_draw)
     if name not in BOUNDS:
         raise ValueError(f"An estimator of total correlation is one of {', '.join(TOTAL_CORRELATION)}, got {name!r}.")
-    options = {"shifts": 7 if name == "infonce" else PERMUTATIONS, **critic}
-    module = critics.TotalCorrelationCritic(latent_dim, bound=name, **options).to(device)
-    return Critic(module, critics.with_permuted(options["shifts"]))
+    options = {"shifts": PERMUTATIONS, **critic}
+    module = TotalCorrelationCritic(latent_dim, bound=name, **options).to(device)
+    return Critic(module, critics.permuted(options["shifts"]))
 
 
 def information(name: str, dims: tuple[int, int], device: torch.device, **critic: Any) -> Estimator:

@@ -56,12 +56,16 @@ DATASET_OPTIONS: dict[str, dict[str, Any]] = {"mpi3d_like": {"tier": "full"}, "c
 RENAMED = {"mine_vae": {"handover": "mine_start"}}
 
 
-# Hyperparameters that every autoencoder got later, with the values that all earlier trials had. These are no part of an id.
-ADDED = {"likelihood": "bernoulli"}
+# Hyperparameters that a method got later, with the values that all earlier trials had, by names that its first version had: those of
+# every autoencoder, then those of mine_vae. The values are no part of an id.
+ADDED: tuple[tuple[set[str], dict[str, Any]], ...] = (
+    ({"lr", "network", "hidden_dim"}, {"likelihood": "bernoulli"}),
+    ({"tc_weight", "mine_hidden_dim"}, {"tc_estimator": "marginal"}),
+)
 
 
 def with_added(hparams: Mapping[str, Any]) -> dict[str, Any]:
-    """Fill in the hyperparameters of `ADDED` in a trial that has an autoencoder's own; any other stays as it is."""
+    """Fill in the hyperparameters of `ADDED` in a trial that has the first ones of its method; any other stays as it is."""
     return {**hparams, **{name: value for name, value in _added_to(hparams).items() if name not in hparams}}
 
 
@@ -72,7 +76,7 @@ def without_added(hparams: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _added_to(hparams: Mapping[str, Any]) -> dict[str, Any]:
-    return ADDED if hparams.keys() >= {"lr", "network", "hidden_dim"} else {}
+    return {name: value for first, added in ADDED if hparams.keys() >= first for name, value in added.items()}
 
 
 def with_names_of_today(method: str, hparams: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""`handover` of mine_vae is `mine_start` now: what was set or recorded under the earlier name means the same."""
+"""`handover` of mine_vae is `mine_start` now, and `tc_estimator` is new: earlier records mean the same as today's trials."""
 
 import json
 import warnings
@@ -76,3 +76,14 @@ def test_the_earlier_name_is_accepted_with_a_warning_and_both_are_refused() -> N
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         check_method("mine_vae", {"mine_start": 0.25})
+
+
+def test_a_trial_from_before_the_choice_of_an_estimator_is_the_trial_of_the_default() -> None:
+    today = resolved_trial(Trial(**FIELDS))
+    assert today.hparams["tc_estimator"] == "marginal"
+    fields = today.model_dump()
+    del fields["hparams"]["tc_estimator"]
+    assert trial_of(fields) == today
+    assert today.id == "mine_vae-dsprites_like-seed0-cc47482c4e"  # as before it was added
+    assert resolved_trial(Trial(**FIELDS, hparams={"tc_estimator": "marginal"})).id == today.id
+    assert resolved_trial(Trial(**FIELDS, hparams={"tc_estimator": "nwj"})).id != today.id

@@ -123,6 +123,20 @@ def test_a_trial_in_mixed_precision_stopped_in_the_middle_ends_like_one_left_alo
     assert first.curves["loss"][0] != record.curves["loss"][0]  # in full precision it is another number
 
 
+@pytest.mark.parametrize("name", ["mine", "nwj", "infonce", "smile", "ratio", "club"])
+def test_a_trial_with_any_estimator_of_total_correlation_is_resumed_to_the_same_bits(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model.MINEDisentangleVAE, "audit_at", ())
+    settings = {**SMALL["mine_vae"], "tc_estimator": name, "network": "mlp", "hidden_dim": 16, "mine_hidden_dim": 16}
+    trial = tiny_trial("mine_vae", settings, steps=12)
+    with pytest.raises(KeyboardInterrupt):
+        run_trial(trial, opened(trial, 7, interrupt), tmp_path, METRICS)
+    record = run_trial(trial, opened(trial), tmp_path, METRICS)
+    assert record.resumed_at == [7]
+    same_as_alone(trial, record, tmp_path, tmp_path)
+
+
 def send(number: int) -> Callable[[], object]:
     return lambda: signal.raise_signal(number)
 

@@ -9,6 +9,8 @@ from disbench.baselines.beta_tcvae import kl_terms
 from disbench.baselines.gaussian import Posterior, kl_to_prior
 from disbench.benchmarks.training.steps import Loop
 from disbench.mine_vae import MINEDisentangleVAE, model
+from disbench.mine_vae.marginals import total_correlation
+from disbench.mine_vae.total_correlation import TC_ESTIMATORS
 
 BATCH = 16
 DOCUMENT = """
@@ -180,6 +182,50 @@ def test_without_mine_no_critic_moves_and_no_neural_term_is_in_the_loss() -> Non
 def test_every_bound_of_the_critics_trains(critic: str) -> None:
     terms = fit(make(mine_start=0.0, critic=critic), 6)[-1]
     assert all(torch.isfinite(value) for value in terms.values())
+
+
+@pytest.mark.parametrize("name", [name for name in TC_ESTIMATORS if name != "marginal"])
+def test_every_estimator_of_total_correlation_trains_with_its_own_critic_and_no_other(name: str) -> None:
+    method = make(mine_start=0.5, tc_estimator=name, mine_hidden_dim=8)
+    assert method.marginals is None
+    assert not [key for key in method.state_dict() if key.startswith("marginals")]
+    before = copies(method)
+    critic = [parameter.detach().clone() for parameter in method.tc_critic.parameters()]
+    terms = fit(method, 20)
+    assert moved(method, before) == {"outer", "critics", "assignment"}
+    now = list(method.tc_critic.parameters())
+    assert not any(torch.equal(old, new) for old, new in zip(critic, now, strict=True) if new.grad.any())
+    assert all(torch.isfinite(value) for step in terms for value in step.values())
+    assert ("audit_total_correlation_unseen" in terms[-1]) == (name != "club")
+
+
+@pytest.mark.parametrize("name", TC_ESTIMATORS)
+def test_the_encoder_gets_the_value_of_the_estimator_and_its_gradient(name: str) -> None:
+    method = make(tc_weight=7.0, disentanglement_weight=2.0, pair_weight=0.0, tc_estimator=name)
+    x = torch.rand(BATCH, 1, 8, 8)
+    q = method.posterior(x)
+    z = q.sample()
+    torch.manual_seed(1)
+    terms = method.outer_loss(x, q, z, second_phase=True)
+    torch.manual_seed(1)
+    value = total_correlation(z, q, method.marginals, 500) if name == "marginal" else method.tc_critic.estimate(z)
+    torch.testing.assert_close(terms["total_correlation"], value)
+    penalty = terms["loss"] - terms["reconstruction"] - terms["kl"]
+    first = next(method.encoder.parameters())
+    found, expected = (torch.autograd.grad(each, first, retain_graph=True)[0] for each in (penalty, 14.0 * value))
+    assert expected.any()
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)
+
+
+def test_the_first_phase_is_the_same_whatever_estimates_total_correlation_later() -> None:
+    one, two = make(tc_estimator="ratio"), make(tc_estimator="club")
+    two.encoder.load_state_dict(one.encoder.state_dict())
+    two.decoder.load_state_dict(one.decoder.state_dict())
+    x = torch.rand(BATCH, 1, 8, 8)
+    q = one.posterior(x)
+    z = q.sample()
+    first, second = (method.outer_loss(x, q, z, second_phase=False)["loss"] for method in (one, two))
+    assert torch.equal(first, second)
 
 
 def test_monte_carlo_and_the_audit_are_logged_beside_mine() -> None:
