@@ -56,8 +56,8 @@ DATASET_OPTIONS: dict[str, dict[str, Any]] = {"mpi3d_like": {"tier": "full"}, "c
 RENAMED = {"mine_vae": {"handover": "mine_start"}}
 
 
-# Hyperparameters that a method got later, with the values that all earlier trials had, by names that its first version had: those of
-# every autoencoder, then those of mine_vae. The values are no part of an id.
+# Hyperparameters that a method got later, with the values that all earlier trials had. Before them stand some that identify the
+# method: here every autoencoder, then mine_vae. The values are no part of an id.
 ADDED: tuple[tuple[set[str], dict[str, Any]], ...] = (
     ({"lr", "network", "hidden_dim"}, {"likelihood": "bernoulli"}),
     ({"tc_weight", "mine_hidden_dim"}, {"tc_estimator": "marginal"}),
