@@ -10,6 +10,7 @@ with needs_extra():
     from disbench.baselines.control_vae import ControlVAE
     from disbench.baselines.dip_vae import DIPVAEI, DIPVAEII
     from disbench.baselines.factor_vae import FactorVAE
+    from disbench.baselines.fsq import FSQ
     from disbench.baselines.hf_vae import HFVAE
     from disbench.baselines.hfs import HFS
     from disbench.baselines.info_vae import InfoVAE
@@ -27,4 +28,5 @@ BASELINES: dict[str, type[Autoencoder]] = {
     "control_vae": ControlVAE,
     "hf_vae": HFVAE,
     "hfs": HFS,
+    "fsq": FSQ,
 }

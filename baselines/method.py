@@ -99,6 +99,9 @@ class Method(LightningModule):
     decode_limit : int or None
         Largest number of images that are decoded for each picture and for the quality of reconstructions. For an expensive
         decoder; None sets no limit.
+    quantized : bool
+        True if each latent takes one of few values. Its row of a picture then walks over the values that occur, and metrics
+        treat it as discrete.
     data_parallel : bool
         Whether the loss is a mean over images, as training on several devices needs. It is not inherited: each class declares it.
     published : mapping of str to mapping of str to sequence
@@ -127,6 +130,7 @@ class Method(LightningModule):
     total_steps: int | None = None
     generates = True
     decode_limit: int | None = None
+    quantized = False
     data_parallel = False
 
     def __init__(self) -> None:

@@ -95,8 +95,9 @@ def limit_remark(method: Method, latents: int, images: int) -> str:
 def latent_traversals(method: Method, codes: NDArray[np.float32]) -> tuple[NDArray[np.uint8], list[str]]:
     """Decode one code with each latent swept in turn: images (rows, COLUMNS, C, H, W), and a label for each row.
 
-    codes (N, D) or (N, G, F) are the scored table; the code nearest its mean is swept, over each latent's own spread. Each number
-    of a vector has a row. A method with a `decode_limit` has rows of the latents of the largest spread, as many as it allows.
+    codes (N, D) or (N, G, F) are the scored table; the code nearest its mean is swept, over each latent's own spread. A quantized
+    latent walks over the values that occur in the table, evenly chosen, or repeated if they are few. Each number of a vector
+    has a row. A method with a `decode_limit` has rows of the latents of the largest spread, as many as it allows.
     """
     codes, shape, names = codes.reshape(len(codes), -1), codes.shape[1:], column_names(codes.shape[1:])
     centre, spread = codes.mean(0), codes.std(0)
@@ -104,7 +105,12 @@ def latent_traversals(method: Method, codes: NDArray[np.float32]) -> tuple[NDArr
     if (most := rows_of_pictures(method)) < len(latents):
         latents = np.sort(np.argsort(-spread, kind="stable")[:most])
     z = np.tile(_typical(codes), (len(latents), COLUMNS, 1))
-    z[np.arange(len(latents)), :, latents] = centre[latents, None] + spread[latents, None] * _sweep()
+    if method.quantized:
+        for row, d in enumerate(latents):
+            values = np.unique(codes[:, d])
+            z[row, :, d] = values[np.linspace(0, len(values) - 1, COLUMNS).round().astype(int)]
+    else:
+        z[np.arange(len(latents)), :, latents] = centre[latents, None] + spread[latents, None] * _sweep()
     return _decoded(method, z, shape), [f"{names[d]} (sd {spread[d]:.2f})" for d in latents]
 
 

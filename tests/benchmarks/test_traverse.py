@@ -51,6 +51,21 @@ def test_a_latents_row_moves_it_over_its_spread_and_holds_the_others(painter: Pa
         assert labels[d].startswith(f"z{d} (sd ")
 
 
+def test_a_quantized_latents_row_walks_over_the_values_that_occur(painter: Painter) -> None:
+    """Of more values than columns some are chosen, both ends among them; of fewer some are repeated."""
+    values = [np.arange(-6, 7) / 6, np.array([-0.7, 0.1, 0.2]), np.array([0.4]), np.arange(9) / 9]
+    codes = np.stack([np.resize(each, 500) for each in values], axis=1).astype(np.float32)
+    method = Painter((1, 64, 64), 100, latent_dim=4, network="mlp", hidden_dim=8)
+    method.quantized = True
+    z = read_back(latent_traversals(method, codes)[0])
+    for d, each in enumerate(values):
+        nearest = np.abs(z[d, :, d, None] - each).argmin(1)
+        np.testing.assert_allclose(z[d, :, d], each[nearest], atol=LEVEL)
+        assert (nearest[0], nearest[-1]) == (0, len(each) - 1)
+        assert len(set(nearest)) == min(len(each), COLUMNS)
+        assert np.ptp(np.delete(z[d], d, axis=1), axis=0).max() == 0
+
+
 def test_a_groups_row_moves_its_latents_together_along_their_component(painter: Painter, codes: np.ndarray) -> None:
     pictures, labels = group_traversals(painter, codes, np.array([2, 2, 0, 5]))
     z = read_back(pictures)

@@ -39,6 +39,11 @@ def stages_of(method: VAE, batch_idx: int, steps: int) -> Iterator[Stage]:
             f"{type(method).__name__} cannot be trained stacked: it samples {method.sampling}, and stacked training knows images "
             "alone. Train its seeds apart."
         )
+    if method.quantized:
+        raise ValueError(
+            f"{type(method).__name__} cannot be trained stacked: stacked sums round differently, which moves quantized codes to "
+            "another value, so that a seed would not have its own losses. Train its seeds apart."
+        )
     # By the methods themselves, so that a subclass with others is not trained as its parent.
     own: Any = type(method)
     if isinstance(method, Alternating) and (own.training_step, own.minimize) == PLAIN:
