@@ -96,3 +96,11 @@ def needs_extra() -> Iterator[None]:
 
 def _plain(name: str) -> str:
     return name.lower().replace("-", "_").strip()
+
+
+def amount(count: int) -> str:
+    """A number of bytes for people."""
+    for size, unit in ((10**9, "GB"), (10**6, "MB"), (10**3, "kB")):
+        if count >= size:
+            return f"{count / size:,.1f} {unit}"
+    return f"{count} bytes"

@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Column
 
 from disbench.benchmarks.cli.terminal.options import DataDir, DatasetOptions, Plugins, Select, dataset_options
-from disbench.benchmarks.cli.terminal.printing import console, fail, new_table, say, write_file
+from disbench.benchmarks.cli.terminal.printing import console, fail, new_table, say, stopping, write_file
 
 data_app = typer.Typer(
     no_args_is_help=True,
@@ -115,17 +115,13 @@ def download_(
     from disbench.datasets.storage.cache import cache_folder
     from disbench.datasets.storage.download import download
 
-    try:
+    with stopping(f"What has come is kept in {cache_folder() / 'downloads'}; run the same command again to go on."):
         provide("dataset", name)
         check_name(name, data_dir)
         if name not in SOURCES:
             say(f"Nothing needs to be downloaded for {name}: its pictures are drawn here, or are here already.")
             return
         paths = download(SOURCES[name], data_dir, accept_license=accept_license, checksum=checksums_from(checksums))
-    except KeyboardInterrupt:
-        kept = cache_folder() / "downloads"
-        say(f"\nStopped. What has come is kept in {kept}; run the same command again to go on.", err=True)
-        raise typer.Exit(130) from None
     for path in paths:
         say(path)
 

@@ -7,8 +7,9 @@ import torch
 
 from disbench.datasets import SOURCES, FactorDataset, load
 from disbench.datasets.imported.dataset import is_unchanged
-from disbench.datasets.storage.download import amount, present
+from disbench.datasets.storage.download import present
 from disbench.datasets.storage.files import Source, checksum
+from disbench.datasets.wording import amount
 
 
 def row_of(name: str, data_dir: str | None) -> tuple[str, str, str, str, str]:

@@ -15,7 +15,7 @@ from disbench.benchmarks.cli.suite import suite_app
 from disbench.benchmarks.cli.terminal import options as common
 from disbench.benchmarks.cli.terminal.commands import complete, our_version, quick_exit
 from disbench.benchmarks.cli.terminal.guard import GuardedGroup
-from disbench.benchmarks.cli.terminal.printing import PlainFormatter, Terminal, console, fail, say, write_file
+from disbench.benchmarks.cli.terminal.printing import PlainFormatter, Terminal, console, fail, say, stopping, write_file
 from disbench.benchmarks.cli.timing import timing_app
 from disbench.benchmarks.runtime.allocator import keep_memory
 from disbench.benchmarks.runtime.locks import try_lock
@@ -152,7 +152,7 @@ def train(
     evaluation_rows(trial, opened, evaluations)  # raises for rows that are not there
     schedule = common.schedule_of(evaluate_every, evaluate_rows, evaluate_metrics, wanted, trial.steps)
     earlier = Earlier(out)
-    try:
+    with stopping(f"Run the same command again to go on. How far it is: disbench status {out}"):
         record = finished(trial, out, wanted, evaluations, earlier=earlier, schedule=schedule)
         if record is not None:
             console.print("This trial was run already; it is kept.")
@@ -164,9 +164,6 @@ def train(
                 raise fail(f"Another process is running {trial.id}.")
             earlier.reuse(trial)
             record = run_trial(trial, opened, out, wanted, evaluations, root=data_dir, schedule=schedule)
-    except (KeyboardInterrupt, SystemExit):
-        print(f"\nStopped. Run the same command again to go on. How far it is: disbench status {out}", file=sys.stderr)
-        raise typer.Exit(130) from None
     finish(record, out / trial.id)
 
 

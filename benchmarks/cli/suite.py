@@ -11,7 +11,7 @@ from rich.live import Live
 
 from disbench.benchmarks.cli.report import show_page
 from disbench.benchmarks.cli.terminal import engine_options as engines, options as common
-from disbench.benchmarks.cli.terminal.printing import console, say
+from disbench.benchmarks.cli.terminal.printing import console, say, stopping
 from disbench.benchmarks.cli.terminal.study_tables import print_estimates, status_lines
 from disbench.benchmarks.runtime.machine import Machine
 from disbench.benchmarks.studies.status import changed_plugins, plans_of_one_name, states
@@ -102,7 +102,7 @@ def run(
     from disbench.benchmarks.studies.suite import load_suite
     from disbench.benchmarks.studies.tracking import mlflow_tracker, tensorboard_tracker
 
-    try:
+    with stopping(f"Finished trials are in {out}; run the same command again to resume."):
         loaded = load_suite(suite, data_dir).scored_every(evaluate_every)
         wanted = only_of(only, loaded)
         machine = Machine(
@@ -134,9 +134,6 @@ def run(
             if record.status == "ok":
                 for tracker in trackers:
                     tracker(record, out)
-    except (KeyboardInterrupt, SystemExit):
-        say(f"\nStopped. Finished trials are in {out}; run the same command again to resume.", err=True)
-        raise typer.Exit(130) from None
     show_page(out)
     failed = [name for name, status in outcomes.items() if status == "failed"]
     if failed:
@@ -230,7 +227,7 @@ def search(
     from disbench.benchmarks.settings.trial_settings import check_precision_here, checked_trial
     from disbench.benchmarks.studies.search import Search, best, run_search, seeds_of
 
-    try:
+    with stopping(f"Tried settings are in {out}; run the same command again to resume."):
         require("metric", metric)
         own = common.metric_settings(settings)
         if strange := set(own) - {metric}:
@@ -261,9 +258,6 @@ def search(
             found.append(setting)
             score = setting.reason if setting.value is None else f"{metric} {setting.value:.4f}"
             say(f"{setting.number + 1:>3}  {inline(setting.hparams)}  {score}")
-    except (KeyboardInterrupt, SystemExit):
-        say(f"\nStopped. Tried settings are in {out}; run the same command again to resume.", err=True)
-        raise typer.Exit(130) from None
     winner = best(found, metric)
     if winner is None:
         say(f"None of {len(found)} settings has a score. The reasons: disbench status {out}", err=True)

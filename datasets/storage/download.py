@@ -19,7 +19,8 @@ from filelock import FileLock, Timeout
 from disbench.datasets.storage.atomic import write_atomic
 from disbench.datasets.storage.cache import cache_folder
 from disbench.datasets.storage.files import OfficialFile, Source, candidates, checksum, data_root, sha256_of
-from disbench.datasets.storage.transfer import TIMEOUT, WAITS, Transfer, UnusableError, amount as amount
+from disbench.datasets.storage.transfer import TIMEOUT, WAITS, Transfer, UnusableError
+from disbench.datasets.wording import amount
 
 _log = logging.getLogger(__name__)
 

@@ -23,6 +23,7 @@ import urllib3
 from tqdm import tqdm
 
 from disbench.datasets.storage.files import checksum
+from disbench.datasets.wording import amount
 
 _log = logging.getLogger(__name__)
 
@@ -290,11 +291,3 @@ def _shown(chunks: Iterable[bytes], name: str, done: int, total: int | None) -> 
             if silent and time.monotonic() >= due:
                 _log.info("%s: %s%s", name, amount(done), f" of {amount(total)}" if total else "")
                 due = time.monotonic() + LOG_EVERY
-
-
-def amount(count: int) -> str:
-    """A number of bytes for people."""
-    for size, unit in ((10**9, "GB"), (10**6, "MB"), (10**3, "kB")):
-        if count >= size:
-            return f"{count / size:,.1f} {unit}"
-    return f"{count} bytes"

@@ -11,7 +11,6 @@ HUES = {"mine": 0, "mss": 1, "ratio": 2, "marginal": 3, "batch_average": 4, "smi
 HUES |= {"nwj": 3, "infonce": 1, "club": 4, "ksg": 7, "histogram": 6, "mws": 4, "column_0": 4}
 TITLE = ' font-size="12.5" font-weight="600"'
 ROW_LABEL = ' font-size="11.5"'
-Box = tuple[float, float, float, float]  # left, top, width and height
 LEFT_OUT = ("mws", "column_0", "nwj", "infonce")  # of the charts in which they would hide the others
 
 
@@ -155,7 +154,7 @@ def crossover(study: Study) -> str:
     return svg.drawing(body, 60 + tall * len(batches), "Time of MSS over time of a critic, by batch size and latents")
 
 
-def crossover_cell(found: Mapping[tuple[str, int, int], float], rival: str, B: int, D: int, box: Box) -> str:
+def crossover_cell(found: Mapping[tuple[str, int, int], float], rival: str, B: int, D: int, box: svg.Box) -> str:
     """The ratio of MSS's time to a critic's, on a color that deepens with it; dashed where one of them was not measured."""
     x, y, wide, tall = box
     carlo, critic = found.get(("mss", B, D)), found.get((rival, B, D))
@@ -241,7 +240,7 @@ def lag(study: Study) -> str:
     drawn = [value for cell in cells for value in cell.curves["value"]] + truth
     left, right, above, height = 44.0, svg.WIDTH - 16.0, top + 12, 240.0
     y = svg.Scale(min(drawn), max(drawn), above + height, above)
-    body += svg.levels(y, left, right, "{:g}".format, ticks(y.low, y.high))
+    body += svg.levels(y, left, right, svg.number)
 
     def placed(points: Sequence[float]) -> list[svg.Point]:
         x = svg.Scale(0, max(len(points) - 1, 1), left, right)
@@ -252,14 +251,6 @@ def lag(study: Study) -> str:
     body.append(svg.text(left, above + height + 18, "0", extra=svg.SMALL))
     body.append(svg.text(right, above + height + 18, f"{cells[0].numbers['steps'] or 0:.0f} steps", "end", svg.SMALL))
     return svg.drawing(body, above + height + 28, "Estimates while the encoder moves")
-
-
-def ticks(low: float, high: float) -> list[float]:
-    """About five round values within a range."""
-    raw = (high - low) / 5 or 1.0
-    power = 10.0 ** math.floor(math.log10(raw))
-    step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= raw)
-    return [round(step * index, 10) for index in range(math.ceil(low / step), math.floor(high / step) + 1)]
 
 
 def information(study: Study) -> str:

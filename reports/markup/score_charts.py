@@ -17,6 +17,7 @@ from disbench.reports.tables.table import Row, Table
 MANY = 600  # dots with their values in one chart
 LINES = 60  # trials whose curves are all in one chart
 _PANELS = 6  # metrics side by side
+Line = tuple[int, int, list[svg.Point]]  # the place of the row, which gives the color; the seed; the points
 _POINTS = 160  # of a curve that are drawn
 
 
@@ -127,19 +128,13 @@ def _curves(drawn: Sequence[tuple[int, Record]], labels: Sequence[str], height: 
             for series, record in drawn
             if term in record.curves
         ]
-        body.append(_curve_panel(term, lines, labels, left + 50, left + pitch - 14, above, height))
+        body.append(_curve_panel(term, lines, labels, (left + 50, above, pitch - 64, height)))
     return svg.drawing(body, top + math.ceil(len(terms) / across) * (height + 44), "Training curves by loss term")
 
 
-def _curve_panel(
-    term: str,
-    lines: Sequence[tuple[int, int, list[svg.Point]]],
-    labels: Sequence[str],
-    left: float,
-    right: float,
-    above: float,
-    height: float,
-) -> str:
+def _curve_panel(term: str, lines: Sequence[Line], labels: Sequence[str], box: svg.Box) -> str:
+    left, above, width, height = box
+    right, bottom = left + width, above + height
     points = [point for _, _, own in lines for point in own]
     parts = [svg.text(left, above + 12, term, extra=svg.BOLD)]
     if not points:
@@ -147,7 +142,6 @@ def _curve_panel(
     low, high = min(value for _, value in points), max(value for _, value in points)
     # The first steps of a loss are often a hundred times the last ones and would flatten everything after them.
     log = low > 0 and high > 20 * low
-    bottom = above + height
     y = svg.Scale(low, high if high > low else low + (abs(low) or 1.0), bottom, above + 24, log)
     x = svg.Scale(min(step for step, _ in points), max(step for step, _ in points), left, right)
     if log:

@@ -20,6 +20,7 @@ PLAIN = ' font-size="12"'
 BOLD = ' font-size="12" font-weight="600"'
 SMALL = ' font-size="10.5" opacity=".75"'
 Point = tuple[float, float]
+Box = tuple[float, float, float, float]  # left, top, width and height
 
 
 @dataclass(frozen=True)

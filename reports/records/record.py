@@ -82,10 +82,8 @@ class Trial(BaseModel):
     @classmethod
     def _renamed(cls, fields: Any) -> Any:
         if isinstance(fields, dict) and isinstance(hparams := fields.get("hparams"), dict):
-            return {
-                **fields,
-                "hparams": migration.with_added(migration.with_names_of_today(str(fields.get("method")), hparams)),
-            }
+            hparams = migration.with_added(migration.with_names_of_today(str(fields.get("method")), hparams))
+            return {**fields, "hparams": hparams}
         return fields
 
     @property

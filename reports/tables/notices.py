@@ -80,7 +80,7 @@ def unequal(rows: Sequence[Row]) -> Iterable[str]:
         )
     if words := _span(trial.batch_size for trial in trials):
         yield f"Unequal batches: {words} images a step, so equal steps are not equal numbers of images."
-    if words := _per_step(rows):
+    if words := _each(rows, "step", _batches):
         yield f"Unequal data: {words}."
     if words := _span(record.trial.rows for record in finished):
         yield f"Unequal samples: scores come from different numbers of rows ({words})."
@@ -134,18 +134,13 @@ def _names(labels: Sequence[str], rows: Sequence[Row]) -> str:
     return ", ".join(labels) if len(labels) <= 3 else f"{len(labels)} rows"
 
 
-def _per_step(rows: Sequence[Row]) -> str:
-    """Which methods saw how many batches per step, if that differs: some methods need a second batch."""
-    holders: dict[int, list[str]] = {}
-    for row in rows:
-        images = row.trial.steps * row.trial.batch_size
-        seen = {round(r.images_seen / images) for _, r in row.trials if r.images_seen is not None and images}
-        for batches in seen:
-            holders.setdefault(batches, []).append(row.label)
-    if len(holders) < 2:
-        return ""
-    words = [f"{n} batch{'es' * (n != 1)} a step in {_names(labels, rows)}" for n, labels in sorted(holders.items())]
-    return ", ".join(words)
+def _batches(record: Record) -> dict[str, str]:
+    """`2 batches a step`, under the key "step"; nothing where a record does not tell."""
+    images = record.trial.steps * record.trial.batch_size
+    if record.images_seen is None or not images:
+        return {}
+    count = round(record.images_seen / images)
+    return {"step": f"{count} batch{'es' * (count != 1)} a step"}
 
 
 def _tried(trials: Iterable[Trial]) -> dict[str, int]:

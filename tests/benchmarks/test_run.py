@@ -230,7 +230,7 @@ def test_status_tells_finished_from_failed_running_and_waiting(tmp_path: Path) -
     assert found[failed.id].reason == "FloatingPointError: it diverged"
     assert status == 0
     assert "6 trials: 1 finished, 1 failed, 1 running, 3 waiting" in output
-    assert "running: dsprites_like, beta_vae (beta=4), seed 0, step 2 of 3, 0.8 min left" in output
+    assert "running: dsprites_like, beta_vae (beta=4), seed 0, step 2 of 3, 50 s left" in output
     assert Counter(state.state for state in states(tmp_path)) == kinds - Counter(["running"]) + Counter(["stopped"])
     assert [row.label for row in rows(list(found.values()))] == ["vae", "beta_vae (beta=1)", "beta_vae (beta=4)"]
 

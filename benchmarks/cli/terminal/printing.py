@@ -10,7 +10,8 @@ import errno
 import logging
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -154,3 +155,13 @@ class Commands(typer.core.TyperGroup):
     def main(self, *arguments: Any, **options: Any) -> Any:
         prepare_streams()
         return super().main(*arguments, **options)
+
+
+@contextmanager
+def stopping(words: str) -> Iterator[None]:
+    """Say where a command that is stopped left its work, and end with the exit status of Ctrl-C."""
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit):
+        say(f"\nStopped. {words}", err=True)
+        raise typer.Exit(130) from None

@@ -8,23 +8,13 @@ from rich.text import Text
 
 from disbench.benchmarks.cli.terminal.printing import console, new_table, say
 from disbench.benchmarks.studies.status import Row, State, TrialState, rows
+from disbench.benchmarks.training.progress import duration
+from disbench.datasets.wording import amount
 
 if TYPE_CHECKING:
     from disbench.benchmarks.studies.budget import Estimate
 
 SHOWN = 10  # trials that are listed one by one, of each state
-
-
-def hours(seconds: float | None) -> str:
-    if seconds is None:
-        return "?"
-    return f"{seconds / 3600:.1f} h" if seconds >= 3600 else f"{seconds / 60:.1f} min"
-
-
-def megabytes(size: float | None) -> str:
-    if size is None:
-        return "?"
-    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"
 
 
 def print_estimates(found: "list[Estimate]") -> None:
@@ -33,13 +23,15 @@ def print_estimates(found: "list[Estimate]") -> None:
         for row in (row for row in found if row.dataset == dataset):
             method = row.method if row.steps else f"untrained {row.method}"
             numbers = [f"{number:,}" for number in (row.steps, row.trials, row.trials - row.left)]
-            table.add_row(method, *numbers, hours(row.seconds), megabytes(row.size), Text(row.source or "–"))
+            still = "?" if row.seconds is None else duration(row.seconds)
+            disk = "?" if row.size is None else amount(round(row.size))
+            table.add_row(method, *numbers, still, disk, Text(row.source or "–"))
         console.print(table)
     seconds, size = sum(row.seconds or 0.0 for row in found), sum(row.size or 0.0 for row in found)
     trials, left = sum(row.trials for row in found), sum(row.left for row in found)
     say(
-        f"{trials} trials, {trials - left} finished. The other {left} need about {hours(seconds)} one after the other, on a "
-        f"machine like the measured one, and {megabytes(size)} of disk. No trial was run."
+        f"{trials} trials, {trials - left} finished. The other {left} need about {duration(seconds)} one after the other, on a "
+        f"machine like the measured one, and {amount(round(size))} of disk. No trial was run."
     )
     if unknown := [row for row in found if row.seconds is None]:
         names = ", ".join(f"{row.method} on {row.dataset}" for row in unknown)
@@ -74,5 +66,5 @@ def state_line(state: TrialState, row: Row | None) -> str:
     if state.step is not None and state.state in ("running", "stopped"):
         words += f", step {state.step:,} of {state.trial.steps:,}"
     if state.seconds_left is not None:
-        words += f", {hours(state.seconds_left)} left"
+        words += f", {duration(state.seconds_left)} left"
     return f"{words}: {state.reason}" if state.reason else words
