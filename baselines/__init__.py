@@ -7,6 +7,7 @@ with needs_extra():
     from disbench.baselines.autoencoder import Autoencoder
     from disbench.baselines.beta_tcvae import BetaTCVAE
     from disbench.baselines.beta_vae import BetaVAE
+    from disbench.baselines.categorical_vae import CategoricalVAE
     from disbench.baselines.control_vae import ControlVAE
     from disbench.baselines.dip_vae import DIPVAEI, DIPVAEII
     from disbench.baselines.factor_vae import FactorVAE
@@ -29,4 +30,5 @@ BASELINES: dict[str, type[Autoencoder]] = {
     "hf_vae": HFVAE,
     "hfs": HFS,
     "fsq": FSQ,
+    "categorical_vae": CategoricalVAE,
 }

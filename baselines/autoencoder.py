@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Sequence
-from typing import ClassVar, TypedDict
+from typing import TypedDict
 
 import torch
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
@@ -55,7 +55,8 @@ class Autoencoder(Method):
     Attributes
     ----------
     outputs_per_latent : int
-        Number of outputs of the encoder for each latent: 1, or 2 for a mean and a log-variance.
+        Number of outputs of the encoder for each latent: 1, or 2 for a mean and a log-variance. Where a hyperparameter decides
+        it, a method sets it before it calls the constructor of `Autoencoder`.
 
     Examples
     --------
@@ -75,7 +76,7 @@ class Autoencoder(Method):
     """
 
     data_parallel = True
-    outputs_per_latent: ClassVar[int] = 1
+    outputs_per_latent: int = 1
 
     def __init__(
         self,

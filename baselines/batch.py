@@ -1,10 +1,33 @@
-"""What one training step gets: images, and where a method asks for them partner images or labels."""
+"""What one training step gets: images, where a method asks for them partner images or labels, and where training is."""
 
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+
+
+class Step(NamedTuple):
+    """Tell how far training is.
+
+    Parameters
+    ----------
+    number : int
+        Number of calls of `training_step` before this one.
+    total : int
+        Number of calls in the whole training.
+    """
+
+    number: int
+    total: int
+
+    @property
+    def fraction(self) -> float:
+        """Share of the training that is done, in [0, 1)."""
+        return self.number / self.total
+
+
+START = Step(0, 1)
 
 
 class Batch(NamedTuple):

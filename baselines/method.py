@@ -7,7 +7,7 @@ import inspect
 import math
 import sys
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 import torch
@@ -16,11 +16,13 @@ from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 
 from disbench.baselines.batch import (
+    START as START,
     Batch as Batch,
     Independent as Independent,
     Labelled as Labelled,
     Pairs as Pairs,
     Sampling as Sampling,
+    Step as Step,
     as_batch as as_batch,
 )
 
@@ -40,29 +42,6 @@ class Codes(NamedTuple):
 
     values: Tensor
     std: Tensor | None = None
-
-
-class Step(NamedTuple):
-    """Tell how far training is.
-
-    Parameters
-    ----------
-    number : int
-        Number of calls of `training_step` before this one.
-    total : int
-        Number of calls in the whole training.
-    """
-
-    number: int
-    total: int
-
-    @property
-    def fraction(self) -> float:
-        """Share of the training that is done, in [0, 1)."""
-        return self.number / self.total
-
-
-START = Step(0, 1)
 
 
 class PartitionReport(NamedTuple):
@@ -247,6 +226,23 @@ class Method(LightningModule):
     def partition(self) -> PartitionReport | None:
         """Report the numbers behind `groups`, in a method that has them; else None."""
         return None
+
+    def selection_scores(self, batches: Iterable[Tensor]) -> dict[str, float]:
+        """Compute scores of the trained method that need no factors, to choose among trials without labels.
+
+        Called once after training, in evaluation mode and without gradients. The record of the trial has the result.
+
+        Parameters
+        ----------
+        batches : iterable of Tensor of shape (B, C, H, W)
+            Images in [0, 1], at least one batch: the same images for each trial on the same rows.
+
+        Returns
+        -------
+        dict of str to float
+            Scores by name, such as "straight_through_gap". None by default.
+        """
+        return {}
 
     @property
     def global_step(self) -> int:

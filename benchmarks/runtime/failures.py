@@ -1,6 +1,7 @@
 """What went wrong with a trial, in one word of the record's, and what to do about it."""
 
 import errno
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -46,6 +47,11 @@ def classify(error: BaseException) -> Failure:
         if isinstance(each, FloatingPointError):
             return "diverged"
     return "error"
+
+
+def told(error: BaseException) -> str:
+    """Write the traceback of an error, and advice on its kind."""
+    return "".join(traceback.format_exception(error)) + ADVICE.get(classify(error), "")
 
 
 @contextmanager

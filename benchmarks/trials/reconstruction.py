@@ -9,6 +9,7 @@ Weights are never downloaded here: put them where torch keeps its own, `checkpoi
 $TORCH_HOME moves.
 """
 
+import math
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -126,6 +127,20 @@ def reconstruction_quality(
     found = {name: float(torch.cat(values).mean()) for name, values in parts.items()}
     found |= {name: float(network.compute()) for name, network in networks.items()}
     return {**found, "images": float(len(rows))}, reasons
+
+
+@torch.no_grad()
+def selection_scores(method: Method, dataset: FactorDataset, rows: Tensor, device: torch.device) -> dict[str, float]:
+    """Scores of the method that need no factors, on IMAGES of the scored rows (N,) at most."""
+    method = method.to(device).eval()
+    chosen = fixed_rows(rows, decoded(method, IMAGES)).to(dataset.preferred_device(device))
+    found = method.selection_scores(dataset.batch(chunk).to(device).float().div_(255) for chunk in chosen.split(CHUNK))
+    scores = {str(name): float(value) for name, value in found.items()}
+    if infinite := [name for name, value in scores.items() if not math.isfinite(value)]:
+        raise FloatingPointError(
+            f"{type(method).__name__}.selection_scores needs finite numbers, got {scores[infinite[0]]}."
+        )
+    return scores
 
 
 def _place(weights: str) -> Path:

@@ -2,7 +2,6 @@
 
 import logging
 import time
-import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +14,7 @@ from disbench.baselines.networks import count_parameters
 from disbench.benchmarks.plugins.packages import provide_for
 from disbench.benchmarks.plugins.registries import entries_of, rescored, used
 from disbench.benchmarks.runtime.environment import environment, forget_peaks, peaks
-from disbench.benchmarks.runtime.failures import ADVICE, classify, disk_full_as_one_error
+from disbench.benchmarks.runtime.failures import classify, disk_full_as_one_error, told
 from disbench.benchmarks.runtime.machine import Machine, determinism
 from disbench.benchmarks.settings import defaults
 from disbench.benchmarks.settings.command import reproducing_command
@@ -109,11 +108,6 @@ def scored_again(
     record.plugins = rescored(done.plugins, metrics)
     write_record(record, folder)
     return record
-
-
-def told(error: BaseException) -> str:
-    """Write the traceback of an error, and advice on its kind."""
-    return "".join(traceback.format_exception(error)) + ADVICE.get(classify(error), "")
 
 
 def measure_reconstruction(
@@ -319,5 +313,8 @@ def _run(
         with optional(record, "The partition"):
             record.partition = encoding.partition_of(method, codes)
         measure_reconstruction(record, method, dataset, codes, device)
+        with optional(record, "The selection scores"):
+            rows = torch.from_numpy(codes.rows)
+            record.selection_scores = reconstruction.selection_scores(method, dataset, rows, device)
         draw(record, method, dataset, codes, folder)
     record.peak_memory = peaks(device)

@@ -192,6 +192,8 @@ class Record(BaseModel):
         How the method spread its latents over factors.
     reconstruction, reconstruction_skipped : dict
         Quality of reconstructed images: "psnr" (dB), "ssim", "lpips", "fid", and their number, "images"; or the reason for none.
+    selection_scores : dict of float
+        Scores that need no factors, by name, in a method that has them: see `Method.selection_scores`.
     remarks : list of str
         What a reader should know about the training, such as a failed audit.
     metric_options, metric_versions : dict
@@ -249,6 +251,7 @@ class Record(BaseModel):
     evaluation_options: dict[str, dict[str, Any]] = Field(default_factory=dict)
     partition: Partition | None = None
     reconstruction: dict[str, float] = Field(default_factory=dict)
+    selection_scores: dict[str, float] = Field(default_factory=dict)
     remarks: list[str] = Field(default_factory=list)
     reconstruction_skipped: dict[str, str] = Field(default_factory=dict)
     metric_options: dict[str, dict[str, Any]] = Field(default_factory=dict)
