@@ -29,7 +29,7 @@ class CategoricalVAE(Autoencoder):
     """Train a VAE with categorical latents by the Gumbel-softmax relaxation.
 
     Its `selection_scores` has the straight-through gap, in nats per image: by how much the loss changes when each latent is at
-    its most probable category instead of the expectation over categories. The paper chooses models of a small gap, without labels.
+    its most probable category instead of the expectation over categories. The paper chooses models of small gap.
 
     Parameters
     ----------
