@@ -83,8 +83,8 @@ class CategoricalVAE(Autoencoder):
 
     def category_logits(self, x: Tensor) -> Tensor:
         """Compute unnormalized log-probabilities of the categories: (B, C, H, W) to (B, D, K)."""
-        outputs: Tensor = self.encoder(x)
-        return outputs.unflatten(1, (self.latent_dim, -1))
+        logits: Tensor = self.encoder(x).unflatten(1, (self.latent_dim, -1))
+        return logits
 
     def place(self, weights: Tensor) -> Tensor:
         """Average the places of the categories: weights (B, D, K) to (B, D), from -1 to 1."""
