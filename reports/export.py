@@ -149,12 +149,8 @@ def notices_of(table: Table) -> tuple[str, ...]:
 
 def records(board: pd.DataFrame) -> list[dict[str, Any]]:
     """Convert the lines of a leaderboard to dicts, with None where there is no number."""
-    names = [str(name) for name in board.columns]
-    plain = [
-        [None if gone else value for value, gone in zip(own.tolist(), own.isna(), strict=True)]
-        for _, own in board.items()
-    ]
-    return [dict(zip(names, line, strict=True)) for line in zip(*plain, strict=True)]
+    lines: list[dict[Any, Any]] = board.astype(object).where(board.notna(), None).to_dict("records")
+    return lines
 
 
 def pieces(page: Page) -> dict[str, Any]:

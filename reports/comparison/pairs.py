@@ -1,7 +1,8 @@
 """Pairwise comparison: how probably a seed of one method beats a seed of another, on one dataset or over several."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -37,11 +38,15 @@ class Pairs:
 def pairs_within(table: Table, *, most: int = 12) -> tuple[Pairs, ...]:
     """Every two trained rows of one dataset in their first view, for each metric: the `most` best by mean, best first."""
     found = []
-    budgets_differ = len({row.trial.steps for row in table.rows}) > 1
+    about = {
+        "provenance": table.key[-1],
+        "budgets_differ": len({row.trial.steps for row in table.rows}) > 1,
+        "varied": {},
+    }
     for head in table.columns:
         if head.higher_is_better is not None:
             scores = {row.label: {table.dataset: row.cells[head.key].scores} for row in table.rows}
-            found.append(_pairs(table.key[-1], head.key, scores, head.higher_is_better, budgets_differ, most))
+            found.append(_pairs(scores, head.higher_is_better, most, metric=head.key, **about))
     return tuple(own for own in found if len(own.methods) > 1)
 
 
@@ -51,24 +56,15 @@ def pairs_over(scores: pd.DataFrame, *, most: int = 12) -> tuple[Pairs, ...]:
     Only settings with a score on every dataset are compared, because a mean over easier data would win; of those, the `most`
     best by mean rank.
     """
-    found = [
-        replace(
-            _pairs(own.provenance, own.metric, own.scores, own.higher_is_better, own.budgets_differ, most),
-            varied=own.varied,
-        )
-        for own in across_datasets(first_views(scores))
-    ]
+    found = []
+    for own in across_datasets(first_views(scores)):
+        about = {name: getattr(own, name) for name in ("provenance", "metric", "budgets_differ", "varied")}
+        found.append(_pairs(own.scores, own.higher_is_better, most, **about))
     return tuple(own for own in found if len(own.methods) > 1 and len(own.datasets) > 1)
 
 
-def _pairs(
-    provenance: str,
-    metric: str,
-    scores: Mapping[str, Mapping[str, Array]],
-    higher_is_better: bool,
-    budgets_differ: bool,
-    most: int,
-) -> Pairs:
+def _pairs(scores: Mapping[str, Mapping[str, Array]], higher_is_better: bool, most: int, **about: Any) -> Pairs:
+    """Compare the `most` best methods; `about` holds the fields of `Pairs` that do not follow from the scores."""
     datasets, missing = statistics.missing_datasets(scores)
     complete = [method for method, absent in missing.items() if not absent and datasets]
     means = np.array([[scores[m][d].mean() for m in complete] for d in datasets])
@@ -83,4 +79,5 @@ def _pairs(
                 differ[i, j] = differ[j, i] = found in ("better", "worse")
     left_out = tuple(method for method in scores if method not in methods)
     chance = statistics.improvement_matrix(own, higher_is_better)
-    return Pairs(provenance, metric, tuple(methods), tuple(datasets), chance, differ, left_out, budgets_differ, {})
+    compared = {"methods": tuple(methods), "datasets": tuple(datasets), "left_out": left_out}
+    return Pairs(chance=chance, differ=differ, **compared, **about)

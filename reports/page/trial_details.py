@@ -1,6 +1,7 @@
 """What is shown of one trial apart from its scores: information in its codes, partition, cost, machine, files, curves."""
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,11 +106,7 @@ def memory_of(row: Row) -> dict[str, int]:
 
 def devices(trials: Sequence[Found]) -> dict[str, int]:
     """{device: how many trials ran on it}."""
-    found: dict[str, int] = {}
-    for _, record in trials:
-        device = str(record.environment.get("device", "not recorded"))
-        found[device] = found.get(device, 0) + 1
-    return found
+    return dict(Counter(str(record.environment.get("device", "not recorded")) for _, record in trials))
 
 
 def code_version(record: Record) -> str:

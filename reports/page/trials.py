@@ -114,13 +114,9 @@ def _paged(table: Table, layout: Layout) -> set[Path]:
 
 def every_trial(table: Table) -> Iterable[tuple[str, Found]]:
     """Every trial with its row's label, failed ones first."""
-    rows = table.first_views
-    for row in rows:
-        for found in row.failed:
-            yield row.label, found
-    for row in rows:
-        for found in row.trials:
-            yield row.label, found
+    for kind in ("failed", "trials"):
+        for row in table.first_views:
+            yield from ((row.label, found) for found in getattr(row, kind))
 
 
 def is_picture(record: Record, name: str) -> bool:
