@@ -85,11 +85,7 @@ def estimators(
     try:
         where = torch.device(device) if device else torch.accelerator.current_accelerator(check_available=True)
         torch.empty(1, device=where)
-    except (
-        RuntimeError,
-        AssertionError,
-        NotImplementedError,
-    ) as error:  # each device of torch has its own way to refuse
+    except (RuntimeError, AssertionError) as error:  # each device of torch has its own way to refuse
         raise fail(f"--device {shown(device)} is no device of this machine; use cpu, or cuda with a GPU.") from error
     where = where or torch.device("cpu")
     chosen = PROFILES[profile]

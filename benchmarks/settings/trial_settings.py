@@ -7,17 +7,9 @@ import torch
 from pydantic import BeforeValidator, Field, ValidationError
 
 from disbench.benchmarks import METHODS
+from disbench.benchmarks.settings import validation
 from disbench.benchmarks.settings.hyperparameters import Strict, check_method
-from disbench.benchmarks.settings.validation import (
-    BatchSize,
-    Options,
-    Precision,
-    Rows,
-    Seed,
-    check_dataset,
-    explained,
-    whole_number,
-)
+from disbench.benchmarks.settings.validation import Options, explained
 from disbench.datasets import FactorDataset, load
 from disbench.reports.records import Trial
 
@@ -28,11 +20,11 @@ class TrialSettings(Strict):
     method: str
     dataset: str
     dataset_options: Options = Field(default_factory=dict)
-    seed: Seed = 0
-    steps: Annotated[int, BeforeValidator(whole_number), Field(ge=0, le=10**9)]
-    batch_size: BatchSize = 64
-    precision: Precision = "32-true"
-    rows: Rows = 100_000
+    seed: validation.Seed = 0
+    steps: Annotated[int, BeforeValidator(validation.whole_number), Field(ge=0, le=10**9)]
+    batch_size: validation.BatchSize = 64
+    precision: validation.Precision = "32-true"
+    rows: validation.Rows = 100_000
     hparams: Options = Field(default_factory=dict)
 
 
@@ -45,7 +37,7 @@ def checked_trial(settings: Mapping[str, Any], root: str | None = None) -> tuple
     hparams = dict(checked.hparams)
     channels = hparams.pop("in_channels", None)
     hparams = check_method(checked.method, hparams)
-    check_dataset(checked.dataset, checked.dataset_options, root)
+    validation.check_dataset(checked.dataset, checked.dataset_options, root)
     try:
         dataset = load(checked.dataset, root, **checked.dataset_options)
     except TypeError as error:

@@ -98,9 +98,8 @@ def device_kind(accelerator: str) -> str:
 
 def precision_options(precision: str, accelerator: str) -> dict[str, Any]:
     """Fabric's arguments for a precision; float16 needs a GPU, so on a CPU it is replaced by bfloat16."""
-    plugins: list[Any] = [
-        LightningEnvironment()
-    ]  # under SLURM, too, there is one process for each device of this machine
+    # Under SLURM, too, there is one process for each device of this machine.
+    plugins: list[Any] = [LightningEnvironment()]
     if precision not in ("16-mixed", "bf16-mixed"):
         return {"plugins": plugins, "precision": precision}
     kind = device_kind(accelerator)

@@ -236,9 +236,8 @@ def run_trial(
             log.exception("%s failed", trial.id)
             record.error = told(error)
             if record.failure != "out of memory":
-                delete_resume_files(
-                    folder
-                )  # it would go on to the same end, or from what a method with an error had made
+                # It would go on to the same end, or from what a method with an error had made.
+                delete_resume_files(folder)
         if finished and record.status == "failed":
             log.warning("%s: the earlier record, of other metrics or versions, is kept.", trial.id)
         else:

@@ -21,13 +21,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from disbench.datasets.factors import FactorSpace
+from disbench.datasets.imported import picture_folder
 from disbench.datasets.imported.factor_columns import FactorColumn, read_column, warn_of_identifiers
-from disbench.datasets.imported.picture_folder import (
-    of_file,
-    only_table,
-    read_table_of_pictures,
-    warn_of_pictures_left_out,
-)
 from disbench.datasets.imported.staging import clean_up, new_folder
 from disbench.datasets.storage.atomic import write_atomic
 from disbench.datasets.storage.files import checksum, data_root, explained, sha256_of
@@ -157,7 +152,7 @@ def import_dataset(
         raise ValueError(f"{source} is or lies in {target}, which the import would replace; move it elsewhere.")
     if source.is_dir():
         with new_folder(target, lambda: _check_free(target, replace)) as folder:
-            _from_folder(source, table or only_table(source), folder, name)
+            _from_folder(source, table or picture_folder.only_table(source), folder, name)
         return target
     if table is not None:
         raise ValueError(f"A table goes with a folder of images, and {source} is none; an npz holds its own factors.")
@@ -196,10 +191,10 @@ def _check_free(target: Path, replace: bool) -> None:
 
 def _from_folder(source: Path, table_file: Path, folder: Path, name: str) -> None:
     with explained(table_file, "table of factors", "It needs a header, then a file and its values a row."):
-        columns, files = read_table_of_pictures(table_file, source)
+        columns, files = picture_folder.read_table_of_pictures(table_file, source)
         table = _table(columns)
-    grey = all(of_file(file, lambda content: opened(content).mode in GREY_MODES) for file in files)
-    warn_of_pictures_left_out(source, files, table_file)
+    grey = all(picture_folder.of_file(file, lambda content: opened(content).mode in GREY_MODES) for file in files)
+    picture_folder.warn_of_pictures_left_out(source, files, table_file)
     turned: list[int] = []
 
     def work(row: int) -> NDArray[np.uint8]:
@@ -210,7 +205,7 @@ def _from_folder(source: Path, table_file: Path, folder: Path, name: str) -> Non
                 turned.append(row)
             return _square(upright, grey)
 
-        return of_file(files[row], square)
+        return picture_folder.of_file(files[row], square)
 
     _write(folder, name, source, table, 1 if grey else 3, in_order(work, len(files)))
     if turned:

@@ -41,9 +41,8 @@ def in_heart(u: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
     cos t = c, and even(c) - odd(c) on the lower one, with even = 4 - 2 c^2 - 8 c^4 and odd = 19 c - 8 c^3.
     """
     squared = 1 - (u.abs() / HEART_WIDTH) ** (2 / 3)
-    cosine = squared.clamp(
-        min=0
-    ).sqrt()  # of a negative number, beyond the heart's width, it would take ten times as long
+    # Beyond the heart's width the root would be of a negative number, which takes ten times as long.
+    cosine = squared.clamp(min=0).sqrt()
     even = 4 - 2 * squared - 8 * squared.square()
     odd = cosine * (19 - 8 * squared)
     return (squared >= 0) & (((HEART_SHIFT - v) / HEART_HEIGHT - even).abs() <= odd)

@@ -338,9 +338,8 @@ class Tables(NamedTuple):
     colours: torch.Tensor  # (6, 3)
     arms: torch.Tensor  # (P, 2, 3): column, row and radius in pixels at the shoulder and at the wrist
     places: torch.Tensor  # (P, 2 sizes, 3): column and row of an object's middle, pixels an object unit
-    fronts: (
-        torch.Tensor
-    )  # (P, 6 shapes, FACES, 4): t where a ray gets behind the face (1, u, v); the face's level 0..255
+    # (P, 6 shapes, FACES, 4): t where a ray gets behind the face (1, u, v); the face's level 0..255
+    fronts: torch.Tensor
     backs: torch.Tensor  # (P, 6 shapes, FACES, 3): t where a ray comes out of the face (1, u, v)
     quadrics: torch.Tensor  # (P, 6 shapes, sum(QUADRIC_PARTS))
 

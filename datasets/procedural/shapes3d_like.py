@@ -59,9 +59,8 @@ SPHERE_RADIUS = (_VOLUME / (4 / 3 * np.pi)) ** (1 / 3)
 CAPSULE_RADIUS = (_VOLUME / (10 / 3 * np.pi)) ** (1 / 3)  # twice as high as wide
 
 Array = NDArray[np.float64]
-Hit = tuple[
-    Array, Array
-]  # distance along the ray in units of its direction (M,), inf for a miss; outward normal (M, 3)
+# Distance along the ray in units of its direction (M,), inf for a miss; outward normal (M, 3).
+Hit = tuple[Array, Array]
 
 
 def _nearest_root(a: Array, half_b: Array, c: Array | float) -> Array:

@@ -134,9 +134,8 @@ def margins_of(shares: Array, seeds: NDArray[np.int64]) -> Array:
     own = shares**2 / (seeds - 1)
     with np.errstate(invalid="ignore"):
         freedom = total**2 / np.add.outer(own, own)
-        return np.asarray(
-            np.where(total > 0, stdtrit(freedom, (1 + resampling.LEVEL) / 2) * np.sqrt(total), 0.0)
-        )  # Student's t
+        quantiles = stdtrit(freedom, (1 + resampling.LEVEL) / 2)  # of Student's t
+        return np.asarray(np.where(total > 0, quantiles * np.sqrt(total), 0.0))
 
 
 def holds_zero(low: Array | np.float64, high: Array | np.float64) -> NDArray[np.bool_]:

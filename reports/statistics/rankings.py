@@ -78,9 +78,8 @@ def ranking(
         low = dict(zip(sure, 1.0 + (cumulative >= (1 - LEVEL) / 2).argmax(axis=1), strict=True))
         unplaced = len(scored) - len(sure)
         high = dict(zip(sure, 1.0 + unplaced + (cumulative >= (1 + LEVEL) / 2).argmax(axis=1), strict=True))
-        gaps = np.subtract.outer(
-            *[np.array([scores[method].mean() for method in sure])] * 2
-        )  # (M, M): row minus column
+        own_means = np.array([scores[method].mean() for method in sure])
+        gaps = np.subtract.outer(own_means, own_means)  # (M, M): row minus column
         shares = np.array([scores[method].var(ddof=1) / len(scores[method]) for method in sure])
         margins = estimates.margins_of(shares, np.array([len(scores[method]) for method in sure]))
         ties = estimates.holds_zero(gaps - margins, gaps + margins)

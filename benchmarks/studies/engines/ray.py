@@ -45,10 +45,8 @@ def ray_engine(
             job = running.pop(done)
             try:
                 yield job, ray.get(done)
-            except (
-                RayTaskError
-            ):  # it is of the raised error's type, too: a full disk stops the run, as it does in process
-                raise
+            except RayTaskError:
+                raise  # it is of the raised error's type, too: a full disk stops the run, as it does in process
             except RayError as error:
                 yield job, lost(job, f"its worker died, {retries + 1} times in all. Ray says: {error}")
 
