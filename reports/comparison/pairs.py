@@ -69,7 +69,7 @@ def _pairs(scores: Mapping[str, Mapping[str, Array]], higher_is_better: bool, mo
     complete = [method for method, absent in missing.items() if not absent and datasets]
     means = np.array([[scores[m][d].mean() for m in complete] for d in datasets])
     ranks = statistics.ranks(means, higher_is_better).mean(axis=0) if complete else np.zeros(0)
-    methods = [complete[i] for i in np.argsort(ranks, kind="stable")[:most]]
+    methods = tuple(complete[i] for i in np.argsort(ranks, kind="stable")[:most])
     own = [[scores[m][d] for d in datasets] for m in methods]
     differ = np.zeros((len(methods), len(methods)), dtype=np.bool_)
     if len(datasets) == 1:
@@ -79,5 +79,4 @@ def _pairs(scores: Mapping[str, Mapping[str, Array]], higher_is_better: bool, mo
                 differ[i, j] = differ[j, i] = found in ("better", "worse")
     left_out = tuple(method for method in scores if method not in methods)
     chance = statistics.improvement_matrix(own, higher_is_better)
-    compared = {"methods": tuple(methods), "datasets": tuple(datasets), "left_out": left_out}
-    return Pairs(chance=chance, differ=differ, **compared, **about)
+    return Pairs(methods=methods, datasets=tuple(datasets), chance=chance, differ=differ, left_out=left_out, **about)
