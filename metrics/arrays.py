@@ -95,6 +95,16 @@ def check_index(first: str, frame: Any, second: str, other: Any) -> None:
     )
 
 
+def deviations_of(std: Any, shape: tuple[int, ...], vectors: tuple[int, ...] | None) -> NDArray[Any]:
+    """Convert deviations of codes, which may be `vectors` (G, F), to `shape` (N, D). Raises ValueError for another shape."""
+    array = to_array(std)
+    if vectors is not None and array.shape == (shape[0], *vectors):
+        array = array.reshape(shape)
+    if array.shape != shape or array.dtype.kind not in "iuf":
+        raise ValueError(f"std needs a standard deviation for each code, got {array.dtype} {array.shape} for {shape}.")
+    return array
+
+
 def _from_tensor(tensor: Any) -> NDArray[Any]:
     if getattr(tensor, "is_nested", False):
         raise ValueError(

@@ -8,7 +8,8 @@
 As in the authors' code: information by nearest neighbours (Ross 2014, 10 of them), with no bins; a code is active if its
 range exceeds a twentieth of the largest range; H_linear is the mean loss, on the rows that it was fitted on, of an
 unpenalised logistic regression with balanced class weights stopped after 100 iterations, and without codes it is log V.
-`discrete=True` is their variant for quantised codes: plug-in information, one-hot features, every live code active.
+`discrete=True` is their variant for quantised codes: plug-in information, one-hot features, every live code active. A table that
+is `quantized` gets it by itself.
 
 A continuous factor v_k has the authors' regression form of InfoE: the R2 of a linear regression of its values on all codes
 (latent_quantization, disentangle/metrics/explicitness.py at 9a420a3). I(v_k; z_j) is then the nearest-neighbour estimate of
@@ -85,7 +86,7 @@ def infom(table: Table, *, neighbors: int = 10, discrete: bool = False, seed: in
     >>> infom(factors, factors, discrete=True), round(infom(rotated, factors, discrete=True), 3)
     (1.0, 0.0)
     """
-    found = relative_information(table, neighbors=neighbors, discrete=discrete, seed=seed)
+    found = relative_information(table, neighbors=neighbors, discrete=discrete or table.quantized, seed=seed)
     require_factors_to_compare(table.columns, "infom")
     shares = shares_above_chance(found.information)  # (active,)
     return {
@@ -133,7 +134,7 @@ def infoc(table: Table, *, neighbors: int = 10, discrete: bool = False, seed: in
     >>> infoc(factors, factors, discrete=True), round(infoc(rotated, factors, discrete=True), 3)
     (1.0, 0.0)
     """
-    found = relative_information(table, neighbors=neighbors, discrete=discrete, seed=seed)
+    found = relative_information(table, neighbors=neighbors, discrete=discrete or table.quantized, seed=seed)
     require_factors_to_compare(table.columns, "infoc")
     if len(found.active) == 1:
         raise NotApplicable(
@@ -192,7 +193,7 @@ def infoe(table: Table, *, max_iter: int = 100, discrete: bool = False) -> dict[
 
     if max_iter < 1:
         raise ValueError(f"infoe needs max_iter >= 1, got max_iter={max_iter}; the authors use 100.")
-    codes = table.codes[:, table.live_codes]
+    codes, discrete = table.codes[:, table.live_codes], discrete or table.quantized
     entries: list[dict[str, Any]] = []
     for k, column in enumerate(table.columns):
         if table.continuous[k]:

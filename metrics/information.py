@@ -65,6 +65,16 @@ def _require_bins(bins: int) -> None:
         raise ValueError(f"binning needs at least 2 bins, got bins={bins}; the papers use 20.")
 
 
+def value_indices(codes: NDArray[Any]) -> tuple[NDArray[np.intp], int]:
+    """`codes (N, D)` -> the rank `(D, N)` of each number among the values of its code, and the largest number of values."""
+    indices = np.empty(codes.shape[::-1], dtype=np.intp)
+    most = 1
+    for j, code in enumerate(codes.T):
+        values, indices[j] = np.unique(code, return_inverse=True)
+        most = max(most, len(values))
+    return indices, most
+
+
 def binned_factors(table: Table, bins: int) -> Table:
     """`table` with the labels of continuous factors replaced by those of `bins` equal widths; 0 leaves them."""
     if bins < 0 or bins == 1:
@@ -158,6 +168,10 @@ def table_information(table: Table, bins: int) -> Information:
 def information(table: Table, bins: int) -> Information:
     """Everything the mutual-information metrics need, from one pass over the rows."""
     codes = table.raw_codes
+    if table.quantized:
+        indices, most = value_indices(codes)
+        counts = contingency(indices, table.labels, table.sizes, most)
+        return information_from_counts(counts, table, table.dead_codes)
     step = max(1, BINS_AT_ONCE // len(codes))
     counts = np.concatenate(  # (D, S, B)
         [

@@ -103,4 +103,5 @@ def ceiling_of(table: Table, reads: Reads) -> Table:
     if table.raw_factors is None:
         raise NotApplicable("the ceiling is the factors as codes, and this table has none.")
     codes = as_codes(table.raw_factors, reads)
-    return as_table(codes, table.raw_factors, groups=np.arange(1, codes.shape[1] + 1))
+    quantized = table.quantized and not any(table.continuous)  # a continuous factor is no quantized code
+    return as_table(codes, table.raw_factors, groups=np.arange(1, codes.shape[1] + 1), quantized=quantized)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from disbench.metrics.arrays import check_index, check_rows, check_shape, column_names, digest, to_array
+from disbench.metrics.arrays import check_index, check_rows, check_shape, column_names, deviations_of, digest, to_array
 from disbench.metrics.columns import column_extremes
 from disbench.metrics.factor_column import Factor, as_float64, factor_column
 from disbench.metrics.views import column_groups
@@ -54,6 +54,8 @@ class Table:
         Converts the factors when called first. Tables of the same factors share it.
     code_names, factor_names : tuple of str, optional
         Names of the caller's columns of codes and of factors, if they came with names.
+    quantized : bool
+        Whether each code takes one of few values, so that metrics count these in place of bins or nearest neighbors.
     """
 
     raw_codes: NDArray[Any]
@@ -66,6 +68,7 @@ class Table:
     raw_groups: NDArray[Any] | None = None
     code_names: tuple[str, ...] | None = None
     factor_names: tuple[str, ...] | None = None
+    quantized: bool = False
 
     @property
     def codes(self) -> NDArray[np.float64]:
@@ -118,8 +121,8 @@ class Table:
 
     @cached_property
     def digest(self) -> tuple[Any, ...]:
-        """Digests that identify the codes and the factors by their content."""
-        return digest(self.raw_codes), None if self.raw_factors is None else digest(self.raw_factors)
+        """What identifies the codes and the factors by their content."""
+        return digest(self.raw_codes), None if self.raw_factors is None else digest(self.raw_factors), self.quantized
 
     @property
     def live_codes(self) -> list[int]:
@@ -147,7 +150,7 @@ class Table:
     def take(self, rows: NDArray[np.intp]) -> "Table":
         """Select rows, and check them again: a factor may be constant on them."""
         factors, std = (None if array is None else array[rows] for array in (self.raw_factors, self.raw_std))
-        taken = as_table(self.raw_codes[rows], factors, std=std, groups=self.raw_groups)
+        taken = as_table(self.raw_codes[rows], factors, std=std, groups=self.raw_groups, quantized=self.quantized)
         return replace(taken, code_names=self.code_names, factor_names=self.factor_names)
 
     def with_names(self, detail: dict[str, Any]) -> dict[str, Any]:
@@ -168,6 +171,7 @@ def as_table(
     *,
     std: ArrayLike | None = None,
     groups: ArrayLike | None = None,
+    quantized: bool = False,
 ) -> Table:
     """Check codes and factors and convert them to one form.
 
@@ -183,6 +187,8 @@ def as_table(
         Standard deviations of the posteriors with means `codes`, in the shape of `codes`.
     groups : array-like of shape (D,) or (G,), optional
         Integers: the group of each code or vector, 0 for no group.
+    quantized : bool, default False
+        Whether each code takes one of few values. Mutual information then counts these, and InfoMEC is that of discrete codes.
 
     Returns
     -------
@@ -233,10 +239,11 @@ def as_table(
         constant_factors=np.flatnonzero(~varies).tolist(),
         dead_codes=dead_codes,
         relabelled=cache(lambda: _relabelled(to_relabel, columns)),
-        raw_std=None if std is None else _read_only(_checked_std(std, array.shape, vectors)),
+        raw_std=None if std is None else _read_only(deviations_of(std, array.shape, vectors)),
         raw_groups=None if groups is None else to_array(groups),
         code_names=column_names(codes),
         factor_names=column_names(factors),
+        quantized=quantized,
     )
 
 
@@ -281,15 +288,6 @@ def _checked_codes(codes: NDArray[Any]) -> tuple[NDArray[Any], list[int]]:
             "a diverged encoder is a failed trial, drop or fix those rows."
         )
     return codes, np.flatnonzero(lowest == highest).tolist()
-
-
-def _checked_std(std: ArrayLike, shape: tuple[int, ...], vectors: tuple[int, ...] | None) -> NDArray[Any]:
-    array = to_array(std)
-    if vectors is not None and array.shape == (shape[0], *vectors):
-        array = array.reshape(shape)
-    if array.shape != shape or array.dtype.kind not in "iuf":
-        raise ValueError(f"std needs a standard deviation for each code, got {array.dtype} {array.shape} for {shape}.")
-    return array
 
 
 def _read_only(array: NDArray[Any]) -> NDArray[Any]:

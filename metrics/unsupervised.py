@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy.special import xlogy
 
 from disbench.metrics.correlation import spread
-from disbench.metrics.information import equal_width_bins
+from disbench.metrics.information import equal_width_bins, value_indices
 from disbench.metrics.metric import Metric, entries
 from disbench.metrics.table import NotApplicable, Table
 from disbench.metrics.threads import one_thread
@@ -152,7 +152,10 @@ def mutual_info_score(table: Table, *, bins: int = 20) -> dict[str, Any]:
     1.386
     """
     live = table.live_codes
-    shared = pairwise_information(equal_width_bins(table.raw_codes[:, live], bins), bins)  # (live, live)
+    indices = equal_width_bins(table.raw_codes[:, live], bins)
+    if table.quantized:
+        indices, bins = value_indices(table.raw_codes[:, live])
+    shared = pairwise_information(indices, bins)  # (live, live)
     pairs = len(live) * (len(live) - 1)
     return {
         "score": min(float(shared.sum() / pairs), float(np.log(bins))) if pairs else 0.0,

@@ -25,7 +25,7 @@ class View(NamedTuple):
     names: tuple[str, ...]
     codes_std: NDArray[Any] | None = None
 
-    def content(self, name: str, shape: tuple[int, ...] = ()) -> str:
+    def content(self, name: str, shape: tuple[int, ...] = (), quantized: bool = False) -> str:
         """Describe what the view of this name scores; `shape` is that of a row's codes, (D,) or (G, F)."""
         columns = self.codes.shape[1]
         if name == GROUP:
@@ -33,7 +33,7 @@ class View(NamedTuple):
         if len(shape) == 2:
             return f"{columns} numbers, those of {shape[0]} vectors one after the other"
         kind = "codes, which have no deviations" if self.codes_std is None else "codes, which have deviations"
-        return f"{columns} {kind}"
+        return f"{columns} {'quantized ' * quantized}{kind}"
 
 
 class Component(NamedTuple):

@@ -218,6 +218,7 @@ def evaluate(
         announce(wanted, len(shown.codes))
         table = (shown.codes, codes.factors, wanted)
         columns: dict[str, Any] = {"codes_std": shown.codes_std, "groups": codes.group if view == "mean" else None}
+        columns["quantized"] = codes.quantized and view == "mean"
         found = score_shown(f"scoring {name}", *table, **columns, resamples=samples)
         found.skipped |= metrics_without_settings(metrics, protocol)
         if len(tables) > 1:
@@ -301,13 +302,15 @@ def score(
     of_columns = content.group
     if view != MEAN:
         shown = view_of(view, content.codes, content.group, content.codes_std)
-        content = content._replace(codes=shown.codes, code_names=shown.names, codes_std=shown.codes_std, group=None)
+        content = content._replace(
+            codes=shown.codes, code_names=shown.names, codes_std=shown.codes_std, group=None, quantized=False
+        )
     names = content.factor_names, content.code_names
     if picture:
         shown_as.draw_information(picture, content)
     shown_as.announce(wanted, len(content.codes))
     samples = resamples if confidence else None
-    columns = {"codes_std": content.codes_std, "groups": content.group}
+    columns: dict[str, Any] = {"codes_std": content.codes_std, "groups": content.group, "quantized": content.quantized}
     found = score_shown("scoring", content.codes, content.factors, wanted, seed=seed, **columns, resamples=samples)
     found.skipped |= shown_as.metrics_without_settings(metrics, protocol)
     if as_json:

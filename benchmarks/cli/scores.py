@@ -159,7 +159,7 @@ def draw_information(path: Path, table: NamedTable) -> None:
     """The information in each code about each factor that varies, as a picture."""
     if path.suffix.lower() != ".png":
         raise fail(f"--picture writes a .png, got {path}.")
-    checked = as_table(table.codes, table.factors)
+    checked = as_table(table.codes, table.factors, quantized=table.quantized)
     found = table_information(checked, PICTURE_BINS)
     shares = found.mutual / found.factor_entropy[:, None]
     factors = [table.factor_names[k] if table.factor_names else f"v{k}" for k in checked.columns]

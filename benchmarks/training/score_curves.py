@@ -86,7 +86,8 @@ class Sample:
         std = torch.cat(deviations) if len(deviations) == len(values) else None
         groups = method.groups() if isinstance(method, Method) else None
         try:
-            table = as_table(torch.cat(values), self.factors, std=std, groups=groups)
+            quantized = isinstance(method, Method) and method.quantized
+            table = as_table(torch.cat(values), self.factors, std=std, groups=groups, quantized=quantized)
         except ValueError as error:  # codes of a run that diverges, or that are all alike
             self.complain("", f"There is no score now: {error}")
             return {}

@@ -37,7 +37,8 @@ class Codes:
     """codes (N, D) or (N, G, F), which are scored; codes_std of the same shape, their standard deviations, or None where the
     method has none; factors (N, K); rows (N,); group of each code (D,) or (G F,), or None.
 
-    `factor_names` (K,) and `code_names` (D,), or none, are for readers who have the file but not the dataset.
+    `factor_names` (K,) and `code_names` (D,), or none, are for readers who have the file but not the dataset. `quantized` is the
+    method's.
     """
 
     codes: NDArray[np.float32]
@@ -47,6 +48,7 @@ class Codes:
     group: NDArray[np.int64] | None = None
     factor_names: tuple[str, ...] = ()
     code_names: tuple[str, ...] = ()
+    quantized: bool = False
 
     def flat(self) -> "Codes":
         """The same with codes (N, D): the columns of vectors one after the other."""
@@ -107,6 +109,7 @@ def encode(
         _groups(method, shape),
         tuple(dataset.factor_names),
         column_names(shape),
+        method.quantized,
     )
 
 
@@ -170,7 +173,7 @@ def write_codes(codes: Codes, path: Path, trial: Trial | None = None) -> None:
         if trial is not None:
             file.attrs[TRIAL] = trial.id
         for name, array in vars(codes).items():
-            if array is not None and len(array):
+            if array is not None and array is not False and np.size(array):
                 file.create_dataset(name, data=array)
     write_atomic(path, content)
 

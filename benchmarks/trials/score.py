@@ -64,6 +64,7 @@ def score(
     seed: int = 0,
     codes_std: ArrayLike | None = None,
     groups: ArrayLike | None = None,
+    quantized: bool = False,
     resamples: int | None = None,
     on_metric: Callable[[str, int, int], object] | None = None,
 ) -> Scores:
@@ -87,6 +88,8 @@ def score(
         Standard deviations of the posteriors with means `codes`, of the same shape.
     groups : array-like of shape (D,) or (G,), optional
         The group of each code or vector.
+    quantized : bool, default False
+        Whether each code takes one of few values; see `as_table`.
     resamples : int, optional
         If given, each score gets a confidence interval, from so many resamples of the rows or from five seeds.
     on_metric : callable, optional
@@ -112,7 +115,7 @@ def score(
     """
     result = Scores()
     try:
-        table = as_table(codes, factors, std=codes_std, groups=groups)
+        table = as_table(codes, factors, std=codes_std, groups=groups, quantized=quantized)
     except NotApplicable as reason:
         result.skipped = dict.fromkeys(options, str(reason))
         return result

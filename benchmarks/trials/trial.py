@@ -65,7 +65,9 @@ def score_table(scores: Record | Evaluation, table: NamedTable, metrics: MetricO
     for view_name, view in found.items():
         shown = what + f" {view_name} view" * (view_name != MEAN)
         groups = table.group if view_name == MEAN else None  # a column of the other view is a group
-        scored = score_shown(shown, view.codes, table.factors, metrics, codes_std=view.codes_std, groups=groups)
+        quantized = table.quantized and view_name == MEAN  # a component of several codes takes many values
+        columns = {"codes_std": view.codes_std, "groups": groups, "quantized": quantized}
+        scored = score_shown(shown, view.codes, table.factors, metrics, **columns)
         scores.views[view_name] = scored.scores
         if view_name == MEAN:
             scores.floor, scores.ceiling = scored.floor, scored.ceiling
@@ -74,7 +76,7 @@ def score_table(scores: Record | Evaluation, table: NamedTable, metrics: MetricO
             scores.further_views[view_name] = FurtherView(
                 codes=list(view.names), floor=scored.floor, skipped=scored.skipped, detail=scored.detail
             )
-    return {view_name: view.content(view_name, table.shape) for view_name, view in found.items()}
+    return {view_name: view.content(view_name, table.shape, table.quantized) for view_name, view in found.items()}
 
 
 def scored_again(

@@ -51,9 +51,9 @@ def information(folder: Path, record: Record) -> Information:
     if path is None:
         return Information(note=f"Not read: {name} lies outside its trial's folder.")
     try:
-        codes, factors = _read(path)
+        codes, factors, quantized = _read(path)
         names = column_names(codes.shape[1:])
-        table = as_table(codes, factors)
+        table = as_table(codes, factors, quantized=quantized)
         found = table_information(table, BINS)
     except (OSError, RuntimeError, *FROM_VALUES) as error:  # what h5py raises on a damaged file
         reason = reason_of(error).replace(printable(path), name) if path.exists() else "the file is not there"
@@ -69,8 +69,8 @@ def information(folder: Path, record: Record) -> Information:
     )
 
 
-def _read(path: Path) -> tuple[NDArray[Any], NDArray[Any]]:
-    """codes (N, D) or (N, G, F) and factors (N, K) of an HDF5 table; of a large one, the first rows."""
+def _read(path: Path) -> tuple[NDArray[Any], NDArray[Any], bool]:
+    """codes (N, D) or (N, G, F), factors (N, K) of an HDF5 table, of a large one the first rows; whether codes are quantized."""
     with open_hdf5(path) as file:
         tables = [stored_array(file, name) for name in ("codes", "factors")]
         for table in tables:
@@ -79,7 +79,7 @@ def _read(path: Path) -> tuple[NDArray[Any], NDArray[Any]]:
             if not numbers or max(math.prod(table.shape[1:]) * _ROWS, chunk) > _CELLS:
                 raise ValueError("it holds no table of codes beside factors, of a size that a page reads.")
         codes, factors = (np.asarray(table[:_ROWS]) for table in tables)
-        return codes, factors
+        return codes, factors, "quantized" in file
 
 
 def amount(values: Iterable[float | None]) -> Cell:

@@ -31,6 +31,8 @@ class NamedTable(NamedTuple):
         Group of each code; for vector-valued codes the vector of each, from 1 to G.
     shape : tuple of int
         (G, F) of vector-valued codes, else ().
+    quantized : bool
+        Whether each code takes one of few values.
     """
 
     codes: NDArray[Any]
@@ -40,6 +42,7 @@ class NamedTable(NamedTuple):
     codes_std: NDArray[Any] | None = None
     group: NDArray[Any] | None = None
     shape: tuple[int, ...] = ()
+    quantized: bool = False
 
 
 def checked(table: NamedTable) -> NamedTable:
@@ -63,7 +66,7 @@ def checked(table: NamedTable) -> NamedTable:
             raise ValueError(f"codes_std needs the shape of codes, {codes.shape}, got {std.shape}.")
     if group is not None and group.ndim == 2 and 1 in group.shape:  # MATLAB has no vectors
         group = group.ravel()
-    return NamedTable(codes, factors, factor_names, code_names, std, group, table.shape)
+    return NamedTable(codes, factors, factor_names, code_names, std, group, table.shape, table.quantized)
 
 
 def _flat(table: NamedTable) -> NamedTable:

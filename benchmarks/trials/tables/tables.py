@@ -40,7 +40,7 @@ FACTORS = (
     *("factors", "factor", "y", "ys", "v", "labels", "label", "targets", "target", "latents_values", "latents_classes"),
     *("latent_values", "latent_classes", "factor_values", "ground_truth", "generative_factors"),
 )
-FURTHER = ("codes_std", "group", "factor_names", "code_names")
+FURTHER = ("codes_std", "group", "factor_names", "code_names", "quantized")
 # A column of a CSV or Parquet file is a code or a factor by what its name begins with: z0, code_a, v1, factor_shape.
 CODE_COLUMN = re.compile(r"(codes?|z|latents?|mu)([ _.-]?\d+|[ _.-].+)?", re.IGNORECASE)
 FACTOR_COLUMN = re.compile(r"(factors?|v|y|labels?|targets?)([ _.-]?\d+|[ _.-](?P<name>.+))?", re.IGNORECASE)
@@ -76,7 +76,8 @@ def read_named_table(path: Path, *, codes: str | None = None, factors: str | Non
 
     The file holds arrays 'codes' (N, D), or (N, G, F) for vector-valued ones, and 'factors' (N, K), or others that `CODES` and
     `FACTORS` list, or columns as `RULE` has them. It may hold 'factor_names' (K,) and 'code_names' (D,), text, 'codes_std' of the
-    shape of the codes, and 'group' (D,). Factors of text are numbered alphabetically. The metrics check the numbers.
+    shape of the codes, 'group' (D,), and 'quantized', true if each code takes one of few values. Factors of text are numbered
+    alphabetically. The metrics check the numbers.
 
     Parameters
     ----------
@@ -144,6 +145,8 @@ def _from_arrays(file: Arrays, codes: str | None, factors: str | None) -> NamedT
         _log.info("Codes are read from %r and factors from %r.", codes_name, factors_name)
     further: dict[str, Any] = {name: file.read(name) for name in FURTHER if name in file.names}
     further |= {name: _texts(further[name], name) for name in ("factor_names", "code_names") if name in further}
+    if "quantized" in further:
+        further["quantized"] = bool(np.all(further["quantized"]))
     return NamedTable(file.read(codes_name), file.read(factors_name), **further)
 
 
