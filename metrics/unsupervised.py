@@ -152,7 +152,7 @@ def mutual_info_score(table: Table, *, bins: int = 20) -> dict[str, Any]:
     1.386
     """
     live = table.live_codes
-    indices = equal_width_bins(table.raw_codes[:, live], bins)
+    indices: NDArray[np.integer[Any]] = equal_width_bins(table.raw_codes[:, live], bins)
     if table.quantized:
         indices, bins = value_indices(table.raw_codes[:, live])
     shared = pairwise_information(indices, bins)  # (live, live)
