@@ -36,7 +36,7 @@ def rows_of_images(table: Table) -> NDArray[np.intp]:
         values = max((size for size, many in zip(table.sizes, table.continuous, strict=True) if not many), default=0)
         if len(first) >= max(FEWEST, FOR_EACH_VALUE * values):
             values_of = [len(np.unique(column)) for column in codes[first][:, table.live_codes].T]
-            continuous = np.median(values_of) > RECURRING * len(first)
+            continuous = not table.quantized and np.median(values_of) > RECURRING * len(first)
             once = np.flatnonzero(_times_before(row, counts) % np.gcd.reduce(counts) == 0)
             chosen = np.sort(first) if continuous else once
     chosen.flags.writeable = False

@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple
 import pandas as pd
 
 from disbench.datasets.untrusted import printable, spreadsheet_text
-from disbench.reports.comparison import leaderboard, score_frame
+from disbench.reports.comparison import leaderboard, score_curve_frame, score_frame
 from disbench.reports.tables.columns import Column, columns
 from disbench.reports.tables.escape import latex_text, markdown_text
 from disbench.reports.tables.notices import short_runs
@@ -109,15 +109,29 @@ def export(tables: Sequence[Table], form: Format, *, statistic: Statistic = "mea
     scores = score_frame(tables)
     board = leaderboard(scores, seed=seed)
     if form == "parquet":
+        board["tied_with"] = [list(names) for names in board["tied_with"]]
         return _parquet(board)
     if form == "csv":
         board["tied_with"] = ["; ".join(names) for names in board["tied_with"]]
-        words = board.map(lambda value: spreadsheet_text(value) if isinstance(value, str) else value)
-        return words.to_csv(index=False, lineterminator="\n").encode()
+        return _csv(board)
     if form == "json":
         return _json(board, scores, tables).encode()
     written = [(_latex if form == "latex" else _markdown)(page, statistic) for page in pages(board, tables)]
     return ((LATEX_HEAD if form == "latex" else "") + "\n".join(written)).encode()
+
+
+def export_score_curves(tables: Sequence[Table], form: Format) -> bytes:
+    """Write the scores during training as CSV, JSON or Parquet. Raises ValueError for another format, or without scores."""
+    curves = score_curve_frame(tables)
+    if form in ("latex", "markdown"):
+        raise ValueError(f"Scores during training can be csv, json or parquet, not {form}.")
+    if curves.empty:
+        raise ValueError(
+            "No trial has scores during training: train with evaluate_every, and see `disbench run --help`."
+        )
+    if form == "json":
+        return (printable(json.dumps(records(curves), indent=1, ensure_ascii=False, allow_nan=False)) + "\n").encode()
+    return _parquet(curves) if form == "parquet" else _csv(curves)
 
 
 def pages(board: pd.DataFrame, tables: Iterable[Table]) -> Iterable[Page]:
@@ -318,9 +332,13 @@ def scored_lines(board: pd.DataFrame, scores: pd.DataFrame) -> list[dict[str, An
     return [line | {"scores": by_cell.get(tuple(line[name] for name in key), {})} for line in records(board)]
 
 
+def _csv(board: pd.DataFrame) -> bytes:
+    words = board.map(lambda value: spreadsheet_text(value) if isinstance(value, str) else value)
+    return words.to_csv(index=False, lineterminator="\n").encode()
+
+
 def _parquet(board: pd.DataFrame) -> bytes:
     content = io.BytesIO()
-    board["tied_with"] = [list(names) for names in board["tied_with"]]
     try:
         board.to_parquet(content, engine="pyarrow", index=False)
     except ImportError as error:

@@ -81,18 +81,26 @@ def export_(
             help="In LaTeX and Markdown: mean ± deviation, interquartile mean [95 % interval], or place [95 % of ranks]."
         ),
     ] = "mean",
+    curves: Annotated[
+        bool, typer.Option("--score-curves", help="The scores during training: a line for each trial, metric and step.")
+    ] = False,
     seed: Seed = 0,
     plugin: Plugins = None,
 ) -> None:
     """Write the leaderboard for other programs (csv, json, parquet) or for a paper (latex, markdown)."""
-    from disbench.reports.export import export
+    from disbench.reports.export import export, export_score_curves
     from disbench.reports.tables.aggregate import tables
 
     if form == "parquet" and output is None:
         raise fail("Parquet cannot be printed to a terminal: name a file with -o.")
     try:
         content, collection = without_culprits(
-            collected(folder), lambda found: export(tables(found), form, statistic=statistic, seed=seed)
+            collected(folder),
+            lambda found: (
+                export_score_curves(tables(found), form)
+                if curves
+                else export(tables(found), form, statistic=statistic, seed=seed)
+            ),
         )
     except (ValueError, OSError, ImportError) as error:
         raise fail(error) from error

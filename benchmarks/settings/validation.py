@@ -128,11 +128,11 @@ def check_metric(metric: str, options: Mapping[str, Any], where: str = "") -> di
     return found
 
 
-def check_metrics(metrics: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def check_metrics(metrics: Mapping[str, Any], where: str = "") -> dict[str, dict[str, Any]]:
     """Every metric with its checked options."""
     if not metrics:
         raise ValueError(f"metrics needs at least one of {listed(METRICS)}.")
-    return {name: check_metric(name, {} if options is None else options) for name, options in metrics.items()}
+    return {name: check_metric(name, {} if options is None else options, where) for name, options in metrics.items()}
 
 
 def check_evaluations(evaluations: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

@@ -5,6 +5,7 @@ from disbench.reports.comparison.frames import (
     SCORES as SCORES,
     first_views as first_views,
     leaderboard as leaderboard,
+    score_curve_frame as score_curve_frame,
     score_frame as score_frame,
 )
 from disbench.reports.comparison.over_datasets import Diagram as Diagram, diagrams as diagrams, overview as overview

@@ -21,6 +21,7 @@ from disbench.reports.tables.columns import column
 from disbench.reports.tables.table import DATA, Table
 
 SCORES = [*DATA, "view", "method", "setting", "trained", "steps", "seed", "metric", "score", "failed", "reason", "mark"]
+SCORE_CURVES = [*DATA, "method", "trial", "seed", "rows", "metric", "step", "score"]
 LINE = ["seed", "score", "failed", "reason"]  # of SCORES, those that differ within a cell
 LEADERBOARD = [
     *(*DATA, "view", "method", "trained", "steps", "budgets_differ", "metric", "direction", "seeds", "failed", "n"),
@@ -100,6 +101,53 @@ def score_frame(tables: Iterable[Table]) -> pd.DataFrame:
     found[LINE] = pd.DataFrame(lines, columns=LINE)
     # Without rows the columns would have no type, and masks of such columns select wrongly.
     return found[SCORES].astype({"trained": bool, "failed": bool})
+
+
+def score_curve_frame(tables: Iterable[Table]) -> pd.DataFrame:
+    """Make a data frame of the scores during training: a row for each trial, metric and step.
+
+    Parameters
+    ----------
+    tables : iterable of Table
+        As `tables` makes them.
+
+    Returns
+    -------
+    DataFrame
+        `SCORE_CURVES` names the columns. `rows` is the number of training images that were scored. Trials without such
+        scores have no row.
+
+    Examples
+    --------
+    >>> from disbench.reports.comparison.frames import score_curve_frame
+    >>> from pathlib import Path
+    >>> from disbench.reports.records import Record, Trial, write_record
+    >>> trial = Trial(method="vae", dataset="dsprites_like", dataset_version="1", seed=0, steps=100, batch_size=64)
+    >>> record = Record(trial=trial, status="ok", views={"mean": {"mig": 0.25}}, score_curves={"mig": [(50, 0.2), (100, 0.3)]})
+    >>> path = write_record(record, Path("curves") / trial.id)
+    >>> from disbench.reports.records.collect import collect
+    >>> from disbench.reports.tables.aggregate import tables
+    >>> score_curve_frame(tables(collect(Path("curves")).found))[["seed", "metric", "step", "score"]].values.tolist()
+    [[0, 'mig', 50, 0.2], [0, 'mig', 100, 0.3]]
+    """
+    lines = [
+        (
+            *table.key,
+            row.label,
+            record.trial.id,
+            record.trial.seed,
+            record.score_curve_settings.get("rows"),
+            metric,
+            step,
+            score,
+        )
+        for table in tables
+        for row in (*table.rows, *table.untrained)
+        for _, record in row.trials
+        for metric, points in record.score_curves.items()
+        for step, score in points
+    ]
+    return pd.DataFrame(lines, columns=SCORE_CURVES)
 
 
 def leaderboard(scores: pd.DataFrame, *, seed: int = 0, resamples: int = statistics.RESAMPLES) -> pd.DataFrame:

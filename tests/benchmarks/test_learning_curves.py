@@ -24,7 +24,7 @@ from disbench.benchmarks.studies.engines.stacked import stacked_engine
 from disbench.benchmarks.studies.run import planned, run_suite
 from disbench.benchmarks.studies.suite import Suite, load_suite
 from disbench.benchmarks.training import checkpoint
-from disbench.benchmarks.training.score_curves import undisturbed
+from disbench.benchmarks.training.score_curves.sample import undisturbed
 from disbench.benchmarks.trials import trial as trial_module
 from disbench.benchmarks.trials.trial import CHECKPOINT, run_trial
 from disbench.datasets import load

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
@@ -64,6 +65,30 @@ def test_export_prints_where_no_file_is_named(runs: Path) -> None:
     status, told = disbench("export", runs, "--format", "parquet")
     assert status == 2
     assert "name a file with -o" in told
+
+
+def test_scores_during_training_are_exported_a_line_for_each_trial_metric_and_step(tmp_path: Path) -> None:
+    points = {"mig": [(1000, 0.1), (3000, 0.25)], "mcc": [(3000, 0.5)]}
+    told = {"score_curves": points, "score_curve_settings": {"every": 2000, "rows": 500}}
+    for seed in (0, 1):
+        put(tmp_path / "runs", {"mig": 0.2}, "beta_vae", seed, hparams={"beta": 4}, **told)
+    put(tmp_path / "runs", {"mig": 0.2}, "vae")
+    status, output = disbench("export", tmp_path / "runs", "--score-curves", "-o", tmp_path / "curves.csv")
+    assert status == 0, output
+    found = pd.read_csv(tmp_path / "curves.csv")
+    assert found[["seed", "metric", "step", "score", "rows"]].to_numpy().tolist() == [
+        [seed, metric, step, score, 500] for seed in (0, 1) for metric, curve in points.items() for step, score in curve
+    ]
+    assert set(found["method"]) == {"beta_vae"} and len(set(found["trial"])) == 2
+    status, output = disbench("export", tmp_path / "runs", "--score-curves", "--format", "json")
+    assert json.loads(output)[0]["step"] == 1000 and len(json.loads(output)) == 6
+    status, output = disbench("export", tmp_path / "runs", "--score-curves", "--format", "latex")
+    assert status != 0 and "can be csv, json or parquet, not latex" in output
+
+
+def test_a_folder_without_scores_during_training_says_how_to_get_them(runs: Path) -> None:
+    status, output = disbench("export", runs, "--score-curves")
+    assert status != 0 and "train with evaluate_every" in output
 
 
 def test_export_of_a_folder_without_records_is_refused(tmp_path: Path) -> None:

@@ -165,8 +165,15 @@ def test_codes_without_a_score_leave_no_point_and_training_goes_on(
     [
         (None, {"metrics": ("migg",)}, ValueError, "migg.*in metrics.*mig"),
         (None, {"metrics": {"mig": {"bin": 3}}}, ValueError, "mig has no option 'bin'.*bins"),
-        (None, {"every": 0}, ValueError, "every >= 1 and rows >= 3, got every=0"),
-        (None, {"rows": 2}, ValueError, "got every=1000 and rows=2"),
+        (None, {"metrics": ()}, ValueError, "metrics needs at least one of"),
+        (None, {"every": 0}, ValueError, "ScoreCallback needs every >= 1, got every=0"),
+        (None, {"every": 2.5}, ValueError, "ScoreCallback needs every as a whole number, got 2.5"),
+        (None, {"rows": 2}, ValueError, "ScoreCallback needs rows >= 3, got rows=2"),
+        (None, {"seed": "1"}, ValueError, "ScoreCallback needs seed as a whole number, got '1'"),
+        ((np.zeros((4, 2)), np.zeros((4, 1))), {}, ValueError, "no factor varies"),
+        ((np.zeros((4, 2)), np.arange(4)), {}, ValueError, "a single factor is a column"),
+        ((np.zeros((4, 2)), [[0], [1], [np.nan], [1]]), {}, ValueError, "factors need finite numbers"),
+        ((np.zeros((3, 2)), np.zeros((4, 1))), {}, ValueError, "the same rows, got 3 inputs and 4 factors"),
         ("dsprites", {}, TypeError, r"a FactorDataset or a tuple \(inputs, factors\), got str"),
     ],
 )
@@ -185,9 +192,6 @@ def test_a_module_that_cannot_encode_is_refused_before_the_first_step(
     one = ScoreCallback(dataset, every=1, encode=lambda module, x: module.encoder(x)[:1])
     with pytest.raises(ValueError, match="needs values of shape"):
         fitted(module_of("noisy", images), images, one)
-    with pytest.raises(ValueError, match="the same rows, got 3 inputs and 4 factors"):
-        uneven = ScoreCallback((torch.zeros(3, 2), np.zeros((4, 1))), every=1, encode=lambda module, x: x)
-        fitted(module_of("noisy", images), images, uneven)
 
 
 @pytest.mark.parametrize("precision", ["bf16-true", "64-true", "bf16-mixed"])
@@ -197,3 +201,43 @@ def test_images_have_the_type_that_the_weights_have(
     callback = ScoreCallback(dataset, every=1, rows=100, encode=lambda module, x: module.encoder(x))
     fitted(module_of("noisy", images), images, callback, steps=2, precision=precision)
     assert [step for step, _ in callback.history["mig"]] == [1, 2]
+
+
+def resumed(then: ScoreCallback, images: torch.Tensor, path: Any, *others: ScoreCallback) -> list[int]:
+    """Resume from a checkpoint of 4 steps up to step 6: the steps of the history of MIG."""
+    trainer = Trainer(max_steps=6, callbacks=[then, *others], logger=False, enable_checkpointing=False, **QUIET)
+    trainer.fit(module_of("beta_vae", images), DataLoader(TensorDataset(images), batch_size=64), ckpt_path=path)
+    return [step for step, _ in then.history["mig"]]
+
+
+def test_a_resume_with_other_settings_says_so_and_begins_a_history(
+    dataset: FactorDataset, images: torch.Tensor, tmp_path: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "four.ckpt"
+    first = ScoreCallback(dataset, every=2, rows=200)
+    fitted(module_of("beta_vae", images), images, first, steps=4).save_checkpoint(path)
+    assert resumed(ScoreCallback(dataset, every=3, rows=200), images, path) == [2, 4, 6]
+    assert "ScoreCallback" not in caplog.text
+    changes: list[tuple[str, dict[str, Any]]] = [
+        ("rows", {"rows": 150}),
+        ("metrics", {"metrics": {"mig": {"bins": 7}}}),
+        ("seed, factors", {"seed": 1}),
+    ]
+    for words, changed in changes:
+        caplog.clear()
+        assert resumed(ScoreCallback(dataset, **{"every": 2, "rows": 200, **changed}), images, path) == [6]
+        assert f"has a ScoreCallback of other {words}" in caplog.text, caplog.text
+    caplog.clear()
+    beside = ScoreCallback(dataset, every=2, rows=150, prefix="few/")
+    assert resumed(ScoreCallback(dataset, every=2, rows=200), images, path, beside) == [2, 4, 6]
+    assert [step for step, _ in beside.history["mig"]] == [6]
+    assert "The checkpoint has no ScoreCallback" in caplog.text
+
+
+def test_callbacks_of_one_metric_need_different_prefixes(dataset: FactorDataset, images: torch.Tensor) -> None:
+    few, many = (ScoreCallback(dataset, every=1, rows=rows) for rows in (100, 200))
+    with pytest.raises(ValueError, match=r"another one logs score/mig, too\. Pass prefix="):
+        fitted(module_of("beta_vae", images), images, few, many)
+    other = ScoreCallback(dataset, every=1, rows=100, prefix="few/")
+    fitted(module_of("beta_vae", images), images, other, many, ScoreCallback(dataset, "mcc", every=1), steps=1)
+    assert other.history.keys() == many.history.keys() == {"mig"}

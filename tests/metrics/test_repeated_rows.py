@@ -63,6 +63,7 @@ def test_images_that_are_drawn_with_replacement_are_read_once():
     table = as_table(codes[rows], factors[rows])
     assert len(rows_of_images(table)) == len(np.unique(rows)) == 400
     assert explicitness(codes[rows], factors[rows]) == 0.0
+    assert len(rows_of_images(as_table(codes[rows], factors[rows], quantized=True))) == 5000
     codes[:400] = codes[:400] * 0.0  # dead codes are equal everywhere and show nothing
     codes[:400, 0] = rng.normal(size=400)
     assert len(rows_of_images(as_table(codes[rows], factors[rows]))) == 400
