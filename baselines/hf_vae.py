@@ -156,14 +156,15 @@ class HFVAE(VAE):
         self.estimator = estimator
 
     def groups(self) -> Tensor:
-        """List the block of each latent, (D,). 0 is nuisance, which only found blocks have."""
+        """List the block of each latent, (D,), numbered from 1."""
         return self.block
 
     def observe(self, recent: ReplayBuffer, q: Posterior, step: Step) -> None:
         """Find blocks if it is time for it, and remember the posteriors of a step."""
         if step.number in [max(1, round(share * step.total)) for share in self.find_at]:
             found = find_blocks(Posterior(*recent.rows.unbind(1)), recent.count(), self.price)
-            self.block.copy_(found)
+            nuisance = found == 0  # may carry something later, so each is a block of its own
+            self.block.copy_(torch.where(nuisance, found.amax() + nuisance.cumsum(0), found))
         recent.add(torch.stack(q.detach(), dim=1))
 
     def regulariser(self, z: Tensor, q: Posterior, step: Step = START) -> tuple[Tensor, dict[str, Tensor]]:

@@ -231,6 +231,16 @@ def test_blocks_are_found_anew_from_recent_posteriors_alone() -> None:
     assert method.groups().tolist() == [1, 1, 2, 2, 3, 4, 4, 4]
 
 
+def test_latents_that_carry_nothing_stay_blocks_of_their_own() -> None:
+    method = make(blocks="found", latent_dim=8, find_at=(0.5,))
+    method.n_train = 2000
+    q, dead = codes(400), torch.tensor([1, 7])
+    q.logvar[:, dead] = 6.0
+    for number in range(2):
+        method.regulariser(q.mean, q, Step(1 + number, 4))
+    assert method.groups().tolist() == [1, 5, 2, 3, 1, 3, 4, 6]
+
+
 def test_outside_training_nothing_is_remembered_and_no_block_is_found() -> None:
     method = make(blocks="found", latent_dim=8).eval()
     method.n_train = 2000
