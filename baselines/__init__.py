@@ -10,6 +10,7 @@ with needs_extra():
     from disbench.baselines.categorical_vae import CategoricalVAE
     from disbench.baselines.control_vae import ControlVAE
     from disbench.baselines.dip_vae import DIPVAEI, DIPVAEII
+    from disbench.baselines.factor_qvae import FactorQVAE
     from disbench.baselines.factor_vae import FactorVAE
     from disbench.baselines.fsq import FSQ
     from disbench.baselines.hf_vae import HFVAE
@@ -31,4 +32,5 @@ BASELINES: dict[str, type[Autoencoder]] = {
     "hfs": HFS,
     "fsq": FSQ,
     "categorical_vae": CategoricalVAE,
+    "factor_qvae": FactorQVAE,
 }

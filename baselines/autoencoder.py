@@ -16,12 +16,17 @@ from disbench.baselines.method import Method
 from disbench.baselines.optim import adam
 
 
-class NetworkOptions(TypedDict, total=False):
+class SizeOptions(TypedDict, total=False):
+    """Type the keywords of `Autoencoder` that choose the networks, for a method with other defaults for the rest."""
+
+    network: str
+    hidden_dim: int
+
+
+class NetworkOptions(SizeOptions, total=False):
     """Type the keywords of `Autoencoder` without `latent_dim`, for a method with another default for it."""
 
     lr: float
-    network: str
-    hidden_dim: int
     likelihood: str
 
 

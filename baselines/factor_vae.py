@@ -4,11 +4,11 @@ Kim & Mnih 2018, arXiv:1802.05983v3, Eq. 2 (the loss), Eq. 3 (the ratio) and Alg
 tells z ~ q(z) from z whose every latent was permuted over a second, independent minibatch, which is z ~ prod_d q(z_d).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar, Unpack
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from disbench.baselines import networks
@@ -21,9 +21,28 @@ from disbench.baselines.vae import ShellOptions
 
 
 def permute_latents(z: Tensor) -> Tensor:
-    """Permute each column of z (B, D) in a random order, so that only the marginals survive."""
-    order = torch.rand_like(z).argsort(dim=0)
-    return z.gather(0, order)
+    """Permute each column of z, (B, D) or vectors (B, D, K), in a random order, so that only the marginals survive."""
+    if z.dim() == 2:
+        return z.gather(0, torch.rand_like(z).argsort(dim=0))
+    order = torch.rand_like(z[..., 0]).argsort(dim=0)  # a vector stays whole
+    return z.gather(0, order[..., None].expand_as(z))
+
+
+def discriminator(inputs: int, layers: int, width: int) -> nn.Sequential:
+    """Make a perceptron (B, inputs) -> (B, 1) of `layers` layers, whose output is the logarithm of a density ratio."""
+    return networks.perceptron([inputs, *[width] * (layers - 1), 1], slope=0.2)
+
+
+def density_ratio_loss(log_ratio: Callable[[Tensor], Tensor], joint: Tensor, permuted: Tensor) -> Tensor:
+    """Compute the cross-entropy, in nats, of telling samples (B, ...) from samples whose latents were permuted.
+
+    The discriminator runs in float32 at any precision here. Its gradient is the difference of two means that all but cancel,
+    over samples of nearly one distribution, and rounded to bf16 it would point up to five degrees elsewhere.
+    """
+    with float32(joint.device):
+        joint_logit, permuted_logit = log_ratio(torch.cat([joint.detach(), permuted])).chunk(2)
+    # softplus(-t) and softplus(t) are the cross-entropies of 'joint' and 'permuted'.
+    return 0.5 * (functional.softplus(-joint_logit).mean() + functional.softplus(permuted_logit).mean())
 
 
 class FactorVAE(AlternatingVAE):
@@ -65,8 +84,7 @@ class FactorVAE(AlternatingVAE):
         super().__init__(image_shape, n_train, **shell)
         self.gamma = gamma
         self.discriminator_lr = discriminator_lr
-        sizes = [self.latent_dim, *[discriminator_dim] * (discriminator_layers - 1), 1]
-        self.discriminator = networks.perceptron(sizes, slope=0.2)
+        self.discriminator = discriminator(self.latent_dim, discriminator_layers, discriminator_dim)
 
     def log_ratio(self, z: Tensor) -> Tensor:
         """Estimate log q(z) - log prod_d q(z_d) by the discriminator: (B, D) to (B,)."""
@@ -84,17 +102,10 @@ class FactorVAE(AlternatingVAE):
         return {"loss": loss, "reconstruction": reconstruction, "kl": kl, "total_correlation": total_correlation}, z
 
     def discriminator_loss(self, z: Tensor, second: Tensor) -> Tensor:
-        """Compute the cross-entropy, in nats, of telling z (B, D) from latents permuted over a second minibatch of B images.
-
-        The discriminator runs in float32 at any precision here. Its gradient is the difference of two means that all but cancel,
-        over samples of nearly one distribution, and rounded to bf16 it would point up to five degrees elsewhere.
-        """
+        """Compute the cross-entropy, in nats, of telling z (B, D) from latents permuted over a second minibatch of B images."""
         with torch.no_grad():
             permuted = permute_latents(self.posterior(second).sample())
-        with float32(z.device):
-            joint_logit, permuted_logit = self.log_ratio(torch.cat([z.detach(), permuted])).chunk(2)
-        # softplus(-t) and softplus(t) are the cross-entropies of 'joint' and 'permuted'.
-        return 0.5 * (functional.softplus(-joint_logit).mean() + functional.softplus(permuted_logit).mean())
+        return density_ratio_loss(self.log_ratio, z, permuted)
 
     def stages(self, step: Step) -> Iterator[Stage]:
         """Yield the stage of the autoencoder, then that of the discriminator."""

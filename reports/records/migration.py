@@ -64,18 +64,24 @@ ADDED: tuple[tuple[set[str], dict[str, Any]], ...] = (
 )
 
 
-def with_added(hparams: Mapping[str, Any]) -> dict[str, Any]:
+# Methods that are younger than the hyperparameters of `ADDED` and have other defaults.
+YOUNGER = frozenset({"factor_qvae"})
+
+
+def with_added(method: str, hparams: Mapping[str, Any]) -> dict[str, Any]:
     """Fill in the hyperparameters of `ADDED` in a trial that has the first ones of its method; any other stays as it is."""
-    return {**hparams, **{name: value for name, value in _added_to(hparams).items() if name not in hparams}}
+    return {**hparams, **{name: value for name, value in _added_to(method, hparams).items() if name not in hparams}}
 
 
-def without_added(hparams: Mapping[str, Any]) -> dict[str, Any]:
+def without_added(method: str, hparams: Mapping[str, Any]) -> dict[str, Any]:
     """Leave out the hyperparameters that `with_added` fills in."""
-    added = _added_to(hparams)
+    added = _added_to(method, hparams)
     return {name: value for name, value in hparams.items() if name not in added or value != added[name]}
 
 
-def _added_to(hparams: Mapping[str, Any]) -> dict[str, Any]:
+def _added_to(method: str, hparams: Mapping[str, Any]) -> dict[str, Any]:
+    if method in YOUNGER:
+        return {}
     return {name: value for first, added in ADDED if hparams.keys() >= first for name, value in added.items()}
 
 
@@ -113,7 +119,7 @@ def migrated_trial(trial: Mapping[str, Any]) -> dict[str, Any]:
 def set_in_version_1(trial: Mapping[str, Any]) -> list[str]:
     """List the hyperparameters of a trial of schema 1 that differ from the defaults of version 0.1."""
     defaults = with_names_of_today(trial["method"], HPARAMS.get(trial["method"], {}))
-    hparams = without_added(with_names_of_today(trial["method"], trial.get("hparams", {})))
+    hparams = without_added(trial["method"], with_names_of_today(trial["method"], trial.get("hparams", {})))
     return [name for name, value in hparams.items() if name not in defaults or value != defaults[name]]
 
 

@@ -82,7 +82,8 @@ class Trial(BaseModel):
     @classmethod
     def _renamed(cls, fields: Any) -> Any:
         if isinstance(fields, dict) and isinstance(hparams := fields.get("hparams"), dict):
-            hparams = migration.with_added(migration.with_names_of_today(str(fields.get("method")), hparams))
+            method = str(fields.get("method"))
+            hparams = migration.with_added(method, migration.with_names_of_today(method, hparams))
             return {**fields, "hparams": hparams}
         return fields
 
@@ -90,7 +91,9 @@ class Trial(BaseModel):
     def id(self) -> str:
         """Name of the folder: readable parts, then a hash of every field."""
         fields = self.model_dump(mode="json")
-        fields["hparams"] = migration.without_added(migration.with_earlier_names(self.method, fields["hparams"]))
+        fields["hparams"] = migration.without_added(
+            self.method, migration.with_earlier_names(self.method, fields["hparams"])
+        )
         canonical = json.dumps(fields, sort_keys=True)
         digest = hashlib.sha256(canonical.encode()).hexdigest()[:10]
         return f"{self.method}-{self.dataset}-seed{self.seed}-{digest}"

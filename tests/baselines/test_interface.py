@@ -13,7 +13,11 @@ from disbench.benchmarks import METHODS
 
 SHAPE = (1, 8, 8)
 SMALL = {"network": "mlp", "hidden_dim": 8}
-OWN = {"mine_vae": {"latent_dim": 4, "num_factors": 2}, "factor_vae": {"discriminator_dim": 8}}
+OWN = {
+    "mine_vae": {"latent_dim": 4, "num_factors": 2},
+    "factor_vae": {"discriminator_dim": 8},
+    "factor_qvae": {"discriminator_dim": 8},
+}
 
 
 def trainer(**options: object) -> Trainer:

@@ -6,6 +6,7 @@ from torch import nn
 from torch.nn import functional
 
 from disbench.baselines import BASELINES, networks
+from disbench.baselines.factor_qvae import FactorQVAE
 from disbench.baselines.factor_vae import FactorVAE
 from disbench.baselines.kernels import few_channels
 from disbench.baselines.networks import UpConvolution, count_parameters
@@ -134,7 +135,7 @@ def terms_and_gradients(method: VAE, x: torch.Tensor, precision: str) -> dict[st
     torch.manual_seed(2)
     first, second = x.chunk(2)
     with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
-        if isinstance(method, FactorVAE):
+        if isinstance(method, FactorVAE | FactorQVAE):
             terms, z = method.autoencoder_terms(first)
             terms["discriminator"] = method.discriminator_loss(z, second)
         else:
@@ -142,7 +143,7 @@ def terms_and_gradients(method: VAE, x: torch.Tensor, precision: str) -> dict[st
     assert {value.dtype for value in terms.values()} == {torch.float32}
     gradients = {}
     for term, value in terms.items():
-        if term in {"capacity", "beta", "noise_scale"}:  # set by a schedule or a controller
+        if term in {"capacity", "beta", "noise_scale", "temperature"}:  # set by a schedule or a controller
             assert not value.requires_grad
             continue
         # The discriminator's loss reaches nobody else.
@@ -174,7 +175,7 @@ def test_every_term_has_the_gradient_in_bf16_that_it_has_in_float32(
 ) -> None:
     weights, x = a_little_trained
     torch.manual_seed(1)
-    method = BASELINES[name]((1, 64, 64), 1000)
+    method = BASELINES[name]((1, 64, 64), 1000, **({"discriminator_dim": 100} if name == "factor_qvae" else {}))
     shapes = {key: value.shape for key, value in method.state_dict().items()}
     method.load_state_dict({key: value for key, value in weights.items() if value.shape == shapes[key]}, strict=False)
     if isinstance(method, FactorVAE):  # so that the discriminator too has something to say
@@ -182,6 +183,12 @@ def test_every_term_has_the_gradient_in_bf16_that_it_has_in_float32(
         for _ in range(60):
             optimizer.zero_grad()
             method.discriminator_loss(method.posterior(x[:64]).sample(), x[64:]).backward()
+            optimizer.step()
+    if isinstance(method, FactorQVAE):
+        _, optimizer = method.configure_optimizers()[0]
+        for _ in range(60):
+            optimizer.zero_grad()
+            method.discriminator_loss(method.autoencoder_terms(x[:64])[1], x[64:]).backward()
             optimizer.step()
     exact, rounded = (terms_and_gradients(method, x, precision) for precision in ("fp32", "bf16"))
     for term, gradient in exact.items():

@@ -41,6 +41,7 @@ SMALL = {
     # Critics, partition and audits all have their turns.
     "mine_vae": {"latent_dim": 6, "num_factors": 3, "mine_start": 0.3},
     "factor_vae": {"discriminator_dim": 16},
+    "factor_qvae": {"discriminator_dim": 16},
 }
 METRICS = {"mig": {"bins": 20}, "irs": {}}
 

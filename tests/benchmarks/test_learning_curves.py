@@ -36,6 +36,7 @@ from disbench.reports.records.collect import collect
 SMALL = {
     "mine_vae": {"latent_dim": 6, "num_factors": 3, "mine_start": 0.3},
     "factor_vae": {"discriminator_dim": 16},
+    "factor_qvae": {"discriminator_dim": 16},
 }
 SCORED = {"mig": {}, "irs": {}}
 SCHEDULE = ScoreSchedule(5, 150, {"mig": {"bins": 10}, "factor_vae_score": {}})

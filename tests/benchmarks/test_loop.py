@@ -23,7 +23,11 @@ from disbench.benchmarks.training.steps import Callback, Loop, Mixed, precision_
 from disbench.datasets import load
 
 BATCH, STEPS = 8, 12
-OWN = {"mine_vae": {"latent_dim": 6, "num_factors": 3, "handover": 0.3}, "factor_vae": {"discriminator_dim": 16}}
+OWN = {
+    "mine_vae": {"latent_dim": 6, "num_factors": 3, "handover": 0.3},
+    "factor_vae": {"discriminator_dim": 16},
+    "factor_qvae": {"discriminator_dim": 16},
+}
 QUIET = dict.fromkeys(("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False)
 SHAPE = (1, 16, 16)
 SMALL = {"network": "mlp", "hidden_dim": 8}

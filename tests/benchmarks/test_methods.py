@@ -21,6 +21,7 @@ BATCH = 8
 SMALL = {
     "mine_vae": {"latent_dim": 6, "num_factors": 3},
     "factor_vae": {"discriminator_dim": 16},
+    "factor_qvae": {"discriminator_dim": 16},
     "hf_vae": {"blocks": "found"},
 }
 

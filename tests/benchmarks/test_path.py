@@ -32,6 +32,7 @@ METRICS = {"mig": {"bins": 20}, "irs": {}}
 SMALL = {
     "mine_vae": {"latent_dim": 4, "num_factors": 2},
     "factor_vae": {"discriminator_dim": 16},
+    "factor_qvae": {"discriminator_dim": 16},
 }
 
 

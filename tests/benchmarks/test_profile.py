@@ -23,7 +23,11 @@ from disbench.datasets import FactorDataset, load
 from disbench.mine_vae import MINEDisentangleVAE
 from disbench.reports.records import Trial
 
-OWN = {"factor_vae": {"discriminator_dim": 16}, "mine_vae": {"latent_dim": 6, "num_factors": 3}}
+OWN = {
+    "factor_vae": {"discriminator_dim": 16},
+    "factor_qvae": {"discriminator_dim": 16},
+    "mine_vae": {"latent_dim": 6, "num_factors": 3},
+}
 STEP = {
     DATA,
     LOOP,

@@ -25,6 +25,7 @@ PERCEPTRON = {"network": "mlp", "hidden_dim": 32, "latent_dim": 4, "lr": 1e-3}
 SMALL = {"num_factors": 3, "factor_dim": 4, "attention_dim": 8, "mine_hidden_dim": 8, "recent_posteriors": 64}
 OWN = {
     "factor_vae": {"discriminator_dim": 32},
+    "factor_qvae": {"discriminator_dim": 32},
     "mine_vae": {**SMALL, "gaussian_fit_samples": 50, "mine_start": 0.4},
     "hf_vae": {"blocks": "found"},
 }
