@@ -199,19 +199,24 @@ def evaluate(
     protocol: ProtocolName = None,
     confidence: WithConfidence = False,
     resamples: Resamples = 200,
+    groups: common.GroupSource = None,
     view: ViewName = "mean",
     ranges: common.EvaluationRanges = None,
     data_dir: common.DataDir = None,
     plugin: common.Plugins = None,
 ) -> None:
-    """Encode a checkpoint's dataset again and score it; writes nothing. Held-out rows have a table of their own."""
+    """Encode a checkpoint's dataset again and score it; writes nothing. Held-out rows have a table of their own.
+
+    With --groups found, groups are found on the first table and used on all.
+    """
     from disbench.benchmarks.cli.scores import announce, metric_options, metrics_without_settings, print_scores
-    from disbench.benchmarks.trials.encode import encode_checkpoint
+    from disbench.benchmarks.trials.encode import encode_checkpoint, regrouped
     from disbench.benchmarks.trials.score import score_shown
     from disbench.metrics.views import view as view_of
 
     wanted = metric_options(metrics, settings, protocol)
     _, _, tables = encode_checkpoint(checkpoint, data_dir, common.evaluation_ranges(ranges))
+    tables, grouping = (tables, "") if groups is None else regrouped(tables, groups)
     samples = resamples if confidence else None
     for name, codes in tables.items():
         shown = view_of(view, codes.codes, codes.group, codes.codes_std)
@@ -224,6 +229,8 @@ def evaluate(
         if len(tables) > 1:
             console.print(f"{name}: {len(codes.codes):,} rows")
         print_scores(found, wanted)
+    if grouping:
+        say(grouping)
 
 
 @app.command()
@@ -268,12 +275,7 @@ def score(
     protocol: ProtocolName = None,
     confidence: WithConfidence = False,
     resamples: Resamples = 200,
-    groups: Annotated[
-        str | None,
-        typer.Option(
-            help="Groups of the codes: found (without factors), or an .npy, .csv or .json file of D whole numbers."
-        ),
-    ] = None,
+    groups: common.GroupSource = None,
     view: ViewName = "mean",
     detail: Annotated[
         bool, typer.Option("--detail", help="For each factor or code: which won, and by how much.")

@@ -2,6 +2,7 @@
 
 import io
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from disbench.benchmarks.runtime.seeds import generator_for
 from disbench.benchmarks.settings.defaults import Evaluations, changed_options
 from disbench.benchmarks.training.loop import load_checkpoint
 from disbench.benchmarks.training.progress import Progress
+from disbench.benchmarks.trials.tables.group_file import described, with_groups
 from disbench.benchmarks.trials.tables.named_table import NamedTable as NamedTable
 from disbench.benchmarks.trials.tables.tables import read_named_table as read_named_table, read_table as read_table
 from disbench.datasets import FactorDataset, load
@@ -110,6 +112,21 @@ def encode(
         tuple(dataset.factor_names),
         column_names(shape),
         method.quantized,
+    )
+
+
+def regrouped(tables: Mapping[str, Codes], source: str) -> tuple[dict[str, Codes], str]:
+    """Replace the groups of the same codes on several selections of rows, and describe them.
+
+    "found" finds them on the first selection; another word is a file that `with_groups` reads. Raises ValueError as that does.
+    """
+    first = next(iter(tables.values()))
+    shape = first.codes.shape[1:] if first.codes.ndim == 3 else ()
+    flat = first.flat()
+    named = NamedTable(flat.codes, flat.factors, flat.factor_names, flat.code_names, flat.codes_std, shape=shape)
+    content = with_groups(named, source)
+    return {name: replace(codes.flat(), group=content.group) for name, codes in tables.items()}, described(
+        content, source
     )
 
 

@@ -1,12 +1,19 @@
 """`disbench score --groups`: groups that are found, or read from a file."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from tiny_trial import tiny_trial
 from typer.testing import CliRunner
 
 from disbench.benchmarks.cli.main import app
+from disbench.benchmarks.runtime.machine import Machine
+from disbench.benchmarks.trials.encode import encode_checkpoint, regrouped
+from disbench.benchmarks.trials.trial import CHECKPOINT, run_trial
+from disbench.datasets import load
+from disbench.metrics import METRICS, find_groups
 
 RNG = np.random.default_rng(0)
 FACTORS = RNG.integers(0, 6, (800, 2))
@@ -107,3 +114,26 @@ def test_groups_that_do_not_fit_are_an_error_that_says_what_is_needed(table, tmp
 def test_a_file_that_begins_with_a_byte_order_mark_is_read(table, tmp_path, name, text):
     (tmp_path / name).write_text(text, encoding="utf-8-sig")
     assert json.loads(run(table, tmp_path / name, "--json").stdout)["groups"] == GROUPS
+
+
+def test_the_codes_of_a_checkpoint_are_scored_with_groups_found_afterwards(tmp_path):
+    trial = tiny_trial("vae", {"latent_dim": 6}, steps=2)
+    dataset = load(trial.dataset, **trial.dataset_options)
+    run_trial(trial, dataset, tmp_path, {"mig": {}}, machine=Machine(accelerator="cpu"))
+    path = tmp_path / trial.id / CHECKPOINT
+    (codes, *_) = encode_checkpoint(path)[2].values()
+    expected = find_groups(codes.codes, std=codes.codes_std)
+    tables, words = regrouped({"all": codes, "few": replace(codes, codes=codes.codes * 0)}, "found")
+    assert [table.group.tolist() for table in tables.values()] == 2 * [expected.tolist()]
+    assert words.startswith("Groups found afterwards, without factors.")
+    grouping = tmp_path / "g.json"
+    grouping.write_text("[1, 2, 1, 2, 1, 2]", encoding="utf-8")
+    words = ["evaluate", str(path), "--metrics", "group_explicitness", "--groups"]
+    shown = CliRunner().invoke(app, [*words, str(grouping)])
+    assert shown.exit_code == 0, shown.output
+    score = METRICS["group_explicitness"](codes.codes, codes.factors, groups=[1, 2, 1, 2, 1, 2])
+    assert f"{score:.3f}" in shown.output
+    assert "1: z0 z2 z4; 2: z1 z3 z5." in " ".join(shown.output.split())
+    refused = CliRunner().invoke(app, [*words, "nowhere.json"])
+    assert refused.exit_code != 0
+    assert "there is no such file" in " ".join(refused.output.split())

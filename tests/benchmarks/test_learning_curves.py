@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,8 @@ from disbench.benchmarks.cli.main import app
 from disbench.benchmarks.runtime.machine import Machine
 from disbench.benchmarks.settings.score_schedule import ScoreSchedule
 from disbench.benchmarks.studies.engines import Job
+from disbench.benchmarks.studies.engines.ray import ray_engine
+from disbench.benchmarks.studies.engines.slurm import slurm_engine
 from disbench.benchmarks.studies.engines.stacked import stacked_engine
 from disbench.benchmarks.studies.run import planned, run_suite
 from disbench.benchmarks.studies.suite import Suite, load_suite
@@ -214,6 +217,52 @@ def test_a_job_takes_its_schedule_to_another_process() -> None:
     (plan, *_) = [plan for plan in planned(Suite(**SUITE, evaluate_every=5)) if plan.trial.steps]
     job = Job(plan.trial, Path("out"), None, plan.metrics, Machine(), schedule=plan.schedule)
     assert pickle.loads(pickle.dumps(job)).schedule == ScoreSchedule(5, 1000, {"mig": {"bins": 8}})
+
+
+def test_every_engine_hands_a_trial_its_schedule(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray and submitit are replaced by what matters of them: a function and its argument reach a worker as bytes."""
+    suite = Suite(**{**SUITE, "untrained": False, "seeds": [0]}, evaluate_every=5)
+
+    class Sent:
+        def __init__(self, function: Any, job: Job) -> None:
+            self.bytes = pickle.dumps((function, job))
+
+        def result(self) -> Any:
+            function, job = pickle.loads(self.bytes)
+            return function(job)
+
+    class Task:
+        def __init__(self, function: Any) -> None:
+            self.function = function
+
+        def options(self, **_: Any) -> "Task":
+            return self
+
+        def remote(self, job: Job) -> Any:
+            return Sent(self.function, job)
+
+    class Executor:
+        def __init__(self, *_: Any, **__: Any) -> None:
+            pass
+
+        def update_parameters(self, **_: Any) -> None:
+            pass
+
+        def map_array(self, function: Any, jobs: list[Job]) -> list[Any]:
+            return [Sent(function, job) for job in jobs]
+
+    errors = SimpleNamespace(RayError=OSError, RayTaskError=KeyError)
+    ray = SimpleNamespace(is_initialized=lambda: True, remote=Task, get=Sent.result, exceptions=errors)
+    ray.wait = lambda running, num_returns: (running[:1], running[1:])
+    utils = SimpleNamespace(FailedJobError=OSError, UncompletedJobError=KeyError)
+    helpers = SimpleNamespace(as_completed=lambda jobs, poll_frequency: iter(jobs))
+    submitit = SimpleNamespace(AutoExecutor=Executor, helpers=helpers)
+    modules = {"ray": ray, "ray.exceptions": errors, "submitit": submitit, "submitit.core.utils": utils}
+    for name, module in {**modules, "submitit.core": SimpleNamespace(utils=utils)}.items():
+        monkeypatch.setitem(sys.modules, name, module)
+    for name, engine in {"ray": ray_engine(), "slurm": slurm_engine(cluster="local")}.items():
+        (record,) = run_suite(suite, tmp_path / name, engine=engine, machine=Machine(accelerator="cpu"))
+        assert [step for step, _ in record.score_curves["mig"]] == [5, 10], name
 
 
 def test_seeds_that_are_trained_stacked_have_the_curves_of_seeds_trained_apart(tmp_path: Path) -> None:

@@ -143,9 +143,13 @@ def test_the_command_ends_with_a_line_for_a_suite(tmp_path: Path) -> None:
     ]
     words += ["--range", "lr={low: 1e-4, high: 1e-2, log: true}", "--set", "network=mlp", "--set", "hidden_dim=8"]
     words += [word for name, value in SELECT.items() for word in ("--select", f"{name}={value}")]
-    words += ["--metric", "irs", "--out", str(tmp_path)]
+    words += ["--metric", "irs", "--out", str(tmp_path), "--evaluate-every", "1"]
     result = CliRunner().invoke(app, words)
     assert result.exit_code == 0, result.output
+    records = [read_record(path) for path in tmp_path.rglob("record.json")]
+    assert len(records) == 2
+    for record in records:  # the metric that is searched for is scored during training
+        assert {name: [step for step, _ in points] for name, points in record.score_curves.items()} == {"irs": [1, 2]}
     assert "Best of 2 settings, mean irs" in result.output
     assert "- {name: beta_vae, hparams: {network: mlp, hidden_dim: 8, lr: 0.00" in result.output
     result = CliRunner().invoke(app, [word.replace("lr={low: 1e-4, high: 1e-2, log: true}", "lr=3") for word in words])

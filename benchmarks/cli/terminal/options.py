@@ -43,6 +43,13 @@ MetricSettings = Annotated[
 ]
 
 
+GroupSource = Annotated[
+    str | None,
+    typer.Option(
+        "--groups",
+        help="Groups of the codes: found (without factors), or an .npy, .csv or .json file of D whole numbers.",
+    ),
+]
 EvaluationRanges = Annotated[
     list[str] | None,
     typer.Option(
