@@ -1,12 +1,15 @@
 """What to run: a suite is a YAML file, validated before anything is trained."""
 
+from collections.abc import Mapping
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 
+from disbench.benchmarks import METHODS
 from disbench.benchmarks.plugins.files import load_plugin
+from disbench.benchmarks.plugins.packages import require
 from disbench.benchmarks.settings import validation
 from disbench.benchmarks.settings.choices import DEFAULT_METRICS, EVALUATE_METRICS, EVALUATE_ROWS
 from disbench.benchmarks.settings.defaults import MetricOptions, resolved_trial
@@ -19,11 +22,26 @@ from disbench.reports.records import Trial
 
 SUITES = Path(__file__).parent / "suites"
 TRIALS = 100_000  # of one suite
+PUBLISHED = "published"  # in the place of a grid: the one that a publication searched
 
 
 def default_metrics() -> MetricOptions:
     """The literature's choice of metrics, each without settings."""
     return {name: {} for name in DEFAULT_METRICS}
+
+
+def published_grid(method: str, dataset: str) -> dict[str, list[Any]]:
+    """The grid of a method's `published` for a dataset, else the one for any. Raises ValueError where there is neither."""
+    require("method", method)
+    grids = METHODS[method].published
+    grid = grids.get(dataset) or grids.get("any")
+    if not grid:
+        others = f" It has one for {listed(sorted(grids))}." if grids else ""
+        raise ValueError(
+            f"{method} has no published grid for {dataset}, so grid: {PUBLISHED} gives no values.{others} Leave grid out, or "
+            "give the values."
+        )
+    return {name: list(values) for name, values in grid.items()}
 
 
 class DatasetEntry(Strict):
@@ -54,24 +72,47 @@ class MethodEntry(Strict):
     """A method and its hyperparameters; one method may stand in several entries, which makes an ablation.
 
     `grid` maps a hyperparameter to a list of values, `range` to the ends of a range; every combination is a row of the suite.
+    `grid: published` is the grid that the method has in `published`, for the dataset or for any.
     """
 
     name: str
     hparams: Options = Field(default_factory=dict)
-    grid: dict[str, list[Any]] = Field(default_factory=dict)
+    grid: dict[str, list[Any]] | Literal["published"] = Field(default_factory=dict)
     range: dict[str, Range] = Field(default_factory=dict)
+
+    @field_validator("grid", mode="before")
+    @classmethod
+    def grid_or_its_name(cls, grid: Any) -> Any:
+        if grid == PUBLISHED:
+            return grid
+        if not isinstance(grid, dict):
+            raise ValueError(
+                f"needs hyperparameters with lists of values, such as {{beta: [1, 4]}}, or the word {PUBLISHED}; got "
+                f"{shown(grid)}.{did_you_mean(str(grid), [PUBLISHED])}"
+            )
+        for name, values in grid.items():
+            if not isinstance(values, list):
+                raise ValueError(f"{name} needs a list of values, got {shown(values)}.")
+        return {str(name): values for name, values in grid.items()}
 
     @model_validator(mode="after")
     def once(self) -> "MethodEntry":
-        places = {"hparams": self.hparams, "grid": self.grid, "range": self.range}
-        for name in {**self.hparams, **self.grid, **self.range}:
-            if len(twice := [place for place, names in places.items() if name in names]) > 1:
-                raise ValueError(f"{self.name} has {name} in {' and '.join(twice)}; one of them decides.")
+        if self.grid != PUBLISHED:
+            self.check_once(self.grid)
         return self
 
-    def settings(self) -> list[dict[str, Any]]:
-        """The hyperparameters of each of its rows."""
-        return [{**self.hparams, **point} for point in combinations(self.name, self.grid, self.range)]
+    def check_once(self, grid: Mapping[str, Any]) -> None:
+        """Raise ValueError where two of hparams, grid and range have one hyperparameter."""
+        places = {"hparams": self.hparams, "grid": grid, "range": self.range}
+        for name in {**self.hparams, **grid, **self.range}:
+            if len(twice := [place for place, names in places.items() if name in names]) > 1:
+                raise ValueError(f"{self.name} has {name} in {' and '.join(twice)}; one of them decides.")
+
+    def settings(self, dataset: str) -> list[dict[str, Any]]:
+        """The hyperparameters of each of its rows on a dataset."""
+        grid = published_grid(self.name, dataset) if self.grid == "published" else self.grid
+        self.check_once(grid)
+        return [{**self.hparams, **point} for point in combinations(self.name, grid, self.range)]
 
 
 class Suite(Strict):
@@ -120,8 +161,8 @@ class Suite(Strict):
             dataset.metrics = {
                 name: validation.check_metric(name, options) for name, options in dataset.metrics.items()
             }
-        rows = self.untrained + sum(len(entry.settings()) for entry in self.methods)
-        if (count := rows * len(self.datasets) * len(self.seeds)) > TRIALS:
+        rows = [len(entry.settings(dataset.name)) for dataset in self.datasets for entry in self.methods]
+        if (count := (self.untrained * len(self.datasets) + sum(rows)) * len(self.seeds)) > TRIALS:
             raise ValueError(f"the suite has {count:,} trials (datasets x methods x seeds); {TRIALS:,} are allowed.")
         usual = {"evaluate_rows": EVALUATE_ROWS, "evaluate_metrics": list(EVALUATE_METRICS)}
         idle = [name for name, value in usual.items() if getattr(self, name) != value]
@@ -158,7 +199,7 @@ class Suite(Strict):
         shared = {**self.hparams, **entry.hparams}
         rows = [("vae", 0, shared)] if self.untrained else []
         for method in self.methods:
-            for own in method.settings():
+            for own in method.settings(entry.name):
                 nearer = {**shared, **entry.methods.get(method.name, {}), **own}
                 rows.append((method.name, entry.steps or self.steps, nearer))
         return [(method, steps, check_method(method, hparams)) for method, steps, hparams in rows]

@@ -13,7 +13,11 @@ from disbench.baselines.vae import VAE
 from disbench.benchmarks import METHODS
 from disbench.benchmarks.cli.main import app
 from disbench.benchmarks.settings.hyperparameters import Range, check_method, hyperparameters
+from disbench.benchmarks.studies import budget
+from disbench.benchmarks.studies.run import planned
+from disbench.benchmarks.studies.status import TrialState, rows
 from disbench.benchmarks.studies.suite import Suite, load_suite
+from disbench.benchmarks.training.loop import ON_THIS_MACHINE
 from disbench.benchmarks.trials.existing import Earlier
 from disbench.datasets import load
 
@@ -89,7 +93,28 @@ def test_a_grid_and_a_range_with_the_same_values_make_the_same_trials() -> None:
         ({"methods": [{"name": "mine_vae", "hparams": {"mine": "perhaps"}}]}, r"mine_vae: mine needs .*bool"),
         ({"methods": [{"name": "mine_vae", "hparams": {"attention": "strong"}}]}, r"mine_vae: attention must be"),
         ({"methods": [{"name": "beta_vae", "grid": {"beta": [1, "four"]}}]}, r"beta_vae: beta needs .*'four'"),
-        ({"methods": [{"name": "beta_vae", "grid": {"beta": 4}}]}, r"methods\.0\.grid\.beta: .*list, got 4"),
+        (
+            {"methods": [{"name": "beta_vae", "grid": {"beta": 4}}]},
+            r"methods\.0\.grid: beta needs a list of values, got 4",
+        ),
+        (
+            {"methods": [{"name": "beta_vae", "grid": "publshed"}]},
+            r"grid: needs .*such as .*or the word published; got 'publshed'",
+        ),
+        ({"methods": [{"name": "beta_vae", "grid": [4]}]}, r"methods\.0\.grid: needs hyperparameters with lists"),
+        (
+            {"methods": [{"name": "vae", "grid": "published"}]},
+            r"vae has no published grid for dsprites_like.*Leave grid out",
+        ),
+        (
+            {"methods": [{"name": "control_vae", "grid": "published"}]},
+            r"no published grid for .*It has one for dsprites\.",
+        ),
+        ({"methods": [{"name": "betavae", "grid": "published"}]}, r"Unknown method 'betavae'.*Did you mean beta_vae"),
+        (
+            {"methods": [{"name": "beta_vae", "hparams": {"beta": 3}, "grid": "published"}]},
+            r"beta_vae has beta in hparams and grid",
+        ),
         ({"methods": [{"name": "beta_vae", "grid": {"beta": []}}]}, r"grid of beta has no value"),
         ({"methods": [{"name": "beta_vae", "range": {"beta": {"low": 2, "high": 1, "n": 3}}}]}, r"beta: .*low < high"),
         ({"methods": [{"name": "beta_vae", "range": {"beta": {"low": 1, "high": 2}}}]}, r"needs n, how many"),
@@ -152,6 +177,71 @@ class Signed(VAE):
         lr: float = 1e-4,
     ) -> None:
         super().__init__(image_shape, n_train, lr=lr)
+
+
+PUBLISHED = {**GOOD, "methods": [{"name": "beta_vae", "grid": "published"}], "untrained": False}
+
+
+def test_a_published_grid_makes_a_row_of_every_value() -> None:
+    values = METHODS["beta_vae"].published["any"]["beta"]
+    assert spanned(grid="published") == [{"beta": value} for value in values]
+    ids = [
+        [trial.id for trial in suite.trials(suite.datasets[0], "1")]
+        for suite in (
+            Suite(**PUBLISHED),
+            Suite(**{**PUBLISHED, "methods": [{"name": "beta_vae", "grid": {"beta": [*values]}}]}),
+        )
+    ]
+    assert ids[0] == ids[1]
+    assert len(set(ids[0])) == len(values)
+
+
+def test_a_published_grid_is_the_datasets_own_before_that_for_any(monkeypatch: pytest.MonkeyPatch) -> None:
+    grids = {"any": {"beta": (1.0, 2.0)}, "shapes3d_like": {"beta": (3.0, 4.0), "latent_dim": (5, 6)}}
+    monkeypatch.setattr(METHODS["beta_vae"], "published", grids)
+    suite = Suite(**{**PUBLISHED, "datasets": [{"name": "dsprites_like"}, {"name": "shapes3d_like"}]})
+    first, second = ([hparams for _, _, hparams in suite.plan(entry)] for entry in suite.datasets)
+    assert first == [{"beta": 1}, {"beta": 2}]
+    assert second == [{"beta": beta, "latent_dim": size} for beta in (3, 4) for size in (5, 6)]
+    assert spanned(grid="published", range={"lr": {"low": 0.1, "high": 0.2, "n": 2}}) == [
+        {"beta": beta, "lr": lr} for beta in (1, 2) for lr in (0.1, 0.2)
+    ]
+
+
+def test_a_suite_with_a_published_grid_is_dumped_as_it_was_written() -> None:
+    suite = Suite(**PUBLISHED)
+    dumped = yaml.safe_load(yaml.safe_dump(suite.model_dump(mode="json")))
+    assert dumped["methods"][0]["grid"] == "published"
+    again = Suite(**dumped)
+    assert again == suite
+    assert again.trials(again.datasets[0], "1") == suite.trials(suite.datasets[0], "1")
+
+
+def test_the_rows_of_a_published_grid_have_different_names_and_their_cost_is_in_the_plan(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = planned(Suite(**{**PUBLISHED, "seeds": [0, 1]}))
+    states = [TrialState(entry.trial, tmp_path / entry.trial.id, "waiting") for entry in plan]
+    assert [row.label for row in rows(states)] == [f"beta_vae (beta={value})" for value in (1, 2, 4, 6, 8, 16)]
+    probed = []
+    monkeypatch.setattr(
+        budget, "probe", lambda trial, *_: probed.append(trial) or budget.Cost(2.0, 1.0, 10.0, "a probe")
+    )
+    (found,) = budget.estimates(plan, tmp_path, None, ON_THIS_MACHINE)
+    assert (found.trials, found.left, found.seconds) == (12, 12, 12 * (10 * 2 + 1))
+    assert len(probed) == 1  # a weight does not change the cost of a step
+
+
+def test_the_full_grid_is_the_full_suite_with_the_published_grid_of_each_method_that_has_one_for_any_dataset() -> None:
+    full, grid = load_suite("full"), load_suite("full_grid")
+    everywhere = {name for name, kind in METHODS.items() if "any" in kind.published}
+    assert {entry.name for entry in full.methods} == {entry.name for entry in grid.methods} == set(METHODS)
+    assert {entry.name for entry in grid.methods if entry.grid == "published"} == everywhere
+    left_out = {"name", "description", "methods"}
+    assert full.model_dump(exclude=left_out) == grid.model_dump(exclude=left_out)
+    for entry in full.datasets:
+        one, many = ({trial.id for trial in suite.trials(entry, "1")} for suite in (full, grid))
+        assert one < many  # a finished full suite is a part of the grid
 
 
 def test_limits_that_a_constructor_states_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
