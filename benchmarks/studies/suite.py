@@ -97,7 +97,7 @@ class MethodEntry(Strict):
 
     @model_validator(mode="after")
     def once(self) -> "MethodEntry":
-        if self.grid != PUBLISHED:
+        if self.grid != "published":
             self.check_once(self.grid)
         return self
 

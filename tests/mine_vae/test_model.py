@@ -193,8 +193,8 @@ def test_every_estimator_of_total_correlation_trains_with_its_own_critic_and_no_
     critic = [parameter.detach().clone() for parameter in method.tc_critic.parameters()]
     terms = fit(method, 20)
     assert moved(method, before) == {"outer", "critics", "assignment"}
-    now = list(method.tc_critic.parameters())
-    assert not any(torch.equal(old, new) for old, new in zip(critic, now, strict=True) if new.grad.any())
+    still = [torch.equal(old, new) for old, new in zip(critic, method.tc_critic.parameters(), strict=True)]
+    assert sum(still) <= 2  # a weight that reads nothing, and a bias that a bound does not see
     assert all(torch.isfinite(value) for step in terms for value in step.values())
     assert ("audit_total_correlation_unseen" in terms[-1]) == (name != "club")
 
