@@ -16,6 +16,7 @@ with needs_extra():
     from disbench.baselines.hf_vae import HFVAE
     from disbench.baselines.hfs import HFS
     from disbench.baselines.info_vae import InfoVAE
+    from disbench.baselines.qlae import QLAE
     from disbench.baselines.vae import VAE
 
 BASELINES: dict[str, type[Autoencoder]] = {
@@ -31,6 +32,7 @@ BASELINES: dict[str, type[Autoencoder]] = {
     "hf_vae": HFVAE,
     "hfs": HFS,
     "fsq": FSQ,
+    "qlae": QLAE,
     "categorical_vae": CategoricalVAE,
     "factor_qvae": FactorQVAE,
 }

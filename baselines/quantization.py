@@ -5,11 +5,13 @@ identity in its place.
 """
 
 import math
+from collections.abc import Sequence
+from typing import Unpack
 
 import torch
 from torch import Tensor
 
-from disbench.baselines.autoencoder import Autoencoder
+from disbench.baselines.autoencoder import Autoencoder, ShellOptions
 from disbench.baselines.method import Batch, Codes, as_batch
 
 EPSILON = 1e-3  # of the paper: the bound stays so much, relatively, within the outermost levels
@@ -65,10 +67,20 @@ class QuantizedAutoencoder(Autoencoder):
     ----------
     image_shape, n_train, **shell
         As in `Autoencoder`.
+
+    Attributes
+    ----------
+    pixels : int
+        Factor by which the loss of a reconstruction is larger than its mean over pixels: C * H * W, or 1 for "mse". Published
+        weights belong to the mean.
     """
 
     data_parallel = True
     quantized = True
+
+    def __init__(self, image_shape: Sequence[int], n_train: int, **shell: Unpack[ShellOptions]) -> None:
+        super().__init__(image_shape, n_train, **shell)
+        self.pixels = 1 if self.likelihood == "mse" else math.prod(image_shape)
 
     def quantize(self, z: Tensor) -> Tensor:
         """Quantize the outputs of the encoder, (B, D) in float32, straight through: (B, D)."""
