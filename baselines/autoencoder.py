@@ -36,15 +36,6 @@ class ShellOptions(NetworkOptions, total=False):
     latent_dim: int
 
 
-class OptionsWithoutRate(TypedDict, total=False):
-    """Type the keywords of `Autoencoder` without `lr`, for a method with another default for it."""
-
-    latent_dim: int
-    network: str
-    hidden_dim: int
-    likelihood: str
-
-
 class Autoencoder(Method):
     """Hold an encoder and a decoder. A method derives from it and writes `encode` and `training_step`.
 

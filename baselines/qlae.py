@@ -17,7 +17,7 @@ from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from disbench.baselines.autoencoder import OptionsWithoutRate
+from disbench.baselines.autoencoder import SizeOptions
 from disbench.baselines.method import Batch, Grids, as_batch
 from disbench.baselines.optim import EPSILON, adamw
 from disbench.baselines.quantization import QuantizedAutoencoder, straight_through
@@ -97,7 +97,7 @@ class QLAE(QuantizedAutoencoder):
         weight_decay: float = 0.1,
         clip: float = 1.0,
         lr: float = 1e-3,
-        **shell: Unpack[OptionsWithoutRate],
+        **shell: Unpack[SizeOptions],
     ) -> None:
         super().__init__(image_shape, n_train, lr=lr, **shell)
         if values < 1:
@@ -125,7 +125,8 @@ class QLAE(QuantizedAutoencoder):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Make an AdamW whose weight decay leaves out biases and codebooks."""
-        decayed, others = [], []
+        decayed: list[nn.Parameter] = []
+        others: list[nn.Parameter] = []
         for name, parameter in self.named_parameters():
             undecayed = name == "codebooks" or name.endswith("bias")
             (others if undecayed else decayed).append(parameter)
