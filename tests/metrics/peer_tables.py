@@ -68,9 +68,17 @@ CONTINUOUS = ("continuous", "lognormal")
 CASES = ("perfect", "noisy_vae", "rotation", "duplicated", "dead_dims", "noise", "dsprites10k", "celeba40")
 
 
-def table(name: str) -> tuple[Array, Array]:
-    """Codes (N, D), float64, and factors (N, K): drawn from a seed of their own, or a case of the oracle."""
+def table(name: str, rows: int = 0) -> tuple[Array, Array]:
+    """Codes (N, D), float64, and factors (N, K): drawn from a seed of their own, or a case of the oracle.
+
+    At most `rows` of their rows, drawn at random, unless it is 0.
+    """
     if name in DRAWN:
-        return DRAWN[name](np.random.default_rng([2023, *name.encode()]), 2000)
-    with np.load(ORACLE / f"{name}.npz") as case:
-        return case["codes"].astype(np.float64), case["factors"]
+        codes, factors = DRAWN[name](np.random.default_rng([2023, *name.encode()]), 2000)
+    else:
+        with np.load(ORACLE / f"{name}.npz") as case:
+            codes, factors = case["codes"].astype(np.float64), case["factors"]
+    if rows and rows < len(codes):
+        kept = np.random.default_rng([2023, rows]).permutation(len(codes))[:rows]
+        return codes[kept], factors[kept]
+    return codes, factors

@@ -16,9 +16,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import peers_that_fit as fits
 from peer_tables import CASES, CONTINUOUS, DRAWN, Array
 
 DLIB, MED_LIB, UBISOFT = "disentanglement_lib", "disentanglement_lib_med", "ubisoft-laforge-disentanglement-metrics"
+OMES_LIB = "transfer_disentanglement"
 REPOSITORIES = {  # folder: address, commit
     DLIB: ("google-research/disentanglement_lib", "86a644d"),
     UBISOFT: ("ubisoft/ubisoft-laforge-disentanglement-metrics", "05d5667"),
@@ -26,6 +28,7 @@ REPOSITORIES = {  # folder: address, commit
     "icebeem": ("ilkhem/icebeem", "0077f01"),
     MED_LIB: ("noahcao/disentanglement_lib_med", "e8db5c7"),
     "InnVariant": ("julka01/InnVariant", "147c3ce"),
+    OMES_LIB: ("JacopoDapueto/transfer_disentanglement", "75e1a8b"),
 }
 
 
@@ -38,6 +41,7 @@ class Adapter(NamedTuple):
     options: dict[str, Any] = {}  # noqa: RUF012 - never changed
     tables: str = "discrete"  # or "continuous", "all"
     seeds: int = 1  # more than one for a metric that draws: means are compared
+    rows: int = 0  # of each table, drawn at random, where the other code is slow; 0 for all
     tolerance: float = 1e-9
     differs_on: tuple[str, ...] = ()  # tables on which the two differ, and why
     note: str = ""
@@ -141,8 +145,16 @@ def load(folder: Path, adapter: Adapter) -> types.ModuleType:
         modules |= {name: module(name) for name in ("disentanglement_lib", "disentanglement_lib.evaluation", package)}
         modules[package].utils = utils  # type: ignore[attr-defined]
         modules[f"{package}.utils"] = utils
+    if adapter.repository == OMES_LIB:
+        modules |= {name: module(name) for name in ("matplotlib", "matplotlib.pyplot", "seaborn", "pandas")}
+        modules |= {name: module(name) for name in ("src", "src.evaluation", "src.evaluation.metrics", "src.utils")}
+        modules["src.evaluation.metrics.metric"] = module("src.evaluation.metrics.metric", Metric=object)
+        with replaced_modules(modules):
+            modules["src.utils.postprocess_utils"] = _load(root / "src/utils/postprocess_utils.py")
     with replaced_modules(modules):
         loaded = _load(root / adapter.file)
+    if adapter.repository == OMES_LIB:
+        loaded.np = fits.numpy_of_then()  # type: ignore[attr-defined]
     for name in {"LogisticRegression", "linear_model", "feature_selection"} & set(vars(loaded)):
         setattr(loaded, name, OF_TODAY[name])
     if adapter.repository == "InnVariant":
@@ -308,6 +320,9 @@ ADAPTERS: dict[str, list[Adapter]] = {
     "dcimig": [_ubisoft("dcimig", options={"bins": 10})],
     "mig_sup": [_ubisoft("mig_sup", options={"bins": 10, "divide_by": "code"})],
     "sap": [_dlib("sap_score", _dlib_sap), _ubisoft("sap", keywords=NUMBERS, tables="all")],
+    "sap_svc": [
+        Adapter(DLIB, "disentanglement_lib/evaluation/metrics/sap_score.py", fits.sap_svc, rows=600, tolerance=0.01)
+    ],
     "dci_disentanglement": [
         _ubisoft(
             "dci",
@@ -389,4 +404,14 @@ ADAPTERS: dict[str, list[Adapter]] = {
     ],
     "med": [Adapter(MED_LIB, MED, partial(_med, 0), tolerance=1e-8)],
     "topk_med": [Adapter(MED_LIB, MED, partial(_med, k), options={"k": k}, tolerance=1e-8) for k in (1, 2)],
+    "omes": [
+        Adapter(
+            OMES_LIB,
+            "src/evaluation/metrics/omes.py",
+            partial(fits.omes, "avg"),
+            options={"relative": False},
+            rows=400,
+            tolerance=0.02,
+        )
+    ],
 }

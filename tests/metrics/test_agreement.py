@@ -1,9 +1,10 @@
 """Our scores beside those of other implementations on tables drawn from a seed, which agreement.py stored."""
 
 import json
+import subprocess
 
 import pytest
-from agreement import PAGE, SCORES, key, our_scores, page
+from agreement import PAGE, SCORES, check_commit, key, our_scores, page
 from peer_tables import CASES, DRAWN, table
 from peers import ADAPTERS, REPOSITORIES
 
@@ -47,3 +48,15 @@ def test_a_drawn_table_is_the_same_whenever_it_is_drawn():
     assert codes.shape == factors.shape == (2000, 3)
     assert (table("lognormal")[0] == codes).all()
     assert len({table(name)[0].tobytes() for name in (*DRAWN, *CASES)}) == len(DRAWN) + len(CASES)
+
+
+def test_a_repository_at_another_commit_or_at_no_known_one_is_refused(tmp_path):
+    root = tmp_path / "icebeem"
+    root.mkdir()
+    with pytest.raises(SystemExit, match=r"not a git checkout.*git clone https://github.com/ilkhem/icebeem"):
+        check_commit(tmp_path, "icebeem")
+    subprocess.run(["git", "init", "-q", str(root)], check=True)
+    author = ["-c", "user.name=a", "-c", "user.email=a@b.c"]
+    subprocess.run(["git", "-C", str(root), *author, "commit", "-q", "--allow-empty", "-m", "other"], check=True)
+    with pytest.raises(SystemExit, match="the page compares with 0077f01"):
+        check_commit(tmp_path, "icebeem")
