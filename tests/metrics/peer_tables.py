@@ -1,10 +1,12 @@
 """Tables on which agreement.py compares implementations: drawn from a seed, and the cases of the oracle."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import rankdata
 
 Array = NDArray[Any]
 ORACLE = Path(__file__).parent / "oracle"
@@ -68,10 +70,10 @@ CONTINUOUS = ("continuous", "lognormal")
 CASES = ("perfect", "noisy_vae", "rotation", "duplicated", "dead_dims", "noise", "dsprites10k", "celeba40")
 
 
-def table(name: str, rows: int = 0) -> tuple[Array, Array]:
-    """Codes (N, D), float64, and factors (N, K): drawn from a seed of their own, or a case of the oracle.
+def table(name: str, view: str = "", rows: int = 0) -> tuple[Array, Array]:
+    """Codes, float64, and factors (N, K): drawn from a seed of their own, or a case of the oracle.
 
-    At most `rows` of their rows, drawn at random, unless it is 0.
+    At most `rows` of their rows, drawn at random, unless it is 0. Codes are (N, D), and what a view says otherwise.
     """
     if name in DRAWN:
         codes, factors = DRAWN[name](np.random.default_rng([2023, *name.encode()]), 2000)
@@ -80,5 +82,58 @@ def table(name: str, rows: int = 0) -> tuple[Array, Array]:
             codes, factors = case["codes"].astype(np.float64), case["factors"]
     if rows and rows < len(codes):
         kept = np.random.default_rng([2023, rows]).permutation(len(codes))[:rows]
-        return codes[kept], factors[kept]
-    return codes, factors
+        codes, factors = codes[kept], factors[kept]
+    return VIEWS[view](codes, factors, np.random.default_rng([2023, *view.encode(), *name.encode()]))
+
+
+# Views
+
+
+def merged(factors: Array, values: int) -> Array:
+    """Factors of at most so many values, of about equal frequency: neighboring values are merged."""
+    columns = []
+    for factor in factors.T:
+        ranks = rankdata(factor, method="min") - 1
+        label = factor if len(np.unique(factor)) <= values else ranks * values // len(ranks)
+        columns.append(np.unique(label, return_inverse=True)[1])
+    return np.stack(columns, axis=1)
+
+
+def _cells(codes: Array, factors: Array) -> tuple[Array, Array]:
+    """The mean codes of each cell of the first two factors of three values or more, which are merged to eight at most."""
+    labels = merged(factors, 8)
+    chosen = [k for k in range(labels.shape[1]) if labels[:, k].max() >= 2][:2]
+    if not chosen:
+        raise ValueError("no factor has three values")
+    sizes = tuple(labels[:, chosen].max(axis=0) + 1)
+    cell = np.ravel_multi_index(tuple(labels[:, chosen].T), sizes)
+    counts = np.bincount(cell, minlength=int(np.prod(sizes)))
+    if not counts.all():
+        raise ValueError("a cell has no row")
+    means = np.stack([np.bincount(cell, weights=code) / counts for code in codes.T], axis=1)
+    return means, np.stack(np.unravel_index(np.arange(len(counts)), sizes), axis=1)
+
+
+def _posteriors(codes: Array, factors: Array, rng: np.random.Generator) -> tuple[Array, Array]:
+    spread = codes.std(axis=0)
+    means = 0.9 * (codes - codes.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
+    return np.stack([means, rng.uniform(0.05, 0.5, codes.shape)]), factors
+
+
+def _models(codes: Array, factors: Array, rng: np.random.Generator) -> tuple[Array, Array]:
+    """The codes, and those of two other seeds: in another order, mixed, and with noise."""
+    models, width = [codes], codes.shape[1]
+    for _ in range(2):
+        mixing = np.eye(width)[rng.permutation(width)] + 0.3 * rng.normal(size=(width, width)) / np.sqrt(width)
+        models.append(codes @ mixing + 0.3 * codes.std() * rng.normal(size=codes.shape))
+    return np.stack(models), factors
+
+
+VIEWS: dict[str, Callable[[Array, Array, np.random.Generator], tuple[Array, Array]]] = {
+    "": lambda codes, factors, _: (codes, factors),
+    "factors of two values": lambda codes, factors, _: (codes, merged(factors, 2)),
+    "factors of three values at most": lambda codes, factors, _: (codes, merged(factors, 3)),
+    "mean codes of cells of two factors": lambda codes, factors, _: _cells(codes, factors),
+    "means and deviations": _posteriors,  # (2, N, D)
+    "three models": _models,  # (3, N, D)
+}

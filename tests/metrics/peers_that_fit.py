@@ -1,60 +1,210 @@
-"""How peers.py calls code that fits a predictor, on the rows that ours fits on and judges by, or draws pairs of rows."""
+"""Other people's metrics that fit a predictor. They get the rows that ours fits on and judges by, and our random state."""
 
+import contextlib
+import io
+import tempfile
 import types
+from collections.abc import Callable
+from functools import partial
 from typing import Any
+from unittest.mock import MagicMock
 
 import numpy as np
+from peer_code import DLIB, Adapter, quiet_seed, remembered
 from peer_tables import Array
 
+from disbench.metrics.dci_es import DEPTHS
 from disbench.metrics.split import split_rows
 
 TRAIN, TEST = 10_000, 5_000  # our defaults, of which a smaller table takes the same proportion
-PAIRS = 5000  # of each factor, for OMES
+METRICS_OF_DLIB = "disentanglement_lib/evaluation/metrics"
 
 
-def sap_svc(m: types.ModuleType, codes: Array, factors: Array, seed: int) -> float:
-    np.random.seed(seed)  # noqa: NPY002 - their generator is the global one
+def _random_state(seed: int) -> int:
+    return int(np.random.default_rng(seed).integers(1 << 31))
+
+
+def _boosted_trees(seed: int) -> Callable[[], Any]:
+    from sklearn.ensemble import GradientBoostingClassifier
+
+    return lambda: GradientBoostingClassifier(random_state=_random_state(seed))
+
+
+def _sides(codes: Array, factors: Array, seed: int) -> tuple[Array, Array, Array, Array]:
     fitted, judged = split_rows(len(codes), TRAIN, TEST, seed)
-    sides = (codes[fitted].T, factors[fitted].T, codes[judged].T, factors[judged].T)
-    return float(m._compute_sap(*sides, False)["SAP_score"])
+    return codes[fitted].T, factors[fitted].T, codes[judged].T, factors[judged].T
 
 
-class Pairs(dict[str, Array]):
-    """What `numpy.load` gives the authors of OMES: one array for each factor."""
-
-    @property
-    def files(self) -> list[str]:
-        return list(self)
-
-
-def omes(pooling: str, m: types.ModuleType, codes: Array, factors: Array, seed: int) -> float:
-    """The authors' score of pairs that their function draws, again and again from rows in another order.
-
-    They take the first row of each combination of factors. Ours is the limit of many draws.
-    """
-    m.random.seed(seed)
-    np.random.seed(seed)  # noqa: NPY002 - so is theirs
-    rng = np.random.default_rng(seed)
-    columns, combinations = range(factors.shape[1]), np.unique(factors, axis=0)
-    drawn: dict[int, list[tuple[Array, Array]]] = {k: [] for k in columns}
-    for _ in range(max(1, PAIRS // len(combinations))):
-        order = rng.permutation(len(codes))
-        for i in range(len(combinations)):
-            found = m.one_diff_couple(codes[order], combinations, factors[order], list(columns), i)
-            for k, pair in found.items():
-                drawn[k].append(pair)
-        if not all(any(len(side) for side, _ in drawn[k]) for k in columns):
-            raise ValueError("a factor never varies alone")
-    first, second = (Pairs({str(k): np.vstack([pair[side] for pair in drawn[k]]) for k in columns}) for side in (0, 1))
-    return float(m.get_score(first, second, codes, gamma=pooling)[0])
-
-
-def numpy_of_then() -> types.SimpleNamespace:
-    """A numpy whose `corrcoef` has the argument `bias`, which did nothing and was dropped."""
-    return types.SimpleNamespace(**vars(np) | {"corrcoef": _corrcoef})
-
-
-def _corrcoef(*args: Any, bias: object = None, **options: Any) -> Array:
-    del bias
-    found: Array = np.corrcoef(*args, **options)
+@remembered
+def _dci_scores(m: types.ModuleType, codes: Array, factors: Array, seed: int) -> dict[str, float]:
+    m.ensemble = types.SimpleNamespace(GradientBoostingClassifier=_boosted_trees(seed))  # type: ignore[attr-defined]
+    found: dict[str, float] = m._compute_dci(*_sides(codes, factors, seed))
     return found
+
+
+def _dci(part: str, m: types.ModuleType, codes: Array, factors: Array, seed: int) -> float:
+    return float(_dci_scores(m, codes, factors, seed)[part])
+
+
+def _sap_svc(m: types.ModuleType, codes: Array, factors: Array, seed: int) -> float:
+    quiet_seed(seed)
+    return float(m._compute_sap(*_sides(codes, factors, seed), False)["SAP_score"])
+
+
+def _sample_efficiency(m: types.ModuleType, codes: Array, factors: Array, seed: int) -> float:
+    fitted, judged = split_rows(len(codes), TRAIN, TEST, seed)
+    if len(fitted) <= FEW:
+        raise ValueError("too few rows")
+    data = types.SimpleNamespace()
+    labels = np.stack([np.unique(column, return_inverse=True)[1] for column in factors.T], axis=1)
+    order, place = np.concatenate([fitted[:FEW], judged, fitted, judged]), [0]
+
+    def sample(count: int, _: object) -> tuple[Array, Array]:
+        rows = order[place[0] : place[0] + count]
+        place[0] += count
+        return labels[rows], codes[rows]
+
+    data.sample = sample
+    m.utils.make_predictor_fn = lambda: _boosted_trees(seed)  # type: ignore[attr-defined]
+    found = m.compute_downstream_task(
+        data, lambda z: z, None, num_train=[FEW, len(fitted)], num_test=len(judged), batch_size=1 << 20
+    )
+    return float(found[f"{FEW}:mean_test_accuracy"] / found[f"{len(fitted)}:mean_test_accuracy"])
+
+
+FEW, TREES = 100, 20
+
+
+def _explicitness(m: types.ModuleType, codes: Array, factors: Array, seed: int) -> float:
+    """Their forests of each depth, and their explicitness of the curve of each factor (src/simple_gather.py)."""
+    fitted, judged = split_rows(len(codes), TRAIN, TEST, seed)
+    discrete = factors.dtype.kind == "i"
+    extent = np.ptp(factors, axis=0)
+    targets = (factors - factors.min(axis=0)) / extent
+    m.get_representations_split = lambda _, rows, *__: (codes[rows.rows], targets[rows.rows])  # type: ignore[attr-defined]
+    explicitness, depths = m.explicitness.Explitcitness, list(DEPTHS)
+    loaders = [_loader(rows, extent, discrete) for rows in (fitted, judged, judged)]
+    losses = []
+    for depth in depths:
+        silent = contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO())
+        with tempfile.TemporaryDirectory() as folder, silent[0], silent[1]:
+            found = m.train_test_random_forest(
+                None,
+                *loaders,
+                method="tree_ens_rf",
+                max_leaf_nodes=None,
+                max_depth=depth,
+                num_trees=TREES,
+                seed=_random_state(seed),
+                savefolder=folder,
+                tb_writer=MagicMock(),
+            )
+        losses.append(1.0 - found[3])
+    scores = []
+    for k, curve in enumerate(np.array(losses).T):
+        most = np.unique(factors[judged, k], return_counts=True)[1].max() / len(judged)
+        of_factor = explicitness()
+        of_factor.add_curve(depths, curve, 1.0 - most if discrete else 1.0, name="factor")
+        scores.append(of_factor.get_explitcitness()["factor"])
+    return float(np.mean(scores))
+
+
+def _loader(rows: Array, extent: Array, discrete: bool) -> types.SimpleNamespace:
+    size = len(extent)
+    data = MagicMock(rows=rows, _factor_sizes=extent + 1, _factor_discrete=[discrete] * size, _factor_names=[""] * size)
+    data.__len__.return_value = len(rows)
+    return types.SimpleNamespace(dataset=data)
+
+
+@remembered
+def _r2_matrix(m: types.ModuleType, codes: Array, factors: Array, seed: int) -> dict[str, Array]:
+    """R2 (K, K) of their network, which reads the latents that are assigned to each factor."""
+    import torch
+    from torch.utils.data import TensorDataset
+
+    torch.manual_seed(seed)
+    values = 2 * (factors - factors.min(axis=0)) / np.ptp(factors, axis=0) - 1.0
+    data = TensorDataset(*(torch.tensor(array, dtype=torch.float32) for array in (codes, values)))
+    info = {f"factor{k}": "continuous_2" for k in range(factors.shape[1])}
+    model = types.SimpleNamespace(
+        training=False,
+        device="cpu",
+        encode=lambda z: z,
+        eval=lambda: model,
+        hparams=types.SimpleNamespace(num_latents=codes.shape[1], causal_var_info=info),
+        last_target_assignment=types.SimpleNamespace(),
+    )
+    callback = m.BaselineCorrelationMetricsLogCallback(data, cluster=True)
+    callback._log_heatmap = callback.log_Spearman_statistics = lambda *_, **__: None
+    callback.on_validation_epoch_start(None, model)
+    return {"r2": callback.test_model(None, model)}
+
+
+def _r2(part: str, m: types.ModuleType, codes: Array, factors: Array, seed: int) -> float:
+    values = _r2_matrix(m, codes, factors, seed)["r2"]
+    if part == "diagonal":
+        return float(np.diag(values).mean())
+    return float((values - np.eye(len(values)) * 10).max(axis=-1).mean())
+
+
+def _of_dlib(name: str, score: Callable[..., float], **more: Any) -> Adapter:
+    return Adapter(DLIB, f"{METRICS_OF_DLIB}/{name}.py", score, **more)
+
+
+BOOSTED: dict[str, Any] = {"model": "gradient_boosting"}
+CITRIS = "models/baselines/utils.py"
+LARGE = ("dsprites10k", "celeba40")
+SLOW: dict[str, Any] = {"rows": 400, "too_slow": ("dead_dims", "noise", *LARGE), "slow": True}
+FEW_LATENTS: dict[str, Any] = SLOW | {"tables": "all", "too_slow": (*SLOW["too_slow"], "many_latents")}
+MERGED: dict[str, Any] = FEW_LATENTS | {"view": "factors of three values at most"}
+NETWORK: dict[str, Any] = FEW_LATENTS | {"rows": 600}
+FITTED: dict[str, list[Adapter]] = {
+    "sap_svc": [_of_dlib("sap_score", _sap_svc, rows=600, tolerance=0.005)],
+    "dci_disentanglement": [_of_dlib("dci", partial(_dci, "disentanglement"), options=BOOSTED, **SLOW, tolerance=0.01)],
+    "dci_completeness": [_of_dlib("dci", partial(_dci, "completeness"), options=BOOSTED, **SLOW, tolerance=0.01)],
+    "dci_informativeness": [
+        _of_dlib("dci", partial(_dci, "informativeness_test"), options=BOOSTED, **SLOW, tolerance=0.01)
+    ],
+    "sample_efficiency": [
+        _of_dlib(
+            "downstream_task",
+            _sample_efficiency,
+            options=BOOSTED,
+            **MERGED,
+            tolerance=0.03,
+            note="equally good splits are chosen by the order of columns, which ours sorts",
+        )
+    ],
+    "r2_diagonal": [
+        Adapter(
+            "CITRIS",
+            CITRIS,
+            partial(_r2, "diagonal"),
+            **NETWORK,
+            tolerance=0.2,
+            note="trees with leaves of 20 rows read less than their network from 100 to 300 rows of rare values or curves",
+        )
+    ],
+    "r2_separation": [
+        Adapter(
+            "CITRIS",
+            CITRIS,
+            partial(_r2, "separation"),
+            **NETWORK,
+            tolerance=0.1,
+            differs_on=("rotated",),
+            note="each code has 60 values without noise, and trees read more about the other factors from them than a"
+            " smooth network",
+        )
+    ],
+    "dci_es_explicitness": [
+        Adapter(
+            "DCI-ES",
+            "src/loss_capacity/train_model_random_forest.py",
+            _explicitness,
+            options={"trees": TREES},
+            **FEW_LATENTS,
+            tolerance=0.02,
+        )
+    ],
+}
