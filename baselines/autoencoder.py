@@ -28,6 +28,7 @@ class NetworkOptions(SizeOptions, total=False):
 
     lr: float
     likelihood: str
+    width_multiplier: float
 
 
 class ShellOptions(NetworkOptions, total=False):
@@ -49,13 +50,16 @@ class Autoencoder(Method):
         Number of latents D.
     lr : float, default 1e-4
         Learning rate of Adam; the default is that of Locatello et al. 2019, arXiv:1811.12359.
-    network : {"conv", "mlp"}, default "conv"
-        Convolutional networks for 64 x 64 images, or perceptrons for any size.
+    network : {"conv", "mlp", "style", "residual"}, default "conv"
+        Convolutional networks for 64 x 64 images, perceptrons for any size, or the larger networks of QLAE ("style") and Tripod
+        ("residual") for 64 x 64 images (see `docs/methods/networks.md`).
     hidden_dim : int, default 1200
         Width of "mlp".
     likelihood : {"bernoulli", "gaussian", "mse"}, default "bernoulli"
         Loss of a reconstruction: Bernoulli pixels or Gaussian pixels of variance 1, in nats per image, summed over pixels; or the
         squared error averaged over pixels, which needs other weights (see `docs/methods/likelihoods.md`).
+    width_multiplier : float, default 1.0
+        Factor of all widths of "style" and "residual".
 
     Attributes
     ----------
@@ -93,14 +97,16 @@ class Autoencoder(Method):
         network: str = "conv",
         hidden_dim: int = 1200,
         likelihood: str = "bernoulli",
+        width_multiplier: float = 1.0,
     ) -> None:
         super().__init__()
         self.likelihood = check_likelihood(likelihood)
         self.n_train = n_train
         self.latent_dim = latent_dim
         self.lr = lr
-        self.encoder = networks.encoder(network, image_shape, self.outputs_per_latent * latent_dim, hidden_dim)
-        self.decoder = networks.decoder(network, image_shape, latent_dim, hidden_dim)
+        outputs = self.outputs_per_latent * latent_dim
+        self.encoder = networks.encoder(network, image_shape, outputs, hidden_dim, width_multiplier)
+        self.decoder = networks.decoder(network, image_shape, latent_dim, hidden_dim, width_multiplier)
         # In bf16 convolutions take a quarter less time so, in float32 a tenth.
         self.to(memory_format=torch.channels_last)
 

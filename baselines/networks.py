@@ -1,9 +1,10 @@
-"""The two encoder-decoder pairs on which methods are compared. Neither knows about a loss.
+"""The encoder-decoder pairs on which methods are compared. None knows about a loss.
 
 conv: Locatello et al. 2019, arXiv:1811.12359v4, Table 1 (64 x 64 images; 764,245 parameters at one channel, ten latents).
 mlp:  the encoder of Higgins et al. 2017 (beta-VAE, ICLR), Table 1, DSprites row, two ReLU layers 1200 wide, and its mirror as
       decoder. Their decoder has three tanh layers instead, and is too slow for short budgets: on the quick suite beta-VAE's
       loss is 243 nats after 3,000 steps with it, and 164 after 510 with the mirror.
+style, residual: the larger pairs of QLAE and Tripod, see `style_networks` and `residual_networks`.
 
 ReLUs work in place: no layer before them needs its own output for its gradient, and on a CPU a fresh array costs page faults.
 The encoder's fourth comes after the flattening: what is flattened has its gradient laid out another way than the convolution's
@@ -16,14 +17,23 @@ from math import prod
 
 from torch import Tensor, nn
 
+from disbench.baselines import residual_networks, style_networks
 from disbench.baselines.kernels import up_convolution
-from disbench.baselines.precision import float32
+from disbench.baselines.precision import Float32Linear as Float32Linear
 
-NETWORKS = ("conv", "mlp")
+NETWORKS = ("conv", "mlp", "style", "residual")
+SCALABLE = ("style", "residual")
 
 
-def encoder(network: str, image_shape: Sequence[int], outputs: int, hidden_dim: int) -> nn.Module:
+def encoder(
+    network: str, image_shape: Sequence[int], outputs: int, hidden_dim: int, width_multiplier: float = 1.0
+) -> nn.Module:
     """Make a module (B, C, H, W) -> (B, outputs)."""
+    _check(network, image_shape, width_multiplier)
+    if network == "style":
+        return style_networks.encoder(image_shape[0], outputs, width_multiplier)
+    if network == "residual":
+        return residual_networks.encoder(image_shape[0], outputs, width_multiplier)
     if network == "mlp":
         return nn.Sequential(
             nn.Flatten(),
@@ -33,7 +43,6 @@ def encoder(network: str, image_shape: Sequence[int], outputs: int, hidden_dim: 
             nn.ReLU(inplace=True),
             Float32Linear(hidden_dim, outputs),
         )
-    _check_conv(network, image_shape)
     return nn.Sequential(
         nn.Conv2d(image_shape[0], 32, 4, 2, 1),
         nn.ReLU(inplace=True),
@@ -50,8 +59,15 @@ def encoder(network: str, image_shape: Sequence[int], outputs: int, hidden_dim: 
     )
 
 
-def decoder(network: str, image_shape: Sequence[int], latent_dim: int, hidden_dim: int) -> nn.Module:
+def decoder(
+    network: str, image_shape: Sequence[int], latent_dim: int, hidden_dim: int, width_multiplier: float = 1.0
+) -> nn.Module:
     """Make a module (B, latent_dim) -> (B, C, H, W), whose sigmoid is the mean image."""
+    _check(network, image_shape, width_multiplier)
+    if network == "style":
+        return style_networks.StyleDecoder(image_shape[0], latent_dim, width_multiplier)
+    if network == "residual":
+        return residual_networks.ResidualDecoder(image_shape[0], latent_dim, width_multiplier)
     if network == "mlp":
         return nn.Sequential(
             nn.Linear(latent_dim, hidden_dim),
@@ -61,7 +77,6 @@ def decoder(network: str, image_shape: Sequence[int], latent_dim: int, hidden_di
             nn.Linear(hidden_dim, prod(image_shape)),
             nn.Unflatten(1, tuple(image_shape)),
         )
-    _check_conv(network, image_shape)
     return nn.Sequential(
         nn.Linear(latent_dim, 256),
         nn.ReLU(inplace=True),
@@ -76,15 +91,6 @@ def decoder(network: str, image_shape: Sequence[int], latent_dim: int, hidden_di
         nn.ReLU(inplace=True),
         UpConvolution(32, image_shape[0]),
     )
-
-
-class Float32Linear(nn.Linear):
-    """`Linear` that no autocast rounds: means and log-variances make densities, and those are steps if rounded to bf16."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Apply the layer to x (..., n_in) without autocast: (..., n_out)."""
-        with float32(x.device):
-            return super().forward(x.to(self.weight.dtype))
 
 
 class UpConvolution(nn.ConvTranspose2d):
@@ -107,12 +113,19 @@ def perceptron(sizes: Sequence[int], slope: float) -> nn.Sequential:
     return nn.Sequential(*layers[:-1])
 
 
-def _check_conv(network: str, image_shape: Sequence[int]) -> None:
-    if network != "conv":
+def _check(network: str, image_shape: Sequence[int], width_multiplier: float) -> None:
+    if network not in NETWORKS:
         raise ValueError(f"network must be one of {', '.join(NETWORKS)}, got {network!r}.")
-    if len(image_shape) != 3 or tuple(image_shape[1:]) != (64, 64):
+    if network != "mlp" and (len(image_shape) != 3 or tuple(image_shape[1:]) != (64, 64)):
         raise ValueError(
-            f"network='conv' needs images of shape (C, 64, 64), got {tuple(image_shape)}. Use network='mlp' for other sizes."
+            f"network={network!r} needs images of shape (C, 64, 64), got {tuple(image_shape)}. Use network='mlp' for other sizes."
+        )
+    if width_multiplier <= 0:
+        raise ValueError(f"width_multiplier must be above 0, got {width_multiplier}.")
+    if width_multiplier != 1 and network not in SCALABLE:
+        raise ValueError(
+            f"width_multiplier={width_multiplier} needs network={' or '.join(map(repr, SCALABLE))}, got {network!r}. "
+            "Leave it out; the width of 'mlp' is hidden_dim, and that of 'conv' is fixed."
         )
 
 

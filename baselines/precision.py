@@ -3,7 +3,7 @@
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 # Asked once, because torch.compile cannot trace the question in every release that is supported.
 AUTOCAST = frozenset(
@@ -20,3 +20,12 @@ def autocast_dtype(x: Tensor) -> torch.dtype:
 def float32(device: torch.device) -> AbstractContextManager[None]:
     """Compute without autocast within, whatever the precision of the training."""
     return torch.autocast(device.type, enabled=False) if device.type in AUTOCAST else nullcontext()
+
+
+class Float32Linear(nn.Linear):
+    """`Linear` that no autocast rounds: means and log-variances make densities, and those are steps if rounded to bf16."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Apply the layer to x (..., n_in) without autocast: (..., n_out)."""
+        with float32(x.device):
+            return super().forward(x.to(self.weight.dtype))

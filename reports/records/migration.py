@@ -59,13 +59,13 @@ RENAMED = {"mine_vae": {"handover": "mine_start"}}
 # Hyperparameters that a method got later, with the values that all earlier trials had. Before them stand some that identify the
 # method: here every autoencoder, then mine_vae. The values are no part of an id.
 ADDED: tuple[tuple[set[str], dict[str, Any]], ...] = (
-    ({"lr", "network", "hidden_dim"}, {"likelihood": "bernoulli"}),
+    ({"lr", "network", "hidden_dim"}, {"likelihood": "bernoulli", "width_multiplier": 1}),
     ({"tc_weight", "mine_hidden_dim"}, {"tc_estimator": "marginal"}),
 )
 
 
-# Methods that are younger than the hyperparameters of `ADDED` and have other defaults.
-YOUNGER = frozenset({"factor_qvae"})
+# Hyperparameters of `ADDED` that a younger method had from the start, with another default.
+FROM_THE_START = {"factor_qvae": {"likelihood"}}
 
 
 def with_added(method: str, hparams: Mapping[str, Any]) -> dict[str, Any]:
@@ -80,9 +80,8 @@ def without_added(method: str, hparams: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _added_to(method: str, hparams: Mapping[str, Any]) -> dict[str, Any]:
-    if method in YOUNGER:
-        return {}
-    return {name: value for first, added in ADDED if hparams.keys() >= first for name, value in added.items()}
+    added = {name: value for first, later in ADDED if hparams.keys() >= first for name, value in later.items()}
+    return {name: value for name, value in added.items() if name not in FROM_THE_START.get(method, ())}
 
 
 def with_names_of_today(method: str, hparams: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from disbench.reports.tables.table import Row, Table
 LITERATURE_STEPS = 300_000  # Locatello et al. 2019 (arXiv:1811.12359): every model of their study
 SHORT_STEPS = 100_000
 # Hyperparameters of every method that no method is about.
-SHARED = ("latent_dim", "lr", "network", "hidden_dim", "likelihood")
+SHARED = ("latent_dim", "lr", "network", "hidden_dim", "likelihood", "width_multiplier")
 ENVIRONMENT = {
     "code": "versions of the code",
     "disbench": "versions of disbench",

@@ -28,6 +28,7 @@ from disbench.benchmarks.trials.encode import encode
 from disbench.benchmarks.trials.trial import run_trial
 from disbench.datasets import load
 from disbench.reports.records import Record, Trial
+from disbench.reports.records.migration import ADDED
 
 SMALL = {"network": "mlp", "hidden_dim": 8}
 SHAPE = (1, 64, 64)
@@ -540,7 +541,7 @@ def test_hyperparameters_are_those_that_a_constructor_can_take(monkeypatch: pyte
         monkeypatch.setitem(METHODS, "mine", kind)
         return {name: parameter.default for name, parameter in hyperparameters("mine").items()}
 
-    shell = {"latent_dim": 10, "lr": 1e-4, "network": "conv", "hidden_dim": 1200, "likelihood": "bernoulli"}
+    shell = {"latent_dim": 10, "lr": 1e-4, "network": "conv", "hidden_dim": 1200, **ADDED[0][1]}
     assert defaults(Mean) == {"width": 4, "lr": 1e-3}
     assert defaults(VAE) == shell
     assert defaults(Positional) == {"weight": 2.0, **shell}
@@ -567,7 +568,7 @@ def test_a_default_that_a_class_gives_to_its_base_is_the_default(monkeypatch: py
     for kind, expected in ((Wide, {"latent_dim": 6}), (Renamed, {"size": 10})):
         monkeypatch.setitem(METHODS, "mine", kind)
         found = {name: parameter.default for name, parameter in hyperparameters("mine").items()}
-        assert found == {"lr": 1e-4, "network": "conv", "hidden_dim": 1200, "likelihood": "bernoulli", **expected}
+        assert found == {"lr": 1e-4, "network": "conv", "hidden_dim": 1200, **ADDED[0][1], **expected}
         hparams = resolved("mine", SMALL)
         check_method("mine", hparams)
         assert kind(SHAPE, 100, **hparams).latent_dim == next(iter(expected.values()))

@@ -20,6 +20,7 @@ from disbench.reports.records import (
     write_record,
 )
 from disbench.reports.records.collect import collect
+from disbench.reports.records.migration import ADDED
 from disbench.reports.tables.aggregate import tables
 
 BASE = {
@@ -264,7 +265,7 @@ def written(content: dict[str, object], folder: Path) -> Record:
 
 def test_a_record_of_schema_1_is_read_with_the_defaults_of_its_version(tmp_path: Path) -> None:
     record = written(older("beta_vae", 0.5, lr=1e-4, beta=8.0), tmp_path / "a")
-    whole = {"beta": 8, "latent_dim": 10, "lr": 1e-4, "network": "conv", "hidden_dim": 1200, "likelihood": "bernoulli"}
+    whole = {"beta": 8, "latent_dim": 10, "lr": 1e-4, "network": "conv", "hidden_dim": 1200, **ADDED[0][1]}
     assert record.trial.hparams == whole
     assert record.changes == {"beta": 8}
     assert (record.trial.method_version, record.metric_versions) == (1, {"mig": 1})
