@@ -7,7 +7,7 @@ import pytest
 from tiny_trial import tiny_trial
 
 from disbench.benchmarks import METHODS
-from disbench.benchmarks.settings.defaults import resolved_trial
+from disbench.benchmarks.settings.defaults import metric_versions, resolved_trial
 from disbench.benchmarks.trials import trial as trial_module
 from disbench.datasets import load
 from disbench.reports.records import RECORD_FILE, Record, Trial, read_record, write_record
@@ -53,7 +53,7 @@ def test_a_method_that_is_no_autoencoder_gets_none() -> None:
 def recorded_before(asked: Trial, folder: Path) -> Path:
     """Write the record of a trial as it was written before: without the hyperparameters that were added."""
     trial = resolved_trial(asked)
-    versions = {"mig": trial_module.metric_versions({"mig": {}})["mig"]}
+    versions = {"mig": metric_versions({"mig": {}})["mig"]}
     record = Record(trial=trial, status="ok", views={"mean": {"mig": 0.5}}, metric_options={"mig": {}})
     path = write_record(record.model_copy(update={"metric_versions": versions}), folder / trial.id)
     fields = json.loads(path.read_bytes())
