@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tiny_trial import tiny_trial
 
-from disbench.benchmarks.settings.defaults import resolved_trial
+from disbench.benchmarks.settings.defaults import metric_versions, resolved_trial
 from disbench.benchmarks.settings.hyperparameters import check_method
 from disbench.benchmarks.trials import trial as trial_module
 from disbench.datasets import load
@@ -39,7 +39,7 @@ def test_a_trial_that_was_recorded_under_the_earlier_name_is_found_and_not_train
     asked = tiny_trial("mine_vae", {"mine_start": 0.3})
     trial = resolved_trial(asked)
     record = Record(trial=trial, status="ok", changed_hparams=["mine_start"], metric_options={"mig": {}})
-    record.metric_versions = {"mig": trial_module.metric_versions({"mig": {}})["mig"]}
+    record.metric_versions = {"mig": metric_versions({"mig": {}})["mig"]}
     content = record.model_dump_json().replace("mine_start", "handover")
     folder = tmp_path / trial.id
     folder.mkdir()
