@@ -78,8 +78,8 @@ class StyleBlock(nn.Module):
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
         """Map images (B, C, H, W) and styles (B, S) to (B, C', H, W) or (B, C', 2H, 2W)."""
         scale, shift = self.modulation(style)[:, :, None, None].chunk(2, dim=1)
-        normalized: Tensor = self.norm(self.activation(self.convolution(x)))
-        return normalized * scale + shift
+        found: Tensor = self.norm(self.activation(self.convolution(x))) * scale + shift
+        return found
 
 
 class StyleDecoder(nn.Module):
