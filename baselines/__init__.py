@@ -17,6 +17,7 @@ with needs_extra():
     from disbench.baselines.hfs import HFS
     from disbench.baselines.info_vae import InfoVAE
     from disbench.baselines.qlae import QLAE
+    from disbench.baselines.tripod import Tripod
     from disbench.baselines.vae import VAE
 
 BASELINES: dict[str, type[Autoencoder]] = {
@@ -33,6 +34,7 @@ BASELINES: dict[str, type[Autoencoder]] = {
     "hfs": HFS,
     "fsq": FSQ,
     "qlae": QLAE,
+    "tripod": Tripod,
     "categorical_vae": CategoricalVAE,
     "factor_qvae": FactorQVAE,
 }

@@ -17,10 +17,9 @@ from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from disbench.baselines.autoencoder import SizeOptions
 from disbench.baselines.method import Batch, Grids, as_batch
 from disbench.baselines.optim import EPSILON, adamw
-from disbench.baselines.quantization import QuantizedAutoencoder, straight_through
+from disbench.baselines.quantization import OptionsWithoutRate, QuantizedAutoencoder, straight_through
 
 
 def nearest_values(z: Tensor, codebooks: Tensor) -> Tensor:
@@ -97,7 +96,7 @@ class QLAE(QuantizedAutoencoder):
         weight_decay: float = 0.1,
         clip: float = 1.0,
         lr: float = 1e-3,
-        **shell: Unpack[SizeOptions],
+        **shell: Unpack[OptionsWithoutRate],
     ) -> None:
         super().__init__(image_shape, n_train, lr=lr, **shell)
         if values < 1:

@@ -11,7 +11,7 @@ from typing import Unpack
 import torch
 from torch import Tensor
 
-from disbench.baselines.autoencoder import Autoencoder, ShellOptions
+from disbench.baselines.autoencoder import Autoencoder, ShellOptions, SizeOptions
 from disbench.baselines.method import Batch, Codes, as_batch
 
 EPSILON = 1e-3  # of the paper: the bound stays so much, relatively, within the outermost levels
@@ -58,6 +58,13 @@ def finite_scalar(z: Tensor, levels: int) -> Tensor:
     shift = math.tan(offset / half) if offset else 0.0
     bounded = torch.tanh(z + shift) * half - offset
     return straight_through(bounded.round() + 0.0, bounded) / max(levels // 2, 1)  # + 0.0 makes -0.0 zero
+
+
+class OptionsWithoutRate(SizeOptions, total=False):
+    """Type the keywords of `Autoencoder` without `lr`, for a method with another default for it."""
+
+    latent_dim: int
+    likelihood: str
 
 
 class QuantizedAutoencoder(Autoencoder):
