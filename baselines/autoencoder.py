@@ -21,6 +21,7 @@ class SizeOptions(TypedDict, total=False):
 
     network: str
     hidden_dim: int
+    width_multiplier: float
 
 
 class NetworkOptions(SizeOptions, total=False):
@@ -28,7 +29,6 @@ class NetworkOptions(SizeOptions, total=False):
 
     lr: float
     likelihood: str
-    width_multiplier: float
 
 
 class ShellOptions(NetworkOptions, total=False):

@@ -101,11 +101,16 @@ class StyleDecoder(nn.Module):
         self.blocks = nn.ModuleList(blocks)
         self.output = nn.Conv2d(wide_in, channels, 3, padding=1, bias=False)
 
-    def forward(self, z: Tensor) -> Tensor:
-        """Decode: (B, D) to (B, C, 64, 64)."""
-        style = self.mapping(z)
+    def activations(self, z: Tensor) -> list[Tensor]:
+        """Compute the style (B, S), the images after each block, and the output (B, C, 64, 64)."""
+        style: Tensor = self.mapping(z)
+        found = [style]
         x = self.constant.expand(len(z), -1, -1, -1)
         for block in self.blocks:
             x = block(x, style)
-        logits: Tensor = self.output(x)
-        return logits
+            found.append(x)
+        return [*found, self.output(x)]
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Decode: (B, D) to (B, C, 64, 64)."""
+        return self.activations(z)[-1]

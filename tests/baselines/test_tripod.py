@@ -119,7 +119,7 @@ def test_the_penalty_is_that_of_the_decoders_layers_written_out() -> None:
     assert found.item() == pytest.approx(expected, rel=1e-9)
 
 
-@pytest.mark.parametrize(("network", "layers"), [("conv", 5), ("mlp", 2), ("style", 10), ("residual", 4)])
+@pytest.mark.parametrize(("network", "layers"), [("conv", 5), ("mlp", 2), ("style", 13), ("residual", 4)])
 def test_every_network_lists_its_hidden_layers(network: str, layers: int) -> None:
     decoder = networks.decoder(network, (3, 64, 64), 4, 16, *([0.05] if network in ("style", "residual") else []))
     found = hidden_layers(decoder, torch.randn(2, 4))
