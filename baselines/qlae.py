@@ -15,7 +15,6 @@ from typing import ClassVar, Unpack
 import torch
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
 from disbench.baselines.method import Batch, Grids, as_batch
 from disbench.baselines.optim import EPSILON, adamw
@@ -131,12 +130,3 @@ class QLAE(QuantizedAutoencoder):
             (others if undecayed else decayed).append(parameter)
         groups = [{"params": decayed, "weight_decay": self.weight_decay}, {"params": others, "weight_decay": 0.0}]
         return adamw(groups, self.lr, eps=EPSILON * self.pixels)
-
-    def configure_gradient_clipping(
-        self,
-        optimizer: Optimizer,
-        gradient_clip_val: float | None = None,
-        gradient_clip_algorithm: str | None = None,
-    ) -> None:
-        """Clip each number of the gradient by `clip`. The training loop calls it; the other arguments are not used."""
-        self.clip_gradients(optimizer, self.clip * self.pixels, "value")

@@ -10,6 +10,8 @@ from typing import Unpack
 
 import torch
 from torch import Tensor
+from torch.nn.utils import clip_grad_value_
+from torch.optim import Optimizer
 
 from disbench.baselines.autoencoder import Autoencoder, ShellOptions, SizeOptions
 from disbench.baselines.method import Batch, Codes, as_batch
@@ -80,6 +82,8 @@ class QuantizedAutoencoder(Autoencoder):
     pixels : int
         Factor by which the loss of a reconstruction is larger than its mean over pixels: C * H * W, or 1 for "mse". Published
         weights belong to the mean.
+    clip : float
+        Largest absolute value of a number of the gradient, for a loss averaged over pixels; infinite, which clips nothing.
     """
 
     data_parallel = True
@@ -87,6 +91,7 @@ class QuantizedAutoencoder(Autoencoder):
 
     def __init__(self, image_shape: Sequence[int], n_train: int, **shell: Unpack[ShellOptions]) -> None:
         super().__init__(image_shape, n_train, **shell)
+        self.clip = math.inf
         self.pixels = 1 if self.likelihood == "mse" else math.prod(image_shape)
 
     def quantize(self, z: Tensor) -> Tensor:
@@ -113,3 +118,19 @@ class QuantizedAutoencoder(Autoencoder):
         x = as_batch(batch).images
         reconstruction = self.reconstruction_loss(x, self.quantize(self.encoder(x)))
         return {"loss": reconstruction, "reconstruction": reconstruction}
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip each number of the gradient by `clip`, or as a Trainer says. The training loop calls it.
+
+        Lightning's clipping refuses a fused optimizer in mixed precision, whose gradients are still scaled. So is the limit here.
+        """
+        if self.clip == math.inf:
+            super().configure_gradient_clipping(optimizer, gradient_clip_val, gradient_clip_algorithm)
+            return
+        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        clip_grad_value_(parameters, self.clip * self.pixels * self.loss_scale())

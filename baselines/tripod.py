@@ -16,7 +16,6 @@ from typing import ClassVar, Unpack
 import torch
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
 from disbench.baselines.method import Batch, Grids, as_batch
 from disbench.baselines.optim import EPSILON, adamw
@@ -244,12 +243,3 @@ class Tripod(QuantizedAutoencoder):
         """Make an Adam over all parameters."""
         groups = [{"params": list(self.parameters()), "weight_decay": 0.0}]
         return adamw(groups, self.lr, eps=EPSILON * self.pixels)
-
-    def configure_gradient_clipping(
-        self,
-        optimizer: Optimizer,
-        gradient_clip_val: float | None = None,
-        gradient_clip_algorithm: str | None = None,
-    ) -> None:
-        """Clip each number of the gradient by `clip`. The training loop calls it; the other arguments are not used."""
-        self.clip_gradients(optimizer, self.clip * self.pixels, "value")

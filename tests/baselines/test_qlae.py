@@ -130,6 +130,18 @@ def test_the_published_settings_make_the_steps_of_a_loss_averaged_over_pixels(cl
         torch.testing.assert_close(parameter, named[name], rtol=0, atol=1e-2 * moved)
 
 
+def test_the_limit_grows_with_the_scale_of_the_gradients_in_16_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    method = make(clip=0.5)
+    monkeypatch.setattr(method, "loss_scale", lambda: 8.0)
+    optimizer = method.configure_optimizers()
+    for parameter in method.parameters():
+        parameter.grad = torch.full_like(parameter, -1000.0)
+    method.configure_gradient_clipping(optimizer)
+    assert {value for parameter in method.parameters() for value in parameter.grad.flatten().tolist()} == {
+        -0.5 * 64 * 8
+    }
+
+
 def test_one_value_is_a_decoder_alone() -> None:
     method, x = make(values=1, commitment=0.0), torch.rand(6, *SHAPE)
     assert torch.equal(method.encode(x).values, torch.full((6, 3), -0.5))

@@ -111,7 +111,7 @@ def test_a_default_that_is_typed_or_written_otherwise_is_the_same_trial(method: 
     options = {"tier": "full", "select": {"object_size": "0-1"}}
     assert resolved_trial(Trial(**fields, hparams=defaults)).id == plain.id
     assert resolved_trial(Trial(**fields, hparams=whole)).id == plain.id
-    assert resolved_trial(Trial(**fields, hparams={"lr": "1e-4"})).id == plain.id
+    assert resolved_trial(Trial(**fields, hparams={"lr": f"{defaults['lr']:e}"})).id == plain.id
     assert resolved_trial(Trial(**fields, dataset_options={"tier": "full", "select": {}})).id == plain.id
     assert resolved_trial(Trial(**fields, dataset_options={"tier": "reduced"})).id != plain.id
     spelled = resolved_trial(Trial(**fields, dataset_options={"select": {"object_size": " 0 - 1"}}))
