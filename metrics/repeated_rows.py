@@ -29,7 +29,7 @@ def rows_of_images(table: Table) -> NDArray[np.intp]:
     """
     codes = table.codes + 0.0  # -0.0 is 0.0
     chosen = np.arange(len(codes))
-    if all(len(np.unique(column)) < len(codes) for column in codes.T):
+    if len(table.live_codes) and all(len(np.unique(column)) < len(codes) for column in codes.T):
         whole = np.concatenate([codes, table.labels], axis=1)
         rows = np.ascontiguousarray(whole).view(np.dtype((np.void, whole.itemsize * whole.shape[1])))[:, 0]
         _, first, row, counts = np.unique(rows, return_index=True, return_inverse=True, return_counts=True)

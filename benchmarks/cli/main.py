@@ -315,6 +315,7 @@ def score(
     columns: dict[str, Any] = {"codes_std": content.codes_std, "groups": content.group, "quantized": content.quantized}
     found = score_shown("scoring", content.codes, content.factors, wanted, seed=seed, **columns, resamples=samples)
     found.skipped |= shown_as.metrics_without_settings(metrics, protocol)
+    shown_as.warn_of_repeated_rows(content)
     if as_json:
         named: dict[str, Any] = {"factor_names": content.factor_names, "code_names": content.code_names}
         if groups is not None and of_columns is not None:

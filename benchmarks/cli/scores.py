@@ -19,6 +19,7 @@ from disbench.datasets.untrusted import spreadsheet_text
 from disbench.datasets.wording import did_you_mean, listed, shown
 from disbench.metrics import METRICS, PROTOCOLS
 from disbench.metrics.information import table_information
+from disbench.metrics.repeated_rows import rows_of_images
 from disbench.metrics.table import as_table
 from disbench.reports.markup.image_grids import information_matrix, png
 
@@ -26,6 +27,7 @@ SPREAD = {"bootstrap": "95 %", "seeds": "{n} seeds"}
 CONFIDENCE_COLUMNS = ("kind", "low", "high", "mean", "sd", "n")
 DETAIL_COLUMNS = 5  # as many as a terminal holds
 PICTURE_BINS = 20
+REPEATED = 0.01  # share of rows, below which repeats hardly change a score
 
 
 def metric_options(
@@ -69,6 +71,18 @@ def announce(wanted: dict[str, Any], rows: int) -> None:
     terminal = Terminal(stderr=True)
     if terminal.is_terminal:
         terminal.print(f"Scoring {rows:,} rows: {', '.join(wanted)}", highlight=False)
+
+
+def warn_of_repeated_rows(table: NamedTable) -> None:
+    """Say on stderr that images are in the table several times, which a held-out row must not be."""
+    rows = len(table.codes)
+    repeated = rows - len(rows_of_images(as_table(table.codes, table.factors, quantized=table.quantized)))
+    if repeated >= REPEATED * rows:
+        say(
+            f"{repeated:,} of {rows:,} rows repeat another row in all codes and factors. Predictors and nearest rows"
+            " recognize them, so score each image once.",
+            err=True,
+        )
 
 
 def print_scores(found: Scores, options: Mapping[str, Mapping[str, Any]]) -> None:

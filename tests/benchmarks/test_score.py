@@ -57,6 +57,18 @@ def named(tmp_path: Path) -> Path:
     return path
 
 
+def test_rows_that_repeat_an_image_are_counted_on_stderr(tmp_path: Path, table: Path) -> None:
+    path = tmp_path / "many.npz"
+    np.savez(path, codes=np.repeat(CODES, 5, axis=0), factors=np.repeat(FACTORS, 5, axis=0))
+    code, out, error = disbench(path, "--metrics", "mig", "--json")
+    assert code == 0
+    assert set(json.loads(out)["scores"]) == {"mig"}
+    assert "1,600 of 2,000 rows repeat another row in all codes and factors." in error
+    np.savez(path, codes=np.vstack([CODES, CODES[:3]]), factors=np.vstack([FACTORS, FACTORS[:3]]))
+    for few in (table, path):
+        assert "repeat" not in disbench(few, "--metrics", "mig")[2]
+
+
 def test_a_strangers_table_is_scored_in_one_command(table: Path) -> None:
     status, shown, error = disbench(table)
     assert (status, error) == (0, "")

@@ -246,20 +246,6 @@ NO_CODE: dict[str, NoCode] = dict.fromkeys(GROUPED, _GROUPS) | {
         "tests/metrics/test_dci_es.py",
         ("test_size_counts_what_varies",),
     ),
-    "fairness": NoCode(
-        "disentanglement_lib draws the images of factors that are set, which a table does not have; its scores of six"
-        " encoders are stored",
-        "tests/metrics/test_downstream.py",
-        (
-            "test_total_variation_is_that_of_disentanglement_lib",
-            "test_accuracies_and_unfairness_are_those_of_disentanglement_lib",
-        ),
-    ),
-    "sap_tree": NoCode(
-        "the code of Zaidi et al. is slow; its gaps on oracle cases are stored",
-        "tests/metrics/test_sap.py",
-        ("test_the_gap_between_trees_equals_zaidis_on_its_folds",),
-    ),
 }
 
 

@@ -1,4 +1,8 @@
-"""Other people's metrics that fit a predictor. They get the rows that ours fits on and judges by, and our random state."""
+"""Other people's metrics that fit a predictor. They get the rows that ours fits on and judges by.
+
+They also get our random state where their code takes one. Their SAP does not: `LinearSVC` and the trees read the global
+generator, which is seeded.
+"""
 
 import contextlib
 import io
@@ -10,10 +14,12 @@ from typing import Any
 from unittest.mock import MagicMock
 
 import numpy as np
-from peer_code import DLIB, Adapter, quiet_seed, remembered
+from peer_code import DLIB, UBISOFT, Adapter, quiet_seed, remembered
 from peer_tables import Array
+from sklearn.model_selection import PredefinedSplit, cross_val_score
 
 from disbench.metrics.dci_es import DEPTHS
+from disbench.metrics.sap import stratified_folds
 from disbench.metrics.split import split_rows
 
 TRAIN, TEST = 10_000, 5_000  # our defaults, of which a smaller table takes the same proportion
@@ -51,20 +57,67 @@ def _sap_svc(m: types.ModuleType, codes: Array, factors: Array, seed: int) -> fl
     return float(m._compute_sap(*_sides(codes, factors, seed), False)["SAP_score"])
 
 
+def _sap_tree(m: types.ModuleType, codes: Array, factors: Array, seed: int) -> float:
+    """Their gap of each factor, with depths chosen on our folds of the factor."""
+    quiet_seed(seed)
+    rows = np.random.default_rng(seed).permutation(len(codes))
+    codes, factors = codes[rows], factors[rows]
+    gaps = []
+    for factor, folds in zip(factors.T, stratified_folds(factors).T, strict=True):
+        m.cross_val_score = partial(_cross_val_score, PredefinedSplit(folds))  # type: ignore[attr-defined]
+        gaps.append(m.sap(factor[:, None], codes, continuous_factors=False, regression=False))
+    return float(np.mean(gaps))
+
+
+def _cross_val_score(folds: PredefinedSplit, model: Any, codes: Array, factor: Array, cv: int) -> Array:
+    scores: Array = cross_val_score(model, codes, factor, cv=folds)
+    assert len(scores) == cv
+    return scores
+
+
+class Images:
+    """A dataset of disentanglement_lib whose images are codes (N, D) of factors (N, K), whole numbers from 0.
+
+    It samples the rows `order` one after another, and images of given factors from the rows `judged`.
+    """
+
+    def __init__(self, codes: Array, factors: Array, order: Array, judged: Array, seed: int) -> None:
+        self.codes, self.factors, self.order, self.judged = codes, factors, order, judged
+        self.factors_num_values = [int(column.max()) + 1 for column in factors.T]
+        self.rng, self.place = np.random.default_rng(seed), 0
+
+    def sample(self, count: int, _: object) -> tuple[Array, Array]:
+        rows = self.order[self.place : self.place + count]
+        assert len(rows) == count
+        self.place += count
+        return self.factors[rows], self.codes[rows]
+
+    def sample_factors(self, count: int, _: object) -> Array:
+        """The factors of all judged rows, as often as it takes."""
+        assert count % len(self.judged) == 0
+        return np.tile(self.factors[self.judged], (count // len(self.judged), 1))
+
+    def sample_observations_from_factors(self, factors: Array, _: object) -> Array:
+        """The codes of judged rows that have the factors, drawn at random."""
+        cells = self._cell(self.factors[self.judged])
+        rows = self.judged[np.argsort(cells, kind="stable")]
+        counts = np.bincount(cells, minlength=int(np.prod(self.factors_num_values)))
+        wanted = self._cell(factors)
+        if not counts[wanted].all():
+            raise ValueError("a combination of factors has no judged row")
+        first = np.cumsum(counts) - counts
+        return self.codes[rows[first[wanted] + self.rng.integers(counts[wanted])]]
+
+    def _cell(self, factors: Array) -> Array:
+        return np.ravel_multi_index(tuple(factors.T), tuple(self.factors_num_values))
+
+
 def _sample_efficiency(m: types.ModuleType, codes: Array, factors: Array, seed: int) -> float:
     fitted, judged = split_rows(len(codes), TRAIN, TEST, seed)
     if len(fitted) <= FEW:
         raise ValueError("too few rows")
-    data = types.SimpleNamespace()
-    labels = np.stack([np.unique(column, return_inverse=True)[1] for column in factors.T], axis=1)
-    order, place = np.concatenate([fitted[:FEW], judged, fitted, judged]), [0]
-
-    def sample(count: int, _: object) -> tuple[Array, Array]:
-        rows = order[place[0] : place[0] + count]
-        place[0] += count
-        return labels[rows], codes[rows]
-
-    data.sample = sample
+    order = np.concatenate([fitted[:FEW], judged, fitted, judged])
+    data = Images(codes, factors, order, judged, seed)
     m.utils.make_predictor_fn = lambda: _boosted_trees(seed)  # type: ignore[attr-defined]
     found = m.compute_downstream_task(
         data, lambda z: z, None, num_train=[FEW, len(fitted)], num_test=len(judged), batch_size=1 << 20
@@ -72,7 +125,24 @@ def _sample_efficiency(m: types.ModuleType, codes: Array, factors: Array, seed: 
     return float(found[f"{FEW}:mean_test_accuracy"] / found[f"{len(fitted)}:mean_test_accuracy"])
 
 
+def _fairness(m: types.ModuleType, codes: Array, factors: Array, seed: int) -> float:
+    """Their unfairness, by many images for each value of the sensitive factor, drawn as the judged rows are distributed."""
+    fitted, judged = split_rows(len(codes), MOST_ARE_JUDGED["train"], MOST_ARE_JUDGED["test"], seed)
+    m.utils.make_predictor_fn = lambda: _boosted_trees(seed)  # type: ignore[attr-defined]
+    found = m.compute_fairness(
+        Images(codes, factors, fitted, judged, seed),
+        lambda z: z,
+        None,
+        num_train=len(fitted),
+        num_test_points_per_class=-(-IMAGES // len(judged)) * len(judged),
+        batch_size=1 << 20,
+    )
+    return float(found["mean_fairness:mean_pred:mean_sens"])
+
+
 FEW, TREES = 100, 20
+MOST_ARE_JUDGED = {"train": 2_000, "test": 10_000}  # so that every combination of factors has judged rows
+IMAGES = 20_000  # at least, for each value of the sensitive factor
 
 
 def _explicitness(m: types.ModuleType, codes: Array, factors: Array, seed: int) -> float:
@@ -160,6 +230,7 @@ MERGED: dict[str, Any] = FEW_LATENTS | {"view": "factors of three values at most
 NETWORK: dict[str, Any] = FEW_LATENTS | {"rows": 600}
 FITTED: dict[str, list[Adapter]] = {
     "sap_svc": [_of_dlib("sap_score", _sap_svc, rows=600, tolerance=0.005)],
+    "sap_tree": [Adapter(UBISOFT, "src/metrics/sap.py", _sap_tree, rows=400, too_slow=("celeba40",))],
     "dci_disentanglement": [_of_dlib("dci", partial(_dci, "disentanglement"), options=BOOSTED, **SLOW, tolerance=0.01)],
     "dci_completeness": [_of_dlib("dci", partial(_dci, "completeness"), options=BOOSTED, **SLOW, tolerance=0.01)],
     "dci_informativeness": [
@@ -173,6 +244,19 @@ FITTED: dict[str, list[Adapter]] = {
             **MERGED,
             tolerance=0.03,
             note="equally good splits are chosen by the order of columns, which ours sorts",
+        )
+    ],
+    "fairness": [
+        _of_dlib(
+            "fairness",
+            _fairness,
+            options=BOOSTED | MOST_ARE_JUDGED,
+            tables="all",
+            view="factors of three values at most",
+            too_slow=("celeba40",),
+            tolerance=0.005,
+            slow=True,
+            note="they draw images of each combination of factors, where ours weighs the judged rows",
         )
     ],
     "r2_diagonal": [

@@ -69,6 +69,12 @@ def test_images_that_are_drawn_with_replacement_are_read_once():
     assert len(rows_of_images(as_table(codes[rows], factors[rows]))) == 400
 
 
+@pytest.mark.filterwarnings("error")
+def test_dead_codes_alone_show_no_image():
+    rng = np.random.default_rng(0)
+    assert len(rows_of_images(as_table(np.zeros((IMAGES, 2)), drawn(rng)))) == IMAGES
+
+
 def test_rows_that_are_equal_but_for_a_factor_or_the_sign_of_zero_are_told_rightly():
     rng = np.random.default_rng(0)
     codes, factors = continuous(rng)
