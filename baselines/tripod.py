@@ -25,6 +25,7 @@ from disbench.baselines.quantization import OptionsWithoutRate, QuantizedAutoenc
 LEAST_STD = 1e-6  # of a latent that is constant in a minibatch
 LEAST_CURVATURE = 1e-10  # added to the denominator of the ratio, as in the code
 NONLINEARITIES = (nn.ReLU, nn.LeakyReLU, nn.GELU, nn.SiLU, nn.Tanh)
+PIECEWISE_LINEAR = (nn.ReLU, nn.LeakyReLU)
 BANDWIDTHS = ("std", "silverman")
 
 
@@ -73,7 +74,7 @@ def multi_information(z: Tensor, joint: Tensor, marginal: Tensor) -> Tensor:
     return (log_joint - log_marginals.sum(1)).mean()
 
 
-def curvature_ratio(signs: Sequence[Tensor], normal: Sequence[Tensor], step: float) -> Tensor:
+def curvature_ratio(signs: Sequence[Tensor], normal: Sequence[Tensor], step: float, pooled: bool = False) -> Tensor:
     """Compute the normalized Hessian penalty of one layer.
 
     The variance of second differences over random signs is twice the sum of squares of the Hessian off its diagonal, and over
@@ -86,11 +87,14 @@ def curvature_ratio(signs: Sequence[Tensor], normal: Sequence[Tensor], step: flo
         Sums a(z + v) + a(z - v) of a layer's activations for K directions of random signs, and for K normal ones.
     step : float
         Length of the directions.
+    pooled : bool, default False
+        Whether both variances are averaged over images before the division. For piecewise linear layers: an image within whose
+        reach they have no kink would be divided by 0.
 
     Returns
     -------
-    Tensor of shape (B,)
-        Mean over the layer of the variance over signs, divided by that over normal directions.
+    Tensor
+        Mean over the layer of the variance over signs, divided by that over normal directions, averaged over images: a scalar.
 
     References
     ----------
@@ -107,7 +111,10 @@ def curvature_ratio(signs: Sequence[Tensor], normal: Sequence[Tensor], step: flo
     >>> round(curvature_ratio(signs, signs, step=1.0).item(), 3)
     1.0
     """
-    return mean_variance(signs) / (mean_variance(normal) + LEAST_CURVATURE * step**4)
+    off_diagonal, whole = mean_variance(signs), mean_variance(normal)  # (B,)
+    if pooled:
+        off_diagonal, whole = off_diagonal.mean(), whole.mean()
+    return (off_diagonal / (whole + LEAST_CURVATURE * step**4)).mean()
 
 
 def mean_variance(numbers: Sequence[Tensor]) -> Tensor:
@@ -201,6 +208,7 @@ class Tripod(QuantizedAutoencoder):
         self.step = step
         self.bandwidth = bandwidth
         self.clip = clip
+        self.pooled = any(isinstance(module, PIECEWISE_LINEAR) for module in self.decoder.modules())
 
     def quantize(self, z: Tensor) -> Tensor:
         """Round the outputs of the encoder (B, D), bounded by a tanh, straight through."""
@@ -229,7 +237,7 @@ class Tripod(QuantizedAutoencoder):
         with float32(z.device):  # a difference of rounded numbers is noise
             of_signs, of_normal = ([self.around(z, self.step * std * v) for v in kind] for kind in (signs, normal))
             ratios = [
-                curvature_ratio(one, other, self.step).mean()
+                curvature_ratio(one, other, self.step, self.pooled)
                 for one, other in zip(zip(*of_signs, strict=True), zip(*of_normal, strict=True), strict=True)
             ]
         return torch.stack(ratios).sum()

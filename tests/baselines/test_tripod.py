@@ -71,6 +71,18 @@ def test_latents_that_do_not_interact_cost_nothing() -> None:
     assert curvature_ratio(quadratic(diagonal, signs), quadratic(diagonal, torch.randn(2, 4)), 0.1) == 0
 
 
+def test_an_image_without_a_kink_in_reach_does_not_count_where_ratios_are_pooled() -> None:
+    numbers = [torch.tensor([[0.0], [1.0]]), torch.tensor([[1e-3], [2.0]])]  # images (2, 1), in two directions
+    signs, normal = numbers, [torch.zeros(2, 1), torch.tensor([[0.0], [1.0]])]
+    assert curvature_ratio(signs, normal, 0.1).item() > 1e3
+    assert curvature_ratio(signs, normal, 0.1, pooled=True).item() == pytest.approx(1, rel=1e-3)
+
+
+@pytest.mark.parametrize(("network", "pooled"), [("conv", True), ("mlp", True), ("residual", False)])
+def test_ratios_are_of_each_image_where_the_decoder_has_a_hessian(network: str, pooled: bool) -> None:
+    assert Tripod((3, 64, 64), 100, network=network, hidden_dim=8, width_multiplier=0.05).pooled is pooled
+
+
 @pytest.mark.parametrize("directions", [2, 5])
 def test_the_variance_is_numpys_of_second_differences(directions: int) -> None:
     numbers = torch.randn(directions, 6, 4, 3, 2, dtype=torch.float64)
@@ -98,9 +110,11 @@ def test_the_weights_belong_to_a_loss_averaged_over_pixels(likelihood: str) -> N
     assert terms["reconstruction"] == method.reconstruction_loss(x, method.encode(x).values)
 
 
-def test_the_penalty_is_that_of_the_decoders_layers_written_out() -> None:
+@pytest.mark.parametrize("kind", ["each", "pooled"])
+def test_the_penalty_is_that_of_the_decoders_layers_written_out(kind: str) -> None:
     """By whole second differences over the square of the step, as the authors have them."""
     method = make(step=0.3).double()
+    method.pooled = kind == "pooled"
     z, std = torch.randn(4, 3, dtype=torch.float64), torch.tensor([0.5, 1.0, 2.0], dtype=torch.float64)
     torch.manual_seed(5)
     found = method.curvature(z, std)
@@ -115,7 +129,8 @@ def test_the_penalty_is_that_of_the_decoders_layers_written_out() -> None:
             step = [0.3 * std * v for v in directions]
             differences = [(layer(z + h) - 2 * layer(z) + layer(z - h)) / 0.3**2 for h in step]
             variances.append(np.var(torch.stack(differences).detach().numpy(), axis=0).mean(1))
-        expected += (variances[0] / (variances[1] + 1e-10)).mean()
+        signs_first, normal = variances if kind == "each" else [np.mean(each) for each in variances]
+        expected += np.mean(signs_first / (normal + 1e-10))
     assert found.item() == pytest.approx(expected, rel=1e-9)
 
 
