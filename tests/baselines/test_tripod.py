@@ -80,7 +80,8 @@ def test_an_image_without_a_kink_in_reach_does_not_count_where_ratios_are_pooled
 
 @pytest.mark.parametrize(("network", "pooled"), [("conv", True), ("mlp", True), ("residual", False)])
 def test_ratios_are_of_each_image_where_the_decoder_has_a_hessian(network: str, pooled: bool) -> None:
-    assert Tripod((3, 64, 64), 100, network=network, hidden_dim=8, width_multiplier=0.05).pooled is pooled
+    small = {"width_multiplier": 0.05} if network == "residual" else {"hidden_dim": 8}
+    assert Tripod((3, 64, 64), 100, network=network, **small).pooled is pooled
 
 
 @pytest.mark.parametrize("directions", [2, 5])
