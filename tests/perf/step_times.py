@@ -1,9 +1,9 @@
-"""Milliseconds of a training step of each method, here and in another installation of disbench, by turns in one run.
+"""Milliseconds of a training step of each method beside another installation of disbench, or beside one method, by turns.
 
     python tests/perf/step_times.py --against /path/to/other/.venv/bin/python
+    python tests/perf/step_times.py --beside beta_vae --json results/methods/step_times.json
 
-Each installation trains in a process of its own, as `disbench train` does, and takes some steps when it is its turn. CPU
-time: the median over the rounds, and the median of each round's own ratio. Where a process's arrays happen to lie makes it some
+Each side trains in a process of its own, as `disbench train` does, and takes some steps when it is its turn. CPU time: the median over the rounds, and the median of each round's own ratio. Where a process's arrays happen to lie makes it some
 hundredths faster or slower for as long as it lives, so several pairs of processes take part.
 """
 
@@ -13,8 +13,8 @@ import os
 import statistics
 import subprocess
 import sys
+from pathlib import Path
 
-METHODS = ("vae", "beta_vae", "factor_vae", "beta_tcvae", "mine_vae")
 NETWORKS = {
     "mlp 32": {"network": "mlp", "hidden_dim": 32},
     "mlp 256": {"network": "mlp", "hidden_dim": 256},
@@ -81,9 +81,9 @@ def turn(process: subprocess.Popen[str]) -> float:
     return float(process.stdout.readline())
 
 
-def measure(pythons: list[str], words: list[str], rounds: int) -> list[list[float]]:
-    """Seconds of each round in each installation."""
-    running = [start(python, words) for python in pythons]
+def measure(sides: list[tuple[str, list[str]]], rounds: int) -> list[list[float]]:
+    """Seconds of each round on each side, which is a Python and what its process is told."""
+    running = [start(python, words) for python, words in sides]
     times: list[list[float]] = [[] for _ in running]
     try:
         for number in range(rounds + WARM_UP):
@@ -100,28 +100,41 @@ def measure(pythons: list[str], words: list[str], rounds: int) -> list[list[floa
 
 
 def main() -> None:
+    from disbench.benchmarks import METHODS
+
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--against", metavar="PYTHON", required=True, help="The Python of another installation.")
-    parser.add_argument("--methods", nargs="+", default=METHODS)
+    sides = parser.add_mutually_exclusive_group(required=True)
+    sides.add_argument("--against", metavar="PYTHON", help="The Python of another installation.")
+    sides.add_argument("--beside", metavar="METHOD", choices=METHODS, help="A method of this installation.")
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
     parser.add_argument("--precision", default="32-true")
     parser.add_argument("--rounds", type=int, default=8)
     parser.add_argument("--pairs", type=int, default=2, help="of processes, one after another")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="Write the ratios there, by network and method.")
     chosen = parser.parse_args()
+    ratios: dict[str, dict[str, float]] = {network: {} for network in chosen.networks}
     sys.stdout.write(f"{'ms a step':24}{'here':>8}{'other':>8}{'ratio':>8}\n")
     for network in chosen.networks:
         steps = 30 if network != "conv" else 5
         for name in chosen.methods:
-            words = [name, json.dumps(NETWORKS[network]), chosen.precision, str(steps)]
+            options = [json.dumps(NETWORKS[network]), chosen.precision, str(steps)]
+            pair = [
+                (sys.executable, [name, *options]),
+                (chosen.against or sys.executable, [chosen.beside or name, *options]),
+            ]
             here: list[float] = []
             other: list[float] = []
             for _ in range(chosen.pairs):
-                found = measure([sys.executable, chosen.against], words, chosen.rounds)
+                found = measure(pair, chosen.rounds)
                 here, other = here + found[0], other + found[1]
             ratio = statistics.median(one / two for one, two in zip(here, other, strict=True))
+            ratios[network][name] = round(ratio, 3)
             means = [statistics.median(times) / steps * 1e3 for times in (here, other)]
             sys.stdout.write(f"{name + ', ' + network:24}{means[0]:8.2f}{means[1]:8.2f}{ratio:8.3f}\n")
             sys.stdout.flush()
+    if chosen.json is not None:
+        chosen.json.write_text(json.dumps(ratios, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
