@@ -3,7 +3,8 @@
     python tests/perf/step_times.py --against /path/to/other/.venv/bin/python
     python tests/perf/step_times.py --beside beta_vae --json results/methods/step_times.json
 
-Each side trains in a process of its own, as `disbench train` does, and takes some steps when it is its turn. CPU time: the median over the rounds, and the median of each round's own ratio. Where a process's arrays happen to lie makes it some
+Each side trains in a process of its own, as `disbench train` does, and takes some steps when it is its turn. CPU time: the
+median over the rounds, and the median of each round's own ratio. Where a process's arrays happen to lie makes it some
 hundredths faster or slower for as long as it lives, so several pairs of processes take part.
 """
 
