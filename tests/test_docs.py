@@ -56,6 +56,7 @@ HEADINGS = [
 TEXT = {page: page.read_text(encoding="utf-8") for page in [*PAGES, *GUIDES]}
 INDEX, WHICH, README = DOCS / "README.md", DOCS / "which.md", ROOT / "README.md"
 FIRST = ROOT / "results" / "first"
+EACH = ROOT / "results" / "methods"
 
 
 def named(page):
@@ -449,6 +450,19 @@ def test_a_note_of_exported_tables_is_told_once_and_no_table_is_lost():
 def test_the_table_in_the_readme_is_what_the_records_say():
     fill = runpy.run_path(str(ROOT / "docs" / "fill_readme.py"))
     assert fill["filled"](TEXT[README], FIRST) == TEXT[README], "run: python docs/fill_readme.py results/first"
+
+
+@pytest.mark.skipif(not EACH.is_dir(), reason="the study's records are not in this checkout")
+def test_the_table_of_all_methods_is_what_the_records_say():
+    fill, page = runpy.run_path(str(ROOT / "docs" / "fill_methods.py")), ROOT / "docs" / "methods" / "README.md"
+    assert fill["filled"](TEXT[page], EACH) == TEXT[page], "run: python docs/fill_methods.py results/methods"
+
+
+@pytest.mark.skipif(not EACH.is_dir(), reason="the study's records are not in this checkout")
+def test_the_suite_of_all_methods_trains_what_the_records_hold():
+    suite, there = load_suite("methods"), {record.trial.id for _, record in collect(EACH).found}
+    wanted = {trial.id for entry in suite.datasets for trial in suite.trials(entry, DATASETS[entry.name].version)}
+    assert there == wanted
 
 
 @pytest.mark.skipif(not FIRST.is_dir(), reason="the study's records are not in this checkout")
