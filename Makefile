@@ -11,7 +11,7 @@ export MPLBACKEND = Agg
 # Networks this small gain little from a second thread, and lose tenfold to it when another process wants the core.
 ONE_THREAD = OMP_NUM_THREADS=1
 
-.PHONY: help install install-test quickstart test lint types unit coverage bench gpu docs clean
+.PHONY: help install install-test quickstart test lint types unit slow coverage bench gpu docs clean
 
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/'
@@ -46,7 +46,10 @@ types: install-test
 	MYPYPATH=build/types $(BIN)/mypy $(foreach folder,datasets metrics reports baselines mine_vae benchmarks,-p disbench.$(folder))
 
 unit: install-test
-	$(ONE_THREAD) $(BIN)/python -m pytest -n 2 -q tests
+	$(ONE_THREAD) $(BIN)/python -m pytest -n 2 -q -m "not slow" tests
+
+slow: install-test ## the tests that `make test` leaves out
+	$(ONE_THREAD) $(BIN)/python -m pytest -n 2 -q -m slow tests
 
 coverage: install-test ## lines of product code that the tests run; fails below 92 %
 	$(ONE_THREAD) $(BIN)/python -m pytest -n 2 -q --cov --cov-report=term:skip-covered tests

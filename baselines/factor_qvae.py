@@ -8,6 +8,7 @@ with one codebook c for all latents. In training a latent is the mean of c under
 discriminator that estimates TC reads the relaxed one-hot vectors. The code of an image is the nearest value of the codebook.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any, Unpack
@@ -171,5 +172,14 @@ class FactorQVAE(Alternating, Autoencoder):
             adam([*self.encoder.parameters(), *self.decoder.parameters(), self.codebook], self.lr),
             adam(self.discriminator.parameters(), self.discriminator_lr),
         ]
-        steps = self.total_steps or PUBLISHED_STEPS
-        return optimizers, [CosineAnnealingLR(each, steps, eta_min=self.lr_end) for each in optimizers]
+        return optimizers, [CosineAnnealingLR(each, self._period(), eta_min=self.lr_end) for each in optimizers]
+
+    def _period(self) -> int:
+        """Count the steps of the whole training, over which learning rates fall; the published number if nobody trains."""
+        if self.total_steps is not None:
+            return self.total_steps
+        try:
+            steps = self.trainer.estimated_stepping_batches
+        except RuntimeError:  # not attached to a trainer
+            return PUBLISHED_STEPS
+        return int(steps) if 0 < steps < math.inf else PUBLISHED_STEPS

@@ -52,7 +52,9 @@ def lines(found: list[Table], times: dict[str, float]) -> list[str]:
 def filled(text: str, folder: Path) -> str:
     """`text` with the table of the records in `folder` between its marks. Raises ValueError where it has no marks."""
     if not BETWEEN.search(text):
-        raise ValueError("The text needs the lines <!-- table:methods --> and <!-- /table:methods -->, and has not both.")
+        raise ValueError(
+            "The text needs the lines <!-- table:methods --> and <!-- /table:methods -->, and has not both."
+        )
     times = json.loads((folder / "step_times.json").read_text(encoding="utf-8"))[NETWORK]
     found = sorted(tables(collect(folder).found), key=lambda table: table.dataset)
     return BETWEEN.sub(lambda _: "".join(f"{line}\n" for line in lines(found, times)), text)

@@ -45,6 +45,9 @@ def make(name: str, **hparams: object) -> VAE:
     return method
 
 
+QUICK = ("beta_vae", "factor_vae", "fsq", "mine_vae")  # one of each kind; the others are in `make slow`
+
+
 def trained(method: VAE, name: str, backend: str, precision: str = "32-true", steps: int = STEPS) -> Losses:
     counters.clear()
     generator = torch.Generator().manual_seed(1)
@@ -57,7 +60,13 @@ def trained(method: VAE, name: str, backend: str, precision: str = "32-true", st
     return losses
 
 
-@pytest.mark.parametrize(("name", "precision"), [*((name, "32-true") for name in METHODS), ("beta_vae", "bf16-mixed")])
+@pytest.mark.parametrize(
+    ("name", "precision"),
+    [
+        *(pytest.param(name, "32-true", marks=[] if name in QUICK else pytest.mark.slow) for name in METHODS),
+        ("beta_vae", "bf16-mixed"),
+    ],
+)
 def test_compiled_and_eager_steps_have_the_same_losses(name: str, precision: str) -> None:
     eager, other = make(name, lr=3e-3), make(name, lr=3e-3)
     expected = trained(eager, name, "", precision).values

@@ -66,18 +66,18 @@ def planted_share(seed: int, **options: object) -> float:
     return found_share(alternate(lambda n: draw(loadings, n), torch.ones(LATENTS), BLOCKS, seed, **options), label)
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 5))])
 def test_the_alternation_finds_a_planted_partition(seed: int) -> None:
     assert planted_share(seed) >= 0.9
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 5))])
 def test_without_mine_the_planted_partition_is_not_found(seed: int) -> None:
     """Capacity, entropy and L2 know nothing of dependence."""
     assert planted_share(seed, cross_weight=0.0) < 0.9
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 3))])
 def test_independent_latents_that_hold_something_get_a_factor_each(seed: int) -> None:
     nats = torch.tensor([0.0, 2.3, 0.0, 2.1, 2.1, 0.0, 1.9, 0.0, 1.5, 0.0])
     groups = alternate(lambda n: torch.randn(n, 10), nats, 5, seed)[nats > 0]
