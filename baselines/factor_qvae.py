@@ -11,7 +11,7 @@ discriminator that estimates TC reads the relaxed one-hot vectors. The code of a
 import math
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Any, Unpack
+from typing import Any, ClassVar, Unpack
 
 import torch
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
@@ -22,7 +22,7 @@ from disbench.baselines.alternating import Alternating, Stage, StageResult
 from disbench.baselines.autoencoder import Autoencoder, SizeOptions
 from disbench.baselines.categorical import kl_to_uniform, relaxed_one_hot
 from disbench.baselines.factor_vae import density_ratio_loss, discriminator, permute_latents
-from disbench.baselines.method import START, Batch, Codes, Independent, Step
+from disbench.baselines.method import START, Batch, Codes, Grids, Independent, Step
 from disbench.baselines.optim import adam
 
 PUBLISHED_STEPS = 50_000  # of the code's 100,000, of which each optimizer takes half
@@ -81,6 +81,10 @@ class FactorQVAE(Alternating, Autoencoder):
     """
 
     quantized = True
+    published: ClassVar[Grids] = {
+        "shapes3d": {"latent_dim": (12,), "kl_weight": (1e-3,), "gamma": (1e-4,)},
+        "mpi3d_complex": {"latent_dim": (14,), "kl_weight": (5e-5,), "gamma": (1e-6,)},
+    }
     sampling = Independent(2)  # the discriminator's permuted sample comes from the second minibatch
 
     def __init__(

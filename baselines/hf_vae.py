@@ -161,7 +161,7 @@ class HFVAE(VAE):
 
     def observe(self, recent: ReplayBuffer, q: Posterior, step: Step) -> None:
         """Find blocks if it is time for it, and remember the posteriors of a step."""
-        if step.number in [max(1, round(share * step.total)) for share in self.find_at]:
+        if step.number in [min(step.total - 1, max(1, round(share * step.total))) for share in self.find_at]:
             found = find_blocks(Posterior(*recent.rows.unbind(1)), recent.count(), self.price)
             nuisance = found == 0  # may carry something later, so each is a block of its own
             self.block.copy_(torch.where(nuisance, found.amax() + nuisance.cumsum(0), found))

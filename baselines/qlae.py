@@ -80,8 +80,8 @@ class QLAE(QuantizedAutoencoder):
 
     data_parallel = True
     published: ClassVar[Grids] = {
-        "shapes3d": {"weight_decay": (0.1,)},
-        "mpi3d_complex": {"weight_decay": (0.001,)},
+        "shapes3d": {"weight_decay": (0.1,), "latent_dim": (12,)},
+        "mpi3d_complex": {"weight_decay": (0.001,), "latent_dim": (14,)},
     }
 
     def __init__(

@@ -10,7 +10,6 @@ from typing import Unpack
 
 import torch
 from torch import Tensor
-from torch.nn.utils import clip_grad_value_
 from torch.optim import Optimizer
 
 from disbench.baselines.autoencoder import Autoencoder, ShellOptions, SizeOptions
@@ -132,5 +131,9 @@ class QuantizedAutoencoder(Autoencoder):
         if self.clip == math.inf:
             super().configure_gradient_clipping(optimizer, gradient_clip_val, gradient_clip_algorithm)
             return
-        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-        clip_grad_value_(parameters, self.clip * self.pixels * self.loss_scale())
+        limit = self.clip * self.pixels * self.loss_scale()
+        for parameter in (each for group in optimizer.param_groups for each in group["params"]):
+            if (
+                gradient := parameter.grad
+            ) is not None:  # an infinite one stays, for the scaler of 16-bit gradients to see
+                parameter.grad = torch.where(gradient.isfinite(), gradient.clamp(-limit, limit), gradient)

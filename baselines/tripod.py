@@ -174,8 +174,8 @@ class Tripod(QuantizedAutoencoder):
 
     data_parallel = False  # densities are of the whole minibatch
     published: ClassVar[Grids] = {
-        "shapes3d": {"multi_information": (1e-4,), "hessian": (1e-2,)},
-        "mpi3d_complex": {"multi_information": (1e-8,), "hessian": (1e-4,)},
+        "shapes3d": {"multi_information": (1e-4,), "hessian": (1e-2,), "latent_dim": (12,)},
+        "mpi3d_complex": {"multi_information": (1e-8,), "hessian": (1e-4,), "latent_dim": (14,)},
     }
 
     def __init__(

@@ -32,8 +32,8 @@ def beats(row: Row, untrained: Row, metric: str) -> bool:
     return bool(ours) and min(ours) > max(others)
 
 
-def lines(found: list[Table], times: dict[str, float]) -> list[str]:
-    """The table in Markdown, a line per method, the untrained encoder last."""
+def lines(page: str, found: list[Table], times: dict[str, float]) -> list[str]:
+    """The table in Markdown, a line per method with the link that `page` has, the untrained encoder last."""
     heads = [f"{METRICS[metric].label}, {DATA[table.dataset]}" for table in found for metric in JUDGED]
     rows = [f"| method | {' | '.join(heads)} | step time |", f"|---|{'---|' * (len(heads) + 1)}"]
     methods = dict.fromkeys(row.trial.method for table in found for row in table.rows)
@@ -46,7 +46,9 @@ def lines(found: list[Table], times: dict[str, float]) -> list[str]:
                 alike = metric != "infom" or not METHODS[method].quantized  # another variant of the metric
                 better = row is not None and alike and beats(row, table.untrained[0], metric)
                 cells.append(f"**{text}**" if better else text)
-        rows.append(f"| `{method}` | {' | '.join(cells)} | {times[method]:.2f} |")
+        link = re.search(rf"\[`{method}`\]\([^)]*\)", page)
+        assert link is not None
+        rows.append(f"| {link.group()} | {' | '.join(cells)} | {times[method]:.2f} |")
     floor = [written(table.untrained[0].cells[metric]) for table in found for metric in JUDGED]
     return [*rows, f"| untrained encoder | {' | '.join(floor)} | |"]
 
@@ -59,7 +61,7 @@ def filled(text: str, folder: Path) -> str:
         )
     times = json.loads((folder / "step_times.json").read_text(encoding="utf-8"))[NETWORK]
     found = sorted(tables(collect(folder).found), key=lambda table: table.dataset)
-    return BETWEEN.sub(lambda _: "".join(f"{line}\n" for line in lines(found, times)), text)
+    return BETWEEN.sub(lambda _: "".join(f"{line}\n" for line in lines(text, found, times)), text)
 
 
 if __name__ == "__main__":

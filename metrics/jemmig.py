@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from disbench.metrics.information import gap, left_out_and_binned, table_information
+from disbench.metrics.information import gap, left_out_and_binned, table_information, value_indices
 from disbench.metrics.metric import Metric, entries
 from disbench.metrics.table import Table
 
@@ -50,6 +50,8 @@ def jemmig(table: Table, *, bins: int = 20) -> dict[str, Any]:
     (1.0, 0.624)
     """
     info = table_information(table, bins)
+    if table.quantized:  # a bin for each value
+        bins = value_indices(table.raw_codes)[1]
     winner, best, runner_up = gap(info)
     joint = info.joint_entropy[np.arange(len(winner)), winner]  # (K,)
     j_nats = joint - best + runner_up

@@ -163,7 +163,7 @@ class Metric:
                 raise NotApplicable(f"{self.name} uses {LACKING[what]}, and this table has none.{ADVICE.get(what, '')}")
         for name, value in options.items():
             if name in self.options:
-                check_type(self.name, name, value, type(self.options[name].default))
+                options[name] = check_type(self.name, name, value, type(self.options[name].default))
         require_whole(self.name, 0, seed=seed)
         if self.takes_seed:
             options["seed"] = seed

@@ -8,10 +8,10 @@ import numpy as np
 KINDS = {int: "a whole number", float: "a finite number", bool: "True or False", str: "text"}
 
 
-def check_type(owner: str, name: str, value: Any, kind: type) -> None:
-    """Raise ValueError unless `value` is of the type: int, float (or a whole number), bool or str; other types pass.
+def check_type(owner: str, name: str, value: Any, kind: type) -> Any:
+    """Get `value` as a number of Python. Raise ValueError unless it is of the type: int, float (or a whole number), bool or str.
 
-    A truth value is no number, and infinity and NaN are not finite.
+    Other types pass. A truth value is no number, and infinity and NaN are not finite.
     """
     if kind is int:
         fits = isinstance(value, Integral) and not isinstance(value, bool)
@@ -23,6 +23,7 @@ def check_type(owner: str, name: str, value: Any, kind: type) -> None:
         fits = kind is not str or isinstance(value, str)
     if not fits:
         raise ValueError(f"{owner} needs {name} as {KINDS[kind]}, got {value!r}.")
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def require_whole(owner: str, least: int, **values: Any) -> None:

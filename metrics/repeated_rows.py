@@ -3,7 +3,7 @@
 Equal codes alone do not show this: quantised codes of different images are often equal. Rows that are equal in all codes and
 in all factors count as one image in two cases:
 
-    most codes are continuous: their values hardly recur among the distinct rows
+    a code is continuous: its values hardly recur among the distinct rows
     the table repeats itself: the number of times that a row occurs has a common divisor above 1, and each row counts
     as often as it occurs, divided by that
 
@@ -25,7 +25,7 @@ RECURRING = 0.5  # a code with fewer values, as a share of the distinct rows, is
 def rows_of_images(table: Table) -> NDArray[np.intp]:
     """Choose the rows of a table, ascending, so that no image is in it twice; all of them unless it repeats images.
 
-    Without factors rows that are equal in all codes are one image where most codes are continuous.
+    Without factors rows that are equal in all codes are one image where a code is continuous.
     """
     codes = table.codes + 0.0  # -0.0 is 0.0
     chosen = np.arange(len(codes))
@@ -36,7 +36,7 @@ def rows_of_images(table: Table) -> NDArray[np.intp]:
         values = max((size for size, many in zip(table.sizes, table.continuous, strict=True) if not many), default=0)
         if len(first) >= max(FEWEST, FOR_EACH_VALUE * values):
             values_of = [len(np.unique(column)) for column in codes[first][:, table.live_codes].T]
-            continuous = not table.quantized and np.median(values_of) > RECURRING * len(first)
+            continuous = not table.quantized and max(values_of) > RECURRING * len(first)
             once = np.flatnonzero(_times_before(row, counts) % np.gcd.reduce(counts) == 0)
             chosen = np.sort(first) if continuous else once
     chosen.flags.writeable = False

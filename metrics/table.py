@@ -11,7 +11,10 @@ from numpy.typing import ArrayLike, NDArray
 from disbench.metrics.arrays import check_index, check_rows, check_shape, column_names, deviations_of, digest, to_array
 from disbench.metrics.columns import column_extremes
 from disbench.metrics.factor_column import Factor, as_float64, factor_column
+from disbench.metrics.options import check_type
 from disbench.metrics.views import column_groups
+
+MOST_VALUES = 256  # of a quantized code, or more in half as many rows
 
 LARGEST_CODE = 1e30  # well beyond it squares overflow and a classifier silently fails; no working encoder comes near
 FIRST_ROWS = 200
@@ -212,8 +215,10 @@ def as_table(
     [[0], [1], [0]]
     """
     if isinstance(codes, Table):
-        if not (factors is std is groups is None):
-            raise ValueError("a Table has its own factors, std and groups; pass it alone, or arrays to as_table.")
+        if not (factors is std is groups is None) or quantized:
+            raise ValueError(
+                "a Table has its own factors, std, groups and quantized; pass it alone, or arrays to as_table."
+            )
         return codes
     check_index("codes", codes, "factors", factors)
     check_index("codes", codes, "std", std)
@@ -227,6 +232,8 @@ def as_table(
     if raw_factors is not None:
         check_rows(array, raw_factors)
     array, dead_codes = _checked_codes(array)
+    if check_type("as_table", "quantized", quantized, bool):
+        _check_recurring(array)
     varies = np.empty(0, np.bool_) if raw_factors is None else _varies(raw_factors)
     if len(varies) and not varies.any():
         raise NotApplicable(f"no factor varies: each of the {len(varies)} has one value on these rows.")
@@ -288,6 +295,16 @@ def _checked_codes(codes: NDArray[Any]) -> tuple[NDArray[Any], list[int]]:
             "a diverged encoder is a failed trial, drop or fix those rows."
         )
     return codes, np.flatnonzero(lowest == highest).tolist()
+
+
+def _check_recurring(codes: NDArray[Any]) -> None:
+    """Raise ValueError if a code has too many values to count: more than half of the rows, and than MOST_VALUES."""
+    for place, code in enumerate(codes.T):
+        if (values := len(np.unique(code))) > max(MOST_VALUES, len(codes) / 2):
+            raise ValueError(
+                f"Quantized codes need few values each, got {values:,} values of code {place} in {len(codes):,} rows. Leave out "
+                "quantized for continuous codes."
+            )
 
 
 def _read_only(array: NDArray[Any]) -> NDArray[Any]:

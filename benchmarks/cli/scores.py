@@ -20,7 +20,7 @@ from disbench.datasets.wording import did_you_mean, listed, shown
 from disbench.metrics import METRICS, PROTOCOLS
 from disbench.metrics.information import table_information
 from disbench.metrics.repeated_rows import rows_of_images
-from disbench.metrics.table import as_table
+from disbench.metrics.table import NotApplicable, as_table
 from disbench.reports.markup.image_grids import information_matrix, png
 
 SPREAD = {"bootstrap": "95 %", "seeds": "{n} seeds"}
@@ -76,7 +76,10 @@ def announce(wanted: dict[str, Any], rows: int) -> None:
 def warn_of_repeated_rows(table: NamedTable) -> None:
     """Say on stderr that images are in the table several times, which a held-out row must not be."""
     rows = len(table.codes)
-    repeated = rows - len(rows_of_images(as_table(table.codes, table.factors, quantized=table.quantized)))
+    try:
+        repeated = rows - len(rows_of_images(as_table(table.codes, table.factors, quantized=table.quantized)))
+    except NotApplicable:  # the scores say so
+        return
     if repeated >= REPEATED * rows:
         say(
             f"{repeated:,} of {rows:,} rows repeat another row in all codes and factors. Predictors and nearest rows"

@@ -163,3 +163,17 @@ def test_many_values_without_the_other_losses_are_the_plain_autoencoder() -> Non
 def test_no_value_is_refused() -> None:
     with pytest.raises(ValueError, match="values needs at least 1 value for each latent, got 0"):
         QLAE(SHAPE, 100, values=0, **SMALL)
+
+
+def test_an_infinite_gradient_stays_so_that_a_scaler_leaves_the_step_out() -> None:
+    method = make(clip=1.0)
+    method.fabric = None
+    optimizer = method.configure_optimizers()
+    for parameter in method.parameters():
+        parameter.grad = torch.full_like(parameter, 1e9)
+    first = next(method.parameters())
+    first.grad.view(-1)[0] = torch.inf
+    method.loss_scale = lambda: 1.0  # type: ignore[method-assign]
+    method.configure_gradient_clipping(optimizer)
+    assert first.grad.view(-1)[0] == torch.inf
+    assert first.grad.view(-1)[1] == method.pixels

@@ -36,7 +36,7 @@ Our scores beside those of the authors' or another public implementation, on the
 `tests/metrics/oracle` and eight tables drawn from a seed (imbalanced factors, a duplicated code, a rotation, 40 latents,
 200 rows, factors of 32 values, continuous and lognormal factors). These commands make this page again:
 
-```sh
+```console
 python tests/metrics/agreement.py --list | (mkdir -p FOLDER && cd FOLDER && sh)  # gets the other implementations
 python tests/metrics/agreement.py --peers FOLDER                                 # needs no network
 ```

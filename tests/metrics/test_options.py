@@ -87,3 +87,11 @@ def test_numbers_of_numpy_are_taken():
 def test_a_stress_run_of_a_metric_that_does_not_exist_is_refused():
     with pytest.raises(ValueError, match="stress needs names of metrics, got 'migg'"):
         stress(["mig", "migg"])
+
+
+def test_a_small_integer_of_numpy_scores_as_pythons_does():
+    rng = np.random.default_rng(0)
+    factors = rng.integers(0, 4, (300, 2))
+    codes = factors + rng.normal(0, 0.3, (300, 2))
+    for name in ("jemmig", "mig"):
+        assert METRICS[name](codes, factors, bins=np.uint8(100)) == METRICS[name](codes, factors, bins=100)

@@ -78,3 +78,21 @@ def test_the_table_stays_quantized_in_its_floor_its_ceiling_and_its_rows(
 def test_a_continuous_factor_is_no_quantized_code(perfect: np.ndarray) -> None:
     table = as_table(perfect, np.random.default_rng(2).random((200, 2)), quantized=True)
     assert not ceiling_of(table, "values").quantized
+
+
+def test_codes_that_hardly_recur_are_not_quantized() -> None:
+    rng = np.random.default_rng(0)
+    noise, factors = rng.normal(size=(600, 2)), rng.integers(0, 3, (600, 2))
+    with pytest.raises(ValueError, match="Quantized codes need few values each, got 600 values of code 0 in 600 rows"):
+        as_table(noise, factors, quantized=True)
+    with pytest.raises(ValueError, match="quantized; pass it alone"):
+        as_table(as_table(noise, factors), quantized=True)
+    with pytest.raises(ValueError, match="as_table needs quantized as True or False, got 'no'"):
+        as_table(noise, factors, quantized="no")  # type: ignore[arg-type]
+
+
+def test_the_joint_entropy_gap_is_divided_by_the_entropy_that_the_values_can_have() -> None:
+    codes = np.random.default_rng(0).permutation(np.repeat(np.arange(200), 15))[:, None]
+    found = METRICS["jemmig"].detail(as_table(codes, codes // 50, quantized=True))
+    assert found["bins"] == 200
+    assert found["factors"][0]["score"] == pytest.approx(1 - (np.log(200) - np.log(4)) / (np.log(4) + np.log(200)))

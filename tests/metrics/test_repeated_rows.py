@@ -140,3 +140,11 @@ def test_rows_are_read_up_to_the_limit_and_the_detail_has_their_number():
     codes, factors = continuous(np.random.default_rng(0))
     detail = METRICS["group_mig"].detail(codes, factors, groups=[1, 2, 2], rows=300)
     assert (detail["rows"], detail["repeated_rows"]) == (300, 0)
+
+
+def test_one_continuous_code_among_discrete_ones_tells_which_rows_are_of_one_image():
+    rng = np.random.default_rng(0)
+    codes = np.column_stack([rng.integers(0, 3, (500, 3)), rng.normal(size=(500, 2))])
+    factors = rng.integers(0, 5, (500, 2))
+    rows = rng.integers(0, 500, 1000)
+    assert len(rows_of_images(as_table(codes[rows], factors[rows]))) == len(np.unique(rows))

@@ -92,8 +92,8 @@ class ScoreCallback(pl.Callback):
             raise TypeError(
                 f"ScoreCallback needs a FactorDataset or a tuple (inputs, factors), got {type(dataset).__name__}."
             )
-        self.dataset, self.every, self.rows, self.encode = dataset, every, rows, encode
-        self.seed, self.prefix = seed, prefix
+        self.dataset, self.every, self.rows, self.encode = dataset, int(every), int(rows), encode
+        self.seed, self.prefix = int(seed), prefix
         self.history: Points = {}
         self._sample: Sample | None = None
         self._step = 0  # up to which the last batch came

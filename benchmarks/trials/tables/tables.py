@@ -146,7 +146,11 @@ def _from_arrays(file: Arrays, codes: str | None, factors: str | None) -> NamedT
     further: dict[str, Any] = {name: file.read(name) for name in FURTHER if name in file.names}
     further |= {name: _texts(further[name], name) for name in ("factor_names", "code_names") if name in further}
     if "quantized" in further:
-        further["quantized"] = bool(np.all(further["quantized"]))
+        flag = np.asarray(further.pop("quantized"))
+        if flag.size == 1 and flag.dtype.kind in "biu" and flag.item() in (0, 1):
+            further["quantized"] = bool(flag.item())
+        else:  # another's array of this name
+            _log.warning("'quantized' is no truth value and is not read.")
     return NamedTable(file.read(codes_name), file.read(factors_name), **further)
 
 
