@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 ROWS_AT_ONCE = 1 << 14  # of an array that is not contiguous and must be copied
 MANY = 10  # columns from which on an array that is wider than long is taken to lie on its side
+MOST_VALUES = 256  # of a quantized code, or more in half as many rows
 
 
 def to_array(data: Any) -> NDArray[Any]:
@@ -93,6 +94,16 @@ def check_index(first: str, frame: Any, second: str, other: Any) -> None:
         f"{first} and {second} need the same index, got rows in another order. Sort one as the other: "
         f"{second}.loc[{first}.index]. {by_position}"
     )
+
+
+def check_recurring(codes: NDArray[Any]) -> None:
+    """Raise ValueError if a code has too many values to count: more than half of the rows, and than MOST_VALUES."""
+    for place, code in enumerate(codes.T):
+        if (values := len(np.unique(code))) > max(MOST_VALUES, len(codes) / 2):
+            raise ValueError(
+                f"Quantized codes need few values each, got {values:,} values of code {place} in {len(codes):,} rows. Leave out "
+                "quantized for continuous codes."
+            )
 
 
 def deviations_of(std: Any, shape: tuple[int, ...], vectors: tuple[int, ...] | None) -> NDArray[Any]:

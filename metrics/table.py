@@ -8,13 +8,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from disbench.metrics.arrays import check_index, check_rows, check_shape, column_names, deviations_of, digest, to_array
+from disbench.metrics import arrays
 from disbench.metrics.columns import column_extremes
 from disbench.metrics.factor_column import Factor, as_float64, factor_column
 from disbench.metrics.options import check_type
 from disbench.metrics.views import column_groups
-
-MOST_VALUES = 256  # of a quantized code, or more in half as many rows
 
 LARGEST_CODE = 1e30  # well beyond it squares overflow and a classifier silently fails; no working encoder comes near
 FIRST_ROWS = 200
@@ -123,9 +121,9 @@ class Table:
         return array.astype(np.intp)
 
     @cached_property
-    def digest(self) -> tuple[Any, ...]:
+    def arrays.digest(self) -> tuple[Any, ...]:
         """What identifies the codes and the factors by their content."""
-        return digest(self.raw_codes), None if self.raw_factors is None else digest(self.raw_factors), self.quantized
+        return arrays.digest(self.raw_codes), None if self.raw_factors is None else arrays.digest(self.raw_factors), self.quantized
 
     @property
     def live_codes(self) -> list[int]:
@@ -220,20 +218,20 @@ def as_table(
                 "a Table has its own factors, std, groups and quantized; pass it alone, or arrays to as_table."
             )
         return codes
-    check_index("codes", codes, "factors", factors)
-    check_index("codes", codes, "std", std)
-    array = to_array(codes)
+    arrays.check_index("codes", codes, "factors", factors)
+    arrays.check_index("codes", codes, "std", std)
+    array = arrays.to_array(codes)
     vectors = array.shape[1:] if array.ndim == 3 and array.size else None
     if vectors is not None:
         array = array.reshape(len(array), -1)
-        groups = column_groups(vectors, None if groups is None else to_array(groups))
+        groups = column_groups(vectors, None if groups is None else arrays.to_array(groups))
     array = _numbers(array, "codes", "code")
-    raw_factors = None if factors is None else _read_only(_numbers(to_array(factors), "factors", "factor"))
+    raw_factors = None if factors is None else _read_only(_numbers(arrays.to_array(factors), "factors", "factor"))
     if raw_factors is not None:
-        check_rows(array, raw_factors)
+        arrays.check_rows(array, raw_factors)
     array, dead_codes = _checked_codes(array)
     if check_type("as_table", "quantized", quantized, bool):
-        _check_recurring(array)
+        arrays.check_recurring(array)
     varies = np.empty(0, np.bool_) if raw_factors is None else _varies(raw_factors)
     if len(varies) and not varies.any():
         raise NotApplicable(f"no factor varies: each of the {len(varies)} has one value on these rows.")
@@ -246,10 +244,10 @@ def as_table(
         constant_factors=np.flatnonzero(~varies).tolist(),
         dead_codes=dead_codes,
         relabelled=cache(lambda: _relabelled(to_relabel, columns)),
-        raw_std=None if std is None else _read_only(deviations_of(std, array.shape, vectors)),
-        raw_groups=None if groups is None else to_array(groups),
-        code_names=column_names(codes),
-        factor_names=column_names(factors),
+        raw_std=None if std is None else _read_only(arrays.deviations_of(std, array.shape, vectors)),
+        raw_groups=None if groups is None else arrays.to_array(groups),
+        code_names=arrays.column_names(codes),
+        factor_names=arrays.column_names(factors),
         quantized=quantized,
     )
 
@@ -297,16 +295,6 @@ def _checked_codes(codes: NDArray[Any]) -> tuple[NDArray[Any], list[int]]:
     return codes, np.flatnonzero(lowest == highest).tolist()
 
 
-def _check_recurring(codes: NDArray[Any]) -> None:
-    """Raise ValueError if a code has too many values to count: more than half of the rows, and than MOST_VALUES."""
-    for place, code in enumerate(codes.T):
-        if (values := len(np.unique(code))) > max(MOST_VALUES, len(codes) / 2):
-            raise ValueError(
-                f"Quantized codes need few values each, got {values:,} values of code {place} in {len(codes):,} rows. Leave out "
-                "quantized for continuous codes."
-            )
-
-
 def _read_only(array: NDArray[Any]) -> NDArray[Any]:
     array = array.view()
     array.flags.writeable = False
@@ -326,7 +314,7 @@ def _varies(factors: NDArray[Any]) -> NDArray[np.bool_]:
 
 def as_factors(factors: ArrayLike) -> list[Factor]:
     """Split `factors (N, K)` into columns with their values and labels. Raises ValueError for a malformed array."""
-    array = _numbers(to_array(factors), "factors", "factor")
+    array = _numbers(arrays.to_array(factors), "factors", "factor")
     if len(array):
         _require_finite(*column_extremes(array))
     return [factor_column(column) for column in np.ascontiguousarray(array.T)]
@@ -352,7 +340,7 @@ def require_classes(table: Table, metric: str, instead: str) -> None:
 
 
 def _numbers(checked: NDArray[Any], name: str, column: str) -> NDArray[Any]:
-    check_shape(checked, name, column)
+    arrays.check_shape(checked, name, column)
     if checked.dtype.kind not in "biuf":
         advice = (
             "number the values of each column: numpy.unique(column, return_inverse=True)[1]."
