@@ -7,6 +7,8 @@ import numpy as np
 from numpy.lib.recfunctions import structured_to_unstructured
 from numpy.typing import NDArray
 
+from disbench.metrics.options import check_type
+
 ROWS_AT_ONCE = 1 << 14  # of an array that is not contiguous and must be copied
 MANY = 10  # columns from which on an array that is wider than long is taken to lie on its side
 MOST_VALUES = 256  # of a quantized code, or more in half as many rows
@@ -96,9 +98,9 @@ def check_index(first: str, frame: Any, second: str, other: Any) -> None:
     )
 
 
-def check_recurring(codes: NDArray[Any]) -> None:
-    """Raise ValueError if a code has too many values to count: more than half of the rows, and than MOST_VALUES."""
-    for place, code in enumerate(codes.T):
+def check_recurring(codes: NDArray[Any], quantized: bool) -> None:
+    """Raise ValueError if a quantized code has too many values to count: more than half of the rows, and than MOST_VALUES."""
+    for place, code in enumerate(codes.T if check_type("as_table", "quantized", quantized, bool) else ()):
         if (values := len(np.unique(code))) > max(MOST_VALUES, len(codes) / 2):
             raise ValueError(
                 f"Quantized codes need few values each, got {values:,} values of code {place} in {len(codes):,} rows. Leave out "

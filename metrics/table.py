@@ -11,7 +11,6 @@ from numpy.typing import ArrayLike, NDArray
 from disbench.metrics import arrays
 from disbench.metrics.columns import column_extremes
 from disbench.metrics.factor_column import Factor, as_float64, factor_column
-from disbench.metrics.options import check_type
 from disbench.metrics.views import column_groups
 
 LARGEST_CODE = 1e30  # well beyond it squares overflow and a classifier silently fails; no working encoder comes near
@@ -121,9 +120,10 @@ class Table:
         return array.astype(np.intp)
 
     @cached_property
-    def arrays.digest(self) -> tuple[Any, ...]:
+    def digest(self) -> tuple[Any, ...]:
         """What identifies the codes and the factors by their content."""
-        return arrays.digest(self.raw_codes), None if self.raw_factors is None else arrays.digest(self.raw_factors), self.quantized
+        factors = None if self.raw_factors is None else arrays.digest(self.raw_factors)
+        return arrays.digest(self.raw_codes), factors, self.quantized
 
     @property
     def live_codes(self) -> list[int]:
@@ -230,8 +230,7 @@ def as_table(
     if raw_factors is not None:
         arrays.check_rows(array, raw_factors)
     array, dead_codes = _checked_codes(array)
-    if check_type("as_table", "quantized", quantized, bool):
-        arrays.check_recurring(array)
+    arrays.check_recurring(array, quantized)
     varies = np.empty(0, np.bool_) if raw_factors is None else _varies(raw_factors)
     if len(varies) and not varies.any():
         raise NotApplicable(f"no factor varies: each of the {len(varies)} has one value on these rows.")
