@@ -125,6 +125,8 @@ class HFS(VAE):
         **shell: Unpack[ShellOptions],
     ) -> None:
         super().__init__(image_shape, n_train, **shell)
+        if pairs < 1:
+            raise ValueError(f"pairs needs at least 1 pair of latents, got {pairs}.")
         if points is not None and points < 1:
             raise ValueError(f"points needs at least 1 combination, or null for all of them, got {points}.")
         self.beta = beta

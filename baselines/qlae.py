@@ -100,6 +100,8 @@ class QLAE(QuantizedAutoencoder):
         super().__init__(image_shape, n_train, lr=lr, **shell)
         if values < 1:
             raise ValueError(f"values needs at least 1 value for each latent, got {values}.")
+        if clip <= 0:
+            raise ValueError(f"clip needs a limit above 0, got {clip}.")
         self.quantization = quantization
         self.commitment = commitment
         self.weight_decay = weight_decay

@@ -197,8 +197,8 @@ class Tripod(QuantizedAutoencoder):
         for name, count in (("levels", levels), ("directions", directions)):
             if count < 2:
                 raise ValueError(f"{name} needs at least 2, got {count}.")
-        if step <= 0:
-            raise ValueError(f"step needs a length above 0, got {step}.")
+        if step <= 0 or clip <= 0:
+            raise ValueError(f"step and clip need to be above 0, got {step} and {clip}.")
         if bandwidth not in BANDWIDTHS:
             raise ValueError(f"bandwidth must be one of {', '.join(BANDWIDTHS)}, got {bandwidth!r}.")
         self.levels = levels
@@ -245,7 +245,8 @@ class Tripod(QuantizedAutoencoder):
     def around(self, z: Tensor, direction: Tensor) -> list[Tensor]:
         """Add the hidden layers' activations (B, ...) on both sides of codes (B, D)."""
         layers = hidden_layers(self.decoder, torch.cat([z + direction, z - direction]))
-        return [plus + minus for plus, minus in (layer.chunk(2) for layer in layers)]
+        # With channels last, as they lie in memory, gradients come so, too, and masking these by activations is fast.
+        return [plus + minus for plus, minus in (layer.movedim(1, -1).chunk(2) for layer in layers)]
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Make an Adam over all parameters."""

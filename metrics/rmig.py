@@ -29,6 +29,7 @@ from disbench.metrics.information import (
     information_from_counts,
     left_out_and_binned,
     standardised,
+    value_indices,
 )
 from disbench.metrics.metric import Metric, entries
 from disbench.metrics.table import Table
@@ -88,7 +89,10 @@ def rmig(table: Table, *, bins: int = 100, limit: float = 4.0, standardise: bool
         means, spread = standardised(means, spread)
     edges = np.linspace(-limit, limit, bins + 1)
     counts: NDArray[np.int64] | NDArray[np.float64]
-    if spread is None:
+    if spread is None and table.quantized:  # a bin for each value
+        indices, bins = value_indices(table.raw_codes)
+        counts = contingency(indices, binned.labels, binned.sizes, bins)
+    elif spread is None:
         counts = contingency(_bin_of_points(means.T, edges), binned.labels, binned.sizes, bins)
     else:
         counts = expected_counts(means, spread, binned, edges)

@@ -149,3 +149,8 @@ def test_the_defaults_are_those_of_the_authors_command_line() -> None:
     assert (method.beta, method.gamma, method.pairs, method.points) == (1, 1, 25, None)
     with pytest.raises(ValueError, match="points needs at least 1 combination, or null for all of them, got 0"):
         make(points=0)
+
+
+def test_no_pair_of_latents_is_refused() -> None:
+    with pytest.raises(ValueError, match="pairs needs at least 1 pair of latents, got -1"):
+        HFS((1, 8, 8), 100, network="mlp", hidden_dim=8, pairs=-1)

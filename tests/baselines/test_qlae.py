@@ -177,3 +177,8 @@ def test_an_infinite_gradient_stays_so_that_a_scaler_leaves_the_step_out() -> No
     method.configure_gradient_clipping(optimizer)
     assert first.grad.view(-1)[0] == torch.inf
     assert first.grad.view(-1)[1] == method.pixels
+
+
+def test_no_limit_of_the_gradient_is_refused() -> None:
+    with pytest.raises(ValueError, match="clip needs a limit above 0, got 0"):
+        make(clip=0.0)

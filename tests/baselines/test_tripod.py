@@ -187,7 +187,7 @@ def test_adam_has_the_published_step_in_nats() -> None:
     [
         ({"levels": 1}, "levels needs at least 2, got 1"),
         ({"directions": 1}, "directions needs at least 2, got 1"),
-        ({"step": 0.0}, "step needs a length above 0, got 0"),
+        ({"step": 0.0}, "step and clip need to be above 0, got 0.0 and"),
         ({"bandwidth": "scott"}, "bandwidth must be one of std, silverman, got 'scott'"),
     ],
 )

@@ -11,7 +11,7 @@ from disbench.metrics.information import table_information
 from disbench.metrics.reference import ceiling_of, floor_of
 
 VALUES = np.array([-0.5, 0.02, 0.03, 0.04, 0.5])  # bins of a twentieth of the range hold three of them
-OF_BINS = ("mig", "mig_sup", "jemmig", "dcimig", "modularity", "med", "topk_med", "edi")
+OF_BINS = ("mig", "rmig", "mig_sup", "jemmig", "dcimig", "modularity", "med", "topk_med", "edi")
 
 
 @pytest.fixture(scope="module")

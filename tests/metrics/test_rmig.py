@@ -122,7 +122,7 @@ def test_a_perfect_code_of_dsprites_fits_its_bins():
     [
         ({"bins": 1}, "at least 2 bins, got bins=1"),
         ({"limit": 0.0}, "positive limit, got limit=0.0"),
-        ({"limit": float("nan")}, "positive limit"),
+        ({"limit": float("nan")}, "limit as a finite number"),
         ({"std": np.ones((360, 2))}, r"standard deviation for each code, got float64 \(360, 2\) for \(360, 3\)"),
         ({"std": -np.ones((360, 3))}, "logarithms of variances"),
         ({"std": np.full((360, 3), np.nan)}, "finite numbers >= 0"),
