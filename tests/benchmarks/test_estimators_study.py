@@ -182,7 +182,7 @@ def test_cells_have_names_of_their_own_and_profiles_every_estimator_of_an_easy_t
         run_ = Run(dataclasses.replace(PROFILES[name], rows=32, rows_of_many=32), torch.device("cpu"), lambda: None)
         keys = [cell.key for cell in run_.planned_cells()]
         assert len(keys) == len(set(keys))
-        assert sum(key.startswith("total_correlation/easy/") and key.endswith("seed0") for key in keys) == 12
+        assert sum(key.startswith("total_correlation/easy/") and key.endswith("seed0") for key in keys) == 13
 
 
 def test_a_use_is_the_gradient_and_the_update() -> None:

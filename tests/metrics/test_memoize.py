@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from disbench.metrics import as_table, information, table as table_module
+from disbench.metrics import arrays, as_table, information, table as table_module
 from disbench.metrics.dcimig import dcimig
 from disbench.metrics.jemmig import jemmig
 from disbench.metrics.memoize import KEPT, recent
@@ -93,8 +93,8 @@ def test_objects_whose_bytes_are_addresses_are_refused(counted):
 
 
 def test_a_table_is_digested_once_for_all_metrics(grid, noisy_codes, monkeypatch):
-    digested, digest = [], table_module.digest
-    monkeypatch.setattr(table_module, "digest", lambda array: digested.append(1) or digest(array))
+    digested, digest = [], arrays.digest
+    monkeypatch.setattr(arrays, "digest", lambda array: digested.append(1) or digest(array))
     table = as_table(noisy_codes, grid)
     for metric in (mig, jemmig, modularity):
         metric(table)

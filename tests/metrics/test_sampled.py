@@ -169,7 +169,7 @@ def test_a_threshold_of_zero_still_drops_what_has_no_variance(grid):
         (Z_MIN_VAR, {"train": 0}, "train >= 1"),
         (Z_MIN_VAR, {"test": 0}, "test >= 1"),
         (FACTOR_VAE, {"threshold": -0.1}, "threshold >= 0"),
-        (FACTOR_VAE, {"threshold": float("nan")}, "threshold >= 0"),
+        (FACTOR_VAE, {"threshold": float("nan")}, "threshold as a finite number"),
     ],
 )
 def test_an_impossible_option_is_refused(metric, options, message, grid, noisy_codes):

@@ -144,7 +144,11 @@ def test_a_factor_that_never_varies_alone_is_a_reason():
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"group": 1}, "group >= 2 rows"), ({"train": 0}, "train >= 1"), ({"threshold": float("nan")}, "threshold >= 0")],
+    [
+        ({"group": 1}, "group >= 2 rows"),
+        ({"train": 0}, "train >= 1"),
+        ({"threshold": float("nan")}, "threshold as a finite number"),
+    ],
 )
 def test_an_impossible_option_is_refused(options, message, grid, noisy_codes):
     with pytest.raises(ValueError, match=message):

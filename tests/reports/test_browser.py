@@ -423,6 +423,7 @@ def test_a_script_in_every_string_of_a_record_does_nothing_and_is_shown(
         "detail": {HOSTILE: HOSTILE},
         "metric_options": {"mig": {HOSTILE: HOSTILE}, HOSTILE: {HOSTILE: HOSTILE}},
         "curves": {HOSTILE: [(0, 1.0), (1, 2.0)]},
+        "selection_scores": {HOSTILE: 0.5},
         "score_curves": {HOSTILE: [(1, 0.1), (2, 0.2)], "mig": [(1, 0.1), (2, 0.2)]},
         "score_curve_settings": {HOSTILE: HOSTILE},
         "view_contents": {"mean": HOSTILE, HOSTILE: HOSTILE},
