@@ -77,5 +77,5 @@ def test_a_constant_factor_does_not_flatter_at_a_lower_quantile(oracle_table):
 
 @pytest.mark.parametrize("quantile", [0.0, 1.01, -1.0, float("nan")])
 def test_a_quantile_outside_its_range_is_refused(quantile, grid, noisy_codes):
-    with pytest.raises(ValueError, match="0 < quantile <= 1|quantile as a finite number"):
+    with pytest.raises(ValueError, match=r"0 < quantile <= 1|quantile as a finite number"):
         IRS(noisy_codes, grid, quantile=quantile)
