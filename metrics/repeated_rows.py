@@ -1,6 +1,6 @@
 """Rows of an image that was encoded several times. A probe that is judged on rows that it was not fitted on must not see them.
 
-Equal codes alone do not show this: quantised codes of different images are often equal. Rows that are equal in all codes and
+Equal codes alone do not show this: quantized codes of different images are often equal. Rows that are equal in all codes and
 in all factors count as one image in two cases:
 
     a code is continuous: its values hardly recur among the distinct rows

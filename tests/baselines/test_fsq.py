@@ -9,7 +9,7 @@ from torch import Tensor
 
 from disbench.baselines.autoencoder import Autoencoder
 from disbench.baselines.fsq import FSQ
-from disbench.baselines.method import Codes
+from disbench.baselines.method import Batch, Codes
 from disbench.baselines.quantization import finite_scalar, straight_through
 
 SMALL = {"network": "mlp", "hidden_dim": 8, "latent_dim": 3}
@@ -96,3 +96,31 @@ def test_the_scored_code_is_the_one_that_was_decoded_in_training(dtype: torch.dt
 def test_no_level_is_refused() -> None:
     with pytest.raises(ValueError, match="levels needs at least 1 value for each latent, got 0"):
         FSQ(SHAPE, 100, levels=0, **SMALL)
+
+
+def squares(generator: torch.Generator) -> Tensor:
+    """64 dark images (1, 32, 32) of a white square of 8 x 8 pixels anywhere."""
+    corner = torch.randint(0, 25, (64, 2, 1), generator=generator)
+    row, column = ((torch.arange(32) >= corner) & (torch.arange(32) < corner + 8)).float().unbind(1)
+    return (row[:, :, None] * column[:, None])[:, None]
+
+
+@pytest.mark.parametrize(("begins_at_the_mean", "most_values"), [(False, range(1, 2)), (True, range(6, 13))])
+def test_codes_of_dark_images_die_unless_the_decoder_begins_at_the_mean_image(
+    begins_at_the_mean: bool, most_values: range
+) -> None:
+    torch.manual_seed(0)
+    generator = torch.Generator().manual_seed(0)
+    method = FSQ((1, 32, 32), 4096, network="mlp", hidden_dim=128, latent_dim=4, lr=1e-3)
+    if begins_at_the_mean:
+        mean = torch.cat([squares(generator) for _ in range(20)]).mean(0).clamp(min=0.001)
+        last = method.decoder[4]
+        assert isinstance(last, torch.nn.Linear)
+        last.bias.data.copy_(mean.logit().flatten())
+    optimizer = torch.optim.Adam(method.parameters(), 1e-3)
+    for _ in range(150):
+        optimizer.zero_grad()
+        method.training_step(Batch(squares(generator)), 0)["loss"].backward()
+        optimizer.step()
+    values = method.encode(torch.cat([squares(generator) for _ in range(8)])).values
+    assert max(len(column.unique()) for column in values.T) in most_values
