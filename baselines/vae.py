@@ -30,7 +30,26 @@ class VAE(Autoencoder):
     The loss of an image is -log p(x|z) + regulariser(z, q, step) in nats, with z ~ q(z|x) and p(x|z) a product of Bernoullis,
     unless `likelihood` is another. A method with several optimizers derives from `AlternatingVAE`.
 
-    The parameters are those of `Autoencoder`.
+    Parameters
+    ----------
+    image_shape : sequence of int
+        (C, H, W).
+    n_train : int
+        Number of training images, which density estimates need.
+    latent_dim : int, default 10
+        Number of latents D.
+    lr : float, default 1e-4
+        Learning rate of Adam; the default is that of Locatello et al. 2019, arXiv:1811.12359.
+    network : {"conv", "mlp", "style", "residual"}, default "conv"
+        Convolutional networks for 64 x 64 images, perceptrons for any size, or the larger networks of QLAE ("style") and Tripod
+        ("residual") for 64 x 64 images (see `docs/methods/networks.md`).
+    hidden_dim : int, default 1200
+        Width of "mlp".
+    likelihood : {"bernoulli", "gaussian", "mse"}, default "bernoulli"
+        Loss of a reconstruction: Bernoulli pixels or Gaussian pixels of variance 1, in nats per image, summed over pixels; or the
+        squared error averaged over pixels, which needs other weights (see `docs/methods/likelihoods.md`).
+    width_multiplier : float, default 1.0
+        Factor of all widths of "style" and "residual".
 
     References
     ----------
