@@ -231,6 +231,15 @@ def test_blocks_are_found_anew_from_recent_posteriors_alone() -> None:
     assert method.groups().tolist() == [1, 1, 2, 2, 3, 4, 4, 4]
 
 
+def test_a_share_that_rounds_to_the_end_of_training_finds_blocks_in_the_last_step() -> None:
+    method = make(blocks="found", latent_dim=8, find_at=(0.96,))
+    method.n_train = 2000
+    fed(method, range(9), total=10)
+    assert method.groups().tolist() == [1, 2, 3, 4, 5, 6, 7, 8]
+    fed(method, range(9, 10), total=10)
+    assert method.groups().tolist() == [1, 2, 3, 4, 1, 4, 2, 4]
+
+
 def test_latents_that_carry_nothing_stay_blocks_of_their_own() -> None:
     method = make(blocks="found", latent_dim=8, find_at=(0.5,))
     method.n_train = 2000

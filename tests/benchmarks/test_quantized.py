@@ -51,3 +51,10 @@ def test_a_table_of_the_users_may_say_it(tmp_path: Path) -> None:
     codes = np.arange(12).reshape(4, 3)
     np.savez(tmp_path / "table.npz", codes=codes, factors=codes, quantized=True)
     assert read_named_table(tmp_path / "table.npz").quantized
+
+
+@pytest.mark.parametrize("another", ["no", [], 2, 0.5, [[1.0, 2.0]], [True, True]])
+def test_an_array_of_that_name_which_is_no_truth_value_is_not_read(another: object, tmp_path: Path) -> None:
+    codes = np.arange(12).reshape(4, 3)
+    np.savez(tmp_path / "table.npz", codes=codes, factors=codes, quantized=another)
+    assert not read_named_table(tmp_path / "table.npz").quantized
