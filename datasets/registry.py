@@ -10,7 +10,7 @@ from disbench.datasets.factors import FactorDataset, FactorSpace, hold_out, norm
 from disbench.datasets.factors.held_out import normal_held_out
 from disbench.datasets.imported.dataset import OwnDataset, imported_names
 from disbench.datasets.official import cars3d, celeba, dsprites, mpi3d, shapes3d, smallnorb
-from disbench.datasets.procedural import dsprites_like, faces_like, mpi3d_like, shapes3d_like
+from disbench.datasets.procedural import dsprites_like, faces_like, graded_like, mpi3d_like, shapes3d_like
 from disbench.datasets.storage.files import Source
 from disbench.datasets.wording import did_you_mean, listed, shown
 
@@ -24,6 +24,7 @@ DATASETS: dict[str, Callable[..., FactorDataset]] = {
     "shapes3d_like": shapes3d_like.Shapes3DLike,
     "mpi3d_like": mpi3d_like.MPI3DLike,
     "faces_like": faces_like.FacesLike,
+    "graded_like": graded_like.GradedLike,
     "dsprites": dsprites.DSprites,
     "shapes3d": shapes3d.Shapes3D,
     **{source.name: functools.partial(mpi3d.MPI3D, variant=variant) for variant, source in mpi3d.SOURCES.items()},
