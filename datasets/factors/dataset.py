@@ -228,6 +228,8 @@ class FactorDataset(ABC):
         Value indices of each row, for a dataset that is not a full grid.
     conversion : Path, optional
         Folder in the cache with the converted images, if they were converted.
+    intrinsic_dimensions : dict of str to int, optional
+        Number of real numbers that a continuous one-to-one code of each factor needs, for a dataset that declares it.
 
     Examples
     --------
@@ -246,6 +248,7 @@ class FactorDataset(ABC):
     image_shape: tuple[int, int, int]
     labels: torch.Tensor | None = None
     conversion: Path | None = None  # the folder in the cache that its images were converted into, if they were
+    intrinsic_dimensions: dict[str, int] | None = None
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         """Let every dataset's methods take rows in every form, without a word in the dataset."""

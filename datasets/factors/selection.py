@@ -19,6 +19,7 @@ class DerivedDataset(FactorDataset):
     def __init__(self, parent: FactorDataset) -> None:
         self.name, self.version, self.provenance = parent.name, parent.version, parent.provenance
         self.image_shape, self.space, self.conversion = parent.image_shape, parent.space, parent.conversion
+        self.intrinsic_dimensions = parent.intrinsic_dimensions
         self._parent = parent
 
     def preferred_device(self, device: torch.device) -> torch.device:
@@ -42,6 +43,11 @@ class RestrictedDataset(DerivedDataset):
             tuple(parent.factor_names[position] for position in self._varying),
             tuple(sizes[position] for position in self._varying),
         )
+        if parent.intrinsic_dimensions is not None:  # a part of a circle is no circle
+            before = dict(zip(parent.factor_names, parent.factor_sizes, strict=True))
+            after = dict(zip(self.factor_names, self.factor_sizes, strict=True))
+            known = parent.intrinsic_dimensions
+            self.intrinsic_dimensions = {name: known[name] for name in known if after.get(name) == before[name]}
         self._images: torch.Tensor | None = None
 
     def __getstate__(self) -> dict[str, object]:

@@ -55,14 +55,15 @@ COORDINATES: dict[str, Array] = {
     "glyph": _vertices_of_24_cell(),
     "texture": _vertices_of_icosahedron(),
     "hue": _on_circle(8),
-    "position_x": _on_segment(6),
-    "position_y": _on_segment(6),
+    "position_x": _on_segment(5),
+    "position_y": _on_segment(5),
 }
 SPACE = FactorSpace(tuple(COORDINATES), tuple(len(points) for points in COORDINATES.values()))
+_, _, HUES, ACROSS, DOWN = SPACE.sizes
 
-RADIUS = 11.0  # in pixels, of the disk that has the area of every glyph
+RADIUS = 16.0  # in pixels, of the disk that has the area of every glyph
 BEND = 0.6  # how far the outline departs from that disk; below 1 / sqrt(2), so that the squared radius stays positive
-STEP = 6  # pixels between two neighboring positions
+STEP = 5  # pixels between two neighboring positions
 
 MEAN_SHADE, SHADING = 0.55, 0.32  # of the texture, of 1: shades lie in 0.1 .. 1
 WAVES = ((1, 0), (0, 1), (1, 1))  # periods across and down the image, of the texture's three waves
@@ -97,29 +98,28 @@ def build_masks() -> NDArray[np.uint8]:
 
 
 def build_glyphs() -> NDArray[np.uint8]:
-    """Masks (glyph, position_x, position_y) in C order, (V * 36, PIXELS), of the glyphs at all positions."""
+    """Masks (glyph, position_x, position_y) in C order, (24 * 25, PIXELS), of the glyphs at all positions."""
     masks = build_masks()
-    across, down = SPACE.sizes[3:]
-    shifts_x = STEP * np.arange(across) - STEP * (across - 1) // 2
-    shifts_y = STEP * np.arange(down) - STEP * (down - 1) // 2
+    shifts_x = STEP * (np.arange(ACROSS) - ACROSS // 2)
+    shifts_y = STEP * (np.arange(DOWN) - DOWN // 2)
     moved = [[np.roll(masks, (y, x), axis=(1, 2)) for y in shifts_y] for x in shifts_x]
     return np.ascontiguousarray(np.moveaxis(np.array(moved), 2, 0)).reshape(-1, PIXELS)
 
 
 def build_backgrounds() -> NDArray[np.uint8]:
-    """Pictures (texture, hue) in C order, (V * 8, 3, PIXELS), of the background without a glyph."""
+    """Pictures (texture, hue) in C order, (12 * 8, 3, PIXELS), of the background without a glyph."""
     middle = (np.arange(SIDE) + 0.5) * (2 * np.pi / SIDE)
     waves = np.stack([np.sin(across * middle[None, :] + down * middle[:, None]) for across, down in WAVES])
     shades = MEAN_SHADE + SHADING * np.einsum("vd,dyx->vyx", COORDINATES["texture"], waves).reshape(-1, PIXELS)
     primaries = _on_circle(3)  # red, green and blue lie a third of the circle apart
-    colors = 0.5 + 0.5 * COORDINATES["hue"] @ primaries.T  # (8, 3)
+    colors = 0.5 + 0.5 * COORDINATES["hue"] @ primaries.T  # (hue, 3)
     pictures = shades[:, None, None, :] * colors[None, :, :, None]
     levels: NDArray[np.uint8] = np.rint(255 * pictures).astype(np.uint8).reshape(-1, 3, PIXELS)
     return levels
 
 
 class GradedLike(FactorDataset):
-    """24 glyphs x 12 textures x 8 hues x 6 x 6 positions; images (3, 64, 64).
+    """24 glyphs x 12 textures x 8 hues x 5 x 5 positions; images (3, 64, 64).
 
     Attributes
     ----------
@@ -156,8 +156,8 @@ class GradedLike(FactorDataset):
         if self._glyphs.device != indices.device:
             self._glyphs, self._backgrounds = self._glyphs.to(indices.device), self._backgrounds.to(indices.device)
         glyph, texture, hue, x, y = self.factors(indices).unbind(dim=1)
-        inside = self._glyphs.index_select(0, (glyph * 6 + x) * 6 + y)[:, None].float()
-        background = self._backgrounds.index_select(0, texture * 8 + hue).float()
+        inside = self._glyphs.index_select(0, (glyph * ACROSS + x) * DOWN + y)[:, None].float()
+        background = self._backgrounds.index_select(0, texture * HUES + hue).float()
         # Whole numbers below 2^24 are exact in float32, and no quotient ends on a half, so that rounding is exact too.
         levels = (255 * inside + (255 - inside) * background) / 255
         return (levels + 0.5).to(torch.uint8).view(-1, 3, SIDE, SIDE)

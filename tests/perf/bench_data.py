@@ -79,7 +79,7 @@ def bench_cache_bytes(
 
 
 @pytest.mark.benchmark(group=GROUP)
-@pytest.mark.parametrize("name", ["dsprites_like", "shapes3d_like", "mpi3d_like", "faces_like"])
+@pytest.mark.parametrize("name", ["dsprites_like", "shapes3d_like", "mpi3d_like", "faces_like", "graded_like"])
 def bench_drawn(benchmark: BenchmarkFixture, name: str) -> None:
     dataset = load(name)
     rows = random_rows(len(dataset))
