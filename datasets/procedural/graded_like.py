@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from disbench.datasets.factors import FactorDataset, FactorSpace
 
-RENDERER_VERSION = "1"
+RENDERER_VERSION = "2"
 
 SIDE = 64
 PIXELS = SIDE * SIDE
@@ -54,18 +54,19 @@ def _on_segment(count: int) -> Array:
 COORDINATES: dict[str, Array] = {
     "glyph": _vertices_of_24_cell(),
     "texture": _vertices_of_icosahedron(),
-    "hue": _on_circle(8),
+    "hue": _on_circle(6),
     "position_x": _on_segment(5),
     "position_y": _on_segment(5),
 }
 SPACE = FactorSpace(tuple(COORDINATES), tuple(len(points) for points in COORDINATES.values()))
 _, _, HUES, ACROSS, DOWN = SPACE.sizes
 
-RADIUS = 16.0  # in pixels, of the disk that has the area of every glyph
+RADIUS = 14.5  # in pixels, of the disk that has the area of every glyph
 BEND = 0.6  # how far the outline departs from that disk; below 1 / sqrt(2), so that the squared radius stays positive
+SOFTNESS = 1.0  # in pixels, standard deviation of the blur of the outline, which is cut off at twice as much
 STEP = 5  # pixels between two neighboring positions
 
-MEAN_SHADE, SHADING = 0.55, 0.32  # of the texture, of 1: shades lie in 0.1 .. 1
+MEAN_SHADE, SHADING = 0.5, 0.36  # of the texture, of 1: shades lie in 0 .. 1
 WAVES = ((1, 0), (0, 1), (1, 1))  # periods across and down the image, of the texture's three waves
 
 
@@ -80,7 +81,10 @@ def squared_radius(coordinates: Array, angles: Array) -> Array:
 
 
 def build_masks() -> NDArray[np.uint8]:
-    """Masks (V, 64, 64) of the glyphs in the middle of the image: the part of each pixel that is inside, 0..255."""
+    """Masks (V, 64, 64) of the glyphs in the middle of the image, 0..255: the part of each pixel that is inside, blurred."""
+    reach = np.arange(-2 * SOFTNESS, 2 * SOFTNESS + 1)
+    weights = np.exp(-((reach / SOFTNESS) ** 2) / 2)
+    weights /= weights.sum()
     samples = (np.arange(SIDE * SAMPLES) + 0.5) / SAMPLES - SIDE / 2
     angles = 2 * np.pi * np.arange(720) / 720
     masks = np.empty((len(COORDINATES["glyph"]), SIDE, SIDE), dtype=np.uint8)
@@ -93,6 +97,8 @@ def build_masks() -> NDArray[np.uint8]:
         angle = np.arctan2(y, x)
         inside = x**2 + y**2 <= squared_radius(point[None], angle.ravel()).reshape(angle.shape)
         parts = inside.reshape(SIDE, SAMPLES, SIDE, SAMPLES).mean(axis=(1, 3))
+        for axis in (0, 1):
+            parts = np.apply_along_axis(np.convolve, axis, parts, weights, "same")
         masks[value] = np.rint(255 * parts)
     return masks
 
@@ -107,7 +113,7 @@ def build_glyphs() -> NDArray[np.uint8]:
 
 
 def build_backgrounds() -> NDArray[np.uint8]:
-    """Pictures (texture, hue) in C order, (12 * 8, 3, PIXELS), of the background without a glyph."""
+    """Pictures (texture, hue) in C order, (12 * 6, 3, PIXELS), of the background without a glyph."""
     middle = (np.arange(SIDE) + 0.5) * (2 * np.pi / SIDE)
     waves = np.stack([np.sin(across * middle[None, :] + down * middle[:, None]) for across, down in WAVES])
     shades = MEAN_SHADE + SHADING * np.einsum("vd,dyx->vyx", COORDINATES["texture"], waves).reshape(-1, PIXELS)
@@ -119,7 +125,7 @@ def build_backgrounds() -> NDArray[np.uint8]:
 
 
 class GradedLike(FactorDataset):
-    """24 glyphs x 12 textures x 8 hues x 5 x 5 positions; images (3, 64, 64).
+    """24 glyphs x 12 textures x 6 hues x 5 x 5 positions; images (3, 64, 64).
 
     Attributes
     ----------

@@ -10,7 +10,7 @@ from disbench.datasets.procedural.graded_like import RENDERER_VERSION
 DATASET = load("graded_like")
 NAMES, SIZES = DATASET.factor_names, DATASET.factor_sizes
 GLYPH, TEXTURE, HUE = range(3)
-CYAN = 4  # this hue has no red, so that the red channel is the glyph's mask
+CYAN = 3  # this hue has no red, so that the red channel is the glyph's mask
 CENTERS = np.array([22, 27, 32, 37, 42])  # of the glyph at each position, in pixels
 MIDDLE = np.arange(64) + 0.5
 ALL_GLYPHS = list(range(24))
@@ -23,7 +23,7 @@ def draw(*factors: object) -> np.ndarray:
 
 
 def masks(glyph: object, x: object, y: object) -> np.ndarray:
-    """The part of each pixel (B, 64, 64) that is inside the glyph, 0..1."""
+    """How white each pixel (B, 64, 64) is, 0..1: the blurred glyph."""
     return draw(glyph, 0, CYAN, x, y)[:, 0] / 255
 
 
@@ -104,7 +104,7 @@ def test_pictures_of_textures_and_hues_lie_on_a_sphere_of_exactly_their_dimensio
 def test_pictures_of_glyphs_have_four_directions_that_stand_out() -> None:
     parts = spectrum(masks(ALL_GLYPHS, 2, 3).reshape(24, -1))
     assert parts[:4].sum() > 0.6
-    assert parts[3] > 0.85 * parts[0]
+    assert parts[3] > 0.75 * parts[0]
     assert parts[3] > 4 * parts[4]
 
 
@@ -112,15 +112,15 @@ def test_the_second_and_third_harmonics_of_a_glyph_are_its_coordinates() -> None
     shapes = masks(ALL_GLYPHS, 2, 3)
     angle = np.arctan2(MIDDLE[:, None] - CENTERS[3], MIDDLE[None, :] - CENTERS[2])
     waves = np.stack([wave(times * angle) for times in (2, 3) for wave in (np.cos, np.sin)])
-    # The integral over the area of cos(2 angle) is that of r^2 / 2 times it over the angle.
-    found = np.einsum("gyx,wyx->gw", shapes, waves) / (16**2 * 0.6 * np.pi / 2)
-    assert np.allclose(found, DATASET.coordinates["glyph"], atol=0.03)
+    # The integral over the area of cos(2 angle) is that of r^2 / 2 times it over the angle. The blur weakens it a little.
+    found = np.einsum("gyx,wyx->gw", shapes, waves) / (14.5**2 * 0.6 * np.pi / 2)
+    assert np.allclose(found / (0.985, 0.985, 0.965, 0.965), DATASET.coordinates["glyph"], atol=0.04)
 
 
 def test_no_glyph_is_larger_than_another_or_off_its_position() -> None:
     for x, y in ((0, 0), (4, 2)):
         shapes = masks(ALL_GLYPHS, x, y)
-        assert np.allclose(shapes.sum(axis=(1, 2)), np.pi * 16**2, rtol=0.002)
+        assert np.allclose(shapes.sum(axis=(1, 2)), np.pi * 14.5**2, rtol=0.002)
         assert np.allclose(center(shapes), (CENTERS[x], CENTERS[y]), atol=0.02)
 
 
@@ -129,11 +129,12 @@ def test_a_position_moves_the_glyph_and_nothing_else() -> None:
         first = masks(glyph, 0, 0)[0]
         for x, y in ((1, 0), (0, 1), (4, 4), (3, 2)):
             assert np.array_equal(masks(glyph, x, y)[0], np.roll(first, (5 * y, 5 * x), axis=(0, 1)))
-        assert not first[0].any()
-        assert not first[:, 0].any()
-        last = masks(glyph, 4, 4)[0]
-        assert not last[-1].any()
-        assert not last[:, -1].any()
+
+
+def test_every_glyph_lies_inside_the_image_at_every_position() -> None:
+    corners = np.concatenate([masks(ALL_GLYPHS, x, y) for x in (0, 4) for y in (0, 4)])
+    for edge in (corners[:, 0], corners[:, -1], corners[:, :, 0], corners[:, :, -1]):
+        assert not edge.any()
 
 
 @pytest.mark.parametrize("axis", [0, 1])
@@ -146,8 +147,8 @@ def test_positions_are_one_curve_with_two_ends(axis: int) -> None:
         assert (np.diff(row[value::-1]) > 0).all()
 
 
-def test_an_image_is_white_over_the_background_by_the_part_of_each_pixel_that_is_inside() -> None:
-    for glyph, texture, hue in ((3, 0, 6), (8, 7, 1), (20, 11, 3)):
+def test_an_image_is_white_over_the_background_as_the_glyph_says() -> None:
+    for glyph, texture, hue in ((3, 0, 5), (8, 7, 1), (20, 11, 4)):
         inside = masks(glyph, 1, 4)
         expected = 255 * inside + (1 - inside) * background(texture, hue)
         assert np.array_equal(draw(glyph, texture, hue, 1, 4)[0], np.floor(expected + 0.5 + 1e-9))
@@ -155,7 +156,7 @@ def test_an_image_is_white_over_the_background_by_the_part_of_each_pixel_that_is
 
 def test_no_hue_and_no_texture_is_brighter_than_another() -> None:
     for texture, hue in ((0, 0), (5, 1), (11, 2), (6, CYAN)):
-        assert background(texture, hue).sum(axis=0).mean() == pytest.approx(255 * 0.55 * 1.5, abs=0.5)
+        assert background(texture, hue).sum(axis=0).mean() == pytest.approx(255 * 0.5 * 1.5, abs=0.5)
 
 
 def test_a_part_keeps_the_dimensions_of_the_factors_that_are_whole() -> None:
@@ -168,16 +169,16 @@ def test_a_part_keeps_the_dimensions_of_the_factors_that_are_whole() -> None:
 
 def test_a_changed_picture_needs_a_changed_version() -> None:
     # Means of blocks, not a hash: a sample on an edge may fall on either side on another processor.
-    images = DATASET.batch(torch.tensor([0, 15_000, 28_888, 43_333, 57_599])).double()
+    images = DATASET.batch(torch.tensor([0, 11_000, 21_111, 32_222, 43_199])).double()
     blocks = images.view(5, 3, 4, 16, 4, 16).mean(dim=(1, 3, 5)).view(5, 16)
-    assert RENDERER_VERSION == "1"
+    assert RENDERER_VERSION == "2"
     assert torch.allclose(blocks, torch.tensor(BLOCK_MEANS, dtype=torch.float64), atol=0.15)
 
 
 BLOCK_MEANS = [
-    [142.0, 140.0, 80.1, 83.8, 224.8, 255.0, 186.0, 112.0, 37.5, 68.8, 87.6, 56.5, 56.5, 84.6, 56.4, 28.3],
-    [48.8, 200.1, 84.6, 56.5, 168.3, 253.6, 125.3, 28.3, 134.1, 106.5, 73.0, 83.8, 83.8, 55.6, 83.8, 112.0],
-    [111.9, 83.8, 55.6, 83.8, 83.8, 133.5, 163.2, 114.2, 47.9, 246.5, 222.8, 85.1, 58.5, 125.8, 56.4, 28.3],
-    [111.9, 83.8, 55.6, 83.8, 90.9, 221.3, 117.0, 111.9, 81.9, 250.8, 160.7, 56.5, 56.5, 117.6, 104.3, 28.3],
-    [34.4, 34.4, 61.7, 61.7, 34.4, 34.4, 109.8, 110.4, 78.6, 129.6, 254.6, 158.1, 78.6, 85.3, 218.9, 121.8],
+    [131.3, 125.9, 62.0, 79.1, 200.7, 248.9, 160.7, 110.8, 20.2, 54.2, 80.8, 48.4, 48.4, 80.0, 48.4, 16.7],
+    [57.4, 176.5, 110.8, 79.1, 160.5, 250.3, 125.4, 47.5, 92.7, 63.9, 25.0, 48.4, 48.4, 16.7, 48.4, 80.0],
+    [104.0, 107.8, 77.4, 73.3, 117.4, 245.1, 231.3, 73.7, 54.2, 78.0, 134.9, 23.5, 54.2, 54.2, 23.5, 23.5],
+    [73.3, 73.6, 107.6, 104.0, 73.3, 105.7, 240.2, 144.2, 23.5, 23.7, 219.0, 111.1, 23.5, 23.5, 70.3, 54.4],
+    [23.5, 23.5, 54.3, 54.3, 23.5, 23.5, 89.9, 86.0, 73.2, 107.9, 250.0, 148.8, 73.2, 76.0, 196.1, 113.5],
 ]
