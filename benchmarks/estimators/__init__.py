@@ -36,6 +36,7 @@ MONTE_CARLO: dict[str, Callable[..., Tensor]] = {
     "full_n": monte_carlo.full,
 }
 TOTAL_CORRELATION = (*MONTE_CARLO, *BOUNDS, "club", "marginal")
+GROUPED = ("mss", "mws", "nested", "full_n", *BOUNDS)  # those that are measured between groups of latents
 CLASSICAL = {"ksg": ksg, "histogram": histogram}
 INFORMATION = (*BOUNDS, "club", *CLASSICAL)
 

@@ -19,19 +19,24 @@ Curves = dict[str, list[float]]
 
 
 class Truth:
-    """Both truths of a task and their gradients; every row is drawn once a pass. `finite` is exact but for these draws."""
+    """Both truths of a task and their gradients; every row is drawn once a pass. `finite` is exact but for these draws.
 
-    def __init__(self, task: PosteriorTask, passes: int) -> None:
+    draws: no more rows than these are drawn in a pass; the mixture still has all N components.
+    """
+
+    def __init__(self, task: PosteriorTask, passes: int, draws: int | None = None) -> None:
         self.task = task
         self.encoder = Encoder.of(task.posterior)
         device = self.encoder.mean.device
-        chunk = max(2, min(256, len(self.encoder) // 8))  # 8 gradients a pass or more, for their error
+        drawn = min(draws or len(self.encoder), len(self.encoder))
+        chunk = max(2, min(256, drawn // 8))  # 8 gradients a pass or more, for their error
         ratios, gradients = [], []
         for _ in range(passes):
-            for rows in torch.randperm(len(self.encoder), device=device).split(chunk):
-                draw = tasks.draw_rows(rows, self.encoder)
+            for rows in torch.randperm(len(self.encoder), device=device)[:drawn].split(chunk):
+                draw = tasks.draw_rows(rows, self.encoder, task.width)
                 components = self.encoder.everything()
-                found = tasks.log_ratios(draw.z, components, tasks.uniform(len(self.encoder), draw.z))
+                weights = tasks.uniform(len(self.encoder), draw.z)
+                found = tasks.log_ratios(draw.z, components, weights, task.width)
                 gradients.append(self.encoder.gradient(found.mean()))
                 ratios.append(found.detach())
         self.ratios = torch.cat(ratios)
@@ -76,9 +81,9 @@ def uses_of(name: str, task: PosteriorTask, batch: int, profile: Profile) -> int
 
 
 def measure_total_correlation(
-    name: str, task: PosteriorTask, truth: Truth, batch: int, profile: Profile
+    name: str, task: PosteriorTask, truth: Truth, batch: int, profile: Profile, steps: int
 ) -> tuple[Numbers, Curves]:
-    """Train where there is something to learn, then use as in training: value and gradient of a minibatch, one update."""
+    """Train for `steps` updates where there is something to learn, then use as in training: value and gradient of a minibatch, one update."""
     encoder = Encoder.of(task.posterior)
     device = encoder.mean.device
     estimator = estimators.total_correlation(name, task.latent_dim, batch, device, references=profile.references)
@@ -86,11 +91,11 @@ def measure_total_correlation(
     curves: Curves = {}
     learns = name not in estimators.MONTE_CARLO
     if learns:
-        curves["learning"], seconds = learn(estimator, task, encoder, batch, profile.critic_steps)
+        curves["learning"], seconds = learn(estimator, task, encoder, batch, steps)
         aim = truth.population if truth.population is not None and name != "marginal" else truth.finite
         until = measures.updates_until_close(curves["learning"], aim)
         numbers["updates_to_10_percent"] = until
-        numbers["seconds_to_10_percent"] = None if until is None else seconds * until / profile.critic_steps
+        numbers["seconds_to_10_percent"] = None if until is None else seconds * until / steps
         stride = max(1, len(curves["learning"]) // 100)
         curves["learning"] = curves["learning"][::stride]
     values, gradients, taken = [], [], []

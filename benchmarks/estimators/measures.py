@@ -49,14 +49,14 @@ def value_errors(values: Sequence[float], finite: float | None, population: floa
 
 def gradient_errors(gradients: Tensor, truth: Tensor, truth_error: float) -> dict[str, float | None]:
     """Of R gradients (R, P) against a true one (P,), relative to its norm: bias, noise of one use, both with their standard
-    errors, and the mean cosine.
+    errors, the mean cosine, and the norm of the mean gradient.
 
     truth_error: the standard error of the truth's norm, 0 in closed form. The sampling error of both means is taken out of the
     squared bias, whose own error is a jackknife's. All None where the truth is not three times its error, as at independence.
     """
     norm = float(truth.norm())
     if norm <= max(3 * truth_error, 1e-6):
-        return dict.fromkeys(("bias", "bias_error", "noise", "noise_error", "cosine"))
+        return dict.fromkeys(("bias", "bias_error", "noise", "noise_error", "cosine", "norm"))
     count = len(gradients)
     away = (gradients - gradients.mean(0)).square().sum(1)  # (R,)
     noise = float(away.sum()) / (count - 1)
@@ -65,13 +65,14 @@ def gradient_errors(gradients: Tensor, truth: Tensor, truth_error: float) -> dic
     squares = (without - truth).square().sum(1)
     square_error = math.sqrt((count - 1) * float(squares.var(correction=0)))
     bias = math.sqrt(max(square, 0.0))
-    noise_error = float(away.std()) / math.sqrt(count) / (2 * math.sqrt(noise))
+    noise_error = float(away.std()) / math.sqrt(count) / (2 * math.sqrt(noise)) if noise else 0.0
     return {
         "bias": bias / norm,
         "bias_error": min(square_error / (2 * bias) if bias else math.inf, math.sqrt(square_error)) / norm,
         "noise": math.sqrt(noise) / norm,
         "noise_error": noise_error / norm,
         "cosine": float(torch.cosine_similarity(gradients, truth[None], dim=1).mean()),
+        "norm": float(gradients.mean(0).norm()) / norm,
     }
 
 

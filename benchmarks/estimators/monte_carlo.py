@@ -2,6 +2,8 @@
 
 TC = E[log q(z) - sum_d log q(z_d)],     q(z_i) ~ sum_j w_ij q(z_i | x_j)
 
+Between groups of latents, q(z_Gk) takes the place of q(z_d), with the same weights.
+
 batch average  the B posteriors of the minibatch, 1/B each
 mws            Chen et al. 2018 (arXiv:1802.04942v5), Eq. 3: 1/(NB) each, so (D - 1) log N above batch average, same gradient
 mss            the same paper's appendix C.2: 1/N for the own posterior, the others share the rest
@@ -19,9 +21,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from disbench.baselines.beta_tcvae import kl_terms
-from disbench.baselines.gaussian import Posterior, log_density_per_latent, log_normal
-from disbench.benchmarks.estimators.tasks import Draw, log_ratios, uniform
+from disbench.baselines.beta_tcvae import kl_terms, log_batch_weights
+from disbench.baselines.gaussian import Posterior, log_normal
+from disbench.benchmarks.estimators.tasks import Draw, log_densities, log_ratios, uniform
 
 
 class MonteCarlo:
@@ -39,17 +41,24 @@ class MonteCarlo:
 
 
 def batch_average(draw: Draw) -> Tensor:
-    return log_ratios(draw.z, draw.q, uniform(len(draw.z), draw.z)).mean()
+    return log_ratios(draw.z, draw.q, uniform(len(draw.z), draw.z), draw.width).mean()
 
 
 def weighted(draw: Draw) -> Tensor:
     """MWS, by the code that beta-TCVAE trains with."""
-    return kl_terms(draw.z, draw.q, len(draw.encoder), "mws").total_correlation
+    return as_trained(draw, "mws")
 
 
 def stratified(draw: Draw) -> Tensor:
     """MSS, by the code that beta-TCVAE trains with."""
-    return kl_terms(draw.z, draw.q, len(draw.encoder), "mss").total_correlation
+    return as_trained(draw, "mss")
+
+
+def as_trained(draw: Draw, estimator: str) -> Tensor:
+    if draw.width == 1:
+        return kl_terms(draw.z, draw.q, len(draw.encoder), estimator).total_correlation
+    weights = log_batch_weights(len(draw.z), len(draw.encoder), estimator, draw.z)
+    return log_ratios(draw.z, draw.q, weights, draw.width).mean()
 
 
 def column_zero_log_weights(batch: int, n_train: int, like: Tensor) -> Tensor:
@@ -67,7 +76,8 @@ def column_zero_log_weights(batch: int, n_train: int, like: Tensor) -> Tensor:
 
 
 def column_zero(draw: Draw) -> Tensor:
-    return log_ratios(draw.z, draw.q, column_zero_log_weights(len(draw.z), len(draw.encoder), draw.z)).mean()
+    weights = column_zero_log_weights(len(draw.z), len(draw.encoder), draw.z)
+    return log_ratios(draw.z, draw.q, weights, draw.width).mean()
 
 
 def nested(draw: Draw, *, references: int) -> Tensor:
@@ -76,16 +86,16 @@ def nested(draw: Draw, *, references: int) -> Tensor:
     if not 2 <= references <= n_train:
         raise ValueError(f"nested needs 2 <= references <= {n_train}, the posteriors there are; got {references}.")
     rows = torch.randperm(n_train, device=draw.rows.device)[:references]
-    own = log_normal(draw.z, *draw.q)[:, None]  # (B, 1, D)
-    per_latent = torch.cat([own, log_density_per_latent(draw.z, draw.encoder(rows))], dim=1)  # (B, 1 + K, D)
+    own = log_normal(draw.z, *draw.q).unflatten(1, (-1, draw.width)).sum(2)[:, None]  # (B, 1, groups)
+    per_group = torch.cat([own, log_densities(draw.z, draw.encoder(rows), draw.width)], dim=1)  # (B, 1 + K, groups)
     itself = rows[None] == draw.rows[:, None]  # (B, K): a reference that is the row's own counts once
     share = math.log((n_train - 1) / n_train) - (~itself).sum(1, keepdim=True).log()
     others = share.expand(-1, references).masked_fill(itself, -math.inf).to(draw.z.dtype)
     weights = torch.cat([torch.full_like(others[:, :1], -math.log(n_train)), others], dim=1)
-    joint = torch.logsumexp(per_latent.sum(2) + weights, dim=1)
-    return (joint - torch.logsumexp(per_latent + weights[..., None], dim=1).sum(1)).mean()
+    joint = torch.logsumexp(per_group.sum(2) + weights, dim=1)
+    return (joint - torch.logsumexp(per_group + weights[..., None], dim=1).sum(1)).mean()
 
 
 def full(draw: Draw) -> Tensor:
     components: Posterior = draw.encoder.everything()
-    return log_ratios(draw.z, components, uniform(len(draw.encoder), draw.z)).mean()
+    return log_ratios(draw.z, components, uniform(len(draw.encoder), draw.z), draw.width).mean()

@@ -42,6 +42,19 @@ class Profile:
     lag_steps: int = 1500
     encoder_steps: int = 2000
     seeds: int = 3
+    group_rows: int = 32768
+    group_draws: int = 2048  # of the finite truth
+    group_widths: tuple[int, ...] = (1, 2, 4, 8, 16)  # latents in each of the groups; none: no task of groups
+    group_settings: tuple[tuple[float, float], ...] = (  # deviation of the posteriors, correlation between groups
+        (0.3, 0.5),
+        (1.0, 0.9),
+        (0.3, 0.0),
+        (0.3, 0.9),
+    )
+    group_estimators: tuple[str, ...] = ("mss", "nested", "mine", "ratio")
+    group_all: tuple[float, float] = (0.3, 0.5)  # the setting that has every estimator of GROUPED
+    group_steps: int = 3000  # updates of a critic of groups
+    only_groups: bool = False
 
 
 PROFILES = {
@@ -74,6 +87,16 @@ PROFILES = {
         lag_steps=300,
         encoder_steps=300,
         seeds=1,
+        group_rows=8192,
+        group_draws=256,
+        group_widths=(1, 4, 8),
+        group_settings=((0.3, 0.5),),
+        group_estimators=("mss", "mine", "ratio"),
+        group_all=(0.0, 0.0),  # none
+        group_steps=500,
+    ),
+    "groups": Profile(
+        elements=2e8, most_uses=40, critic_uses=100, seeds=1, group_draws=256, group_steps=1000, only_groups=True
     ),
     "full": Profile(),
 }

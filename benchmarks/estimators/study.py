@@ -18,9 +18,9 @@ from typing import Any
 
 import torch
 
-from disbench.benchmarks.estimators import CLASSICAL, INFORMATION, MONTE_CARLO, TOTAL_CORRELATION, cells
+from disbench.benchmarks.estimators import CLASSICAL, GROUPED, INFORMATION, MONTE_CARLO, TOTAL_CORRELATION, cells
 from disbench.benchmarks.estimators.profiles import PROFILES, Profile
-from disbench.benchmarks.estimators.tasks import PosteriorTask, pair_tasks, posterior_tasks
+from disbench.benchmarks.estimators.tasks import PosteriorTask, group_setting, group_task, pair_tasks, posterior_tasks
 from disbench.benchmarks.estimators.trained import TRAINED
 from disbench.benchmarks.runtime.environment import code_version, environment
 from disbench.benchmarks.runtime.optional import system_lines
@@ -53,6 +53,8 @@ class Run:
             self.known = {task.name: task for task in posterior_tasks(profile.rows, profile.rows_of_many, device)}
         self.pairs = {task.name: task for task in pair_tasks(device)}
         self.truths: dict[str, cells.Truth] = {}
+        self.settings = {group_setting(*law): law for law in profile.group_settings}
+        self.group_truths: dict[tuple[str, int], cells.Truth] = {}
 
     def posterior_task(self, name: str) -> PosteriorTask:
         if name == TRAINED and name not in self.known:
@@ -65,8 +67,31 @@ class Run:
                 self.truths[name] = cells.Truth(self.posterior_task(name), self.profile.truth_passes)
         return self.truths[name]
 
+    def group_truth(self, setting: str, width: int) -> cells.Truth:
+        """Only the last one is kept, for its gradients are large."""
+        if (setting, width) not in self.group_truths:
+            with seeded("groups", setting, width):
+                task = group_task(self.profile.group_rows, width, *self.settings[setting], self.device)
+                self.group_truths = {(setting, width): cells.Truth(task, 1, self.profile.group_draws)}
+        return self.group_truths[setting, width]
+
+    def planned_groups(self) -> Iterator[Cell]:
+        """Those of groups of latents; the `dims` of a cell are the latents in a group."""
+        profile = self.profile
+        for setting, width in product(self.settings, profile.group_widths):
+            yield Cell(kind="group_truth", task=setting, estimator="exhaustive", dims=width)
+            every = self.settings[setting] == profile.group_all
+            for name in GROUPED if every else profile.group_estimators:
+                for seed in range(profile.seeds if name not in MONTE_CARLO else 1):
+                    yield Cell(kind="groups", task=setting, estimator=name, batch=profile.batch, dims=width, seed=seed)
+
     def planned_cells(self) -> Iterator[Cell]:
         """Empty cells, which `measure` fills."""
+        if not self.profile.only_groups:
+            yield from self.planned_others()
+        yield from self.planned_groups()
+
+    def planned_others(self) -> Iterator[Cell]:
         profile = self.profile
         yield Cell(kind="check", task=EASY, estimator="full_n")
         yield Cell(kind="check", task=profile.swept, estimator="column_0", batch=64)
@@ -92,7 +117,12 @@ class Run:
         name, profile, device = cell.estimator, self.profile, self.device
         if cell.kind == "total_correlation":
             task, truth = self.posterior_task(cell.task), self.truth(cell.task)
-            return cells.measure_total_correlation(name, task, truth, cell.batch, profile)
+            return cells.measure_total_correlation(name, task, truth, cell.batch, profile, profile.critic_steps)
+        if cell.kind == "groups":
+            truth = self.group_truth(cell.task, cell.dims)
+            return cells.measure_total_correlation(name, truth.task, truth, cell.batch, profile, profile.group_steps)
+        if cell.kind == "group_truth":
+            return self.group_truth(cell.task, cell.dims).numbers(), {}
         if cell.kind == "lag":
             return cells.measure_lag(name, profile, device)
         if cell.kind == "timing":

@@ -8,6 +8,9 @@ Total correlation of N posteriors q(z|n) has two truths, and estimators tell the
 
 They part when I(z; n) nears log N: then the mixture is N islands, and an island is not a sample of a smooth density.
 
+`width` is the number of latents in a group, 1 unless the task is one of groups. The total correlation is then that between the
+groups, KL(q(z) || prod_k q(z_Gk)); what the latents of one group share does not count.
+
 Pairs follow Czyz et al. 2023, "Beyond Normal" (arXiv:2306.11078v2): the information of Gaussian pairs is in their
 correlations, that of Student pairs has a closed form, and a smooth invertible map of either side changes nothing.
 """
@@ -23,7 +26,7 @@ from scipy.stats import multivariate_t
 from torch import Tensor
 from torch.distributions import Chi2
 
-from disbench.baselines.gaussian import Posterior, log_density_per_latent
+from disbench.baselines.gaussian import Posterior, log_density, log_density_per_latent
 
 
 @dataclass
@@ -68,6 +71,7 @@ class Draw:
     q: Posterior
     rows: Tensor
     encoder: Encoder
+    width: int = 1
 
 
 @dataclass(frozen=True)
@@ -78,6 +82,7 @@ class PosteriorTask:
     description: str
     posterior: Posterior
     covariance: Tensor | None = None
+    width: int = 1
 
     @property
     def latent_dim(self) -> int:
@@ -86,31 +91,42 @@ class PosteriorTask:
     def draw(self, batch: int, encoder: Encoder) -> Draw:
         """A minibatch of rows without repetition, and a reparameterised draw from each posterior."""
         rows = torch.randperm(len(encoder), device=encoder.mean.device)[:batch]
-        return draw_rows(rows, encoder)
+        return draw_rows(rows, encoder, self.width)
 
     def population(self, encoder: Encoder) -> Tensor | None:
         """The population truth as a function of the encoder's weights, a scalar; None where the law is unknown."""
         if self.covariance is None:
             return None
         noise = torch.diag(torch.exp(self.posterior.logvar[0] + 2 * encoder.log_scale))
-        return gaussian_total_correlation(encoder.matrix @ self.covariance @ encoder.matrix.T + noise)
+        return gaussian_total_correlation(encoder.matrix @ self.covariance @ encoder.matrix.T + noise, self.width)
 
 
-def draw_rows(rows: Tensor, encoder: Encoder) -> Draw:
+def draw_rows(rows: Tensor, encoder: Encoder, width: int = 1) -> Draw:
     q = encoder(rows)
-    return Draw(q.sample(), q, rows, encoder)
+    return Draw(q.sample(), q, rows, encoder, width)
 
 
-def gaussian_total_correlation(covariance: Tensor) -> Tensor:
-    """Total correlation of N(0, covariance), a scalar."""
-    return 0.5 * (covariance.diagonal().log().sum() - torch.logdet(covariance))
+def gaussian_total_correlation(covariance: Tensor, width: int = 1) -> Tensor:
+    """Total correlation of N(0, covariance) between groups of `width` latents, a scalar."""
+    if width == 1:
+        return 0.5 * (covariance.diagonal().log().sum() - torch.logdet(covariance))
+    blocks = torch.stack([covariance[at : at + width, at : at + width] for at in range(0, len(covariance), width)])
+    return 0.5 * (torch.logdet(blocks).sum() - torch.logdet(covariance))
 
 
-def log_ratios(z: Tensor, components: Posterior, log_weights: Tensor) -> Tensor:
-    """log q(z_i) - sum_d log q(z_id), (B,), for the mixture of M components with log weights that broadcast to (B, M)."""
-    per_latent = log_density_per_latent(z, components)  # (B, M, D)
-    joint = torch.logsumexp(per_latent.sum(2) + log_weights, dim=1)
-    return joint - torch.logsumexp(per_latent + log_weights[..., None], dim=1).sum(1)
+def log_densities(z: Tensor, components: Posterior, width: int) -> Tensor:
+    """(B, M, K): the log density of each group of `width` latents of z (B, D) under each of M components."""
+    if width == 1:
+        return log_density_per_latent(z, components)
+    groups = zip(*(part.split(width, dim=1) for part in (z, *components)), strict=True)
+    return torch.stack([log_density(one, Posterior(mean, logvar)) for one, mean, logvar in groups], dim=2)
+
+
+def log_ratios(z: Tensor, components: Posterior, log_weights: Tensor, width: int = 1) -> Tensor:
+    """log q(z_i) - sum_k log q(z_iGk), (B,), for the mixture of M components with log weights that broadcast to (B, M)."""
+    per_group = log_densities(z, components, width)  # (B, M, K)
+    joint = torch.logsumexp(per_group.sum(2) + log_weights, dim=1)
+    return joint - torch.logsumexp(per_group + log_weights[..., None], dim=1).sum(1)
 
 
 def uniform(components: int, like: Tensor) -> Tensor:
@@ -157,6 +173,33 @@ def posterior_tasks(rows: int, rows_of_many: int, device: torch.device) -> list[
         task("32 latents", "32 latents, 8 of them active and dependent", latents=32, active=8, noise=0.35, rho=0.6),
         task("128 saturated", "128 active latents, I(z; n) = log N", latents=128, active=128, noise=0.15, rho=0.4),
     ]
+
+
+GROUPS = 4
+
+
+def group_task(rows: int, width: int, deviation: float, rho: float, device: torch.device) -> PosteriorTask:
+    """GROUPS groups of `width` latents, posteriors of one deviation; the population truth does not depend on the width.
+
+    In each group one direction has variance 1 and a correlation of rho with those of the other groups. The other directions
+    have variances down to 1/4 and are independent. A rotation within each group then makes its latents depend on each other. It
+    changes nothing between the groups, because the noise of the posteriors is the same in all directions.
+    """
+    variances = torch.linspace(1, 0.25, width, device=device).repeat(GROUPS)
+    covariance = torch.diag(variances)
+    first = torch.arange(GROUPS, device=device) * width
+    covariance[first[:, None], first] = rho + (1 - rho) * torch.eye(GROUPS, device=device)
+    rotation = torch.block_diag(*(torch.linalg.qr(torch.randn(width, width, device=device))[0] for _ in range(GROUPS)))
+    mean = torch.randn(rows, GROUPS * width, device=device) @ torch.linalg.cholesky(covariance).T @ rotation.T
+    logvar = torch.full_like(mean, 2 * math.log(deviation))
+    words = f"{GROUPS} groups of {width}, posterior sd {deviation:g}, correlation between groups {rho:g}"
+    return PosteriorTask(
+        group_setting(deviation, rho), words, Posterior(mean, logvar), rotation @ covariance @ rotation.T, width
+    )
+
+
+def group_setting(deviation: float, rho: float) -> str:
+    return f"sd {deviation:g}, correlation {rho:g}"
 
 
 @dataclass(frozen=True)

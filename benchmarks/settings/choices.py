@@ -13,7 +13,7 @@ EVALUATE_ROWS = 1_000
 WARM_UP = 5  # steps of `disbench profile` that are not counted
 
 PROTOCOL_NAMES = ("higgins2017", "locatello2019", "zaidi2020", "do2020")  # of disbench.metrics
-PROFILE_NAMES = ("quick", "full")  # of disbench.benchmarks.estimators.profiles
+PROFILE_NAMES = ("quick", "groups", "full")  # of disbench.benchmarks.estimators.profiles
 VIEWS = ("mean", "group")  # of disbench.metrics.views
 Format = Literal["csv", "json", "latex", "markdown", "parquet"]  # of disbench.reports.export
 Statistic = Literal["mean", "iqm", "rank"]
