@@ -83,7 +83,10 @@ def uses_of(name: str, task: PosteriorTask, batch: int, profile: Profile) -> int
 def measure_total_correlation(
     name: str, task: PosteriorTask, truth: Truth, batch: int, profile: Profile, steps: int
 ) -> tuple[Numbers, Curves]:
-    """Train for `steps` updates where there is something to learn, then use as in training: value and gradient of a minibatch, one update."""
+    """Train for `steps` updates where there is something to learn, then use as in training.
+
+    A use is the value and gradient of a minibatch, and one update.
+    """
     encoder = Encoder.of(task.posterior)
     device = encoder.mean.device
     estimator = estimators.total_correlation(name, task.latent_dim, batch, device, references=profile.references)

@@ -5,7 +5,7 @@ from pathlib import Path
 from jinja2 import UndefinedError
 
 from disbench.datasets.storage.atomic import write_atomic
-from disbench.reports.estimators import figures
+from disbench.reports.estimators import figures, groups
 from disbench.reports.estimators.averages import LABELS, by_estimator, main_batch, tasks_of, times
 from disbench.reports.estimators.study import Study, read_study
 from disbench.reports.estimators.verdicts import verdicts
@@ -51,8 +51,9 @@ def page_of(study: Study) -> str:
     )
     return found.get_template(TEMPLATE).render(
         study=study,
-        verdicts=verdicts(study),
+        verdicts=[*groups.group_verdicts(study), *verdicts(study)],
         figures=figures,
+        groups=groups,
         labels=LABELS,
         batch=main_batch(study),
         truths={cell.task: cell.numbers for cell in study.of_kind("truth")},

@@ -16,7 +16,8 @@ LARGEST = 64 << 20  # bytes of a study that is read; the full profile writes abo
 
 
 class Cell(BaseModel):
-    """One measurement. kind: 'truth', 'total_correlation', 'information', 'timing', 'lag' or 'check'.
+    """One measurement. kind: 'truth', 'total_correlation', 'information', 'timing', 'lag' or 'check'; 'group_truth' or 'groups',
+    whose `dims` are the latents in a group.
 
     numbers are nats, milliseconds (`*_ms`), counts or ratios by their names; None where one does not apply or is not finite.
     """

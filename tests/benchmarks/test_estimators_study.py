@@ -46,6 +46,13 @@ TINY = Profile(
     lag_steps=60,
     encoder_steps=1,
     seeds=1,
+    group_rows=64,
+    group_draws=32,
+    group_widths=(1, 2),
+    group_settings=((0.3, 0.5),),
+    group_estimators=("mss", "mine"),
+    group_all=(0.0, 0.0),
+    group_steps=5,
 )
 
 
@@ -92,6 +99,8 @@ def test_the_command_writes_all_cells_and_a_page(finished: Path) -> None:
         "information",
         "timing",
         "lag",
+        "group_truth",
+        "groups",
     }
     assert study.machine["threads"] == 1
     assert {"torch", "platform", "device", "processor"} <= set(study.machine)

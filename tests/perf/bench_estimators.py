@@ -2,6 +2,7 @@
 
 A table is one D and B. In it, forward is the value, backward the value and its gradient to the encoder's outputs, update one
 step of a critic, which Monte Carlo does not have: a training step costs backward and update. On an accelerator, if there is one.
+Tables of groups are of the total correlation between four groups of G latents.
 """
 
 import os
@@ -17,12 +18,14 @@ from disbench.baselines.gaussian import Posterior
 from disbench.benchmarks.estimators import MONTE_CARLO, total_correlation
 from disbench.benchmarks.estimators.measures import now, synchronise
 from disbench.benchmarks.estimators.study import machine
-from disbench.benchmarks.estimators.tasks import Draw, Encoder
+from disbench.benchmarks.estimators.tasks import GROUPS, Draw, Encoder
 
 DEVICE = torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
 NAMES = ("mss", "mine", "ratio", "marginal")
 BATCHES = (64, 128, 256, 512, 1024)
 DIMS = (2, 10, 32, 128)
+GROUP_NAMES = ("mss", "nested", "mine", "ratio")
+WIDTHS = (1, 4, 8, 16)  # latents in each of the groups
 LARGEST = (
     6e7 if DEVICE.type == "cpu" else 2e8
 )  # floats of MSS's B x B x D table; beyond, one use takes seconds on a CPU
@@ -47,7 +50,12 @@ def cases(names: tuple[str, ...]) -> list[tuple[int, int, str]]:
     return [(B, D, name) for D in DIMS for B in BATCHES for name in names if name != "mss" or B * B * D <= LARGEST]
 
 
-def measure(benchmark: BenchmarkFixture, what: str, B: int, D: int, name: str) -> None:
+def group_cases() -> list[tuple[int, str, str]]:
+    uses = [(name, what) for name in GROUP_NAMES for what in ("backward", "update")]
+    return [(G, name, what) for G in WIDTHS for name, what in uses if what != "update" or name not in MONTE_CARLO]
+
+
+def measure(benchmark: BenchmarkFixture, what: str, B: int, D: int, name: str, width: int = 1) -> None:
     torch.manual_seed(0)
     estimator = total_correlation(name, D, B, DEVICE)
     mean = torch.randn(10 * B, D, device=DEVICE)
@@ -56,7 +64,7 @@ def measure(benchmark: BenchmarkFixture, what: str, B: int, D: int, name: str) -
     q = Posterior(*(part.detach().requires_grad_(what == "backward") for part in encoder(rows)))
 
     def draw() -> Draw:
-        return Draw(q.sample(), q, rows, encoder)
+        return Draw(q.sample(), q, rows, encoder, width)
 
     def call() -> None:
         if what == "update":
@@ -68,7 +76,8 @@ def measure(benchmark: BenchmarkFixture, what: str, B: int, D: int, name: str) -
                 estimator.estimate(draw())
         synchronise(DEVICE)
 
-    benchmark.group = f"total correlation, D={D:3d}, B={B:4d}"
+    groups = "" if width == 1 else f" in groups of {width:2d}"
+    benchmark.group = f"total correlation, D={D:3d}{groups}, B={B:4d}"
     benchmark.extra_info.update(machine(DEVICE))
     benchmark.pedantic(call, rounds=5 if B * B * D < 4e6 or name != "mss" else 1, warmup_rounds=1)
 
@@ -86,3 +95,8 @@ def bench_backward(benchmark: BenchmarkFixture, B: int, D: int, name: str) -> No
 @pytest.mark.parametrize(("B", "D", "name"), cases(tuple(name for name in NAMES if name not in MONTE_CARLO)))
 def bench_update(benchmark: BenchmarkFixture, B: int, D: int, name: str) -> None:
     measure(benchmark, "update", B, D, name)
+
+
+@pytest.mark.parametrize(("G", "name", "what"), group_cases())
+def bench_groups(benchmark: BenchmarkFixture, G: int, name: str, what: str) -> None:
+    measure(benchmark, what, 256, GROUPS * G, name, G)
