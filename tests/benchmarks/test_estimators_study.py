@@ -287,10 +287,20 @@ def test_the_page_asks_for_nothing_and_is_equal_for_equal_studies(finished: Path
     assert page == (finished / "estimators.html").read_text(encoding="utf-8")
     assert "<script" not in page
     assert not re.search(r'(?:src|href)="https?:', page)
-    for section in ("verdicts", "values", "gradients", "crossover", "equal-time", "lag", "information", "checks"):
+    for section in (
+        "verdicts",
+        "groups",
+        "values",
+        "gradients",
+        "crossover",
+        "equal-time",
+        "lag",
+        "information",
+        "checks",
+    ):
         assert f'id="{section}"' in page
         assert f'href="#{section}"' in page
-    assert page.count("<svg") == 6
+    assert page.count("<svg") == 7
 
 
 def test_a_page_of_an_empty_study_says_what_is_missing() -> None:
