@@ -2,7 +2,7 @@
 
 from disbench.baselines import BASELINES
 from disbench.baselines.method import Method
-from disbench.mine_vae import MINEDisentangleVAE
+from disbench.mine_vae import MINEDisentangleVAE, MINEGroupVAE
 
-METHODS: dict[str, type[Method]] = {**BASELINES, "mine_vae": MINEDisentangleVAE}
+METHODS: dict[str, type[Method]] = {**BASELINES, "mine_vae": MINEDisentangleVAE, "mine_groups": MINEGroupVAE}
 BUILT_IN = dict(METHODS)  # without what a plugin adds

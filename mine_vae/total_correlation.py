@@ -31,6 +31,7 @@ critic that lags makes the penalty too small. `mine_vae.marginals` has an upper 
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -46,9 +47,41 @@ from disbench.mine_vae.mine import BOUNDS, BatchedLinear, MutualInformationEstim
 TC_ESTIMATORS = ("marginal", *BOUNDS, "club")
 
 
-def with_permuted(z: Tensor, copies: int = 1) -> tuple[Tensor, Tensor]:
-    """Make samples of the joint distribution and of the product of the marginals, (1, B, D) and (1, copies B, D), of z (B, D)."""
-    return z[None], torch.cat([permute_latents(z) for _ in range(copies)])[None]
+def permute_groups(z: Tensor, group: Tensor) -> Tensor:
+    """Permute the rows of z (B, D), those of one group together: samples of the product of the groups' distributions.
+
+    Parameters
+    ----------
+    z : Tensor of shape (B, D)
+        Draws from the joint distribution.
+    group : Tensor of shape (D,), integer
+        The group of each latent, from 0 to D.
+
+    Returns
+    -------
+    Tensor of shape (B, D)
+        The latents of one group are taken from one row of z, those of another group from an unrelated row.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from disbench.mine_vae.total_correlation import permute_groups
+    >>> z = torch.arange(5.0)[:, None].expand(5, 3)
+    >>> first, second, third = permute_groups(z, torch.tensor([1, 2, 1])).T
+    >>> bool((first == third).all()), sorted(second.tolist())
+    (True, [0.0, 1.0, 2.0, 3.0, 4.0])
+    """
+    order = torch.rand(z.shape[1] + 1, len(z), device=z.device).argsort(1)  # a permutation for each number of a group
+    return z.gather(0, order[group].T)
+
+
+def with_permuted(z: Tensor, copies: int = 1, group: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Make samples of the joint distribution and of the product of the marginals, (1, B, D) and (1, copies B, D), of z (B, D).
+
+    The marginals are those of the latents, or of the groups of latents if `group` (D,) is given.
+    """
+    permuted = [permute_latents(z) if group is None else permute_groups(z, group) for _ in range(copies)]
+    return z[None], torch.cat(permuted)[None]
 
 
 class TotalCorrelationCritic(MutualInformationEstimator):
@@ -73,8 +106,8 @@ class TotalCorrelationCritic(MutualInformationEstimator):
 
     def _table(self, x: Tensor, y: Tensor, shifts: int) -> Tensor:
         rows = torch.cat([x, y[:, : shifts * x.shape[1]]], dim=1)
-        nothing = rows.new_zeros(*rows.shape[:2], 1)
-        found: Tensor = super()._table(rows, nothing, 0)[:, 0].unflatten(1, (shifts + 1, -1))
+        constant = rows.new_ones(*rows.shape[:2], 1)  # there is no second variable: its weights are one more bias
+        found: Tensor = super()._table(rows, constant, 0)[:, 0].unflatten(1, (shifts + 1, -1))
         return found
 
 
@@ -85,13 +118,13 @@ class PermutedCritic(nn.Module):
         super().__init__()
         self.critic = TotalCorrelationCritic(latent_dim, bound=bound, hidden_dim=hidden_dim, shifts=1)
 
-    def estimate(self, z: Tensor) -> Tensor:
-        """Estimate TC, a scalar in nats, of draws z (B, D), with a gradient to z."""
-        return self.critic.estimate(*with_permuted(z))[0]
+    def estimate(self, z: Tensor, group: Tensor | None = None) -> Tensor:
+        """Estimate TC, or that of the groups (D,), a scalar in nats, of draws z (B, D), with a gradient to z."""
+        return self.critic.estimate(*with_permuted(z, group=group))[0]
 
-    def critic_loss(self, z: Tensor) -> Tensor:
+    def critic_loss(self, z: Tensor, group: Tensor | None = None) -> Tensor:
         """Compute what the critic descends."""
-        return self.critic.critic_loss(*with_permuted(z))
+        return self.critic.critic_loss(*with_permuted(z, group=group))
 
 
 def contrast(y: Tensor, q: Posterior) -> Tensor:
@@ -152,9 +185,12 @@ def make_estimator(name: str, latent_dim: int, hidden_dim: int) -> MarginalCriti
 
 
 def audit_estimator(
-    critics: MarginalCritics | PermutedCritic | SequentialCLUB, draw: Callable[[], Posterior], steps: int
+    critics: MarginalCritics | PermutedCritic | SequentialCLUB,
+    draw: Callable[[], Posterior],
+    steps: int,
+    group: Tensor | None = None,
 ) -> dict[str, Audit]:
-    """Audit an estimator, whose name in the curves is the key; `draw()` gives fresh posteriors.
+    """Audit an estimator, of latents or of groups (D,). Its name in the curves is the key; `draw()` gives fresh posteriors.
 
     CLUB has no audit: its value does not fall as r fits better, so that no other critic's value shows how good it is.
     """
@@ -163,11 +199,12 @@ def audit_estimator(
     last = draw()
     if isinstance(critics, MarginalCritics):
         return {"marginals": audit_marginals(critics, draw, (last.sample(), last), steps=steps)}
+    permuted = permute_latents if group is None else partial(permute_groups, group=group)
     audit = audit_pairs(
         critics.critic,
-        lambda: with_permuted(draw().sample()),
-        with_permuted(last.sample()),
-        independent=lambda: with_permuted(permute_latents(draw().sample())),
+        lambda: with_permuted(draw().sample(), group=group),
+        with_permuted(last.sample(), group=group),
+        independent=lambda: with_permuted(permuted(draw().sample()), group=group),
         steps=steps,
     )
     return {"total_correlation": audit}

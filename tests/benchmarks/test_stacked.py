@@ -27,6 +27,7 @@ OWN = {
     "factor_vae": {"discriminator_dim": 32},
     "factor_qvae": {"discriminator_dim": 32},
     "mine_vae": {**SMALL, "gaussian_fit_samples": 50, "mine_start": 0.4},
+    "mine_groups": {"num_factors": 3, "attention_dim": 8, "mine_hidden_dim": 8, "recent_posteriors": 64},
     "hf_vae": {"blocks": "found"},
 }
 # At faster rates the MINE VAE makes ten times as much of a rounding error every seven to eleven steps.
