@@ -212,9 +212,12 @@ class MINEGroupVAE(AlternatingVAE):
         number = {name: place for place, name in enumerate(self.parameter_groups())}
         own, phase = type(self), "second" if second_phase else "first"
         first = (number["outer"], number["assignment"]) if jointly else (number["outer"],)
-        shares = min(1.0, (done - self.mine_start) / self.ramp) if self.ramp else 1.0
-        outer = partial(own.outer_stage, groups=shares if second_phase else 0.0, joint=jointly)
-        yield Stage(f"outer, {phase}", outer, first)
+        passed = min(1.0, (done - self.mine_start) / self.ramp) if self.ramp else 1.0
+        groups = passed if second_phase else 0.0
+        outer = partial(own.outer_stage, groups=groups, joint=jointly)
+        # What draws other noise has another name: the critic's estimate permutes, and the assignment draws.
+        noise = f"{'latents' if groups == 0 else 'groups'}{', assignment' if jointly else ''}"
+        yield Stage(f"outer, {noise}", outer, first)
         if self.mine_start == 1 or done < min(self.mine_start / 2, self.mine_start - CRITICS_LEAD):
             return
         yield Stage(f"remember, {phase}", own.buffer_stage)

@@ -195,14 +195,16 @@ def names_of_stages(method: MINEGroupVAE, steps: int = 100) -> list[list[str]]:
 
 def test_the_assignment_learns_from_half_of_the_first_phase_and_the_critic_from_a_tenth_before_the_second() -> None:
     names = names_of_stages(make(mine_start=0.5))
-    assert next(step for step, each in enumerate(names) if "outer, second" in each) == 50
+    assert (
+        next(step for step, each in enumerate(names) if "outer, groups" in each) == 51
+    )  # at 50 the weight of groups is 0
     assert [step for step, each in enumerate(names) if each.count("assignment") == 3] == list(range(29, 100, 5))
     critics = [step for step, each in enumerate(names) if sum(name.startswith("critics") for name in each) == 2]
     assert critics == list(range(40, 100))
 
 
 def test_without_a_second_phase_nothing_but_the_autoencoder_moves() -> None:
-    assert {tuple(each) for each in names_of_stages(make(mine_start=1.0))} == {("outer, first",)}
+    assert {tuple(each) for each in names_of_stages(make(mine_start=1.0))} == {("outer, latents",)}
 
 
 def test_a_fixed_assignment_is_equal_blocks_and_has_no_parameters() -> None:
