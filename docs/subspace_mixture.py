@@ -51,7 +51,9 @@ RUNS: dict[str, tuple[str, dict[str, Any]]] = {
     "hf_vae, right sizes given": ("hf_vae", {"blocks": DIMENSIONS, "between_weight": 9.0}),
     "mine_groups": ("mine_groups", {}),
     "mine_groups, Monte Carlo": ("mine_groups", {"mine": False}),
+    "mine_groups, weight 4": ("mine_groups", {"tc_weight": 4.0}),
     "mine_groups, no ramp": ("mine_groups", {"ramp": 0.0}),
+    "mine_groups, no null model": ("mine_groups", {"resolution": 0.0}),
     "mine_groups, joint": ("mine_groups", {"bi_level": False}),
     "mine_groups, fixed blocks": ("mine_groups", {"attention": "fixed", "num_factors": 5}),
 }

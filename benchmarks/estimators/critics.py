@@ -15,7 +15,6 @@ import torch
 from torch import Tensor, nn
 
 from disbench.baselines import networks
-from disbench.baselines.factor_vae import permute_latents
 from disbench.baselines.gaussian import Posterior, log_normal
 from disbench.baselines.replay_buffer import ReplayBuffer
 from disbench.benchmarks.estimators.tasks import Draw, Pairs
@@ -41,19 +40,12 @@ def descend(optimizer: torch.optim.Optimizer, module: nn.Module, loss: Tensor) -
 
 def permuted(copies: int) -> Arrange:
     """From a draw to z and its permutations, both with a leading axis of one pair of variables."""
-    return lambda draw: (
-        with_permuted(draw.z, copies) if draw.width == 1 else with_permuted_groups(draw.z, copies, draw.width)
-    )
+    return lambda draw: with_permuted(draw.z, copies, None if draw.width == 1 else equal_groups(draw.z, draw.width))
 
 
-def permute_groups(z: Tensor, width: int) -> Tensor:
-    """Permute the rows of z (B, D): `width` latents, which are one group, take the same permutation."""
-    return permute_latents(z.unflatten(1, (-1, width))).flatten(1)
-
-
-def with_permuted_groups(z: Tensor, copies: int, width: int) -> tuple[Tensor, Tensor]:
-    """z (1, B, D) and (1, copies B, D), draws of the product of the groups' distributions."""
-    return z[None], torch.cat([permute_groups(z, width) for _ in range(copies)])[None]
+def equal_groups(z: Tensor, width: int) -> Tensor:
+    """(D,): the group of each latent of z (B, D), where `width` latents in a row are one group."""
+    return torch.arange(z.shape[1], device=z.device) // width
 
 
 def as_draw(draw: Draw) -> tuple[Tensor]:

@@ -10,12 +10,12 @@ import torch
 from disbench.baselines.gaussian import Posterior
 from disbench.benchmarks.estimators import GROUPED, total_correlation
 from disbench.benchmarks.estimators.cells import Truth
-from disbench.benchmarks.estimators.critics import permute_groups, with_permuted_groups
+from disbench.benchmarks.estimators.critics import equal_groups, permuted
 from disbench.benchmarks.estimators.monte_carlo import batch_average, full, nested, stratified, weighted
 from disbench.benchmarks.estimators.study import seeded
 from disbench.benchmarks.estimators.tasks import GROUPS, Encoder, PosteriorTask, draw_rows, group_task
 from disbench.mine_vae.audit import Audit, audit_pairs, verdict
-from disbench.mine_vae.total_correlation import TotalCorrelationCritic
+from disbench.mine_vae.total_correlation import TotalCorrelationCritic, permute_groups, with_permuted
 from disbench.reports.estimators.groups import (
     chart,
     crossover,
@@ -102,13 +102,15 @@ def test_monte_carlo_reads_a_constant_where_posteriors_of_a_group_do_not_overlap
     assert float(encoder.gradient(value).norm()) < 0.01
 
 
-def test_latents_of_a_group_are_permuted_together_and_groups_apart() -> None:
-    z = torch.arange(512.0)[:, None].expand(512, 6)
-    first, second = permute_groups(z, 3).split(3, dim=1)
-    for group in (first, second):
-        assert torch.equal(group, group[:, :1].expand(-1, 3))
-        assert torch.equal(group[:, 0].sort().values, z[:, 0])
-    assert float((first[:, 0] == second[:, 0]).float().mean()) < 0.05
+def test_a_critic_of_a_task_of_groups_gets_latents_of_a_group_permuted_together_and_groups_apart() -> None:
+    task = task_of(3)
+    z, shuffled = permuted(1)(task.draw(512, Encoder.of(task.posterior)))
+    rows = [
+        (z[0, :, first, None] == shuffled[0, :, first]).float().argmax(0) for first in (0, 2, 3)
+    ]  # where each came from
+    assert torch.equal(rows[0], rows[1])
+    assert float((rows[0] == rows[2]).float().mean()) < 0.05
+    assert torch.equal(rows[0].sort().values, torch.arange(512))
 
 
 @pytest.mark.parametrize("name", GROUPED)
@@ -126,12 +128,13 @@ def trained_critic(steps: int, width: int = 64) -> tuple[float, float, Audit]:
     """The truth, the reading and the audit of a critic of four groups of four latents after some steps."""
     task = task_of(4, rho=0.7)
     encoder = Encoder.of(task.posterior)
+    group = equal_groups(task.posterior.mean, 4)
 
     def draw():
-        return with_permuted_groups(task.draw(128, encoder).z.detach(), 1, 4)
+        return with_permuted(task.draw(128, encoder).z.detach(), group=group)
 
     def independent():
-        return with_permuted_groups(permute_groups(task.draw(128, encoder).z.detach(), 4), 1, 4)
+        return with_permuted(permute_groups(task.draw(128, encoder).z.detach(), group), group=group)
 
     critic = TotalCorrelationCritic(16, hidden_dim=width, shifts=1)
     optimizer = torch.optim.Adam(critic.parameters(), lr=3e-3)
