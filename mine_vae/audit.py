@@ -21,8 +21,9 @@ run is the same run. `verdict` waits: ask it when the numbers are logged.
 """
 
 import copy
+import logging
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import NamedTuple, TypeVar
 
@@ -34,6 +35,7 @@ from disbench.baselines.optim import adam
 from disbench.mine_vae.marginals import MarginalCritics, marginal_information
 from disbench.mine_vae.mine import CRITIC_CLIP, BatchedLinear, MutualInformationEstimator
 
+log = logging.getLogger(__name__)
 Critic = TypeVar("Critic", bound=nn.Module)
 Pair = tuple[Tensor, Tensor]
 ABSOLUTE, RELATIVE = 0.1, 0.1  # a gap above ABSOLUTE nats + RELATIVE of the better reading counts
@@ -162,6 +164,20 @@ def verdict(audit: Audit, *, absolute: float = ABSOLUTE, relative: float = RELAT
     if (trained - unseen > slack + 3 * noise).any() or (unseen - advanced > slack).any():
         return "overfit"
     return "ok"
+
+
+def told(audits: Mapping[str, Audit], step: int) -> tuple[dict[str, Tensor], list[str]]:
+    """Make the readings of audits for the curves, and a remark for each that is not in order, which is logged too."""
+    readings, remarks = {}, []
+    for name, audit in audits.items():
+        for field in ("unseen", "advanced", "null", "monte_carlo"):
+            reading = getattr(audit, field).mean()
+            if torch.isfinite(reading):
+                readings[f"audit_{name}_{field}"] = reading
+        if (found := verdict(audit)) != "ok":
+            remarks.append(f"The audit at step {step} found the critics of '{name}' {found}.")
+            log.warning(remarks[-1])
+    return readings, remarks
 
 
 def information_by_sums(z: Tensor, q: Posterior) -> Tensor:

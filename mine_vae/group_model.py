@@ -11,8 +11,8 @@ From `mine_start` on TC_G has the weight r tc_weight and TC the weight (1 - r) t
 
 After the first phase few latents depend on each other: those that cannot be made independent, such as the two latents of a
 circle. Groups are made of them (see `grouping`). Monte Carlo estimates TC well and TC_G badly: where the posteriors of a group
-hardly overlap, the density of z_k from a minibatch is that of its own image alone, so the estimate is a constant without a
-gradient. A critic needs no densities, but it has to keep up with the encoder.
+hardly overlap, the density of z_k from a minibatch is that of its own image alone, so the estimate is nearly a constant,
+whose gradient does not help. A critic needs no densities, but it has to keep up with the encoder.
 
 What one call of `training_step` does, each group of parameters updated while the others stand still:
 
@@ -23,7 +23,6 @@ What one call of `training_step` does, each group of parameters updated while th
 Networks may run in bf16; densities, critic and assignment are float32.
 """
 
-import logging
 from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any, Unpack
@@ -41,12 +40,11 @@ from disbench.baselines.optim import adam
 from disbench.baselines.precision import float32
 from disbench.baselines.replay_buffer import ReplayBuffer
 from disbench.baselines.vae import NetworkOptions
-from disbench.mine_vae.audit import verdict
+from disbench.mine_vae.audit import told
 from disbench.mine_vae.grouping import GroupAttention, group_complexities, priced_loss, read_pairs
 from disbench.mine_vae.mine import BOUNDS, CRITIC_CLIP
 from disbench.mine_vae.total_correlation import PermutedCritic, audit_estimator
 
-log = logging.getLogger(__name__)
 INFORMATION_RATE = 0.05  # of the moving average of the pairs' information
 CRITICS_LEAD = 0.1  # of training, that the critic learns before the encoder listens to it
 CRITIC_STEPS = 2
@@ -108,7 +106,6 @@ class MINEGroupVAE(AlternatingVAE):
     (torch.Size([6]), torch.Size([2, 6]))
     """
 
-    data_parallel = False  # the total correlation looks at pairs of images
     audit_at = (0.8, 1.0)  # shares of training after which the critic is audited
     information: Tensor
     monte_carlo: Tensor
@@ -210,7 +207,7 @@ class MINEGroupVAE(AlternatingVAE):
         assigns = self.attention.learned and self.mine_start < 1 and done >= self.mine_start / 2
         jointly = assigns and not self.bi_level
         number = {name: place for place, name in enumerate(self.parameter_groups())}
-        own, phase = type(self), "second" if second_phase else "first"
+        own = type(self)
         first = (number["outer"], number["assignment"]) if jointly else (number["outer"],)
         passed = min(1.0, (done - self.mine_start) / self.ramp) if self.ramp else 1.0
         groups = passed if second_phase else 0.0
@@ -220,10 +217,10 @@ class MINEGroupVAE(AlternatingVAE):
         yield Stage(f"outer, {noise}", outer, first)
         if self.mine_start == 1 or done < min(self.mine_start / 2, self.mine_start - CRITICS_LEAD):
             return
-        yield Stage(f"remember, {phase}", own.buffer_stage)
+        yield Stage("remember", own.buffer_stage)
         if self.mine and done >= self.mine_start - CRITICS_LEAD:
             for _ in range(CRITIC_STEPS):
-                yield Stage(f"critics, {phase}", own.critics_stage, (number["critics"],), CRITIC_CLIP)
+                yield Stage("critics", own.critics_stage, (number["critics"],), CRITIC_CLIP)
         if assigns and self.bi_level and count % self.outer_steps == 0:
             for _ in range(self.inner_steps):
                 yield Stage("assignment", own.assignment_stage, (number["assignment"],))
@@ -287,12 +284,9 @@ class MINEGroupVAE(AlternatingVAE):
     def audit(self, step: int) -> None:
         """Set the critic's reading beside better ones; what is not in order is logged and stands in `remarks`."""
         audits = audit_estimator(self.critic, lambda: self.draw(len(self.recent.rows)), AUDIT_STEPS, self.groups())
-        for name, audit in audits.items():
-            for field in ("unseen", "advanced", "null"):
-                self.diagnostics[f"audit_{name}_{field}"] = getattr(audit, field).mean()
-            if (found := verdict(audit)) != "ok":
-                self.remarks.append(f"The audit at step {step} found the critic of '{name}' {found}.")
-                log.warning(self.remarks[-1])
+        readings, remarks = told(audits, step)
+        self.diagnostics |= readings
+        self.remarks += remarks
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Save the last readings of audits and assignment."""

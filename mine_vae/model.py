@@ -17,7 +17,6 @@ What one call of `training_step` does in the second phase, each group of paramet
 Networks may run in bf16; densities, critics and everything else here is float32, for a density rounded to bf16 is a step.
 """
 
-import logging
 import warnings
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -35,14 +34,13 @@ from disbench.baselines.optim import adam
 from disbench.baselines.precision import float32
 from disbench.baselines.replay_buffer import ReplayBuffer
 from disbench.baselines.vae import NetworkOptions
-from disbench.mine_vae.audit import Audit, verdict
+from disbench.mine_vae.audit import Audit, told
 from disbench.mine_vae.gaussian_fit import capacity_target
 from disbench.mine_vae.marginals import MarginalCritics, total_correlation
 from disbench.mine_vae.mine import CRITIC_CLIP
 from disbench.mine_vae.partition import ParameterGroup, Partition
 from disbench.mine_vae.total_correlation import PermutedCritic, SequentialCLUB, audit_estimator, make_estimator
 
-log = logging.getLogger(__name__)
 CRITICS_LEAD = 0.1  # of training, that the critics of the total correlation learn before they are listened to
 CRITIC_STEPS = 2  # a step in the second phase: with one, those of leak are further behind
 AUDIT_STEPS = 100
@@ -322,14 +320,9 @@ class MINEDisentangleVAE(AlternatingVAE):
         """Set the critics' readings beside better ones; what is not in order is logged and stands in `remarks`."""
         audits = audit_estimator(self.tc_critics, lambda: self.draw(len(self.recent.rows)), AUDIT_STEPS)
         audits |= self.parts.audits(lambda: self.draw(batch).sample(), AUDIT_STEPS)
-        for name, audit in audits.items():
-            for field in ("unseen", "advanced", "null", "monte_carlo"):
-                reading = getattr(audit, field).mean()
-                if torch.isfinite(reading):
-                    self.diagnostics[f"audit_{name}_{field}"] = reading
-            if (found := verdict(audit)) != "ok":
-                self.remarks.append(f"The audit at step {step} found the critics of '{name}' {found}.")
-                log.warning(self.remarks[-1])
+        readings, remarks = told(audits, step)
+        self.diagnostics |= readings
+        self.remarks += remarks
         return audits
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
