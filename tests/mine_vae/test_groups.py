@@ -221,6 +221,22 @@ def test_jointly_the_assignment_moves_at_each_step_of_its_time() -> None:
     assert not torch.equal(method.attention.queries, before)
 
 
+def test_the_assignment_reads_the_recent_posteriors_a_twentieth_at_a_time() -> None:
+    method = make(recent_posteriors=500)
+    angle = 2 * torch.pi * torch.rand(500)
+    mean = torch.stack([angle.cos(), angle.sin(), *torch.randn(4, 500)], dim=1)
+    method.buffer_stage(None, (Posterior(mean, torch.full((500, 6), -6.0)), mean))
+    expected = read_pairs(*method.remembered())
+    method.assignment_loss()
+    torch.testing.assert_close(
+        method.information, 0.05 * expected, atol=2e-3, rtol=0.05
+    )  # other draws of the same posteriors
+    for _ in range(60):
+        method.assignment_loss()
+    torch.testing.assert_close(method.information, expected, atol=0.02, rtol=0.1)
+    assert expected[0, 1] > 0.3
+
+
 def test_the_partition_reports_shares_and_complexities_of_the_groups_that_are_there() -> None:
     method = make(mine_start=0.0)
     Loop(5).fit(method, (torch.rand(BATCH, 1, 8, 8) for _ in range(5)))
