@@ -3,6 +3,7 @@
 import importlib.util
 import itertools
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from disbench.mine_vae.grouping import GroupAttention, group_complexities, price
 from disbench.mine_vae.total_correlation import PermutedCritic, permute_groups
 
 BATCH = 16
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(autouse=True)
@@ -263,13 +265,22 @@ def test_what_cannot_be_is_refused(options: dict[str, object], message: str) -> 
         make(**options)
 
 
+def script() -> ModuleType:
+    """The script of the mixture."""
+    spec = importlib.util.spec_from_file_location("subspace_mixture", ROOT / "docs" / "subspace_mixture.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_page_has_the_table_of_the_committed_records() -> None:
+    page = (ROOT / "docs" / "methods" / "mine_groups.md").read_text(encoding="utf-8")
+    assert script().table(ROOT / "results" / "mixture", nonlinear=False) in page
+
+
 @pytest.mark.slow
 def test_on_a_mixture_of_spheres_the_right_groups_are_found_and_their_information_kept() -> None:
-    path = Path(__file__).parents[2] / "docs" / "subspace_mixture.py"
-    spec = importlib.util.spec_from_file_location("subspace_mixture", path)
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
-    found = script.train("mine_groups", {}, seed=0, nonlinear=False, steps=6_000)
+    found = script().train("mine_groups", {}, seed=0, nonlinear=False, steps=6_000)
     assert found["gap"] > 0.95
     assert found["sizes"] == [4, 2, 1, 1, 3]
     assert found["nats"] > 24
