@@ -1,7 +1,6 @@
 """Write the table of groups in docs/estimators.md from a study: python docs/fill_estimators.py results/estimators"""
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 from disbench.reports.estimators.groups import numbers_of, settings_of, truth_of, widths_of
