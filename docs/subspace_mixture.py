@@ -52,8 +52,6 @@ RUNS: dict[str, tuple[str, dict[str, Any]]] = {
     "mine_groups": ("mine_groups", {}),
     "mine_groups, Monte Carlo": ("mine_groups", {"mine": False}),
     "mine_groups, weight 4": ("mine_groups", {"tc_weight": 4.0}),
-    "mine_groups, weight 4, no ramp": ("mine_groups", {"tc_weight": 4.0, "ramp": 0.0}),
-    "mine_groups, no ramp": ("mine_groups", {"ramp": 0.0}),
     "mine_groups, no null model": ("mine_groups", {"resolution": 0.0}),
     "mine_groups, joint": ("mine_groups", {"bi_level": False}),
     "mine_groups, fixed blocks": ("mine_groups", {"attention": "fixed", "num_factors": 5}),

@@ -7,8 +7,6 @@ Latents of one group may depend on each other, so several of them can hold one c
     first    reconstruction + beta KL + tc_weight TC      TC of single latents, by Monte Carlo as in beta-TCVAE
     second   reconstruction + beta KL + tc_weight TC_G    TC_G by a critic (see `total_correlation`)
 
-From `mine_start` on TC_G has the weight r tc_weight and TC the weight (1 - r) tc_weight, and r rises from 0 to 1 within `ramp`.
-
 After the first phase few latents depend on each other: those that cannot be made independent, such as the two latents of a
 circle. Groups are made of them (see `grouping`). Monte Carlo estimates TC well and TC_G badly: where the posteriors of a group
 hardly overlap, the density of z_k from a minibatch is that of its own image alone, so the estimate is nearly a constant,
@@ -68,10 +66,7 @@ class MINEGroupVAE(AlternatingVAE):
     beta, tc_weight : float, default 1.0 and 8.0
         Weights of the KL divergence and of the total correlation.
     mine_start : float, default 0.4
-        Share of training after which the penalty passes from latents to groups, in [0, 1]; 1 never.
-    ramp : float, default 0.3
-        Share of training in which it passes, in [0, 1]. With 0 latents of one group are set free at once, and a latent in a wrong
-        group stays there: it soon depends on those that it is not separated from.
+        Share of training that is the first phase, in [0, 1]; with 1 there is no second.
     mine : bool, default True
         False estimates TC_G by Monte Carlo, as `hf_vae` does.
     tc_estimator : {"ratio", "mine", "nwj", "infonce", "smile"}, default "ratio"
@@ -122,7 +117,6 @@ class MINEGroupVAE(AlternatingVAE):
         beta: float = 1.0,
         tc_weight: float = 8.0,
         mine_start: float = 0.4,
-        ramp: float = 0.3,
         mine: bool = True,
         tc_estimator: str = "ratio",
         price: float = 0.01,
@@ -144,12 +138,10 @@ class MINEGroupVAE(AlternatingVAE):
             raise ValueError(f"attention must be 'learned' or 'fixed', got {attention!r}.")
         if not 0 <= mine_start <= 1:
             raise ValueError(f"mine_start must be a share of training, from 0 to 1, got {mine_start}.")
-        if not 0 <= ramp <= 1:
-            raise ValueError(f"ramp must be a share of training, from 0 to 1, got {ramp}.")
         if num_factors < 1:
             raise ValueError(f"num_factors must be at least 1, got {num_factors}.")
         super().__init__(image_shape, n_train, latent_dim=latent_dim, **shell)
-        self.beta, self.tc_weight, self.mine_start, self.ramp, self.mine = beta, tc_weight, mine_start, ramp, mine
+        self.beta, self.tc_weight, self.mine_start, self.mine = beta, tc_weight, mine_start, mine
         self.price, self.resolution, self.bi_level = price, resolution, bi_level
         self.outer_steps, self.inner_steps = bi_level_outer_steps, bi_level_inner_steps
         self.regularity = (attention_reg_weight, entropy_reg_weight)
@@ -209,11 +201,9 @@ class MINEGroupVAE(AlternatingVAE):
         number = {name: place for place, name in enumerate(self.parameter_groups())}
         own = type(self)
         first = (number["outer"], number["assignment"]) if jointly else (number["outer"],)
-        passed = min(1.0, (done - self.mine_start) / self.ramp) if self.ramp else 1.0
-        groups = passed if second_phase else 0.0
-        outer = partial(own.outer_stage, groups=groups, joint=jointly)
+        outer = partial(own.outer_stage, second_phase=second_phase, joint=jointly)
         # What draws other noise has another name: the critic's estimate permutes, and the assignment draws.
-        noise = f"{'latents' if groups == 0 else 'groups'}{', assignment' if jointly else ''}"
+        noise = f"{'second' if second_phase else 'first'}{', joint' if jointly else ''}"
         yield Stage(f"outer, {noise}", outer, first)
         if self.mine_start == 1 or done < min(self.mine_start / 2, self.mine_start - CRITICS_LEAD):
             return
@@ -228,16 +218,17 @@ class MINEGroupVAE(AlternatingVAE):
             audited = self.mine and count in [round(share * step.total) for share in self.audit_at]
             yield Stage("checked", partial(own.monitor_stage, step=count, audited=audited), data_dependent=audited)
 
-    def outer_stage(self, batch: Batch, context: Any, *, groups: float, joint: bool) -> StageResult:
+    def outer_stage(self, batch: Batch, context: Any, *, second_phase: bool, joint: bool) -> StageResult:
         """Compute the loss on the minibatch, with the assignment's if both are updated jointly."""
         q = self.posterior(batch.images)
         z = q.sample()
         with float32(z.device):
-            tc = z.new_zeros(())
-            if groups < 1:
-                tc = (1 - groups) * kl_terms(z, q, self.n_train).total_correlation
-            if groups > 0:
-                tc = tc + groups * (self.critic.estimate(z, self.groups()) if self.mine else self.monte_carlo_tc(z, q))
+            if not second_phase:
+                tc = kl_terms(z, q, self.n_train).total_correlation
+            elif self.mine:
+                tc = self.critic.estimate(z, self.groups())
+            else:
+                tc = self.monte_carlo_tc(z, q)
         reconstruction, kl = self.reconstruction_loss(batch.images, z), kl_to_prior(q).sum(1).mean()
         loss = reconstruction + self.beta * kl + self.tc_weight * tc
         terms = {"loss": loss, "reconstruction": reconstruction, "kl": kl, "total_correlation": tc}

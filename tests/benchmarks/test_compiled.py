@@ -19,7 +19,7 @@ from disbench.benchmarks.training.steps import Callback, Loop
 STEPS, BATCH = 20, 8
 OWN = {
     "mine_vae": {"latent_dim": 6, "num_factors": 3, "mine_start": 0.4},
-    "mine_groups": {"latent_dim": 6, "num_factors": 3, "mine_start": 0.4, "ramp": 0.2},
+    "mine_groups": {"latent_dim": 6, "num_factors": 3, "mine_start": 0.4},
     "factor_vae": {"discriminator_dim": 16},
     "factor_qvae": {"discriminator_dim": 16},
     "dip_vae_i": {"off_diagonal": 1.0},  # by default a third of the loss is a penalty that these few steps hardly lower

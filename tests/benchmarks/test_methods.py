@@ -20,7 +20,7 @@ from disbench.mine_vae import MINEDisentangleVAE, MINEGroupVAE
 BATCH = 8
 SMALL = {
     "mine_vae": {"latent_dim": 6, "num_factors": 3},
-    "mine_groups": {"latent_dim": 6, "num_factors": 3, "mine_start": 0.3, "ramp": 0.3},
+    "mine_groups": {"latent_dim": 6, "num_factors": 3, "mine_start": 0.3},
     "factor_vae": {"discriminator_dim": 16},
     "factor_qvae": {"discriminator_dim": 16},
     "hf_vae": {"blocks": "found"},

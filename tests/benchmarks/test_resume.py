@@ -33,7 +33,7 @@ from disbench.reports.records import RECORD_FILE, Record, Trial
 
 SMALL = {
     "mine_vae": {"latent_dim": 6, "num_factors": 3, "mine_start": 0.3},
-    "mine_groups": {"latent_dim": 6, "num_factors": 3, "mine_start": 0.3, "ramp": 0.3},
+    "mine_groups": {"latent_dim": 6, "num_factors": 3, "mine_start": 0.3},
     "factor_vae": {"discriminator_dim": 16},
     "factor_qvae": {"discriminator_dim": 16},
     "hf_vae": {"blocks": "found", "find_at": [0.3, 0.7]},

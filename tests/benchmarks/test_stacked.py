@@ -30,8 +30,8 @@ OWN = {
     "mine_groups": {"num_factors": 3, "attention_dim": 8, "mine_hidden_dim": 8, "recent_posteriors": 64},
     "hf_vae": {"blocks": "found"},
 }
-# At faster rates the MINE VAE makes ten times as much of a rounding error every seven to eleven steps.
-SLOW = {"mine_vae": {"lr": 1e-4, "critic_lr": 3e-4}}
+# At faster rates a MINE VAE makes ten times as much of a rounding error every seven to eleven steps.
+SLOW = {name: {"lr": 1e-4, "critic_lr": 3e-4} for name in ("mine_vae", "mine_groups")}
 SHAPE = (1, 64, 64)
 CPU = torch.device("cpu")
 STACKED = [name for name, method in METHODS.items() if not method.quantized]

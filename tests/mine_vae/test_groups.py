@@ -8,12 +8,12 @@ from types import ModuleType
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
 
 from disbench.baselines.bernoulli import bernoulli_loss
 from disbench.baselines.beta_tcvae import kl_terms
 from disbench.baselines.gaussian import Posterior, kl_to_prior
 from disbench.baselines.hf_vae import block_kl_terms
+from disbench.baselines.method import Batch
 from disbench.benchmarks.training.steps import Loop
 from disbench.mine_vae import MINEGroupVAE, group_model
 from disbench.mine_vae.grouping import GroupAttention, group_complexities, priced_loss, prices, read_pairs
@@ -166,28 +166,22 @@ def test_the_assignment_finds_factors_that_are_spheres(seed: int) -> None:
     assert torch.equal(groups[:, None] == groups, label[:, None] == label)
 
 
-def terms_of(method: MINEGroupVAE, groups: float) -> tuple[dict[str, Tensor], Tensor, Posterior, Tensor]:
+@pytest.mark.parametrize(("second_phase", "mine"), [(False, True), (True, True), (True, False)])
+def test_the_loss_is_the_sum_that_the_module_states(second_phase: bool, mine: bool) -> None:
+    method = make(beta=3.0, tc_weight=7.0, mine=mine)
     x = torch.rand(BATCH, 1, 8, 8)
     torch.manual_seed(1)
-    result = method.outer_stage(type("Given", (), {"images": x})(), (), groups=groups, joint=False)
+    terms = method.outer_stage(Batch(x), (), second_phase=second_phase, joint=False).terms
     torch.manual_seed(1)
     q = method.posterior(x)
-    return result.terms, x, q, q.sample()
-
-
-@pytest.mark.parametrize("groups", [0.0, 0.25, 1.0])
-@pytest.mark.parametrize("mine", [True, False])
-def test_the_loss_passes_from_the_total_correlation_of_latents_to_that_of_groups(groups: float, mine: bool) -> None:
-    method = make(beta=3.0, tc_weight=7.0, mine=mine)
-    terms, x, q, z = terms_of(method, groups)
-    of_latents = kl_terms(z, q, 500).total_correlation
-    of_groups = (
-        method.critic.estimate(z, method.groups())
-        if mine
-        else block_kl_terms(z, q, 500, method.groups()).between_blocks
-    )
-    expected = bernoulli_loss(method.decoder(z), x) + 3.0 * kl_to_prior(q).sum(1).mean()
-    expected = expected + 7.0 * ((1 - groups) * of_latents + groups * of_groups)
+    z = q.sample()
+    if not second_phase:
+        tc = kl_terms(z, q, 500).total_correlation
+    elif mine:
+        tc = method.critic.estimate(z, method.groups())
+    else:
+        tc = block_kl_terms(z, q, 500, method.groups()).between_blocks
+    expected = bernoulli_loss(method.decoder(z), x) + 3.0 * kl_to_prior(q).sum(1).mean() + 7.0 * tc
     torch.testing.assert_close(terms["loss"], expected)
 
 
@@ -197,16 +191,14 @@ def names_of_stages(method: MINEGroupVAE, steps: int = 100) -> list[list[str]]:
 
 def test_the_assignment_learns_from_half_of_the_first_phase_and_the_critic_from_a_tenth_before_the_second() -> None:
     names = names_of_stages(make(mine_start=0.5))
-    assert (
-        next(step for step, each in enumerate(names) if "outer, groups" in each) == 51
-    )  # at 50 the weight of groups is 0
+    assert next(step for step, each in enumerate(names) if "outer, second" in each) == 50
     assert [step for step, each in enumerate(names) if each.count("assignment") == 3] == list(range(29, 100, 5))
     critics = [step for step, each in enumerate(names) if sum(name.startswith("critics") for name in each) == 2]
     assert critics == list(range(40, 100))
 
 
 def test_without_a_second_phase_nothing_but_the_autoencoder_moves() -> None:
-    assert {tuple(each) for each in names_of_stages(make(mine_start=1.0))} == {("outer, latents",)}
+    assert {tuple(each) for each in names_of_stages(make(mine_start=1.0))} == {("outer, first",)}
 
 
 def test_a_fixed_assignment_is_equal_blocks_and_has_no_parameters() -> None:
@@ -256,7 +248,6 @@ def test_the_partition_reports_shares_and_complexities_of_the_groups_that_are_th
         ({"tc_estimator": "marginal"}, "tc_estimator must be one of mine, nwj, infonce, smile, ratio"),
         ({"attention": "none"}, "attention must be 'learned' or 'fixed'"),
         ({"mine_start": 1.5}, "mine_start must be a share"),
-        ({"ramp": -0.1}, "ramp must be a share"),
         ({"num_factors": 0}, "num_factors must be at least 1"),
     ],
 )
