@@ -196,7 +196,8 @@ class MINEGroupVAE(AlternatingVAE):
         """Yield the stages of the phase that `step` is in; see the module."""
         count, done = step.number + 1, step.fraction
         second_phase = done >= self.mine_start
-        assigns = self.attention.learned and self.mine_start < 1 and done >= self.mine_start / 2
+        # One step after the first posteriors are remembered: from none, nothing can be read.
+        assigns = self.attention.learned and self.mine_start < 1 and done >= self.mine_start / 2 + 1 / step.total
         jointly = assigns and not self.bi_level
         number = {name: place for place, name in enumerate(self.parameter_groups())}
         own = type(self)

@@ -211,8 +211,10 @@ def test_a_fixed_assignment_is_equal_blocks_and_has_no_parameters() -> None:
 def test_jointly_the_assignment_moves_at_each_step_of_its_time() -> None:
     method = make(bi_level=False, mine_start=0.0)
     before = method.attention.queries.detach().clone()
-    Loop(1).fit(method, iter([torch.rand(BATCH, 1, 8, 8)]))
+    Loop(2).fit(method, (torch.rand(BATCH, 1, 8, 8) for _ in range(2)))
     assert not torch.equal(method.attention.queries, before)
+    assert all(torch.isfinite(each).all() for each in (method.attention.queries, method.information))
+    assert method.information.max() > 0
 
 
 def test_the_assignment_reads_the_recent_posteriors_a_twentieth_at_a_time() -> None:
