@@ -17,6 +17,8 @@ with needs_extra():
     from disbench.baselines.hfs import HFS
     from disbench.baselines.info_vae import InfoVAE
     from disbench.baselines.qlae import QLAE
+    from disbench.baselines.semi_supervised import S2DIPVAE, S2BetaTCVAE, S2BetaVAE
+    from disbench.baselines.supervised import Supervised
     from disbench.baselines.tripod import Tripod
     from disbench.baselines.vae import VAE
 
@@ -37,4 +39,8 @@ BASELINES: dict[str, type[Autoencoder]] = {
     "tripod": Tripod,
     "categorical_vae": CategoricalVAE,
     "factor_qvae": FactorQVAE,
+    "s2_beta_vae": S2BetaVAE,
+    "s2_beta_tcvae": S2BetaTCVAE,
+    "s2_dip_vae": S2DIPVAE,
+    "supervised": Supervised,
 }

@@ -170,23 +170,41 @@ class Labelled:
 
     Parameters
     ----------
-    count : int
-        Number of rows of the dataset that have labels.
+    count : int, optional
+        Number of rows of the dataset that have labels. None gives every row a label.
     share : float, default 0.0
         Share of each minibatch, in [0, 1], that is drawn from the rows with labels, with replacement. At 0 they occur as often as
         in the random order, which is rarely if they are few.
+    own_minibatch : bool, default False
+        Whether a step gets a second minibatch, which is drawn from the rows with labels with replacement. `Batch.images` then
+        holds `2 * batch_size` images: first those of the second minibatch, then those of the random order.
+    balanced : bool, default False
+        Each value of each factor occurs equally often among the labels, or once more. Needs a dataset that is a full grid.
+    noise : {"none", "permuted", "binned", "noisy", "missing"}, default "none"
+        What is wrong with the labels; see `disbench.datasets.factors.labelled_rows`.
+    noise_level : float, optional
+        How much of it is; see `disbench.datasets.factors.labelled_rows`.
     """
 
-    count: int
+    count: int | None
     share: float = 0.0
+    own_minibatch: bool = False
+    balanced: bool = False
+    noise: str = "none"
+    noise_level: float | None = None
 
     def __post_init__(self) -> None:
-        _check_count("Labelled", "count", self.count)
+        if self.count is not None:
+            _check_count("Labelled", "count", self.count)
         if not 0 <= self.share <= 1:
             raise ValueError(f"Labelled needs a share from 0 to 1, got {self.share!r}.")
 
     rows = 1
-    images = 1
+
+    @property
+    def images(self) -> int:
+        """Number of images that a step gets, per row of `batch_size`."""
+        return 1 + self.own_minibatch
 
 
 Sampling = Independent | Pairs | Labelled

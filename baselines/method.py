@@ -73,6 +73,9 @@ class Method(LightningModule):
         What a training step gets. A method may also set it in its constructor.
     total_steps : int or None
         Number of calls of `training_step` in the whole training. The training loop sets it; in your own Trainer it is None.
+    label_sizes : tuple of int or None
+        Number of values of each column of `Batch.labels`. The training loop sets it; in your own Trainer you set it, if the
+        method needs it.
     generates : bool
         False for an encoder without a decoder: no pictures are drawn and no reconstruction is measured.
     decode_limit : int or None
@@ -107,6 +110,7 @@ class Method(LightningModule):
     published: ClassVar[Grids] = {}
     sampling: Sampling = Independent()
     total_steps: int | None = None
+    label_sizes: tuple[int, ...] | None = None
     generates = True
     decode_limit: int | None = None
     quantized = False

@@ -1,6 +1,7 @@
 """What a training step gets of a dataset: minibatches in random order, with partners or labels where a method samples them."""
 
 from collections.abc import Iterator
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -8,6 +9,8 @@ from torch import Tensor
 from disbench.baselines.method import Batch, Independent, Labelled, Pairs, Sampling
 from disbench.benchmarks.runtime.seeds import generator_for
 from disbench.datasets import FactorDataset
+from disbench.datasets.factors import LabelledRows, labelled_rows
+from disbench.datasets.factors.labels import UNKNOWN
 from disbench.reports.records import Trial
 
 
@@ -76,7 +79,7 @@ def check_sampling(name: str, sampling: Sampling, dataset: FactorDataset) -> Non
                 f"{name} samples {sampling}, but {dataset.name} with these options has {varying} factors that vary. Use fewer "
                 "changed factors, or select more values."
             )
-    elif isinstance(sampling, Labelled) and sampling.count > len(dataset):
+    elif isinstance(sampling, Labelled) and (sampling.count or 1) > len(dataset):
         raise ValueError(
             f"{name} samples labels of {sampling.count:,} images, but {dataset.name} with these options has {len(dataset):,}. "
             "Use fewer labels."
@@ -117,12 +120,11 @@ class Images:
         where = self.dataset.preferred_device(device)
         plain = isinstance(self.sampling, Independent)
         on = where if plain else torch.device("cpu")  # where partners and labels are drawn
-        labelled = self.labelled_rows()
         for step, every in enumerate(row_batches(len(self.dataset), self.size, self.generator, on, skip), start=skip):
             rows, partners, labels = every, None, None
             if not plain:
                 draws = generator_for(*self.names, "partners and labels", step)
-                rows, partners, labels = self.supervised(rows, labelled, draws)
+                rows, partners, labels = self.supervised(rows, draws)
             share = slice(rank, None, ranks)
             yield Batch(
                 self.dataset.batch(rows[share].to(where)),
@@ -130,23 +132,47 @@ class Images:
                 None if labels is None else labels[share],
             )
 
-    def labelled_rows(self) -> Tensor:
-        """The rows of the dataset (n,) that have labels."""
-        if not isinstance(self.sampling, Labelled):
-            return torch.empty(0, dtype=torch.int64)
-        order = torch.randperm(len(self.dataset), generator=generator_for(*self.names, "rows with labels"))
-        return order[: self.sampling.count]
+    @property
+    def per_step(self) -> int:
+        """Number of images in `Batch.images` of a step."""
+        return self.size * (self.sampling.images if isinstance(self.sampling, Labelled) else 1)
 
-    def supervised(
-        self, rows: Tensor, labelled: Tensor, draws: torch.Generator
-    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    @cached_property
+    def labelled(self) -> LabelledRows | None:
+        """The rows of the dataset that have labels, where the method samples some."""
+        if not isinstance(wanted := self.sampling, Labelled):
+            return None
+        return labelled_rows(
+            self.dataset,
+            len(self.dataset) if wanted.count is None else wanted.count,
+            generator_for(*self.names, "rows with labels"),
+            balanced=wanted.balanced,
+            noise=wanted.noise,
+            noise_level=wanted.noise_level,
+        )
+
+    @property
+    def label_sizes(self) -> tuple[int, ...]:
+        """Number of values that the labels of each factor can have."""
+        return self.dataset.factor_sizes if self.labelled is None else self.labelled.sizes
+
+    @cached_property
+    def _places(self) -> Tensor:
+        """Of each row of the dataset (N,) its place among the rows with labels, or -1."""
+        places = torch.full((len(self.dataset),), -1)
+        if self.labelled is not None:
+            places[self.labelled.rows] = torch.arange(len(self.labelled.rows))
+        return places
+
+    def supervised(self, rows: Tensor, draws: torch.Generator) -> tuple[Tensor, Tensor | None, Tensor | None]:
         """The rows (B,) of a step, those of their partners (B,) and their labels (B, K), or None."""
         if isinstance(self.sampling, Pairs):
             return rows, partner_rows(self.dataset, rows, self.sampling.changed, draws), None
-        if not isinstance(self.sampling, Labelled):
+        if not isinstance(self.sampling, Labelled) or (there := self.labelled) is None:
             return rows, None, None
-        drawn = round(self.sampling.share * len(rows))
-        again = labelled[torch.randint(len(labelled), (drawn,), generator=draws)]
-        rows = torch.cat([again, rows[drawn:]])
-        labels = self.dataset.factors(rows)
-        return rows, None, torch.where(torch.isin(rows, labelled)[:, None], labels, -1)
+        own = self.sampling.own_minibatch
+        drawn = len(rows) if own else round(self.sampling.share * len(rows))
+        again = there.rows[torch.randint(len(there.rows), (drawn,), generator=draws)]
+        rows = torch.cat([again, rows if own else rows[drawn:]])
+        places = self._places[rows]
+        return rows, None, torch.where(places[:, None] < 0, UNKNOWN, there.labels[places])

@@ -137,6 +137,7 @@ def train_here(
     """`train` in this process: with the whole of each minibatch, or with the share of one of several devices."""
     method = build(trial, dataset.image_shape, len(dataset))
     images = Images(dataset, trial, method.sampling)
+    method.label_sizes = images.label_sizes
     curves = Curves(trial.steps)
     folder = Path(checkpoint).parent
     described = trial, dataset.image_shape, len(dataset), curves.points
@@ -185,7 +186,7 @@ def train_here(
     # With several devices the parent counts: a terminal sends Ctrl-C to all, and the parent hands it on to all.
     ending = checkpoints.finishing_steps(resume, signal.default_int_handler if machine.devices == 1 else signal.SIG_IGN)
     networks = compiled(method, machine.compiler) if machine.compiler else nullcontext()
-    check_contract(method, dataset.image_shape, images.size, trial.steps, dataset.factor_sizes)
+    check_contract(method, dataset.image_shape, images.per_step, trial.steps, images.label_sizes)
     done = 0
     if begun is not None:  # version 0.1 counted the steps of optimizers, and had another name for the scale
         done = begun[DESCRIPTION]["step"]

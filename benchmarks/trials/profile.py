@@ -161,6 +161,7 @@ def profile_steps(trial: Trial, dataset: FactorDataset, steps: int) -> tuple[Met
     short = trial.model_copy(update={"steps": WARM_UP + steps})
     method = build(short, dataset.image_shape, len(dataset.training))
     images = Images(dataset.training, trial, method.sampling)
+    method.label_sizes = images.label_sizes
     timed = Timed(clock)
     loop = Loop(short.steps, [Curves(trial.steps), timed], precision=trial.precision)
     watch(method, clock)

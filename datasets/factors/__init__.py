@@ -5,15 +5,18 @@ from disbench.datasets.wording import needs_extra
 with needs_extra():
     from disbench.datasets.factors.dataset import FactorDataset, FactorSpace, as_indices, check_indices
     from disbench.datasets.factors.held_out import hold_out, in_ranges
+    from disbench.datasets.factors.labels import LabelledRows, labelled_rows
     from disbench.datasets.factors.selection import normal_select, restrict
 
 __all__ = [
     "FactorDataset",
     "FactorSpace",
+    "LabelledRows",
     "as_indices",
     "check_indices",
     "hold_out",
     "in_ranges",
+    "labelled_rows",
     "normal_select",
     "restrict",
 ]

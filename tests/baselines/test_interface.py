@@ -3,6 +3,7 @@
 import pytest
 import torch
 from pytorch_lightning import Trainer
+from step_input import with_all_it_samples
 from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -96,7 +97,8 @@ def test_every_method_trains_under_a_plain_trainer(name: str) -> None:
     method = METHODS[name](SHAPE, 64, **SMALL, **OWN.get(name, {}))
     method.audit_at = ()  # of mine_vae: an audit takes seconds
     before = method.encoder[1].weight.detach().clone()
-    images = DataLoader(torch.rand(64, *SHAPE), batch_size=16)
+    given = with_all_it_samples(method, torch.rand(64, *SHAPE))
+    images = DataLoader(TensorDataset(*(each for each in given if each is not None)), batch_size=16)
     fit = trainer(max_steps=10)
     fit.fit(method, images)
     assert fit.global_step == 10  # training steps, however many optimizers a method has

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from step_input import with_all_it_samples
 from torch import nn
 from torch.nn import functional
 
@@ -139,7 +140,7 @@ def terms_and_gradients(method: VAE, x: torch.Tensor, precision: str) -> dict[st
             terms, z = method.autoencoder_terms(first)
             terms["discriminator"] = method.discriminator_loss(z, second)
         else:
-            terms = method.training_step(first, 0)
+            terms = method.training_step(with_all_it_samples(method, first), 0)
     assert {value.dtype for value in terms.values()} == {torch.float32}
     gradients = {}
     for term, value in terms.items():

@@ -57,7 +57,10 @@ def test_a_random_number_of_changed_factors_is_from_one_to_all_but_one() -> None
     assert (share[1:3] - 0.5).abs().max() < 0.03
 
 
-@pytest.mark.parametrize("sampling", [Pairs(None), Labelled(5, 0.5), Independent(2)])
+@pytest.mark.parametrize(
+    "sampling",
+    [Pairs(None), Labelled(5, 0.5), Independent(2), Labelled(9, own_minibatch=True, noise="noisy"), Labelled(None)],
+)
 def test_a_resumed_training_gets_the_batches_that_it_would_have_got(sampling: Sampling) -> None:
     for own, again in zip(stream(sampling)[4:], stream(sampling, 5, skip=4), strict=True):
         for one, other in zip(own, again, strict=True):
@@ -78,6 +81,48 @@ def test_labels_are_those_of_so_many_rows_and_minus_one_elsewhere() -> None:
         assert (batch.labels[~labelled] == -1).all()
         known |= {tuple(row): True for row in factors[labelled].tolist()}
     assert len(known) == 5
+
+
+def test_a_second_minibatch_has_labels_and_the_first_is_what_it_is_without() -> None:
+    plain = stream(Independent(), 20)
+    for batch, alone in zip(stream(Labelled(5, own_minibatch=True), 20), plain, strict=True):
+        assert torch.equal(batch.images[8:], alone.images)
+        assert torch.equal(batch.labels[:8], batch.images[:8].flatten(1).long())
+    seen = {tuple(row) for batch in stream(Labelled(5, own_minibatch=True), 20) for row in batch.labels[:8].tolist()}
+    assert len(seen) == 5
+    assert images(Labelled(5, own_minibatch=True)).per_step == 16
+
+
+def test_two_ranks_share_a_second_minibatch() -> None:
+    whole = stream(Labelled(5, own_minibatch=True), 1)[0]
+    halves = [stream(Labelled(5, own_minibatch=True), 1, rank=rank, ranks=2)[0] for rank in (0, 1)]
+    for half in halves:
+        assert (half.labels[:4] != -1).all()
+    together = torch.stack([half.images for half in halves], dim=1).flatten(0, 1)
+    assert torch.equal(together, whole.images)
+
+
+def test_every_row_has_a_label_where_no_number_is_given() -> None:
+    for batch in stream(Labelled(None), 4):
+        assert torch.equal(batch.labels, batch.images.flatten(1).long())
+
+
+def test_labels_have_the_noise_and_the_sizes_that_are_asked_for() -> None:
+    wanted = Labelled(12, 1.0, balanced=True, noise="binned", noise_level=2)
+    assert images(wanted).label_sizes == (2, 2, 1, 2)
+    assert images(Labelled(3)).label_sizes == (3, 2, 1, 4)
+    for batch in stream(wanted, 3):
+        values = batch.images.flatten(1).long()
+        assert torch.equal(batch.labels, values * torch.tensor([2, 2, 1, 2]) // torch.tensor([3, 2, 1, 4]))
+    known = {
+        tuple(values): tuple(labels)
+        for batch in stream(Labelled(6, 1.0, noise="noisy", noise_level=1), 30)
+        for values, labels in zip(batch.images.flatten(1).tolist(), batch.labels.tolist(), strict=True)
+    }
+    assert len(known) == 6  # the labels of an image are wrong once and for all
+    for batch in stream(Labelled(6, 1.0, noise="noisy", noise_level=1), 30):
+        for values, labels in zip(batch.images.flatten(1).tolist(), batch.labels.tolist(), strict=True):
+            assert known[tuple(values)] == tuple(labels)
 
 
 def test_other_seeds_have_other_labels_and_a_share_of_each_batch_is_labelled() -> None:

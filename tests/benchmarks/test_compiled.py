@@ -8,6 +8,7 @@ from contextlib import nullcontext
 
 import pytest
 import torch
+from step_input import images_of_a_step, with_all_it_samples
 from torch import nn
 from torch._dynamo.utils import counters
 
@@ -52,8 +53,9 @@ QUICK = ("beta_vae", "factor_vae", "fsq", "mine_vae")  # one of each kind; the o
 def trained(method: VAE, name: str, backend: str, precision: str = "32-true", steps: int = STEPS) -> Losses:
     counters.clear()
     generator = torch.Generator().manual_seed(1)
-    size = BATCH * method.sampling.rows
-    images = ((torch.rand(size, 1, 64, 64, generator=generator) > 0.98).float() for _ in range(steps))
+    size = images_of_a_step(method, BATCH)
+    drawn = ((torch.rand(size, 1, 64, 64, generator=generator) > 0.98).float() for _ in range(steps))
+    images = (with_all_it_samples(method, each) for each in drawn)
     losses = Losses()
     torch.manual_seed(2)
     with compiled(method, backend) if backend else nullcontext():

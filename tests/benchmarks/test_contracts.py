@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from step_input import images_of_a_step
 from tiny_trial import tiny_trial
 from torch import Tensor, nn
 from torch.optim import SGD, Adam
@@ -283,7 +284,8 @@ def test_the_check_changes_neither_the_method_nor_any_random_state(name: str) ->
     torch.set_rng_state(states[0])
     np.random.set_state(states[1])  # noqa: NPY002
     random.setstate(states[2])
-    check(method, 16 * method.sampling.rows)
+    method.label_sizes = (2,)  # as of the factors of `check`
+    check(method, images_of_a_step(method, 16))
     assert draws() == expected
     assert method.training
     assert all(torch.equal(value, before[key]) for key, value in method.state_dict().items())

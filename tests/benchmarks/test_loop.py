@@ -9,11 +9,13 @@ import pytest
 import pytorch_lightning as lightning
 import torch
 from lightning_fabric.strategies import SingleDeviceStrategy
+from step_input import images_of_a_step, with_all_it_samples
 from tiny_trial import tiny_trial
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torch.utils.data import DataLoader, TensorDataset
 
 from disbench.baselines.alternating import AlternatingVAE, Stage, StageResult
+from disbench.baselines.method import Batch
 from disbench.baselines.vae import VAE
 from disbench.benchmarks import METHODS
 from disbench.benchmarks.training import loop as training
@@ -56,14 +58,18 @@ def test_a_trainer_of_ones_own_trains_every_method_to_the_same_bits(
     for trainer in (False, True):
         torch.manual_seed(0)
         method = METHODS[name](SHAPE, 100, **SMALL, **OWN.get(name, {}))
-        size = BATCH * method.sampling.rows
+        size = images_of_a_step(method, BATCH)
+        given = with_all_it_samples(method, images(STEPS, size))
         torch.manual_seed(2)
         if trainer:
-            loader = DataLoader(TensorDataset(images(STEPS, size)), batch_size=size)
+            loader = DataLoader(TensorDataset(*(each for each in given if each is not None)), batch_size=size)
             loader.generator = torch.Generator()  # or it draws from the global one
             lightning.Trainer(max_epochs=1, accelerator="cpu", precision=precision, **QUIET).fit(method, loader)
         else:
-            Loop(STEPS, precision=precision, accelerator="cpu").fit(method, batches(STEPS, size))
+            parts = [[None] * STEPS if each is None else each.split(size) for each in given]
+            Loop(STEPS, precision=precision, accelerator="cpu").fit(
+                method, (Batch(*each) for each in zip(*parts, strict=True))
+            )
         weights.append(method.state_dict())
     torch.testing.assert_close(weights[0], weights[1], rtol=0, atol=0)
 

@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from accelerator import NoWaiting
 from lightning_fabric.accelerators import CPUAccelerator
 from lightning_fabric.strategies import SingleDeviceStrategy
 from pytorch_lightning import LightningModule
+from step_input import images_of_a_step, with_all_it_samples
 
 from disbench.baselines.method import Batch, as_batch
 from disbench.benchmarks import METHODS
@@ -37,8 +39,13 @@ def make(name: str, channels: int = 1, **hparams: object) -> LightningModule:
     return METHODS[name]((channels, 64, 64), 1000, **{**SMALL.get(name, {}), **hparams})
 
 
+def inputs(method: LightningModule, steps: int, device: str = "cpu") -> Iterator[Batch]:
+    size = images_of_a_step(method, BATCH)
+    return (with_all_it_samples(method, torch.rand(size, 1, 64, 64, device=device)) for _ in range(steps))
+
+
 def fit(method: LightningModule, steps: int, device: str = "cpu") -> None:
-    images = (torch.rand(BATCH * method.sampling.rows, 1, 64, 64, device=device) for _ in range(steps))
+    images = inputs(method, steps, device)
     strategy = SingleDeviceStrategy(device=torch.device(device), accelerator=OnMeta())
     Loop(steps, strategy=strategy).fit(method, images)
 
@@ -75,8 +82,7 @@ def test_no_backward_pass_is_under_autocast(name: str) -> None:
     method.encoder.register_forward_hook(lambda *_: forward.append(torch.is_autocast_enabled("cpu")))
     for parameter in method.parameters():
         parameter.register_hook(lambda gradient: backward.append(torch.is_autocast_enabled("cpu")))
-    images = (torch.rand(BATCH * method.sampling.rows, 1, 64, 64) for _ in range(10))
-    Loop(10, precision="bf16-mixed", accelerator="cpu").fit(method, images)
+    Loop(10, precision="bf16-mixed", accelerator="cpu").fit(method, inputs(method, 10))
     assert set(forward) == {True}
     assert set(backward) == {False}
 
@@ -105,7 +111,7 @@ def test_a_step_is_one_call_of_training_step_whatever_the_optimisers_count(name:
 
     method.training_step = counting
     fit(method, steps=7)
-    assert calls == [BATCH * method.sampling.rows] * 7
+    assert calls == [images_of_a_step(method, BATCH)] * 7
 
 
 @pytest.mark.parametrize("name", METHODS)
