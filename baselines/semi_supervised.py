@@ -1,6 +1,6 @@
 """Few labels: the first latents of a VAE are drawn to the labels of some images.
 
-Locatello et al. 2020 (ICLR), arXiv:1905.01258v2, Eq. 2, as in the authors' code (disentanglement_lib, commit 86a644d). The loss is
+Locatello et al. 2020 (ICLR), arXiv:1905.01258v2, Eq. 2, as in the authors' code (disentanglement_lib, commit 86a644d). The loss:
 
     E_x [the loss of an unsupervised method] + label_weight E_(x, v) sum_k R(mean_k(x), v_k)
 
@@ -135,7 +135,7 @@ class SemiSupervised(VAE):
         As in `VAE`.
     labels : int, default 100
         Number of training images that have labels.
-    label_weight : float, default 100.0
+    label_weight : float, default 1000.0
         Weight of the distance between latents and labels.
     label_loss : {"cross_entropy", "squared_error"}, default "cross_entropy"
         The distance.
@@ -162,7 +162,7 @@ class SemiSupervised(VAE):
         n_train: int,
         *,
         labels: int = 100,
-        label_weight: float = 100.0,
+        label_weight: float = 1000.0,
         label_loss: str = "cross_entropy",
         balanced_labels: bool = False,
         label_noise: str = "none",
@@ -202,7 +202,14 @@ class SemiSupervised(VAE):
 
 
 class S2BetaVAE(SemiSupervised, BetaVAE):
-    """Train a beta-VAE with the labels of some images. Its parameters are those of `SemiSupervised` and `BetaVAE`.
+    """Train a beta-VAE with the labels of some images.
+
+    Parameters
+    ----------
+    image_shape, n_train, labels, label_weight, label_loss, balanced_labels, label_noise, noise_level
+        As in `SemiSupervised`.
+    **unsupervised
+        Parameters of `BetaVAE`.
 
     Examples
     --------
@@ -216,8 +223,24 @@ class S2BetaVAE(SemiSupervised, BetaVAE):
 
 
 class S2BetaTCVAE(SemiSupervised, BetaTCVAE):
-    """Train a beta-TCVAE with the labels of some images. Its parameters are those of `SemiSupervised` and `BetaTCVAE`."""
+    """Train a beta-TCVAE with the labels of some images.
+
+    Parameters
+    ----------
+    image_shape, n_train, labels, label_weight, label_loss, balanced_labels, label_noise, noise_level
+        As in `SemiSupervised`.
+    **unsupervised
+        Parameters of `BetaTCVAE`.
+    """
 
 
 class S2DIPVAE(SemiSupervised, DIPVAEI):
-    """Train a DIP-VAE-I with the labels of some images. Its parameters are those of `SemiSupervised` and `DIPVAEI`."""
+    """Train a DIP-VAE-I with the labels of some images.
+
+    Parameters
+    ----------
+    image_shape, n_train, labels, label_weight, label_loss, balanced_labels, label_noise, noise_level
+        As in `SemiSupervised`.
+    **unsupervised
+        Parameters of `DIPVAEI`.
+    """

@@ -121,7 +121,7 @@ def test_so_they_have_in_bf16_while_rounding_has_not_added_up(
     assert_same(asked, dataset, tmp_path, loss=5e-3, terms=2e-2)
 
 
-@pytest.mark.parametrize("name", sorted(METHODS.keys() - STACKED))
+@pytest.mark.parametrize("name", sorted(name for name, method in METHODS.items() if method.quantized))
 def test_quantized_codes_are_refused_with_a_reason(name: str, dataset: FactorDataset) -> None:
     with pytest.raises(ValueError, match="moves quantized codes to another value"):
         train_stacked(trials(name, seeds=2, **PERCEPTRON), dataset, CPU)
