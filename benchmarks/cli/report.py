@@ -1,4 +1,6 @@
-"""`disbench report`, `export`, `compare` and `merge`: the page of records, tables, two methods compared, folders merged."""
+"""`disbench report`, `export`, `compare`, `select` and `merge`: the page of records, tables, two methods
+compared, model selection, folders merged.
+"""
 
 import math
 from collections.abc import Sequence
@@ -18,6 +20,7 @@ from disbench.reports.records.collect import collect, no_garbage_collection, wit
 if TYPE_CHECKING:
     import pandas as pd
 
+    from disbench.reports.comparison.selection import Selection
     from disbench.reports.records.collect import Collection
 
 report_app = typer.Typer()
@@ -180,6 +183,76 @@ def number(value: float | None, sign: str = "") -> str:
 
 def interval(low: float | None, high: float | None, sign: str = "") -> str:
     return "" if low is None or math.isnan(low) else f" [{low:{sign}.3f}, {high:{sign}.3f}]"
+
+
+@report_app.command("select")
+def select_(
+    folder: Folder,
+    metrics: Annotated[
+        str, typer.Option("--metrics", help="Comma-separated names of metrics of the records.")
+    ] = "mig,dci_disentanglement",
+    labels: Annotated[str, typer.Option("--labels", help="Comma-separated numbers of labelled rows.")] = "100,1000",
+    draws: Annotated[int, typer.Option(min=1, help="Draws of labelled rows, which picks are averaged over.")] = 10,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Default: selection.json in the folder, which the page shows.")
+    ] = None,
+    seed: Seed = 0,
+    plugin: Plugins = None,
+) -> None:
+    """Choose trials without labels and with few, and show what each choice costs.
+
+    Criteria: UDR, seed consistency, reconstruction, lower bound and scores that methods compute, against the score of few
+    labelled rows, the best choice and the median. Most need the codes of the trials beside their records.
+    """
+    from disbench.benchmarks.studies.selection import selection_of
+    from disbench.metrics import METRICS
+    from disbench.reports.comparison.selection import SELECTION_FILE, Selection, write_selection
+    from disbench.reports.tables.aggregate import tables
+
+    wanted = [name.strip() for name in metrics.split(",")]
+    if unknown := [name for name in wanted if name not in METRICS]:
+        raise fail(f"Unknown metric {unknown[0]!r}. See: disbench list metrics")
+    try:
+        counts = [int(count) for count in labels.split(",")]
+    except ValueError as error:
+        raise fail(f"--labels needs whole numbers, such as 100,1000; got {labels!r}.") from error
+    collection = collected(folder)
+    found = [selection_of(table, wanted, counts, draws, seed) for table in tables(collection.found)]
+    datasets = [each for each in found if each is not None]
+    if not datasets:
+        raise fail(f"{folder} has no dataset with two trials without supervision, so there is nothing to choose.")
+    command = f"disbench select {folder.as_posix()} --metrics {metrics} --labels {labels} --draws {draws} --seed {seed}"
+    selection = Selection(command=command, metrics=wanted, labels=counts, draws=draws, seed=seed, datasets=datasets)
+    path = write_selection(selection, output or folder / SELECTION_FILE)
+    print_selection(selection)
+    say(path)
+    tell_left_out(collection.unreadable)
+
+
+def print_selection(selection: "Selection") -> None:
+    """The picks of every dataset, a table for each metric and choice."""
+    from disbench.reports.comparison.selection import CHOICES, criterion_label
+    from disbench.reports.tables.columns import column
+
+    for dataset in selection.datasets:
+        for metric in selection.metrics:
+            for choice, words in CHOICES.items():
+                own = [pick for pick in dataset.picks if (pick.metric, pick.choice) == (metric, choice)]
+                if not own:
+                    continue
+                console.print(f"{dataset.dataset}, {column(metric).label}. {words}:", markup=False, highlight=False)
+                table = new_table("criterion", "picks", "score", "regret")
+                for pick in own:
+                    regret = number(pick.regret) + interval(pick.low, pick.high)
+                    table.add_row(
+                        *(
+                            Text(each)
+                            for each in (criterion_label(pick.criterion), pick.picked, number(pick.score), regret)
+                        )
+                    )
+                console.print(table)
+        for reason in dataset.missing.values():
+            say(reason, err=True)
 
 
 @report_app.command()

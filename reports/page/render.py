@@ -15,7 +15,7 @@ from disbench.reports import export
 from disbench.reports.markup.svg import PALETTE, color
 from disbench.reports.markup.templates import environment
 from disbench.reports.page.layout import Layout, layout_of
-from disbench.reports.page.sections import dataset_sections, overall_sections
+from disbench.reports.page.sections import dataset_sections, overall_sections, selection_beside
 from disbench.reports.page.tables import boards, facets, overviews, what_was_run
 from disbench.reports.page.trials import write_trial_pages
 from disbench.reports.records import SCHEMA_VERSION
@@ -121,7 +121,8 @@ def _page(collection: Collection, grouped: Sequence[Table], layout: Layout, date
     ranks = overviews(grouped) if len(grouped) > 1 else ()
     own = boards(grouped)
     overall = overall_sections(collection, grouped, layout)
-    sections = [dataset_sections(table, layout) for table in grouped]
+    selection = selection_beside(collection, layout)
+    sections = [dataset_sections(table, layout, selection) for table in grouped]
     frame = {
         "head": export.LATEX_HEAD,
         "before": export.LATEX_BEFORE,

@@ -18,6 +18,7 @@ from markupsafe import Markup
 
 from disbench.reports import statistics
 from disbench.reports.comparison import diagrams, pairs_over, pairs_within, score_frame
+from disbench.reports.comparison.selection import CHOICES, SELECTION_FILE, Selection, criterion_label, read_selection
 from disbench.reports.estimators.page import PAGE_FILE as ESTIMATORS_PAGE
 from disbench.reports.estimators.study import read_study
 from disbench.reports.estimators.verdicts import verdicts
@@ -57,13 +58,14 @@ def overall_sections(collection: Collection, tables: Sequence[Table], layout: La
     return [Section(*section) for section in found if section[2]]
 
 
-def dataset_sections(table: Table, layout: Layout) -> list[Section]:
-    """Sections on one dataset, in reading order."""
+def dataset_sections(table: Table, layout: Layout, selection: Selection | None = None) -> list[Section]:
+    """Sections on one dataset, in reading order. `selection`: what `disbench select` found for these records."""
     found: list[tuple[str, str, Markup]] = [("missing", "Failed and skipped", _missing(table))]
     if any(row.trials for row in table.first_views):
         found = [
             ("scores", "Scores of every seed", _scores(table)),
             ("pairs", "Who beats whom", _pairs_within(table)),
+            ("selection", "Choosing a model without labels", _selection(table, selection)),
             ("agreement", "Agreement between metrics", _agreement(table)),
             ("cost", "Cost and reconstructions", _cost(table)),
             ("sensitivity", "Sensitivity to settings", _sensitivity(table)),
@@ -264,6 +266,37 @@ def _estimators(folders: Iterable[Path], layout: Layout) -> Markup:
         except (OSError, *FROM_VALUES) as error:  # another program's file of that name, or a newer or damaged study
             layout.leave_out(folder, reason_of(error), STUDY_FILE)
     return Markup()
+
+
+def selection_beside(collection: Collection, layout: Layout) -> Selection | None:
+    """What `disbench select` wrote for these records, if it did."""
+    path = collection.folder / SELECTION_FILE
+    if not path.exists():
+        return None
+    try:
+        found = read_selection(path)
+        _check_selection(found, collection)
+    except (OSError, *FROM_VALUES) as error:
+        layout.leave_out(collection.folder, reason_of(error), SELECTION_FILE)
+        return None
+    return found
+
+
+def _selection(table: Table, found: Selection | None) -> Markup:
+    """What each criterion picks on this dataset."""
+    own = [each for each in found.datasets if (each.dataset, each.options) == table.key[:2]] if found else []
+    if found is None or not own:
+        return Markup()
+    return macro("selection", found, own[0], _heads(found.metrics), CHOICES, criterion_label)
+
+
+def _check_selection(found: Selection, collection: Collection) -> None:
+    """Raise ValueError where a selection is of other trials, or of other scores, than the records."""
+    records = {record.trial.id: record for _, record in collection.found}
+    for each in (candidate for dataset in found.datasets for candidate in dataset.candidates):
+        record = records.get(each.trial)
+        if record is None or any(record.scores.get(name) != score for name, score in each.scores.items()):
+            raise ValueError(f"{each.trial} has no record here with these scores. Run disbench select again.")
 
 
 def _heads(keys: Iterable[str]) -> dict[str, Column]:

@@ -86,6 +86,11 @@ COMMANDS = {
         NOTHING,
         ("disbench.reports.tables.aggregate", "disbench.reports.comparison"),
     ),
+    "select": Command(
+        "disbench select runs --metrics mig",
+        "Writes selection.json to the folder, or to --output.",
+        ("disbench.benchmarks.studies.selection", "disbench.reports.tables.aggregate"),
+    ),
     "merge": Command("disbench merge all mine/runs yours/runs", "Writes a copy of each trial to the first folder."),
     "metrics stress": Command(
         "disbench metrics stress --metrics mig,dci_disentanglement",
