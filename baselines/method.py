@@ -73,9 +73,10 @@ class Method(LightningModule):
         What a training step gets. A method may also set it in its constructor.
     total_steps : int or None
         Number of calls of `training_step` in the whole training. The training loop sets it; in your own Trainer it is None.
+    supervision : str
+        What a method sees besides images, such as "labels". Methods that see different things are never ranked together.
     label_sizes : tuple of int or None
-        Number of values of each column of `Batch.labels`. The training loop sets it; in your own Trainer you set it, if the
-        method needs it.
+        Number of values of each column of `Batch.labels`. The training loop sets it; in your own Trainer you set it.
     generates : bool
         False for an encoder without a decoder: no pictures are drawn and no reconstruction is measured.
     decode_limit : int or None
@@ -110,6 +111,7 @@ class Method(LightningModule):
     published: ClassVar[Grids] = {}
     sampling: Sampling = Independent()
     total_steps: int | None = None
+    supervision: str = "none"
     label_sizes: tuple[int, ...] | None = None
     generates = True
     decode_limit: int | None = None

@@ -154,6 +154,7 @@ class SemiSupervised(VAE):
     """
 
     published: ClassVar[Grids] = {}
+    supervision = "labels"
     sampling: Sampling = Labelled(100, own_minibatch=True)
 
     def __init__(

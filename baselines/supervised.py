@@ -42,6 +42,7 @@ class Supervised(Autoencoder):
     """
 
     data_parallel = True
+    supervision = "all labels"
     sampling: Sampling = Labelled(None)
     predicted: Tensor
 

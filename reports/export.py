@@ -61,6 +61,7 @@ class Page(NamedTuple):
     untrained: tuple[str, ...]
     lines: dict[tuple[str, str], dict[str, Any]]
     budgets_differ: bool
+    shows_sight: bool
     notices: tuple[str, ...]
 
 
@@ -151,6 +152,7 @@ def pages(board: pd.DataFrame, tables: Iterable[Table]) -> Iterable[Page]:
             untrained=tuple(dict.fromkeys(group["method"][~group["trained"]])),
             lines={(line["method"], line["metric"]): line for line in records(group)},
             budgets_differ=bool(group["budgets_differ"].any()),
+            shows_sight=bool((group["sees"][group["trained"]] != "images").any()),
             notices=notices[data],
         )
 
@@ -177,7 +179,7 @@ def pieces(page: Page) -> dict[str, Any]:
         lines = {head.key: page.lines.get((method, head.key)) for head in page.heads}
         cells = {key: [(numbers(line, s), *_standing(line)) for s in STATISTICS] for key, line in lines.items()}
         rows.append((method, method in page.trained, _lead(page, method), cells))
-    first = ["Method", "Seeds", *["Steps"] * page.budgets_differ]
+    first = ["Method", *["Sees"] * page.shows_sight, "Seeds", *["Steps"] * page.budgets_differ]
     notes = [(_LEGENDS[s], *page.notices) for s in STATISTICS]
     return _pieces(page.view, page.title, first, page.heads, rows, notes)
 
@@ -258,10 +260,10 @@ def _markdown(page: Page, statistic: Statistic) -> str:
 
 
 def _lead(page: Page, method: str) -> list[str]:
-    """Write a row's label, seeds (`2 of 3` if one failed), and steps if budgets differ."""
+    """Write a row's label, what it sees if some see more than images, seeds (`2 of 3`), and steps if budgets differ."""
     own = next(page.lines[method, head.key] for head in page.heads if (method, head.key) in page.lines)
     seeds, finished = own["seeds"], own["seeds"] - own["failed"]
-    lead = [method, f"{seeds}" if finished == seeds else f"{finished} of {seeds}"]
+    lead = [method, *[own["sees"]] * page.shows_sight, f"{seeds}" if finished == seeds else f"{finished} of {seeds}"]
     return lead + [f"{own['steps']:,}"] * page.budgets_differ
 
 

@@ -20,6 +20,7 @@ from disbench.metrics import METRICS, NotApplicable, seed_consistency, udr
 from disbench.reports.comparison.selection import Candidate, SelectionOfDataset, picks
 from disbench.reports.records import Record
 from disbench.reports.records.collect import whole
+from disbench.reports.records.record import NONE
 from disbench.reports.tables.table import Row, Table
 
 log = logging.getLogger(__name__)
@@ -54,7 +55,7 @@ def selection_of(
 
 def unsupervised(record: Record) -> bool:
     """Whether a trial's method sees images alone."""
-    return getattr(record, "supervision", "none") == "none"
+    return record.supervision == NONE
 
 
 def _codes(found: Sequence[tuple[Path, Record]], missing: dict[str, str]) -> dict[str, NamedTable]:

@@ -11,6 +11,7 @@ import torch
 
 from disbench.baselines.method import Method
 from disbench.baselines.networks import count_parameters
+from disbench.benchmarks import METHODS
 from disbench.benchmarks.plugins.packages import provide_for
 from disbench.benchmarks.plugins.registries import entries_of, rescored, used
 from disbench.benchmarks.runtime.environment import environment, forget_peaks, peaks
@@ -218,6 +219,7 @@ def run_trial(
             trial=trial,
             status="failed",
             provenance=dataset.provenance,
+            supervision=METHODS[trial.method].supervision,
             factor_names=list(dataset.factor_names),
             factor_sizes=list(dataset.factor_sizes),
             command=reproducing_command(trial, metrics, root, evaluations, schedule),

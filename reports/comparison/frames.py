@@ -20,11 +20,27 @@ from disbench.reports.tables.aggregate import setting_of
 from disbench.reports.tables.columns import column
 from disbench.reports.tables.table import DATA, Table
 
-SCORES = [*DATA, "view", "method", "setting", "trained", "steps", "seed", "metric", "score", "failed", "reason", "mark"]
+SCORES = [
+    *(*DATA, "view", "method", "setting", "trained", "steps", "sees"),
+    *("seed", "metric", "score", "failed", "reason", "mark"),
+]
 SCORE_CURVES = [*DATA, "method", "trial", "seed", "rows", "metric", "step", "score"]
 LINE = ["seed", "score", "failed", "reason"]  # of SCORES, those that differ within a cell
 LEADERBOARD = [
-    *(*DATA, "view", "method", "trained", "steps", "budgets_differ", "metric", "direction", "seeds", "failed", "n"),
+    *(
+        *DATA,
+        "view",
+        "method",
+        "trained",
+        "steps",
+        "sees",
+        "budgets_differ",
+        "metric",
+        "direction",
+        "seeds",
+        "failed",
+        "n",
+    ),
     *("mean", "sd", "iqm", "low", "high", "rank", "rank_low", "rank_high", "place", "tied_with", "mark", "note"),
 ]
 BUDGETS = "trained for different numbers of steps"
@@ -43,6 +59,7 @@ class Cells:
     setting: str
     trained: bool
     steps: int
+    sees: str
     mark: str
     scores: Array
     seeds: int
@@ -84,7 +101,15 @@ def score_frame(tables: Iterable[Table]) -> pd.DataFrame:
     for table in tables:
         for row in (*table.rows, *table.further, *table.untrained):
             label = row.of_row or row.label
-            setting = (*table.key, row.view, label, setting_of(row.trial), row.trial.steps > 0, row.trial.steps)
+            setting = (
+                *table.key,
+                row.view,
+                label,
+                setting_of(row.trial),
+                row.trial.steps > 0,
+                row.trial.steps,
+                row.sees,
+            )
             seeds = [record.trial.seed for _, record in row.failed]
             failed = {seed: (seed, math.nan, True, f"seed {seed} failed") for seed in seeds}
             for head in table.columns:
@@ -167,7 +192,8 @@ def leaderboard(scores: pd.DataFrame, *, seed: int = 0, resamples: int = statist
     DataFrame
         `LEADERBOARD` names the columns. `seeds` counts the trials, `failed` those that failed, `n` the scores behind `mean`, `sd`
         (n - 1), `iqm` and its 95 % bootstrap interval `low` to `high`. `rank` to `tied_with` are those of `statistics.ranking`,
-        over the trained rows; `mark`, "best" or "noise" (within noise of the best), is that of the page.
+        over the trained rows that see the same (`sees`); `mark`, "best" or "noise" (within noise of the best), is that of the
+        page.
 
     Examples
     --------
@@ -187,15 +213,17 @@ def leaderboard(scores: pd.DataFrame, *, seed: int = 0, resamples: int = statist
         higher = column(metric).higher_is_better
         trained = [cell for cell in group if cell.trained]
         budgets_differ = len({cell.steps for cell in trained}) > 1
-        ranked = {method: pooled(own) for method, own in by(trained, lambda cell: cell.method).items()}
+        ranked = {cell.method for cell in trained}
         standing: dict[Hashable, dict[Any, Any]] = {}
-        if higher is not None:
-            ranking = statistics.ranking(ranked, higher, seed=seed, resamples=resamples)
-            standing = ranking.drop(columns="note").to_dict("index")
+        for rivals in by(trained, lambda cell: cell.sees).values() if higher is not None else ():
+            pools = {method: pooled(own) for method, own in by(rivals, lambda cell: cell.method).items()}
+            ranking = statistics.ranking(pools, bool(higher), seed=seed, resamples=resamples)
+            standing |= ranking.drop(columns="note").to_dict("index")
         for method, cells in by(group, lambda cell: cell.method).items():
             own = pooled(cells)
             line: dict[str, Any] = dict(zip([*DATA, "view"], [*data, view], strict=True))
             line |= {"method": method, "trained": method in ranked, "steps": cells[0].steps}
+            line["sees"] = cells[0].sees
             line |= {"budgets_differ": budgets_differ, "metric": metric, "direction": column(metric).direction}
             line |= {"seeds": sum(cell.seeds for cell in cells), "failed": sum(cell.failed for cell in cells)}
             line |= {"n": len(own), "tied_with": (), "mark": cells[0].mark}
@@ -235,13 +263,13 @@ def cells_of(scores: pd.DataFrame) -> list[Cells]:
     order = np.argsort(number, kind="stable")
     places = np.split(order, np.flatnonzero(np.diff(number[order])) + 1)
     values, failed, reasons = (scores[name].to_numpy() for name in ("score", "failed", "reason"))
-    firsts = scores.iloc[[own[0] for own in places]][[*key, "trained", "steps", "mark"]]
+    firsts = scores.iloc[[own[0] for own in places]][[*key, "trained", "steps", "sees", "mark"]]
     found = []
-    for own, (*data, view, metric, method, setting, trained, steps, mark) in zip(
+    for own, (*data, view, metric, method, setting, trained, steps, sees, mark) in zip(
         places, firsts.itertuples(index=False, name=None), strict=True
     ):
         scored = values[own].astype(np.float64)
-        cell = tuple(data), view, metric, method, setting, trained, steps, mark
+        cell = tuple(data), view, metric, method, setting, trained, steps, sees, mark
         lines = scored[~np.isnan(scored)], len(own), int(failed[own].sum()), tuple(dict.fromkeys(reasons[own]))
         found.append(Cells(*cell, *lines))
     return found

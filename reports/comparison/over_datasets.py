@@ -21,6 +21,7 @@ class Across:
     provenance: str
     view: str
     metric: str
+    sees: str
     higher_is_better: bool
     cells: list[Cells]
 
@@ -71,20 +72,21 @@ class Diagram:
     budgets_differ: bool
     note: str
     varied: dict[str, tuple[str, ...]]
+    sees: str = "images"
 
 
 def across_datasets(scores: pd.DataFrame) -> list[Across]:
-    """Group the trained cells of a score frame by provenance, view and metric, without metrics of unknown direction."""
+    """Group trained cells by provenance, view, metric and what methods see, without metrics of unknown direction."""
     trained = [cell for cell in cells_of(scores) if cell.trained]
     labels = _labels(trained)
     named = [replace(cell, method=labels[cell.setting]) for cell in trained]
-    groups = by(named, lambda cell: (cell.data[-1], cell.view, cell.metric))
-    directions = {metric: column(metric).higher_is_better for _, _, metric in groups}
-    return [Across(*key, higher, own) for key, own in groups.items() if (higher := directions[key[-1]]) is not None]
+    groups = by(named, lambda cell: (cell.data[-1], cell.view, cell.metric, cell.sees))
+    directions = {metric: column(metric).higher_is_better for _, _, metric, _ in groups}
+    return [Across(*key, higher, own) for key, own in groups.items() if (higher := directions[key[2]]) is not None]
 
 
 def overview(scores: pd.DataFrame, *, seed: int = 0, resamples: int = statistics.RESAMPLES) -> pd.DataFrame:
-    """`statistics.over_datasets` for each provenance, view and metric: one line per trained setting, flagged if incomplete.
+    """`statistics.over_datasets` for each group of `across_datasets`: one line per trained setting, flagged if incomplete.
 
     Metrics without finite bounds have a mean rank but no interquartile mean. `name` is the method's registered name, `steps`
     lists how long it was trained on the datasets, `varied` its settings that differ between them.
@@ -106,6 +108,7 @@ def overview(scores: pd.DataFrame, *, seed: int = 0, resamples: int = statistics
         rows = by(group.cells, lambda cell: cell.method)
         varied, budgets_differ = group.varied, group.budgets_differ
         lines["budgets_differ"] = budgets_differ
+        lines["sees"] = group.sees
         lines["name"] = [settings_in(rows[method][0].setting)["method"] for method in methods]
         lines["steps"] = [tuple(sorted({cell.steps for cell in rows[method]})) for method in methods]
         lines["varied"] = [varied.get(method, ()) for method in methods]
@@ -144,6 +147,7 @@ def diagrams(scores: pd.DataFrame, *, alpha: float = 0.05) -> tuple[Diagram, ...
                 group.budgets_differ,
                 "; ".join(filter(None, (note, BUDGETS if group.budgets_differ else ""))),
                 group.varied,
+                group.sees,
             )
         )
     return tuple(found)

@@ -33,20 +33,27 @@ class Pairs:
     left_out: tuple[str, ...]
     budgets_differ: bool
     varied: dict[str, tuple[str, ...]]
+    sees: str = "images"
 
 
 def pairs_within(table: Table, *, most: int = 12) -> tuple[Pairs, ...]:
-    """Every two trained rows of one dataset in their first view, for each metric: the `most` best by mean, best first."""
+    """Every two trained rows of one dataset in their first view, for each metric: the `most` best by mean, best first.
+
+    Methods that see different things are not compared.
+    """
     found = []
-    about = {
-        "provenance": table.key[-1],
-        "budgets_differ": len({row.trial.steps for row in table.rows}) > 1,
-        "varied": {},
-    }
-    for head in table.columns:
-        if head.higher_is_better is not None:
-            scores = {row.label: {table.dataset: row.cells[head.key].scores} for row in table.rows}
-            found.append(_pairs(scores, head.higher_is_better, most, metric=head.key, **about))
+    for sees in table.kinds_of_sight:
+        rows = [row for row in table.rows if row.sees == sees]
+        about = {
+            "provenance": table.key[-1],
+            "budgets_differ": len({row.trial.steps for row in rows}) > 1,
+            "varied": {},
+            "sees": sees,
+        }
+        for head in table.columns:
+            if head.higher_is_better is not None:
+                scores = {row.label: {table.dataset: row.cells[head.key].scores} for row in rows}
+                found.append(_pairs(scores, head.higher_is_better, most, metric=head.key, **about))
     return tuple(own for own in found if len(own.methods) > 1)
 
 
@@ -58,7 +65,7 @@ def pairs_over(scores: pd.DataFrame, *, most: int = 12) -> tuple[Pairs, ...]:
     """
     found = []
     for own in across_datasets(first_views(scores)):
-        about = {name: getattr(own, name) for name in ("provenance", "metric", "budgets_differ", "varied")}
+        about = {name: getattr(own, name) for name in ("provenance", "metric", "budgets_differ", "varied", "sees")}
         found.append(_pairs(own.scores, own.higher_is_better, most, **about))
     return tuple(own for own in found if len(own.methods) > 1 and len(own.datasets) > 1)
 

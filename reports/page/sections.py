@@ -104,15 +104,16 @@ def _critical(scores: pd.DataFrame, tables: Sequence[Table]) -> Markup:
 def _pairs_over(scores: pd.DataFrame) -> Markup:
     found = pairs_over(scores, most=MOST)
     groups = [
-        [one for one in found if one.provenance == provenance]
-        for provenance in dict.fromkeys(one.provenance for one in found)
+        [one for one in found if (one.provenance, one.sees) == kind]
+        for kind in dict.fromkeys((one.provenance, one.sees) for one in found)
     ]
     return Markup("").join(macro("pairs", own, _heads(one.metric for one in own), True) for own in groups)
 
 
 def _pairs_within(table: Table) -> Markup:
     found = pairs_within(table, most=MOST)
-    return macro("pairs", found, _heads(one.metric for one in found), False) if found else Markup()
+    groups = [[one for one in found if one.sees == sees] for sees in dict.fromkeys(one.sees for one in found)]
+    return Markup("").join(macro("pairs", own, _heads(one.metric for one in own), False) for own in groups)
 
 
 def _agreement(table: Table) -> Markup:

@@ -35,10 +35,15 @@ class Board:
         """The statistics of one cell; None if the leaderboard has none."""
         return self.lines.get((row.view, row.of_row or row.label, key))
 
+    @property
+    def shows_sight(self) -> bool:
+        """Whether the table has a column that says what methods see: some see more than images."""
+        return any(row.sees != "images" for row in self.table.rows)
+
     def has_rivals(self, row: Row) -> bool:
         """Whether another row of the table is scored in the same view; a place among one row means nothing."""
         rows = self.table.further if row.of_row else self.table.rows
-        return sum(other.view == row.view for other in rows) > 1
+        return sum((other.view, other.sees) == (row.view, row.sees) for other in rows) > 1
 
     def dots(self, key: str, cell: Cell) -> list[float]:
         """The seeds of a cell between the lowest and the highest score of its column, 0 to 1."""

@@ -64,6 +64,13 @@ ADDED: tuple[tuple[set[str], dict[str, Any]], ...] = (
 )
 
 
+# What methods see besides images whose first records do not have it.
+SUPERVISION = {
+    **dict.fromkeys(("s2_beta_vae", "s2_beta_tcvae", "s2_dip_vae"), "labels"),
+    "supervised": "all labels",
+}
+
+
 # Hyperparameters of `ADDED` that a younger method had from the start, with another default.
 FROM_THE_START = {"factor_qvae": {"likelihood"}}
 

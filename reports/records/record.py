@@ -15,6 +15,7 @@ from disbench.reports.records import migration
 
 # 2: trials hold every hyperparameter and the version of their method, records the versions of metrics.
 SCHEMA_VERSION = 2
+NONE = "none"  # what a method sees besides images
 RECORD_FILE = "record.json"
 STUDY_FILE = "estimators.json"  # of a study of estimators, which folders of records may hold, too
 LARGEST = 256 << 20  # bytes of a record that is read; 100,000 steps of training leave about 2 MB
@@ -203,6 +204,8 @@ class Record(BaseModel):
         Options and version of each metric that was requested.
     provenance : {"official", "procedural", "own"}, optional
         Origin of the images.
+    supervision : str, default "none"
+        What the method sees besides images: "none", "labels" of some images, "all labels", or what else it declares.
     factor_names, factor_sizes : list
         Names of the dataset's factors, and their numbers of values.
     curves : dict of list
@@ -261,6 +264,7 @@ class Record(BaseModel):
     metric_versions: dict[str, int] = Field(default_factory=dict)
     skipped: dict[str, str] = Field(default_factory=dict)
     provenance: Literal["official", "procedural", "own"] | None = None
+    supervision: str = NONE
     factor_names: list[str] = Field(default_factory=list)
     factor_sizes: list[int] = Field(default_factory=list)
     curves: dict[str, list[tuple[int, float]]] = Field(default_factory=dict)
@@ -287,6 +291,8 @@ class Record(BaseModel):
     def _renamed(self) -> "Record":
         renamed = migration.RENAMED.get(self.trial.method, {})
         self.changed_hparams[:] = [renamed.get(name, name) for name in self.changed_hparams]
+        if "supervision" not in self.model_fields_set:
+            self.supervision = migration.SUPERVISION.get(self.trial.method, NONE)
         return self
 
     @property

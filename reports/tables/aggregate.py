@@ -254,9 +254,11 @@ def _usual(values: Sequence[Any]) -> str | None:
 def _marked(rows: Sequence[Row], heads: Sequence[Column], untrained: Sequence[Row]) -> tuple[Row, ...]:
     cells: list[dict[str, Cell]] = [{} for _ in rows]
     for head in heads:
-        column = [row.cells[head.key] for row in rows]
-        for own, cell, mark in zip(cells, column, marks(column, head.higher_is_better), strict=True):
-            own[head.key] = replace(cell, mark=mark)
+        for sees in dict.fromkeys(row.sees for row in rows):
+            places = [place for place, row in enumerate(rows) if row.sees == sees]
+            column = [rows[place].cells[head.key] for place in places]
+            for place, cell, mark in zip(places, column, marks(column, head.higher_is_better), strict=True):
+                cells[place][head.key] = replace(cell, mark=mark)
     return tuple(
         replace(row, cells=own, below_untrained=_below_untrained(row, untrained))
         for row, own in zip(rows, cells, strict=True)

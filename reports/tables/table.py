@@ -10,6 +10,7 @@ import numpy as np
 
 from disbench.reports.records import Trial
 from disbench.reports.records.collect import Found
+from disbench.reports.records.record import NONE
 from disbench.reports.statistics import Array
 from disbench.reports.tables.columns import Column
 
@@ -66,6 +67,12 @@ class Row:
     below_untrained: bool = False
 
     @property
+    def sees(self) -> str:
+        """What the method sees: "images", and what its records name besides."""
+        supervision = next((record.supervision for _, record in (*self.trials, *self.failed)), NONE)
+        return "images" if supervision == NONE else f"images, {supervision}"
+
+    @property
     def seeds(self) -> str:
         """Number of seeds: `3`, or `2 of 3` if a seed failed."""
         total = len(self.trials) + len(self.failed)
@@ -98,6 +105,11 @@ class Table:
     def key(self) -> DataKey:
         """What `DATA` names: dataset, options as JSON, version and provenance."""
         return self.dataset, json.dumps(self.options, sort_keys=True), self.version, self.provenance or "unknown"
+
+    @property
+    def kinds_of_sight(self) -> tuple[str, ...]:
+        """What the trained methods see, each kind once; methods of different kinds are never ranked together."""
+        return tuple(dict.fromkeys(row.sees for row in self.rows))
 
     @property
     def first_views(self) -> tuple[Row, ...]:

@@ -60,6 +60,11 @@ def _table(table: Table) -> str:
         _wrapped(f"Not above the untrained encoder on MIG: {row.label}.") for row in table.rows if row.below_untrained
     ]
     lines += [_wrapped(f"Note: {notice}") for notice in table.notices]
+    lines += [
+        _wrapped(f"Sees {sees}: {', '.join(row.label for row in table.rows if row.sees == sees)}. Ranked apart.")
+        for sees in table.kinds_of_sight
+        if len(table.kinds_of_sight) > 1
+    ]
     for _, record in table.failed:
         lines.append(_wrapped(f"Failed: {record.trial.method}, seed {record.trial.seed}: {record.error_line}"))
     return "\n".join(lines)
