@@ -4,8 +4,8 @@
     python docs/groups_study.py runs/groups --out results/groups         # score groups: results/groups/scores.json and front.png
     python docs/groups_study.py results/groups --table                   # print the tables from scores.json
 
-Groups are those that the method learned in training, or, for methods without groups, those that `find_groups` finds in
-the codes with the right number given. For each trial:
+`find_groups` finds the groups in the codes of each trial, with the right number given. A method that learns groups has a second
+row with those. For each row:
 
     group_mig, group_modularity    scores of groups, see docs/metrics/group_information.md
     mig                            MIG of single latents
@@ -57,36 +57,41 @@ def tail(curve: list[list[float]]) -> float:
     return float(np.mean(values[-max(1, len(values) // 10) :]))
 
 
-def score(folder: Path) -> dict[str, Any]:
-    """Score one trial."""
+def score(folder: Path) -> list[dict[str, Any]]:
+    """Score one trial: with groups that are found and, if the method learns groups, with those."""
     record = json.loads((folder / "record.json").read_text(encoding="utf-8"))
     trial = record["trial"]
     with h5py.File(folder / "codes.h5") as table:
         codes, std, factors = (np.asarray(table[name]) for name in ("codes", "codes_std", "factors"))
         learned = np.asarray(table["groups"]) if "groups" in table else None
     needed = load(trial["dataset"], **trial["dataset_options"]).intrinsic_dimensions
-    groups = find_groups(codes, std=std, count=factors.shape[1]) if learned is None else learned
     nats = 0.5 * (codes**2 + std**2 - 1 - 2 * np.log(std)).mean(0)
-    found = METRICS["group_mig"].detail(codes, factors, groups=groups)
-    gaps = found["factors"]
-    held = [float(nats[groups == gap["group"]].sum()) for gap in gaps]
     label, latents = label_of(trial, record["changed_hparams"])
-    return {
-        "label": label,
-        "latent_dim": latents,
-        "seed": trial["seed"],
-        "folder": folder.name,
-        "groups_learned": learned is not None,
-        "group_mig": found["score"],
-        "group_modularity": METRICS["group_modularity"](codes, factors, groups=groups),
-        "mig": METRICS["mig"](codes, factors),
-        "rate": tail(record["curves"]["kl"]),
-        "distortion": tail(record["curves"]["reconstruction"]),
-        "nats": dict(zip(record["factor_names"], held, strict=True)),
-        "sizes": [int(((groups == gap["group"]) & (nats > 0.1)).sum()) for gap in gaps],
-        "allocation": float(stats.spearmanr(held, list(needed.values())).statistic) if needed else None,
-        "remarks": record["remarks"],
-    }
+    rows = [(label, find_groups(codes, std=std, count=factors.shape[1]))]
+    if learned is not None:
+        rows.append((f"{label}, learned groups", learned))
+    scores = []
+    for name, groups in rows:
+        gaps = METRICS["group_mig"].detail(codes, factors, groups=groups)
+        held = [float(nats[groups == gap["group"]].sum()) for gap in gaps["factors"]]
+        scores.append(
+            {
+                "label": name,
+                "latent_dim": latents,
+                "seed": trial["seed"],
+                "folder": folder.name,
+                "group_mig": gaps["score"],
+                "group_modularity": METRICS["group_modularity"](codes, factors, groups=groups),
+                "mig": METRICS["mig"](codes, factors),
+                "rate": tail(record["curves"]["kl"]),
+                "distortion": tail(record["curves"]["reconstruction"]),
+                "nats": dict(zip(record["factor_names"], held, strict=True)),
+                "sizes": [int(((groups == gap["group"]) & (nats > 0.1)).sum()) for gap in gaps["factors"]],
+                "allocation": float(stats.spearmanr(held, list(needed.values())).statistic) if needed else None,
+                "remarks": record["remarks"],
+            }
+        )
+    return scores
 
 
 Rows = dict[tuple[str, int], dict[int, dict[str, Any]]]  # of each label and number of latents, by seed
@@ -183,8 +188,9 @@ def main() -> None:
     out = given.out or given.folder
     if not given.table:
         folders = sorted(path.parent for path in given.folder.glob("*/codes.h5"))
-        known = {each["folder"]: each for each in read(out)} if (out / SCORE_FILE).exists() else {}
-        scores = [known.get(folder.name) or score(folder) for folder in folders]
+        scores = read(out) if (out / SCORE_FILE).exists() else []
+        known = {each["folder"] for each in scores}
+        scores += [each for folder in folders if folder.name not in known for each in score(folder)]
         out.mkdir(parents=True, exist_ok=True)
         (out / SCORE_FILE).write_text(json.dumps(scores, indent=1) + "\n", encoding="utf-8")
         draw(rows_of(scores), out / "front.png")

@@ -39,7 +39,7 @@ from disbench.baselines.precision import float32
 from disbench.baselines.replay_buffer import ReplayBuffer
 from disbench.baselines.vae import NetworkOptions
 from disbench.mine_vae.audit import told
-from disbench.mine_vae.grouping import GroupAttention, group_complexities, priced_loss, read_pairs
+from disbench.mine_vae.grouping import GroupAttention, group_complexities, pairs_in_use, priced_loss, read_pairs
 from disbench.mine_vae.mine import BOUNDS, CRITIC_CLIP
 from disbench.mine_vae.total_correlation import PermutedCritic, audit_estimator
 
@@ -255,8 +255,10 @@ class MINEGroupVAE(AlternatingVAE):
 
     def assignment_loss(self) -> Tensor:
         """Compute the attention's loss from what pairs of latents share; its terms are kept for the curves."""
-        self.information.lerp_(read_pairs(*self.remembered()), INFORMATION_RATE)
-        loss, terms = priced_loss(self.information, self.attention, self.price, self.resolution, *self.regularity)
+        q, filled = self.remembered()
+        self.information.lerp_(read_pairs(q, filled), INFORMATION_RATE)
+        weights = (self.price, self.resolution, *self.regularity)
+        loss, terms = priced_loss(self.information, pairs_in_use(q, filled), self.attention, *weights)
         self.diagnostics |= {f"assignment_{name}": value.detach() for name, value in terms.items()}
         return loss
 

@@ -4,6 +4,9 @@ The assignment A (D, K+1) is a softmax over groups, its column 0 nuisance. With 
 
     (1/D) sum_{d != e} (price_de - I_de) (A A^T)_de        price_de = price + resolution * s_d s_e / sum_d s_d,   s_d = sum_e I_de
 
+over latents that are in use: those with 0.1 nats or more. A latent that carries nothing pays no price, else many of them
+would fill every group, and latents in use would have no group of their own to go to.
+
 (A A^T)_de is the probability that d and e share a group. So latents are united where they share more than the price, and nothing
 else has to keep the groups apart. The second part of the price is the null model of the modularity of networks (Newman 2006,
 doi:10.1073/pnas.0601602103, Eq. 2): what d and e would share if all information were spread by how much each latent shares in
@@ -20,6 +23,8 @@ from disbench.baselines.find_blocks import pairwise_information
 from disbench.baselines.gaussian import Posterior
 from disbench.mine_vae.attention import entropy
 from disbench.mine_vae.partition import cross_information
+
+IN_USE = 0.1  # nats of a latent that counts
 
 
 class GroupAttention(nn.Module):
@@ -123,6 +128,15 @@ def prices(information: Tensor, price: float, resolution: float) -> Tensor:
 
 
 @torch.no_grad()
+def pairs_in_use(q: Posterior, filled: Tensor) -> Tensor:
+    """Find the pairs of latents, (D, D), whose posteriors (S, D) both have IN_USE nats or more: 1, else 0."""
+    count = filled.sum().clamp(min=1)
+    nats = torch.where(filled, 0.5 * (q.mean.square() + q.logvar.exp() - 1 - q.logvar), 0).sum(0) / count
+    used = (nats >= IN_USE).to(nats.dtype)
+    return torch.outer(used, used)
+
+
+@torch.no_grad()
 def read_pairs(q: Posterior, filled: Tensor) -> Tensor:
     """Estimate I(z_d; z_e) of draws from the posteriors (S, D), (D, D) in nats with a zero diagonal, by polynomials of ranks.
 
@@ -134,6 +148,7 @@ def read_pairs(q: Posterior, filled: Tensor) -> Tensor:
 
 def priced_loss(
     information: Tensor,
+    in_use: Tensor,
     attention: GroupAttention,
     price: float,
     resolution: float,
@@ -146,6 +161,8 @@ def priced_loss(
     ----------
     information : Tensor of shape (D, D)
         Information of each pair of latents in nats, with a zero diagonal.
+    in_use : Tensor of shape (D, D)
+        1 for pairs that count, else 0.
     attention : GroupAttention
         A learned one. Its assignment has a gradient, by `GroupAttention.mirrored`.
     price, resolution : float
@@ -160,9 +177,9 @@ def priced_loss(
     dict of str to Tensor
         "cross", the nats that a latent shares with those of other groups, "entropy" and "squares".
     """
-    latents = len(information)
+    latents, information = len(information), information * in_use
     priced = prices(information, price, resolution)
-    exceeding = information - priced * (1 - torch.eye(latents, dtype=priced.dtype, device=priced.device))
+    exceeding = information - priced * in_use * (1 - torch.eye(latents, dtype=priced.dtype, device=priced.device))
     terms = {
         "cross": cross_information(information, attention.assignment(), latents),
         "entropy": entropy(attention.assignment()),

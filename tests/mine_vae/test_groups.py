@@ -16,7 +16,14 @@ from disbench.baselines.hf_vae import block_kl_terms
 from disbench.baselines.method import Batch
 from disbench.benchmarks.training.steps import Loop
 from disbench.mine_vae import MINEGroupVAE, group_model
-from disbench.mine_vae.grouping import GroupAttention, group_complexities, priced_loss, prices, read_pairs
+from disbench.mine_vae.grouping import (
+    GroupAttention,
+    group_complexities,
+    pairs_in_use,
+    priced_loss,
+    prices,
+    read_pairs,
+)
 from disbench.mine_vae.total_correlation import PermutedCritic, permute_groups
 
 BATCH = 16
@@ -108,6 +115,7 @@ def cost(groups: tuple[int, ...], information: np.ndarray, price: float, resolut
     return total / len(groups)
 
 
+ALL_IN_USE = torch.ones(5, 5)
 INFORMATION = np.zeros((5, 5))
 for d, e, nats in ((0, 1, 0.3), (2, 3, 0.05), (2, 4, 0.04), (3, 4, 0.05), (1, 2, 0.03)):
     INFORMATION[d, e] = INFORMATION[e, d] = nats
@@ -122,7 +130,7 @@ def test_the_loss_of_a_hard_assignment_is_the_cost_of_its_partition_up_to_a_cons
     for groups in partitions(5):
         with torch.no_grad():
             attention.queries.copy_(200 * torch.eye(6)[list(groups)])
-        loss, _ = priced_loss(information, attention, 0.01, resolution, 0.0, 0.0)
+        loss, _ = priced_loss(information, ALL_IN_USE, attention, 0.01, resolution, 0.0, 0.0)
         differences.append(loss.item() - cost(groups, INFORMATION, 0.01, resolution))
     assert len(differences) == 52  # Bell's number
     assert np.ptp(differences) < 1e-5
@@ -135,12 +143,37 @@ def test_the_gradient_of_a_logit_is_the_price_of_moving_a_latent_there() -> None
     logits = attention.logits().detach()
     given = logits.clone().requires_grad_(True)
     attention.logits = lambda: given
-    priced_loss(information, attention, 0.01, 1.0, 0.0, 0.0)[0].backward()
+    priced_loss(information, ALL_IN_USE, attention, 0.01, 1.0, 0.0, 0.0)[0].backward()
     share = logits.softmax(1).double().numpy()
     charged = prices(information, 0.01, 1.0).double().numpy() - INFORMATION
     np.fill_diagonal(charged, 0)
     expected = [[2 / 5 * sum(charged[d, e] * share[e, k] for e in range(5)) for k in range(3)] for d in range(5)]
     np.testing.assert_allclose(given.grad.numpy(), expected, atol=1e-6)
+
+
+def test_a_pair_is_in_use_if_both_latents_carry_a_tenth_of_a_nat() -> None:
+    # A posterior N(m, 1) has m^2 / 2 nats, and N(0, s^2) has (s^2 - 1) / 2 - log s. The third row is not filled.
+    mean = torch.tensor([[0.44, 0.46, 0.0], [-0.44, -0.46, 0.0], [9.0, 9.0, 9.0]])
+    logvar = torch.tensor([[0.0, 0.0, -1.0]] * 3)
+    filled = torch.tensor([[True], [True], [False]])
+    used = [0.44**2 / 2 >= 0.1, 0.46**2 / 2 >= 0.1, (np.exp(-1) - 1) / 2 + 0.5 >= 0.1]
+    assert used == [False, True, True]
+    assert pairs_in_use(Posterior(mean, logvar), filled).tolist() == np.outer(used, used).astype(float).tolist()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_latents_that_carry_nothing_take_no_group_from_those_that_do(seed: int) -> None:
+    torch.manual_seed(seed)
+    attention = GroupAttention(30, num_factors=5)
+    adam = torch.optim.Adam(attention.parameters(), 1e-2)
+    information = 0.003 * (1 - torch.eye(30))  # what 512 draws read of independent latents
+    in_use = torch.zeros(30, 30)
+    in_use[:5, :5] = 1
+    for _ in range(400):
+        adam.zero_grad()
+        priced_loss(information, in_use, attention, 0.01, 1.0, 0.01, 0.005)[0].backward()
+        adam.step()
+    assert len(set(attention.groups()[:5].tolist())) == 5
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -160,7 +193,7 @@ def test_the_assignment_finds_factors_that_are_spheres(seed: int) -> None:
         information += read_pairs(q, torch.ones(512, 1, dtype=torch.bool)) / 40
     for _ in range(300):
         adam.zero_grad()
-        priced_loss(information, attention, 0.01, 1.0, 0.01, 0.005)[0].backward()
+        priced_loss(information, torch.ones(11, 11), attention, 0.01, 1.0, 0.01, 0.005)[0].backward()
         adam.step()
     groups = attention.groups()
     assert torch.equal(groups[:, None] == groups, label[:, None] == label)
