@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from disbench.datasets.factors import FactorDataset, FactorSpace, hold_out, normal_select, restrict
+from disbench.datasets.factors import FactorDataset, FactorSpace, correlate, hold_out, normal_select, restrict
+from disbench.datasets.factors.correlated import normal_correlated
 from disbench.datasets.factors.held_out import normal_held_out
 from disbench.datasets.imported.dataset import OwnDataset, imported_names
 from disbench.datasets.official import cars3d, celeba, dsprites, mpi3d, shapes3d, smallnorb
@@ -14,7 +15,7 @@ from disbench.datasets.procedural import dsprites_like, faces_like, graded_like,
 from disbench.datasets.storage.files import Source
 from disbench.datasets.wording import did_you_mean, listed, shown
 
-SHARED = ("select", "held_out")  # options of every dataset
+SHARED = ("select", "held_out", "correlated")  # options of every dataset
 OF_EVERY_DATASET = ("name", "version", "provenance", "image_shape", "space")
 
 __all__ = ["DATASETS", "SOURCES", "FactorDataset", "FactorSpace", "check_name", "load", "names", "restrict"]
@@ -85,6 +86,7 @@ def load(
     *,
     select: Mapping[str, str | int] | None = None,
     held_out: float | Mapping[str, str | int] | None = None,
+    correlated: str | Mapping[str, Any] | None = None,
     **options: Any,
 ) -> FactorDataset:
     """Open a dataset.
@@ -99,6 +101,8 @@ def load(
         Ranges of factor values to keep, as in `restrict`.
     held_out : float or mapping of str to str or int, optional
         Rows that are not trained on and are scored separately, as in `hold_out`.
+    correlated : str or mapping, optional
+        Pairs of factors that are correlated in the rows that training draws, as in `correlate`.
     **options
         Options of the dataset's constructor.
 
@@ -109,7 +113,7 @@ def load(
     Raises
     ------
     ValueError
-        If the name, an option, `select` or `held_out` is wrong.
+        If the name, an option, `select`, `held_out` or `correlated` is wrong.
     FileNotFoundError
         If files are missing.
 
@@ -130,7 +134,9 @@ def load(
         raise ValueError(f"The class of {name} needs {', '.join(OF_EVERY_DATASET)}; it lacks {', '.join(missing)}.")
     if select is not None and select != {}:
         dataset = restrict(dataset, select)
-    return dataset if held_out is None else hold_out(dataset, held_out)
+    if held_out is not None:
+        dataset = hold_out(dataset, held_out)
+    return dataset if correlated is None else correlate(dataset, correlated)
 
 
 def _options(make: Callable[..., FactorDataset]) -> dict[str, inspect.Parameter]:
@@ -157,6 +163,8 @@ def normal_options(options: Mapping[str, Any]) -> dict[str, Any]:
         found["select"] = normal_select(select)
     if "held_out" in found:
         found["held_out"] = normal_held_out(found["held_out"])
+    if "correlated" in found:
+        found["correlated"] = normal_correlated(found["correlated"])
     if found.get("select") == {}:
         del found["select"]
     return found

@@ -18,7 +18,7 @@ from disbench.metrics.explicitness import PROTOCOLS as EXPLICITNESS_PROTOCOLS
 from disbench.metrics.mcc import CORRELATIONS
 
 MISTAKES = 4  # that one message explains
-TAKEN = ("all", "trained", "held_out")  # the evaluations that a dataset names itself
+TAKEN = ("all", "trained", "held_out", "correlated")  # the evaluations that a dataset names itself
 
 
 # Lightning's names. The `-true` modes of other widths are absent: posteriors are float32 at any precision.

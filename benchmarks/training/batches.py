@@ -11,6 +11,7 @@ from disbench.benchmarks.runtime.seeds import generator_for
 from disbench.datasets import FactorDataset
 from disbench.datasets.factors import LabelledRows, labelled_rows
 from disbench.datasets.factors.labels import UNKNOWN
+from disbench.datasets.factors.weighted_rows import DRAWN_AT_ONCE, AliasTable
 from disbench.reports.records import Trial
 
 
@@ -27,6 +28,24 @@ def row_batches(
     while True:
         order = torch.randperm(length, generator=generator).to(where)
         yield from order[: len(order) // size * size].split(size)[first:]
+        first = 0
+
+
+def weighted_batches(
+    weights: Tensor, size: int, generator: torch.Generator, where: torch.device, skip: int = 0
+) -> Iterator[Tensor]:
+    """Endless rows (size,) of a dataset, each drawn by its weight, on `where`; the first `skip` minibatches are left out.
+
+    Rows are drawn with replacement. The CPU makes the random numbers, so every device gets the same rows.
+    """
+    table = AliasTable(weights)
+    count = max(1, DRAWN_AT_ONCE // size)  # minibatches that are drawn together
+    blocks, first = divmod(skip, count)
+    for _ in range(blocks):
+        table.random(count * size, generator)
+    while True:
+        rows = table.rows(table.random(count * size, generator).to(where))
+        yield from rows.split(size)[first:]
         first = 0
 
 
@@ -120,7 +139,7 @@ class Images:
         where = self.dataset.preferred_device(device)
         plain = isinstance(self.sampling, Independent)
         on = where if plain else torch.device("cpu")  # where partners and labels are drawn
-        for step, every in enumerate(row_batches(len(self.dataset), self.size, self.generator, on, skip), start=skip):
+        for step, every in enumerate(self.rows(on, skip), start=skip):
             rows, partners, labels = every, None, None
             if not plain:
                 draws = generator_for(*self.names, "partners and labels", step)
@@ -136,6 +155,12 @@ class Images:
     def per_step(self) -> int:
         """Number of images in `Batch.images` of a step."""
         return self.size * (self.sampling.images if isinstance(self.sampling, Labelled) else 1)
+
+    def rows(self, where: torch.device, skip: int) -> Iterator[Tensor]:
+        """The rows of each step, by weight where the dataset has weights, from step `skip` on."""
+        if self.dataset.weights is not None:
+            return weighted_batches(self.dataset.weights, self.size, self.generator, where, skip)
+        return row_batches(len(self.dataset), self.size, self.generator, where, skip)
 
     @cached_property
     def labelled(self) -> LabelledRows | None:

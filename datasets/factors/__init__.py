@@ -3,6 +3,7 @@
 from disbench.datasets.wording import needs_extra
 
 with needs_extra():
+    from disbench.datasets.factors.correlated import correlate
     from disbench.datasets.factors.dataset import FactorDataset, FactorSpace, as_indices, check_indices
     from disbench.datasets.factors.held_out import hold_out, in_ranges
     from disbench.datasets.factors.labels import LabelledRows, labelled_rows
@@ -14,6 +15,7 @@ __all__ = [
     "LabelledRows",
     "as_indices",
     "check_indices",
+    "correlate",
     "hold_out",
     "in_ranges",
     "labelled_rows",

@@ -226,6 +226,8 @@ class FactorDataset(ABC):
         (C, H, W).
     labels : Tensor of shape (N, K), integer, optional
         Value indices of each row, for a dataset that is not a full grid.
+    weights : Tensor of shape (N,), float64, optional
+        Probability of each row in training. Without it, training takes all rows in random order.
     conversion : Path, optional
         Folder in the cache with the converted images, if they were converted.
     intrinsic_dimensions : dict of str to int, optional
@@ -247,6 +249,7 @@ class FactorDataset(ABC):
     space: FactorSpace
     image_shape: tuple[int, int, int]
     labels: torch.Tensor | None = None
+    weights: torch.Tensor | None = None
     conversion: Path | None = None  # the folder in the cache that its images were converted into, if they were
     intrinsic_dimensions: dict[str, int] | None = None
 

@@ -52,7 +52,7 @@ def labelled_rows(
     dataset : FactorDataset
         Images with factors.
     count : int
-        Number of rows n, from 1 to the number of rows of the dataset.
+        Number of rows n, from 1 to the number of rows of the dataset. They are drawn by weight where the dataset has weights.
     generator : torch.Generator
         Source of all random numbers, on the CPU. With the same state of the generator, fewer rows are the first of more rows
         unless they are balanced.
@@ -94,7 +94,7 @@ def labelled_rows(
             f"{dataset.name} with these options has {len(dataset):,} images, so 1 to {len(dataset):,} of them can have labels, "
             f"got {shown(count)}."
         )
-    random = torch.randperm(len(dataset), generator=generator)[:count]
+    random = random_rows(dataset, count, generator)
     rows = balanced_rows(dataset, count, generator) if balanced else random
     labels, sizes = imprecise(dataset.factors(rows), dataset.factor_sizes, noise, level, generator)
     return LabelledRows(rows, labels, sizes)
@@ -114,6 +114,15 @@ def checked_noise(noise: str, level: float | None) -> float:
     elif not 0 <= level <= 1:
         raise ValueError(f"The noise {noise!r} needs a probability from 0 to 1, got {shown(level)}.")
     return float(level)
+
+
+def random_rows(dataset: FactorDataset, count: int, generator: torch.Generator) -> Tensor:
+    """Draw distinct rows (n,), by weight where the dataset has weights."""
+    if dataset.weights is None:
+        return torch.randperm(len(dataset), generator=generator)[:count]
+    uniform = torch.rand(len(dataset), generator=generator, dtype=torch.float64)
+    # The greatest sums of log weight and Gumbel noise are weighted draws without replacement.
+    return (dataset.weights.log() - (-uniform.log()).log()).topk(count).indices
 
 
 def balanced_rows(dataset: FactorDataset, count: int, generator: torch.Generator) -> Tensor:
