@@ -149,6 +149,10 @@ def compare_(
         markup=False,
         highlight=False,
     )
+    seen = [", ".join(sorted(set(scores.loc[scores["method"] == name, "sees"]))) for name in (one, other)]
+    if seen[0] != seen[1]:
+        words = f"{one} sees {seen[0]}; {other} sees {seen[1]}. On the page they are not ranked together."
+        console.print(words, markup=False, highlight=False)
     if found["budgets_differ"].any():
         console.print("Unequal budgets: the two were trained for different numbers of steps.", markup=False)
     tell_left_out(collection.unreadable)

@@ -14,6 +14,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import pytest
 import torch
 from pytest_benchmark.fixture import BenchmarkFixture
+from step_input import images_of_a_step, with_all_it_samples
 
 from disbench.benchmarks import METHODS
 from disbench.benchmarks.runtime.allocator import keep_memory
@@ -41,10 +42,12 @@ def no_audits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def time_ours(benchmark: BenchmarkFixture, name: str, precision: str = "32-true", **options: float) -> None:
     method = METHODS[name]((1, 64, 64), 10_000, **options)
-    images = torch.randint(256, (64 * method.sampling.rows, 1, 64, 64), dtype=torch.uint8)
+    images = torch.randint(256, (images_of_a_step(method, 64), 1, 64, 64), dtype=torch.uint8)
 
     def steps() -> None:
-        Loop(STEPS, precision=precision).fit(method, (images.float().div_(255) for _ in range(STEPS)))
+        Loop(STEPS, precision=precision).fit(
+            method, (with_all_it_samples(method, images.float().div_(255)) for _ in range(STEPS))
+        )
 
     benchmark.pedantic(steps, rounds=5, warmup_rounds=1)
 

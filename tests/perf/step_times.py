@@ -101,13 +101,15 @@ def measure(sides: list[tuple[str, list[str]]], rounds: int) -> list[list[float]
 
 
 def main() -> None:
+    from disbench.baselines.method import Independent
     from disbench.benchmarks import METHODS
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     sides = parser.add_mutually_exclusive_group(required=True)
     sides.add_argument("--against", metavar="PYTHON", help="The Python of another installation.")
     sides.add_argument("--beside", metavar="METHOD", choices=METHODS, help="A method of this installation.")
-    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
+    of_images = [name for name, method in METHODS.items() if isinstance(method.sampling, Independent)]
+    parser.add_argument("--methods", nargs="+", choices=of_images, default=of_images)
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
     parser.add_argument("--precision", default="32-true")
     parser.add_argument("--rounds", type=int, default=8)

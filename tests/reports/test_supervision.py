@@ -3,7 +3,9 @@
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from disbench.benchmarks.cli.main import app
 from disbench.reports.comparison import diagrams, leaderboard, overview, pairs_over, pairs_within, score_frame
 from disbench.reports.export import export
 from disbench.reports.page.render import render
@@ -112,6 +114,14 @@ def test_tables_have_a_column_that_says_what_each_sees(folder: Path, grouped: tu
     assert "<h4>Methods that see images, labels</h4>" in page
     assert "(methods that see images, labels)" in page
     assert "sees images, labels; ranked apart" in page
+
+
+def test_a_comparison_that_is_asked_for_says_what_both_see(folder: Path) -> None:
+    words = "s2_beta_vae sees images, labels; beta_vae sees images. On the page they are not ranked together."
+    for other, told in (("s2_beta_vae", True), ("vae", False)):
+        result = CliRunner().invoke(app, ["compare", other, "beta_vae", str(folder)])
+        assert result.exit_code == 0, result.output
+        assert (words in " ".join(result.output.split())) == told
 
 
 def test_a_table_of_methods_that_see_images_alone_has_no_such_column(tmp_path: Path) -> None:
