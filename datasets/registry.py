@@ -2,7 +2,7 @@
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +85,7 @@ def load(
     /,
     *,
     select: Mapping[str, str | int] | None = None,
-    held_out: float | Mapping[str, str | int] | None = None,
+    held_out: float | str | Mapping[str, str | int] | Sequence[Mapping[str, str | int]] | None = None,
     correlated: str | Mapping[str, Any] | None = None,
     **options: Any,
 ) -> FactorDataset:
@@ -99,7 +99,7 @@ def load(
         Folder of the files, if the dataset needs any.
     select : mapping of str to str or int, optional
         Ranges of factor values to keep, as in `restrict`.
-    held_out : float or mapping of str to str or int, optional
+    held_out : float, str, mapping of str to str or int, or list of such mappings, optional
         Rows that are not trained on and are scored separately, as in `hold_out`.
     correlated : str or mapping, optional
         Pairs of factors that are correlated in the rows that training draws, as in `correlate`.

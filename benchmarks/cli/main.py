@@ -56,6 +56,8 @@ WithConfidence = Annotated[
 Resamples = Annotated[int, typer.Option(min=2, help="Resamples of the rows for --confidence.")]
 
 Checkpoint = Annotated[Path, typer.Argument(help="A model.ckpt that `disbench train` or `run` wrote.")]
+ToEvaluate = Annotated[Path, typer.Argument(help="A model.ckpt, or with --add a folder of trials.")]
+Added = Annotated[str | None, typer.Option("--add", help="Metrics to put into the records of a folder: mig,fairness.")]
 ViewName = Annotated[
     str, typer.Option("--view", help=f"{' or '.join(VIEWS)}: of a partitioned table also one number for each group.")
 ]
@@ -193,8 +195,9 @@ def finish(record: Record, folder: Path) -> None:
 
 @app.command()
 def evaluate(
-    checkpoint: Checkpoint,
+    checkpoint: ToEvaluate,
     metrics: MetricNames = None,
+    add: Added = None,
     settings: common.MetricSettings = None,
     protocol: ProtocolName = None,
     confidence: WithConfidence = False,
@@ -207,8 +210,14 @@ def evaluate(
 ) -> None:
     """Encode a checkpoint's dataset again and score it; writes nothing. Held-out rows have a table of their own.
 
-    With --groups found, groups are found on the first table and used on all.
+    With --groups found, groups are found on the first table and used on all. With --add, score every trial of a folder by
+    further metrics, from its codes or its checkpoint, and write them into its record; nothing is trained.
     """
+    if add is not None:
+        from disbench.benchmarks.cli.scores import add_to_records
+
+        add_to_records(checkpoint, add, settings, data_dir)
+        return
     from disbench.benchmarks.cli.scores import announce, metric_options, metrics_without_settings, print_scores
     from disbench.benchmarks.trials.encode import encode_checkpoint, regrouped
     from disbench.benchmarks.trials.score import score_shown

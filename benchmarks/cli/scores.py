@@ -14,6 +14,7 @@ from disbench.benchmarks.cli.terminal.printing import Terminal, console, fail, n
 from disbench.benchmarks.plugins.packages import names as names_of, provide
 from disbench.benchmarks.settings.choices import DEFAULT_METRICS
 from disbench.benchmarks.trials.score import Scores, named_entries
+from disbench.benchmarks.trials.tables.added import add_scores, folders
 from disbench.benchmarks.trials.tables.named_table import NamedTable
 from disbench.datasets.untrusted import spreadsheet_text
 from disbench.datasets.wording import did_you_mean, listed, shown
@@ -120,6 +121,31 @@ def print_scores(found: Scores, options: Mapping[str, Mapping[str, Any]]) -> Non
             " metric's own draws move it.",
             markup=False,
         )
+
+
+def add_to_records(runs: Path, names: str, settings: list[str] | None, root: str | None) -> None:
+    """Score each trial of a folder by further metrics, write them into its record, and print them."""
+    wanted = metric_options(names, settings)
+    found = folders(runs)
+    if not found:
+        raise fail(f"{runs} has no records. Give a folder that `disbench run` or `train` wrote, or one trial of it.")
+    table = new_table("trial", *wanted)
+    left_out = []
+    for number, folder in enumerate(found, start=1):
+        try:
+            record = add_scores(folder, wanted, root, f"[{number}/{len(found)}] {folder.name}")
+        except (ValueError, OSError) as error:
+            left_out.append(f"{folder.name}: {error}")
+            continue
+        scores = [record.scores.get(name) for name in wanted]
+        table.add_row(folder.name, *("–" if score is None else f"{score:.3f}" for score in scores))
+    if table.row_count:
+        console.print(table)
+    for line in left_out:
+        say(line, err=True)
+    if not table.row_count:
+        raise fail(f"None of {len(found)} records in {runs} could be scored.")
+    say(f"Added to {table.row_count} of {len(found)} records in {runs}.")
 
 
 def print_detail(found: Scores, factor_names: Sequence[str], code_names: Sequence[str]) -> None:

@@ -30,6 +30,7 @@ from disbench.benchmarks.trials.encode import Codes, NamedTable
 from disbench.benchmarks.trials.existing import CHECKPOINT, CODES, FURTHER_CODES
 from disbench.benchmarks.trials.reconstruction import IMAGES, RECONSTRUCTION
 from disbench.benchmarks.trials.score import score_shown
+from disbench.benchmarks.trials.tables.shift import measure_shifts
 from disbench.benchmarks.trials.traversals import draw, limit_remark, optional
 from disbench.datasets import FactorDataset
 from disbench.datasets.storage.atomic import remove_temporary_files
@@ -307,8 +308,10 @@ def _run(
         chosen = encoding.evaluation_rows(trial, dataset, record.evaluation_options)
         (record.evaluation, first), *further = chosen.items()
         codes = encoded(record, method, dataset, first, device, name, CODES, folder)
+        encodings = {record.evaluation: codes}
         for evaluation, rows in further:
-            encoded(record, method, dataset, rows, device, name, FURTHER_CODES.format(evaluation), folder)
+            file = FURTHER_CODES.format(evaluation)
+            encodings[evaluation] = encoded(record, method, dataset, rows, device, name, file, folder)
             record.evaluations[evaluation] = Evaluation(rows=len(rows))
 
     score_into(record, folder, metrics, name)
@@ -316,6 +319,8 @@ def _run(
         with optional(record, "The partition"):
             record.partition = encoding.partition_of(method, codes)
         measure_reconstruction(record, method, dataset, codes, device)
+        with optional(record, "The shift between evaluations"):
+            measure_shifts(record, method, dataset, encodings, device)
         with optional(record, "The selection scores"):
             rows = torch.from_numpy(codes.rows)
             record.selection_scores = reconstruction.selection_scores(method, dataset, rows, device)

@@ -1,13 +1,14 @@
 """Rows that a method is not trained on, and named selections of rows that it is scored on."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
 import torch
 
 from disbench.datasets.factors.dataset import FactorDataset
+from disbench.datasets.factors.named_splits import named_split
 from disbench.datasets.factors.selection import DerivedDataset, normal_select, parse_range
 from disbench.datasets.wording import did_you_mean, listed, shown
 
@@ -101,16 +102,19 @@ def in_ranges(dataset: FactorDataset, select: Mapping[str, str | int]) -> torch.
     return torch.cat(found)
 
 
-def hold_out(dataset: FactorDataset, what: float | Mapping[str, str | int]) -> FactorDataset:
+def hold_out(
+    dataset: FactorDataset, what: float | str | Mapping[str, str | int] | Sequence[Mapping[str, str | int]]
+) -> FactorDataset:
     """Hold rows of a dataset out of training. They are scored separately from the others.
 
     Parameters
     ----------
     dataset : FactorDataset
         Any dataset, of N rows.
-    what : float or mapping of str to str or int
+    what : float, str, mapping of str to str or int, or list of such mappings
         A share of the rows, between 0 and 1, drawn once for the dataset and its version, independent of a trial's seed. Or
-        ranges of factors as in `in_ranges`: rows inside all of them, such as combinations that are never trained on.
+        ranges of factors as in `in_ranges`: rows inside all of them, such as combinations that are never trained on. Of a list
+        of mappings, the rows inside any of them. Or the name of published combinations, such as "recombination_element".
 
     Returns
     -------
@@ -121,7 +125,7 @@ def hold_out(dataset: FactorDataset, what: float | Mapping[str, str | int]) -> F
     Raises
     ------
     ValueError
-        If `what` is neither, or leaves fewer than two rows to train on or to hold out.
+        If `what` is none of these, or leaves fewer than two rows to train on or to hold out.
 
     Examples
     --------
@@ -132,8 +136,12 @@ def hold_out(dataset: FactorDataset, what: float | Mapping[str, str | int]) -> F
     >>> len(split), len(split.training), {name: len(rows) for name, rows in split.evaluations.items()}
     (18, 16, {'trained': 16, 'held_out': 2})
     """
+    named = isinstance(what, str) and bool(what)
     if isinstance(what, Mapping):
         mask = in_ranges(dataset, what)
+    elif named or (isinstance(what, list | tuple) and len(what) > 0):
+        boxes: Any = named_split(dataset, str(what)) if named else what
+        mask = torch.stack([in_ranges(dataset, box) for box in boxes]).any(dim=0)
     elif isinstance(what, int | float) and not isinstance(what, bool) and 0 < what < 1:
         seed = hashlib.sha256(f"{dataset.name} {dataset.version} held out".encode()).digest()
         generator = torch.Generator().manual_seed(int.from_bytes(seed[:7]))
@@ -141,7 +149,8 @@ def hold_out(dataset: FactorDataset, what: float | Mapping[str, str | int]) -> F
         mask[torch.randperm(len(dataset), generator=generator)[: round(what * len(dataset))]] = True
     else:
         raise ValueError(
-            f"held_out needs a share between 0 and 1, or ranges of factors such as {{scale: 4-5}}, got {shown(what)}."
+            "held_out needs a share between 0 and 1, ranges of factors such as {scale: 4-5}, a list of such ranges, or the name "
+            f"of published combinations, got {shown(what)}."
         )
     count = int(mask.sum())
     if min(count, len(dataset) - count) < 2:
@@ -153,4 +162,6 @@ def hold_out(dataset: FactorDataset, what: float | Mapping[str, str | int]) -> F
 
 def normal_held_out(what: Any) -> Any:
     """Write each `held_out` in one spelling, so that `4` and `"4-4"` are the same trial."""
+    if isinstance(what, list | tuple) and all(isinstance(box, Mapping) for box in what):
+        return [normal_select(box) for box in what]
     return normal_select(what) if isinstance(what, Mapping) else what

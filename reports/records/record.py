@@ -149,6 +149,7 @@ class Evaluation(BaseModel):
     view_contents: dict[str, str] = Field(default_factory=dict)
     missing_views: dict[str, str] = Field(default_factory=dict)
     skipped: dict[str, str] = Field(default_factory=dict)
+    shift: dict[str, Any] = Field(default_factory=dict)
 
 
 class UsedPlugin(BaseModel):
@@ -190,6 +191,8 @@ class Record(BaseModel):
         Selection of rows that these scores are of: "all", or "trained" if rows were held out of training.
     evaluations : dict of Evaluation
         Scores of further selections of rows.
+    shift : dict
+        Of a further evaluation, "nll" of reconstructions and "r2" of factors, beside those of the first: see `docs/running.md`.
     evaluation_options : dict
         Selections that were requested, as ranges of factors.
     partition : Partition, optional
@@ -254,6 +257,7 @@ class Record(BaseModel):
     missing_views: dict[str, str] = Field(default_factory=dict)
     evaluation: str = "all"
     evaluations: dict[str, Evaluation] = Field(default_factory=dict)
+    shift: dict[str, Any] = Field(default_factory=dict)
     evaluation_options: dict[str, dict[str, Any]] = Field(default_factory=dict)
     partition: Partition | None = None
     reconstruction: dict[str, float] = Field(default_factory=dict)

@@ -44,7 +44,9 @@ COMMANDS = {
         (*TRIALS, *SCORES),
     ),
     "evaluate": Command(
-        "disbench evaluate runs/train/TRIAL/model.ckpt --metrics mig,dci_disentanglement", NOTHING, (*TRIALS, *SCORES)
+        "disbench evaluate runs/train/TRIAL/model.ckpt --metrics mig,dci_disentanglement",
+        "Writes nothing, or with --add the scores into each record.json.",
+        (*TRIALS, *SCORES),
     ),
     "traverse": Command(
         "disbench traverse runs/train/TRIAL/model.ckpt -o traversal.png", "Writes one picture.", TRIALS
