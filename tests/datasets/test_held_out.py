@@ -57,7 +57,7 @@ def test_a_dataset_without_held_out_rows_is_its_own_training_part() -> None:
     [
         (1.5, "a share between 0 and 1"),
         (True, "a share between 0 and 1"),
-        ("scale", "a share between 0 and 1"),
+        ("scale", "no combinations named .scale. to hold out"),
         ({}, "by ranges of factors"),
         ({"scael": 1}, "Did you mean scale"),
         ({"scale": 6}, "value indices in 0..5"),
