@@ -11,7 +11,7 @@ from disbench.datasets.factors.correlated import normal_correlated
 from disbench.datasets.factors.held_out import normal_held_out
 from disbench.datasets.imported.dataset import OwnDataset, imported_names
 from disbench.datasets.official import cars3d, celeba, dsprites, mpi3d, shapes3d, smallnorb
-from disbench.datasets.procedural import dsprites_like, faces_like, graded_like, mpi3d_like, shapes3d_like
+from disbench.datasets.procedural import dsprites_like, faces_like, graded_like, mpi3d_like, shapes3d_like, xy_squares
 from disbench.datasets.storage.files import Source
 from disbench.datasets.wording import did_you_mean, listed, shown
 
@@ -26,6 +26,7 @@ DATASETS: dict[str, Callable[..., FactorDataset]] = {
     "mpi3d_like": mpi3d_like.MPI3DLike,
     "faces_like": faces_like.FacesLike,
     "graded_like": graded_like.GradedLike,
+    "xy_squares": xy_squares.XYSquares,
     "dsprites": dsprites.DSprites,
     "shapes3d": shapes3d.Shapes3D,
     **{source.name: functools.partial(mpi3d.MPI3D, variant=variant) for variant, source in mpi3d.SOURCES.items()},

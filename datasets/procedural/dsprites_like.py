@@ -11,6 +11,7 @@ import math
 import torch
 
 from disbench.datasets.factors import FactorDataset, FactorSpace
+from disbench.datasets.procedural.nuisance import CHANNELS, NUISANCE_VERSION, check_nuisance, with_nuisance
 
 RENDERER_VERSION = "1"
 
@@ -102,8 +103,18 @@ class DSpritesLike(FactorDataset):
     space = SPACE
     image_shape = (1, SIDE, SIDE)
 
-    def __init__(self, root: object = None) -> None:
-        """`root`, where files lie, is accepted as by every dataset and not needed: the images are drawn when asked."""
+    def __init__(self, root: object = None, nuisance: str | None = None) -> None:
+        """`root`, where files lie, is accepted as by every dataset and not needed: the images are drawn when asked.
+
+        nuisance: "color", "noise" or "texture", a random color of the sprite or a background, fixed for each row; images are
+        then (3, 64, 64). Raises ValueError for another word.
+        """
+        check_nuisance(nuisance)
+        self.nuisance = nuisance
+        if nuisance is not None:
+            self.image_shape = (CHANNELS, SIDE, SIDE)
+            self.version = f"{RENDERER_VERSION}+{NUISANCE_VERSION}"
 
     def batch(self, indices: torch.Tensor) -> torch.Tensor:
-        return render(self.factors(indices))[:, None]
+        sprites = render(self.factors(indices))
+        return sprites[:, None] if self.nuisance is None else with_nuisance(sprites, indices, self.nuisance)

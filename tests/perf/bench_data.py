@@ -79,7 +79,9 @@ def bench_cache_bytes(
 
 
 @pytest.mark.benchmark(group=GROUP)
-@pytest.mark.parametrize("name", ["dsprites_like", "shapes3d_like", "mpi3d_like", "faces_like", "graded_like"])
+@pytest.mark.parametrize(
+    "name", ["dsprites_like", "shapes3d_like", "mpi3d_like", "faces_like", "graded_like", "xy_squares"]
+)
 def bench_drawn(benchmark: BenchmarkFixture, name: str) -> None:
     dataset = load(name)
     rows = random_rows(len(dataset))
