@@ -14,7 +14,6 @@ from disbench.benchmarks.cli.terminal.printing import Terminal, console, fail, n
 from disbench.benchmarks.plugins.packages import names as names_of, provide
 from disbench.benchmarks.settings.choices import DEFAULT_METRICS
 from disbench.benchmarks.trials.score import Scores, named_entries
-from disbench.benchmarks.trials.tables.added import add_scores, folders
 from disbench.benchmarks.trials.tables.named_table import NamedTable
 from disbench.datasets.untrusted import spreadsheet_text
 from disbench.datasets.wording import did_you_mean, listed, shown
@@ -125,6 +124,11 @@ def print_scores(found: Scores, options: Mapping[str, Mapping[str, Any]]) -> Non
 
 def add_to_records(runs: Path, names: str, settings: list[str] | None, root: str | None) -> None:
     """Score each trial of a folder by further metrics, write them into its record, and print them."""
+    from disbench.benchmarks.trials.tables.added import (
+        add_scores,
+        folders,
+    )  # with torch, which scores alone do not need
+
     wanted = metric_options(names, settings)
     found = folders(runs)
     if not found:
