@@ -42,8 +42,8 @@ lint: install-test
 # mypy cannot see an editable install that maps folders, so it gets the mapping as links.
 types: install-test
 	mkdir -p build/types/disbench
-	for folder in datasets metrics reports baselines mine_vae benchmarks; do ln -sfn ../../../$$folder build/types/disbench/$$folder; done
-	MYPYPATH=build/types $(BIN)/mypy $(foreach folder,datasets metrics reports baselines mine_vae benchmarks,-p disbench.$(folder))
+	for path in datasets metrics reports baselines mine_vae benchmarks src/disbench/*; do ln -sfn ../../../$$path build/types/disbench/; done
+	MYPYPATH=build/types $(BIN)/mypy -p disbench
 
 unit: install-test
 	$(ONE_THREAD) $(BIN)/python -m pytest -n 2 -q -m "not slow" tests

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-FOLDERS = ("baselines", "benchmarks", "datasets", "metrics", "mine_vae", "reports")
+FOLDERS = ("baselines", "benchmarks", "datasets", "metrics", "mine_vae", "reports", "src")
 EXPERIMENTAL = ROOT / "benchmarks" / "training" / "experimental"
 NAMED_TUPLES = {"_replace", "_asdict", "_fields", "_make"}  # public, and named so by Python
 OS_EXIT = {("os", "_exit")}  # public, and named so by Python
