@@ -13,6 +13,7 @@ import shlex
 import sys
 import tokenize
 import tomllib
+import warnings
 from functools import cache
 from pathlib import Path
 
@@ -317,11 +318,26 @@ def test_the_snippets_of_a_metrics_page_do_what_it_says(page, monkeypatch):
 
 
 @pytest.mark.parametrize("page", [page for page in GUIDES if blocks(page, "python") and not files(page)], ids=named)
+@pytest.mark.usefixtures("registries")
 def test_the_snippets_of_a_page_do_what_it_says(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    namespace = {}
-    for code in blocks(page, "python"):
-        run_block(code, namespace)
+    namespace = {"__name__": "__main__"}
+    with warnings.catch_warnings():
+        if page.parent.name == "tutorials":  # a notebook shows every warning to its reader
+            warnings.simplefilter("error")
+        for code in blocks(page, "python"):
+            run_block(code, namespace)
+
+
+def test_the_tutorials_are_notebooks():
+    pages = sorted((ROOT / "docs" / "tutorials").glob("*.md"))
+    assert len(pages) == 3
+    for page in pages:
+        _, header, _ = TEXT[page].split("---\n", 2)
+        found = yaml.safe_load(header)["jupyter"]
+        assert found["jupytext"]["text_representation"] == {"extension": ".md", "format_name": "markdown"}
+        assert found["kernelspec"]["name"] == "python3"
+        assert len(blocks(page, "python")) >= 4
 
 
 @pytest.mark.parametrize("page", PAGES, ids=named)

@@ -1,16 +1,20 @@
 """`import disbench`: what a user of Python and notebooks calls, and that importing it loads nothing."""
 
+import json
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from sklearn.decomposition import PCA
+from typer.testing import CliRunner
 
 import disbench
+from disbench.benchmarks.cli.main import app
 from disbench.datasets import DATASETS
 from disbench.metrics import METRICS
 from disbench.reports.records import Record, Trial, write_record
@@ -61,6 +65,30 @@ def test_a_file_is_scored_as_its_arrays_are(tmp_path: Path) -> None:
     assert dict(disbench.score(path, metrics="mig,sap")) == dict(table.score("mig,sap"))
     with pytest.raises(ValueError, match="factors"):
         disbench.score(table.codes)
+
+
+def test_columns_of_a_file_are_chosen_by_patterns_and_two_npy_files_are_a_table(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    values = np.linspace(0, 1, 5)[rng.integers(0, 5, (300, 2))]  # as `latents_values` of dSprites
+    codes = values + 0.05 * rng.normal(size=values.shape)
+    frame = pd.DataFrame(
+        np.hstack([codes, rng.normal(size=(300, 1)), values]), columns=["a_1", "a_2", "b", "size", "x"]
+    )
+    expected = METRICS["mig"](codes, values)
+    for write, name in ((frame.to_csv, "table.csv"), (frame.to_parquet, "table.parquet")):
+        write(tmp_path / name, index=False)
+        found = disbench.score(tmp_path / name, metrics="mig", codes_column="a_?", factors_column="s*,x")
+        assert found["mig"] == pytest.approx(expected)
+    np.save(tmp_path / "z.npy", codes)
+    np.save(tmp_path / "v.npy", values)
+    assert disbench.score(tmp_path / "z.npy", tmp_path / "v.npy", metrics="mig")["mig"] == pytest.approx(expected)
+    words = ["score", str(tmp_path / "table.csv"), "--metrics", "mig", "--json"]
+    done = CliRunner().invoke(app, [*words, "--codes-column", "a_*", "--factors-column", "size,x"])
+    assert json.loads(done.stdout)["scores"]["mig"] == pytest.approx(expected)
+    with pytest.raises(ValueError, match="no column 'q\\*'"):
+        disbench.score(tmp_path / "table.csv", codes_column="q*", factors_column="size")
+    with pytest.raises(ValueError, match="two files"):
+        disbench.score(tmp_path / "z.npy", values)
 
 
 @pytest.mark.parametrize("kind", ["function", "module", "array", "transformer", "deviations"])

@@ -274,10 +274,18 @@ def score(
         ),
     ],
     codes: Annotated[
-        str | None, typer.Option(help="The array of the codes in the file, or its columns: z, or z0,z1.")
+        str | None,
+        typer.Option(
+            "--codes", "--codes-column", help="The array of the codes in the file, or its columns: 'z*', or z0,z1."
+        ),
     ] = None,
     factors: Annotated[
-        str | None, typer.Option(help="The array or columns of the factors; for codes in an .npy, the other .npy file.")
+        str | None,
+        typer.Option(
+            "--factors",
+            "--factors-column",
+            help="The array or columns of the factors; for codes in an .npy, the other .npy file.",
+        ),
     ] = None,
     metrics: MetricNames = None,
     settings: common.MetricSettings = None,

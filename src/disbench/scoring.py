@@ -87,6 +87,8 @@ def score(
     codes: ArrayLike | str | Path,
     factors: ArrayLike | str | Path | None = None,
     *,
+    codes_column: str | None = None,
+    factors_column: str | None = None,
     metrics: Metrics | None = None,
     seed: int = 0,
     codes_std: ArrayLike | None = None,
@@ -100,7 +102,9 @@ def score(
     codes : array-like of shape (N, D) or (N, G, F), str or Path
         One row per image; or a file with codes and factors, as `disbench score` takes it.
     factors : array-like of shape (N, K), str or Path, optional
-        Factor values of the same rows. For a file, the name of its array or columns of factors, or the other .npy file.
+        Factor values of the same rows, whole numbers or continuous; for codes in an .npy file, the .npy file of the factors.
+    codes_column, factors_column : str, optional
+        For a file, its arrays or columns by name or pattern, such as ``"z*"`` or ``"shape,size"``.
     metrics : str, sequence of str or mapping, optional
         Names, or a mapping from names to options such as ``{"mig": {"bins": 10}}``. The default is those of the leaderboards.
     seed : int, default 0
@@ -132,7 +136,10 @@ def score(
     """
     wanted = metric_options(metrics)
     if isinstance(codes, str | Path):
-        table = read_named_table(Path(codes), factors=None if factors is None else str(factors))
+        if factors is not None and not isinstance(factors, str | Path):
+            raise ValueError("score needs two arrays or two files, got a file of codes and an array of factors.")
+        named = factors_column if factors is None else str(factors)
+        table = read_named_table(Path(codes), codes=codes_column, factors=named)
         codes, factors, quantized = table.codes, table.factors, quantized or table.quantized
         codes_std = table.codes_std if codes_std is None else codes_std
         groups = table.group if groups is None else groups

@@ -7,6 +7,7 @@ formats themselves are in `table_files`.
 import logging
 import re
 from collections.abc import Callable, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,8 @@ VARIANCE_COLUMN = re.compile(r"(codes?|z|latents?|mu)[ _.-]log_?var([ _.-]?\d+|[
 RULE = (
     "Columns named z*, code_*, latent_* or mu_* are codes, those with _std_ after it their deviations (z_std_0), and v*, y*, "
     "factor_*, label_* or target_* are factors. Name others: "
-    "--codes z --factors shape,size takes the columns of these names, or else those that begin with them."
+    "--codes-column 'z*' --factors-column shape,size takes the columns of these names or patterns, or else those that begin with "
+    "them."
 )
 TABLE = "A table is an .npz, .h5, .mat, .pt, .csv, .tsv or .parquet file with 'codes' (N, D) or (N, G, F) and 'factors' (N, K)."
 
@@ -84,7 +86,8 @@ def read_named_table(path: Path, *, codes: str | None = None, factors: str | Non
     path : Path
         The file.
     codes, factors : str, optional
-        Names of the arrays or columns, if they are ambiguous. For codes in an .npy file, the .npy file of the factors.
+        Names of the arrays or columns, if they are ambiguous; of columns also patterns such as ``z*``. For codes in an .npy
+        file, the .npy file of the factors.
 
     Returns
     -------
@@ -243,12 +246,17 @@ def _holds_lists(column: Any) -> bool:
 
 
 def _columns(header: Sequence[str], given: str | None, usual: re.Pattern[str]) -> list[str]:
-    """Choose the columns that were named, exactly or by their beginning, or else those of the usual names."""
+    """Choose the columns that were named, exactly, by their beginning or by a pattern, or else those of the usual names."""
     if given is None:
         return [name for name in header if usual.fullmatch(name)]
     found: list[str] = []
     for word in (part.strip() for part in given.split(",")):
-        matching = [word] if word in header else [name for name in header if word and name.startswith(word)]
+        if word in header:
+            matching = [word]
+        elif set(word) & set("*?["):
+            matching = [name for name in header if fnmatchcase(name, word)]
+        else:
+            matching = [name for name in header if word and name.startswith(word)]
         if not matching:
             raise _ContentError(f"has no column {word!r}; its columns are {', '.join(header)}. {RULE}")
         found += [name for name in matching if name not in found]
