@@ -91,6 +91,9 @@ def run(
     mlflow: Annotated[
         str | None, typer.Option("--mlflow", help="Also log finished trials to MLflow at this URI.")
     ] = None,
+    wandb: Annotated[
+        str | None, typer.Option("--wandb", help="Also log finished trials to this project of Weights & Biases.")
+    ] = None,
 ) -> None:
     """Run a suite, then print its table and the path of its page. Run the same command again to resume after a stop.
 
@@ -100,7 +103,7 @@ def run(
     from disbench.benchmarks.studies.engines.stacked import stacked_engine
     from disbench.benchmarks.studies.run import planned, run_suite
     from disbench.benchmarks.studies.suite import load_suite
-    from disbench.benchmarks.studies.tracking import mlflow_tracker, tensorboard_tracker
+    from disbench.benchmarks.studies.tracking import mlflow_tracker, tensorboard_tracker, wandb_tracker
 
     with stopping(f"Finished trials are in {out}; run the same command again to resume."):
         loaded = load_suite(suite, data_dir).scored_every(evaluate_every)
@@ -117,6 +120,7 @@ def run(
             return
         trackers: list[Tracker] = [tensorboard_tracker()] if track else []
         trackers += [mlflow_tracker(mlflow, loaded.name)] if mlflow else []
+        trackers += [wandb_tracker(wandb)] if wandb else []
         chosen = engines.engine_of(engine, workers, gpus_per_trial, cpus_per_trial, slurm)
         if stack is not None:
             if engine != "local":

@@ -1,4 +1,4 @@
-"""Copies of finished records for tools that people already have open: TensorBoard and MLflow. Neither is needed by anything.
+"""Copies of finished records for tools that people already have open: TensorBoard, MLflow and W&B. None is needed by anything.
 
 They are written by the driver from the record, so they are the same whichever engine ran the trial, and a trial that is there
 already is left alone.
@@ -91,5 +91,27 @@ def mlflow_tracker(uri: str, experiment: str) -> Tracker:
         if (path := out / trial.id / RECORD_FILE).exists():  # a trial of version 0.1 is in a folder of another name
             client.log_artifact(named, str(path))
         client.set_terminated(named)
+
+    return track
+
+
+def wandb_tracker(project: str) -> Tracker:
+    """One W&B run a trial in a project; its files are in `wandb/` of the folder of trials, also in W&B's offline mode."""
+    try:
+        import wandb
+    except ImportError as error:
+        raise ValueError("--wandb needs Weights & Biases: pip install wandb") from error
+
+    def track(record: Record, out: Path) -> None:
+        trial = record.trial
+        if any(out.glob(f"wandb/*run-*-{trial.id}")):
+            return
+        by_step: dict[int, dict[str, float]] = {}
+        for name, step, value in curve_points(record):
+            by_step.setdefault(step, {})[name] = value
+        with wandb.init(project=project, id=trial.id, name=trial.id, dir=str(out), config=settings(record)) as run:
+            for step, values in sorted(by_step.items()):
+                run.log(values, step=step)
+            run.summary.update(scalars(record))
 
     return track
