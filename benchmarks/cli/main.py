@@ -273,20 +273,8 @@ def score(
             help="Codes (N, D) and factors (N, K) in an .npz, .h5, .mat, .pt, .csv, .tsv, .parquet or .npy file."
         ),
     ],
-    codes: Annotated[
-        str | None,
-        typer.Option(
-            "--codes", "--codes-column", help="The array of the codes in the file, or its columns: 'z*', or z0,z1."
-        ),
-    ] = None,
-    factors: Annotated[
-        str | None,
-        typer.Option(
-            "--factors",
-            "--factors-column",
-            help="The array or columns of the factors; for codes in an .npy, the other .npy file.",
-        ),
-    ] = None,
+    codes: common.CodesColumn = None,
+    factors: common.FactorsColumn = None,
     metrics: MetricNames = None,
     settings: common.MetricSettings = None,
     protocol: ProtocolName = None,

@@ -18,6 +18,20 @@ if TYPE_CHECKING:
 DataDir = Annotated[
     str | None, typer.Option("--data-dir", help="Folder of official files. Default: $DISBENCH_DATA, else ./Data.")
 ]
+CodesColumn = Annotated[
+    str | None,
+    typer.Option(
+        "--codes", "--codes-column", help="The array of the codes in the file, or its columns: 'z*', or z0,z1."
+    ),
+]
+FactorsColumn = Annotated[
+    str | None,
+    typer.Option(
+        "--factors",
+        "--factors-column",
+        help="The array or columns of the factors; for codes in an .npy, the other .npy file.",
+    ),
+]
 Select = Annotated[
     list[str] | None, typer.Option("--select", help="Restrict a factor: scale=2 or position_x=6-25. Repeatable.")
 ]
