@@ -16,8 +16,10 @@ with needs_extra():
     from disbench.baselines.hf_vae import HFVAE
     from disbench.baselines.hfs import HFS
     from disbench.baselines.info_vae import InfoVAE
+    from disbench.baselines.pair_vae import GVAE, MLVAE, AdaGVAE, AdaMLVAE
     from disbench.baselines.qlae import QLAE
     from disbench.baselines.semi_supervised import S2DIPVAE, S2BetaTCVAE, S2BetaVAE
+    from disbench.baselines.slow_vae import SlowVAE
     from disbench.baselines.supervised import Supervised
     from disbench.baselines.tripod import Tripod
     from disbench.baselines.vae import VAE
@@ -39,6 +41,11 @@ BASELINES: dict[str, type[Autoencoder]] = {
     "tripod": Tripod,
     "categorical_vae": CategoricalVAE,
     "factor_qvae": FactorQVAE,
+    "ada_gvae": AdaGVAE,
+    "ada_ml_vae": AdaMLVAE,
+    "gvae": GVAE,
+    "ml_vae": MLVAE,
+    "slow_vae": SlowVAE,
     "s2_beta_vae": S2BetaVAE,
     "s2_beta_tcvae": S2BetaTCVAE,
     "s2_dip_vae": S2DIPVAE,

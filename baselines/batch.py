@@ -41,16 +41,20 @@ class Batch(NamedTuple):
         (B, C, H, W): for each image one that differs from it in some factors. Present if the method samples `Pairs`.
     labels : Tensor, optional
         (B, K) int64: the value of each factor, -1 where it is unknown. Present if the method samples `Labelled`.
+    changed : Tensor, optional
+        (B, K) bool: whether each factor differs between an image and its partner. Present if the method samples `Pairs` with
+        `known=True`.
     """
 
     images: Tensor
     partner: Tensor | None = None
     labels: Tensor | None = None
+    changed: Tensor | None = None
 
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(
-            f"A Batch has no {name!r}; it has images, partner and labels. If this is a step that was written for a tensor of "
-            "images, use batch.images."
+            f"A Batch has no {name!r}; it has images, partner, labels and changed. If this is a step that was written for a "
+            "tensor of images, use batch.images."
         )
 
 
@@ -61,8 +65,8 @@ def as_batch(batch: Any) -> Batch:
     ----------
     batch : Batch, Tensor, or sequence of Tensor
         Images (B, C, H, W) alone, or a tuple or list that starts with them. Of the tensors that follow, one of floats with the
-        shape of the images, or of bytes like them, is `partner`, and one of whole numbers with one or two axes is `labels`.
-        Images of bytes (uint8) are divided by 255.
+        shape of the images, or of bytes like them, is `partner`, one of whole numbers with one or two axes is `labels`, and
+        one of booleans with two axes is `changed`. Images of bytes (uint8) are divided by 255.
 
     Returns
     -------
@@ -83,7 +87,7 @@ def as_batch(batch: Any) -> Batch:
     """
     if isinstance(batch, Batch):
         partner = None if batch.partner is None else _as_floats(batch.partner)
-        return Batch(_as_floats(batch.images), partner, batch.labels)
+        return Batch(_as_floats(batch.images), partner, batch.labels, batch.changed)
     if isinstance(batch, Tensor):
         return Batch(_as_floats(batch))
     if not isinstance(batch, list | tuple) or not batch or not all(isinstance(part, Tensor) for part in batch):
@@ -96,6 +100,8 @@ def as_batch(batch: Any) -> Batch:
     for part in others:
         if part.shape == images.shape and "partner" not in found:
             found["partner"] = _as_floats(part)
+        elif part.dtype == torch.bool and part.dim() == 2 and len(part) == len(images):
+            found["changed"] = part
         elif not part.is_floating_point() and part.dim() in (1, 2) and len(part) == len(images):
             found["labels"] = part.reshape(len(part), -1).long()
         else:
@@ -140,19 +146,28 @@ class Independent:
 class Pairs:
     """Sample images, each with a partner that differs from it in a number of factors.
 
-    The dataset needs to be a full grid of factors.
+    The dataset needs to be a full grid of factors, or a part of one.
 
     Parameters
     ----------
     changed : int, optional
         Number of factors that differ. None draws it for each pair, uniformly from 1 to K-1, where K is the number of factors.
+    law : {"uniform", "laplace"}, default "uniform"
+        What changes; "laplace" ignores `changed`. See `disbench.datasets.factors.pairs`.
+    rate : float, default 1.0
+        Rate of the Laplace law, above 0.
+    known : bool, default False
+        Whether a step is told which factors differ, as `Batch.changed`.
 
     References
     ----------
-    Locatello et al. 2020, arXiv:2002.02886v3, section 5
+    Locatello et al. 2020, arXiv:2002.02886v3, section 5; Klindt et al. 2021, arXiv:2007.10930v2, section 4.1
     """
 
     changed: int | None = 1
+    law: str = "uniform"
+    rate: float = 1.0
+    known: bool = False
 
     def __post_init__(self) -> None:
         if self.changed is not None:

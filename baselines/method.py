@@ -170,7 +170,8 @@ class Method(LightningModule):
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Batch:
         """Make a `Batch` of what a data loader yields, on the training device. Lightning calls it."""
         found = as_batch(batch)
-        needed = {Pairs: "partner", Labelled: "labels"}.get(type(self.sampling))
+        told = isinstance(self.sampling, Pairs) and self.sampling.known and found.partner is not None
+        needed = "changed" if told else {Pairs: "partner", Labelled: "labels"}.get(type(self.sampling))
         if needed is not None and getattr(found, needed) is None:
             raise TypeError(
                 f"{type(self).__name__} samples {self.sampling}, but its data loader yields no {needed}. Yield Batch(images, "

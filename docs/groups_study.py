@@ -9,7 +9,8 @@ row with those. For each row:
 
     group_mig, group_modularity    scores of groups, see docs/metrics/group_information.md
     mig                            MIG of single latents
-    rate, distortion               KL divergence and reconstruction loss in nats, means over the last tenth of training
+    rate                           KL divergence of the scored images from the prior, in nats
+    distortion                     reconstruction loss in nats, mean over the last tenth of training
     allocation                     Spearman correlation, over factors, of the nats of a factor's best group with the number
                                    of real numbers that the factor needs
 """
@@ -61,9 +62,11 @@ def score(folder: Path) -> list[dict[str, Any]]:
     """Score one trial: with groups that are found and, if the method learns groups, with those."""
     record = json.loads((folder / "record.json").read_text(encoding="utf-8"))
     trial = record["trial"]
+    if not trial["steps"]:  # an untrained encoder has no groups
+        return []
     with h5py.File(folder / "codes.h5") as table:
         codes, std, factors = (np.asarray(table[name]) for name in ("codes", "codes_std", "factors"))
-        learned = np.asarray(table["groups"]) if "groups" in table else None
+        learned = np.asarray(table["group"]) if "group" in table else None
     needed = load(trial["dataset"], **trial["dataset_options"]).intrinsic_dimensions
     nats = 0.5 * (codes**2 + std**2 - 1 - 2 * np.log(std)).mean(0)
     label, latents = label_of(trial, record["changed_hparams"])
@@ -83,7 +86,7 @@ def score(folder: Path) -> list[dict[str, Any]]:
                 "group_mig": gaps["score"],
                 "group_modularity": METRICS["group_modularity"](codes, factors, groups=groups),
                 "mig": METRICS["mig"](codes, factors),
-                "rate": tail(record["curves"]["kl"]),
+                "rate": float(nats.sum()),
                 "distortion": tail(record["curves"]["reconstruction"]),
                 "nats": dict(zip(record["factor_names"], held, strict=True)),
                 "sizes": [int(((groups == gap["group"]) & (nats > 0.1)).sum()) for gap in gaps["factors"]],

@@ -9,7 +9,7 @@ from torch import Tensor
 from disbench.baselines.method import Batch, Independent, Labelled, Pairs, Sampling
 from disbench.benchmarks.runtime.seeds import generator_for
 from disbench.datasets import FactorDataset
-from disbench.datasets.factors import LabelledRows, labelled_rows
+from disbench.datasets.factors import LabelledRows, PairSampler, labelled_rows
 from disbench.datasets.factors.labels import UNKNOWN
 from disbench.datasets.factors.weighted_rows import DRAWN_AT_ONCE, AliasTable
 from disbench.reports.records import Trial
@@ -49,55 +49,13 @@ def weighted_batches(
         first = 0
 
 
-def partner_rows(dataset: FactorDataset, rows: Tensor, changed: int | None, generator: torch.Generator) -> Tensor:
-    """For each row of a grid a row that differs from it in exactly `changed` factors, or in a random number of them.
-
-    Parameters
-    ----------
-    rows : Tensor
-        (B,) int64, on the CPU.
-    changed : int, optional
-        From 1 to the number of factors K. None draws it for each row, uniformly from 1 to K-1.
-
-    Returns
-    -------
-    Tensor
-        (B,) int64. Which factors differ and their values are uniform over all that are possible.
-    """
-    factors = dataset.factors(rows)  # (B, K)
-    sizes = torch.tensor(dataset.factor_sizes)
-    varying = (sizes > 1).nonzero()[:, 0]
-    count = len(varying)
-    shape = len(rows), count
-    number = (
-        torch.randint(1, count, (len(rows), 1), generator=generator)
-        if changed is None
-        else torch.full((len(rows), 1), changed)
-    )
-    chosen = torch.rand(shape, generator=generator).argsort(dim=1).argsort(dim=1) < number  # as many of each row
-    others = sizes[varying] - 1
-    # Added to a value, modulo the number of values, an offset from 1 to that number less 1 gives every other value once.
-    offsets = 1 + (torch.rand(shape, generator=generator, dtype=torch.float64) * others).long().clamp(max=others - 1)
-    moved = factors.clone()
-    moved[:, varying] = (factors[:, varying] + offsets * chosen) % sizes[varying]
-    return dataset.space.indices(moved)
-
-
 def check_sampling(name: str, sampling: Sampling, dataset: FactorDataset) -> None:
     """Raise ValueError where a dataset does not have what the method `name` samples."""
     if isinstance(sampling, Pairs):
-        varying = sum(size > 1 for size in dataset.factor_sizes)
-        if not dataset.is_grid:
-            raise ValueError(
-                f"{name} samples pairs of images that differ in chosen factors, which needs every combination of factors, a full "
-                f"grid; {dataset.name} is not one. Use a dataset that is a grid, such as dsprites or shapes3d."
-            )
-        least = 1 if sampling.changed is not None else 2
-        if varying < max(least, sampling.changed or 0):
-            raise ValueError(
-                f"{name} samples {sampling}, but {dataset.name} with these options has {varying} factors that vary. Use fewer "
-                "changed factors, or select more values."
-            )
+        try:
+            PairSampler(dataset, sampling.changed, sampling.law, sampling.rate)
+        except ValueError as error:
+            raise ValueError(f"{name} samples {sampling}. {error}") from error
     elif isinstance(sampling, Labelled) and (sampling.count or 1) > len(dataset):
         raise ValueError(
             f"{name} samples labels of {sampling.count:,} images, but {dataset.name} with these options has {len(dataset):,}. "
@@ -149,7 +107,15 @@ class Images:
                 self.dataset.batch(rows[share].to(where)),
                 None if partners is None else self.dataset.batch(partners[share].to(where)),
                 None if labels is None else labels[share],
+                self._changed(rows[share], partners[share]) if partners is not None and self._tells else None,
             )
+
+    @cached_property
+    def partners(self) -> PairSampler | None:
+        """Draws partners, where the method samples pairs."""
+        if not isinstance(wanted := self.sampling, Pairs):
+            return None
+        return PairSampler(self.dataset, wanted.changed, wanted.law, wanted.rate)
 
     @property
     def per_step(self) -> int:
@@ -181,6 +147,15 @@ class Images:
         """Number of values that the labels of each factor can have."""
         return self.dataset.factor_sizes if self.labelled is None else self.labelled.sizes
 
+    @property
+    def _tells(self) -> bool:
+        """Whether the method is told which factors differ."""
+        return isinstance(self.sampling, Pairs) and self.sampling.known
+
+    def _changed(self, rows: Tensor, partners: Tensor) -> Tensor:
+        """Whether each factor differs between rows (B,) and their partners, (B, K)."""
+        return self.dataset.factors(rows) != self.dataset.factors(partners)
+
     @cached_property
     def _places(self) -> Tensor:
         """Of each row of the dataset (N,) its place among the rows with labels, or -1."""
@@ -191,8 +166,8 @@ class Images:
 
     def supervised(self, rows: Tensor, draws: torch.Generator) -> tuple[Tensor, Tensor | None, Tensor | None]:
         """The rows (B,) of a step, those of their partners (B,) and their labels (B, K), or None."""
-        if isinstance(self.sampling, Pairs):
-            return rows, partner_rows(self.dataset, rows, self.sampling.changed, draws), None
+        if self.partners is not None:
+            return rows, self.partners(rows, draws), None
         if not isinstance(self.sampling, Labelled) or (there := self.labelled) is None:
             return rows, None, None
         own = self.sampling.own_minibatch

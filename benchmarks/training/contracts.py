@@ -168,6 +168,11 @@ def check_contract(
     def example(device: torch.device | str) -> Batch:
         x = torch.rand(images, *image_shape, device=device)
         partner = torch.rand_like(x) if isinstance(method.sampling, Pairs) else None
+        if isinstance(method.sampling, Pairs) and method.sampling.known:
+            changed = torch.arange(len(factors), device=device) == torch.arange(images, device=device)[:, None] % len(
+                factors
+            )
+            return Batch(x, partner, changed=changed)
         if not isinstance(method.sampling, Labelled):
             return Batch(x, partner)
         columns = [torch.randint(size, (images,), device=device) for size in factors]

@@ -136,6 +136,16 @@ def test_a_loader_without_what_a_method_samples_is_refused(sampling: object, nee
         trainer(max_steps=1).fit(method, loader())
 
 
+def test_a_loader_of_pairs_that_does_not_tell_what_changed_is_refused_where_that_is_needed() -> None:
+    method = VAE(SHAPE, 100, network="mlp", hidden_dim=8)
+    method.sampling = Pairs(known=True)
+    images = torch.rand(4, *SHAPE)
+    with pytest.raises(TypeError, match="yields no changed"):
+        method.on_after_batch_transfer((images, images.flip(0)), 0)
+    changed = torch.ones(4, 3, dtype=torch.bool)
+    assert torch.equal(method.on_after_batch_transfer((images, images.flip(0), changed), 0).changed, changed)
+
+
 @pytest.mark.parametrize("wrong", [lambda: Independent(0), lambda: Pairs(0), lambda: Labelled(3, 1.5)])
 def test_sampling_refuses_numbers_that_mean_nothing(wrong: object) -> None:
     with pytest.raises(ValueError, match="got"):

@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from disbench.baselines.method import Batch, Independent, Labelled, Pairs, Sampling
-from disbench.benchmarks.training.batches import Images, partner_rows
+from disbench.benchmarks.training.batches import Images
 from disbench.datasets import FactorDataset, FactorSpace
+from disbench.datasets.factors import PairSampler
 from disbench.reports.records import Trial
 
 
@@ -39,7 +40,7 @@ def test_a_partner_differs_in_exactly_so_many_factors(changed: int) -> None:
 
 def test_every_other_value_and_every_choice_of_factors_is_equally_likely() -> None:
     dataset = Grid()
-    partners = partner_rows(dataset, torch.zeros(12_000, dtype=torch.int64), 1, torch.Generator().manual_seed(0))
+    partners = PairSampler(dataset, 1)(torch.zeros(12_000, dtype=torch.int64), torch.Generator().manual_seed(0))
     counts = partners.bincount(minlength=len(dataset)).reshape(dataset.factor_sizes)
     assert counts[0, 0, 0, 0] == 0
     # A third of the rows changes each of the three factors that vary, to each other value alike.
@@ -51,7 +52,7 @@ def test_every_other_value_and_every_choice_of_factors_is_equally_likely() -> No
 def test_a_random_number_of_changed_factors_is_from_one_to_all_but_one() -> None:
     dataset = Grid()
     rows = torch.zeros(4_000, dtype=torch.int64)
-    different = dataset.factors(partner_rows(dataset, rows, None, torch.Generator().manual_seed(0))) != 0
+    different = dataset.factors(PairSampler(dataset, None)(rows, torch.Generator().manual_seed(0))) != 0
     share = different.sum(1).bincount(minlength=5) / 4_000
     assert share[[0, 3, 4]].sum() == 0
     assert (share[1:3] - 0.5).abs().max() < 0.03
@@ -133,13 +134,18 @@ def test_other_seeds_have_other_labels_and_a_share_of_each_batch_is_labelled() -
     assert rows[0] != rows[1]
 
 
-def test_pairs_need_a_grid_and_enough_factors_that_vary() -> None:
-    loose = Grid()
-    loose.labels = loose.space.factors(torch.arange(20))
-    with pytest.raises(ValueError, match=r"mine samples pairs .* full grid; grid is not one"):
-        images(Pairs(1), loose)
-    with pytest.raises(ValueError, match=r"Pairs\(changed=4\), but grid with these options has 3 factors that vary"):
+def test_pairs_need_enough_factors_that_vary() -> None:
+    with pytest.raises(
+        ValueError,
+        match=r"mine samples Pairs.*need 4 factors that vary, but grid with these options has 3\.",
+    ):
         images(Pairs(4))
+
+
+def test_a_method_is_told_which_factors_of_a_pair_differ_if_it_asks() -> None:
+    assert stream(Pairs(2))[0].changed is None
+    for batch in stream(Pairs(2, known=True)):
+        assert torch.equal(batch.changed, (batch.images != batch.partner).flatten(1))
 
 
 def test_more_labels_than_images_are_refused() -> None:

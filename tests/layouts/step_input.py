@@ -16,7 +16,9 @@ def images_of_a_step(method: Method, batch: int) -> int:
 def with_all_it_samples(method: Method, images: Tensor) -> Batch:
     """Images (B, C, H, W) with partners or labels where the method samples them. Sets how many values its labels have."""
     if isinstance(method.sampling, Pairs):
-        return Batch(images, partner=images.flip(0))
+        rows, factors = (torch.arange(count, device=images.device) for count in (len(images), len(SIZES)))
+        changed = rows[:, None] % len(SIZES) == factors
+        return Batch(images, partner=images.flip(0), changed=changed if method.sampling.known else None)
     if not isinstance(method.sampling, Labelled):
         return Batch(images)
     method.label_sizes = SIZES

@@ -1,6 +1,7 @@
 """Random minibatches of 64 in one run: ours from a cache and drawn, beside a loader of single items. `make bench`."""
 
 from collections.abc import Iterable
+from itertools import islice
 
 import numpy as np
 import pytest
@@ -8,8 +9,11 @@ import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 from torch.utils.data import DataLoader, Dataset
 
+from disbench.baselines.method import Independent, Pairs
+from disbench.benchmarks.training.batches import Images
 from disbench.datasets import load
 from disbench.datasets.storage.store import ImageStore
+from disbench.reports.records import Trial
 
 BATCH, BATCHES, ROWS = 64, 16, 20_000
 GROUP = f"{BATCHES} random minibatches of {BATCH}"
@@ -87,3 +91,17 @@ def bench_drawn(benchmark: BenchmarkFixture, name: str) -> None:
     rows = random_rows(len(dataset))
     dataset.batch(rows[0])
     benchmark(lambda: consume(dataset.batch(batch) for batch in rows))
+
+
+@pytest.mark.benchmark(group="images of pairs and of single images")
+@pytest.mark.parametrize(
+    "sampling",
+    [Independent(2), Pairs(1), Pairs(None), Pairs(None, law="laplace")],
+    ids=["independent", "one_factor", "some_factors", "laplace"],
+)
+def bench_pairs(benchmark: BenchmarkFixture, sampling: Independent | Pairs) -> None:
+    """Twice 64 images a step, independent or in pairs."""
+    dataset = load("shapes3d_like")
+    trial = Trial(method="vae", dataset=dataset.name, dataset_version=dataset.version, seed=0, steps=1, batch_size=64)
+    stream = Images(dataset, trial, sampling).stream(torch.device("cpu"))
+    benchmark(lambda: consume(batch.images for batch in islice(stream, 20)))
