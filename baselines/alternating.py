@@ -1,4 +1,4 @@
-"""Methods with optimizers that take turns: a training step is a list of stages.
+"""Methods with several optimizers: a training step is a list of stages.
 
 A stage has a loss and names the optimizers that minimize it, but does not say how. So one description serves a model that is
 trained alone (here) and several that are trained as one (`disbench.benchmarks.training.experimental.seed_ensemble`).

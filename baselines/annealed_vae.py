@@ -1,4 +1,4 @@
-"""AnnealedVAE: the KL divergence is drawn to a capacity that grows during training.
+"""AnnealedVAE: penalize the distance of the KL divergence from a capacity that grows during training.
 
 Burgess et al. 2018, arXiv:1804.03599v1, Eq. 8. The divergence is the mean over the minibatch, and the distance from the
 capacity is taken of that mean. The mean of each image's own distance is another loss: it asks every image

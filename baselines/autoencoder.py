@@ -1,4 +1,4 @@
-"""The shell of every autoencoder: an encoder, a decoder, the loss of a reconstruction and one Adam. It knows no code.
+"""Base class of every autoencoder: an encoder, a decoder, a reconstruction loss and one Adam optimizer.
 
 `VAE` adds a posterior; a method with a deterministic or a discrete code derives from `Autoencoder` itself.
 """

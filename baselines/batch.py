@@ -157,7 +157,7 @@ class Pairs:
     rate : float, default 1.0
         Rate of the Laplace law, above 0.
     known : bool, default False
-        Whether a step is told which factors differ, as `Batch.changed`.
+        Whether a step gets the factors that differ, as `Batch.changed`.
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""beta-TCVAE: the KL term taken apart, its total correlation weighted by beta.
+"""beta-TCVAE: decompose the KL term and weight its total correlation by beta.
 
 Chen et al. 2018, arXiv:1802.04942v5, Eq. 2 (the decomposition) and Eq. 4 (the loss, alpha = gamma = 1):
 

@@ -1,4 +1,4 @@
-"""Categorical posteriors: the Gumbel-softmax relaxation of their draws, and their KL divergence from the uniform prior, in nats.
+"""Categorical posteriors: the Gumbel-softmax relaxation of samples, and their KL divergence from the uniform prior, in nats.
 
 Jang et al. 2017, arXiv:1611.01144v5; Maddison et al. 2017, arXiv:1611.00712v3.
 """

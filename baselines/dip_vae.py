@@ -1,4 +1,4 @@
-"""DIP-VAE-I and DIP-VAE-II: the covariance of the latents is drawn to the identity.
+"""DIP-VAE-I and DIP-VAE-II: penalize the distance of the covariance of the latents from the identity.
 
 Kumar et al. 2018, arXiv:1711.00848v3, Eq. 6 (I) and Eq. 7 (II). By the law of total covariance, and with a diagonal posterior,
 

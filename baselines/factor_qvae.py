@@ -179,7 +179,7 @@ class FactorQVAE(Alternating, Autoencoder):
         return optimizers, [CosineAnnealingLR(each, self._period(), eta_min=self.lr_end) for each in optimizers]
 
     def _period(self) -> int:
-        """Count the steps of the whole training, over which learning rates fall; the published number if nobody trains."""
+        """Count the steps of the whole training, over which learning rates fall; the published number without a trainer."""
         if self.total_steps is not None:
             return self.total_steps
         try:

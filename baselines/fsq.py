@@ -1,4 +1,4 @@
-"""FSQ: an autoencoder whose latents are bounded and rounded to equally spaced values. Nothing else is in the loss.
+"""FSQ: an autoencoder whose latents are bounded and rounded to equally spaced values, without a penalty.
 
 Mentzer et al. 2023, arXiv:2309.15505v2, section 3.1 and appendix A.1. As an autoencoder for disentanglement it is the base of
 Tripod (Hsu et al. 2024, arXiv:2404.10282v2), whose number of levels is the default.

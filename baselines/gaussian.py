@@ -1,4 +1,4 @@
-"""The diagonal Gaussian posterior q(z|x) that every method here shares, and the densities that its penalties are made of.
+"""The diagonal Gaussian posterior q(z|x) of the methods, and the densities that their penalties use.
 
 Kingma & Welling 2014, arXiv:1312.6114v11, section 3 and appendix B. All quantities are in nats.
 """

@@ -1,4 +1,4 @@
-"""HFVAE: the KL term taken apart by blocks of latents, each part with its own weight.
+"""HFVAE: decompose the KL term by blocks of latents and weight each part separately.
 
 Esmaeili et al. 2019, arXiv:1804.02086, as in the authors' code (probtorch/probtorch, commit da87497, objectives/marginal.py).
 With latents in blocks z_g and a prior of independent latents,
@@ -163,7 +163,7 @@ class HFVAE(VAE):
         """Find blocks if it is time for it, and remember the posteriors of a step."""
         if step.number in [min(step.total - 1, max(1, round(share * step.total))) for share in self.find_at]:
             found = find_blocks(Posterior(*recent.rows.unbind(1)), recent.count(), self.price)
-            nuisance = found == 0  # may carry something later, so each is a block of its own
+            nuisance = found == 0  # may carry something later, so each is a separate block
             self.block.copy_(torch.where(nuisance, found.amax() + nuisance.cumsum(0), found))
         recent.add(torch.stack(q.detach(), dim=1))
 

@@ -1,4 +1,4 @@
-"""HFS: every combination of the values of two latents is to be near a latent vector of the minibatch.
+"""HFS: for each pair of latents, every combination of their values should be near a latent vector of the minibatch.
 
 Roth et al. 2023, arXiv:2210.07347v3, the pairwise Hausdorff factorized support, as in the authors' code with 'hausdorff_hard'
 (facebookresearch/disentangling-correlated-factors, commit 3b0d233, dent/losses/factorizedsupportvae.py). The loss is

@@ -1,4 +1,4 @@
-"""InfoVAE: the KL divergence of each posterior, and the maximum mean discrepancy between all latents and the prior.
+"""InfoVAE: add the maximum mean discrepancy between all latents and the prior to the KL divergence.
 
 Zhao et al. 2017, arXiv:1706.02262v3, with MMD as the divergence between q(z) and p(z). The loss is
 

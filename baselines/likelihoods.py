@@ -1,4 +1,4 @@
-"""Losses of a reconstruction, by the names that `likelihood` takes. The mean image is the sigmoid of the decoder's output.
+"""Reconstruction losses by the value of `likelihood`. The mean image is the sigmoid of the decoder's output.
 
 bernoulli: -log p(x|z) of independent Bernoulli pixels. Locatello et al. 2019, arXiv:1811.12359v4, trained all models with it.
 gaussian:  -log p(x|z) of independent Gaussian pixels with variance 1, without its constant, (C H W / 2) log(2 pi).

@@ -1,4 +1,4 @@
-"""What every method is to the rest of the package: it trains as a LightningModule, encodes images and may decode codes.
+"""The interface of every method: it trains as a LightningModule, encodes images and may decode codes.
 
 `VAE` is the shell for autoencoders. A method that is none, such as a pretrained or a contrastive encoder, derives from `Method`.
 """
@@ -69,7 +69,7 @@ class Method(LightningModule):
 
     Attributes
     ----------
-    sampling : Independent, Pairs or Labelled
+    sampling : `Independent`, `Pairs` or `Labelled`
         What a training step gets. A method may also set it in its constructor.
     total_steps : int or None
         Number of calls of `training_step` in the whole training. The training loop sets it; in your own Trainer it is None.

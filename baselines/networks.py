@@ -1,4 +1,4 @@
-"""The encoder-decoder pairs on which methods are compared. None knows about a loss.
+"""The encoder-decoder pairs with which methods are compared.
 
 conv: Locatello et al. 2019, arXiv:1811.12359v4, Table 1 (64 x 64 images; 764,245 parameters at one channel, ten latents).
 mlp:  the encoder of Higgins et al. 2017 (beta-VAE, ICLR), Table 1, DSprites row, two ReLU layers 1200 wide, and its mirror as

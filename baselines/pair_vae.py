@@ -14,7 +14,7 @@ the first paper, the threshold tau). Averages of the two posteriors of a shared 
 The loss is that of a beta-VAE with these posteriors, averaged over both images.
 
 The code of disentanglement_lib (commit 86a644d) leaves out the factor 1/2 of KL, which does not change what is below a
-threshold that lies between the smallest and the largest. It is told one changed factor for each pair; here any number.
+threshold that lies between the smallest and the largest. It gets one changed factor for each pair; here any number.
 """
 
 from collections.abc import Sequence
@@ -165,7 +165,7 @@ class PairVAE(VAE):
         Parameters
         ----------
         batch : Batch
-            Images and partners (B, C, H, W) in [0, 1], and what changed (B, K) where the method is told.
+            Images and partners (B, C, H, W) in [0, 1], and what changed (B, K) if the method gets this.
         batch_idx : int
             Number of the call.
 
@@ -234,7 +234,7 @@ class AdaMLVAE(PairVAE):
 
 
 class GVAE(PairVAE):
-    """Train GVAE: it is told which factors change, and averages means and variances.
+    """Train GVAE: it gets the factors that change, and averages means and variances.
 
     Parameters
     ----------
@@ -255,7 +255,7 @@ class GVAE(PairVAE):
 
 
 class MLVAE(PairVAE):
-    """Train ML-VAE: it is told which factors change, and multiplies densities.
+    """Train ML-VAE: it gets the factors that change, and multiplies densities.
 
     Parameters
     ----------

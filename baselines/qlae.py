@@ -1,4 +1,4 @@
-"""QLAE: an autoencoder whose latents have a learned scalar codebook each, under a strong weight decay.
+"""QLAE: an autoencoder with a learned scalar codebook for each latent and strong weight decay.
 
 Hsu et al. 2023, arXiv:2305.18378v4, section 3, as in the authors' code (kylehkhsu/latent_quantization, commit 9a420a3). With the
 nearest value v_j of codebook j to the output z_j of the encoder, and sg an identity without a gradient, they minimize

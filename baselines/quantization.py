@@ -1,4 +1,4 @@
-"""The shell of autoencoders with quantized codes: each latent takes one of few values, and decoding sees no others.
+"""Base class of autoencoders with quantized codes: each latent takes one of a few values.
 
 Rounding has no gradient. The straight-through estimator (Bengio et al. 2013, arXiv:1308.3432v1, section 4) takes that of the
 identity in its place.

@@ -1,4 +1,4 @@
-"""A ring of the most recent rows of something, as a module, so that a checkpoint holds it."""
+"""A ring buffer of the most recent rows, as a module, so that checkpoints include it."""
 
 import torch
 from torch import Tensor, nn

@@ -1,4 +1,4 @@
-"""Few labels: the first latents of a VAE are drawn to the labels of some images.
+"""Few labels: penalize the distance of the first latents of a VAE from the labels of some images.
 
 Locatello et al. 2020 (ICLR), arXiv:1905.01258v2, Eq. 2, as in the authors' code (disentanglement_lib, commit 86a644d). The loss:
 

@@ -1,4 +1,4 @@
-"""A regression of the factors by the encoder: what the same network knows of the factors when it sees all labels.
+"""Regress the factors with the encoder: an upper reference for the same network with all labels.
 
 The code of an image is its K predictions, from 0 to 1. It is no method of learning representations but a ceiling: no row below it
 is held back by the encoder alone.

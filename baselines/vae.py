@@ -1,4 +1,4 @@
-"""The shell of methods with a Gaussian posterior, which it adds to an autoencoder. By itself it is the plain VAE.
+"""Base class of methods with a Gaussian posterior. On its own, it is the standard VAE.
 
 Kingma & Welling 2014, arXiv:1312.6114v11. The loss of one image, in nats, is
 

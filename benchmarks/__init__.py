@@ -1,4 +1,4 @@
-"""Walks the arrows from datasets to reports: train, encode, score, record."""
+"""Run trials: train, encode, score, record."""
 
 from typing import TYPE_CHECKING, Any
 

@@ -1,4 +1,4 @@
-"""Every method by its name: `METHODS` of `disbench.benchmarks`, which imports this when it is first asked for it."""
+"""All methods by name. `disbench.benchmarks.METHODS` imports this module on first use."""
 
 from disbench.baselines import BASELINES
 from disbench.baselines.method import Method

@@ -1,4 +1,4 @@
-"""Old names of modules that moved: they import the module at its new place, with a DeprecationWarning, for one release."""
+"""Old names of moved modules. They import the new module with a DeprecationWarning for one release."""
 
 import sys
 import warnings

@@ -1,4 +1,4 @@
-"""Checks for names, paths and files that somebody else wrote. Standard library only, so that every package can use it.
+"""Checks for names, paths and files from untrusted sources. Standard library only, so that every package can use it.
 
 Records, suites and imported datasets are shared between people. A name in them becomes part of a path, and a path in them
 names a file to read, so each is checked here before it is used.

@@ -1,4 +1,4 @@
-"""Words of error messages: a value in short, the name that was probably meant, and the extra to install.
+"""Parts of error messages: a shortened value, the probable name, and the extra to install.
 
 Every folder may import this module: it imports nothing but the standard library.
 """

@@ -1,6 +1,6 @@
 """Disentanglement metrics: functions of a table of codes (N, D) and factors (N, K).
 
-A metric calls no model and no dataset, so anybody's table can be scored: `METRICS["mig"](codes, factors)`. Each metric's
+A metric calls no model and no dataset, so it scores tables from any program: `METRICS["mig"](codes, factors)`. Each metric's
 module holds its function and its card; to add one, write its module and add it to the list.
 """
 

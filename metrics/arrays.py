@@ -1,4 +1,4 @@
-"""Turn what a caller passes into a NumPy array, whatever library it comes from. No framework is imported."""
+"""Convert arguments from any library into NumPy arrays without importing that library."""
 
 import hashlib
 from typing import Any

@@ -4,13 +4,13 @@ Bootstrap: Efron 1979, Annals of Statistics 7(1). As many rows as the table has 
 scored, again and again. The interval is the middle 95 % of these scores, **moved so that their mean is the table's own
 score**. Unmoved it would not do: a resample repeats rows, to plug-in information that looks like a table of fewer rows,
 and the scores of resamples lie beside the table's, not around it. On 500 rows, 6 noisy codes and 5 factors, Modularity is
-.85, its resamples' mean .73, and the unmoved interval never held what other 500 rows score on average; the moved one did.
+0.85, its resamples' mean 0.73, and the unmoved interval never held what other 500 rows score on average; the moved one did.
 
 What it means: a table of as many *other* rows of the same kind would score within it. So it holds the model fixed (for
 another training, compare seeds of the model), does not correct a metric's bias (a score at N rows is compared with scores
 at N rows), and takes rows for a random sample: of a full grid of factors there is no other sample, and it says what such a
 sample would. Where the largest deviation or the range decides (IRS with quantile 1, bins) resamples cannot exceed the
-table, and the interval is too narrow: .72 to .92 of them held the mean of IRS in place of .95.
+table, and the interval is too narrow: 0.72 to 0.92 of them held the mean of IRS in place of 0.95.
 """
 
 from collections.abc import Mapping, Sequence

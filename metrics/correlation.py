@@ -13,7 +13,7 @@ SAFE = (1e-200, 1e200)  # sums of squares within these limits neither vanish nor
 
 
 class Spread(NamedTuple):
-    """How the columns of a table vary, each in a unit of its own: a power of two."""
+    """How the columns of a table vary, each in a separate unit: a power of two."""
 
     products: NDArray[np.float64]  # (D, E): sums of products of deviations from the means
     squares: NDArray[np.float64]  # (D,)

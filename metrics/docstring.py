@@ -1,4 +1,4 @@
-"""The docstring of a metric: that of its function, completed from its signature and its card."""
+"""Complete the docstring of a metric's function from its signature and its card."""
 
 from __future__ import annotations
 

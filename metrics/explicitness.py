@@ -6,14 +6,14 @@
 How much of the factors a linear reading of the whole code tells; which code tells it does not matter, so a rotated
 representation scores 1. Three protocols are in print, and differ by more than most models do:
 
-- `locatello2019` (arXiv:1811.12359, disentanglement_lib; the default): softmax regression on standardised codes, judged on
-  fresh rows, .5 at chance.
+- `locatello2019` (arXiv:1811.12359, disentanglement_lib; the default): softmax regression on standardized codes, judged on
+  fresh rows, 0.5 at chance.
 - `zaidi2020` (arXiv:2012.09276): one regression a value, balanced classes, on codes scaled to [0, 1], their probabilities
   divided by their sum; judged on the rows that were fitted; 2 AUC - 1, 0 at chance.
 - `do2020` (arXiv:1908.09961): one regression a value with hardly a penalty (C = 1e10) on the codes as they are, divided
-  by their sum; judged on the rows that were fitted; .5 at chance.
+  by their sum; judged on the rows that were fitted; 0.5 at chance.
 
-One regression a value cannot single out a middle value on a line: under `do2020` one perfect code a factor scores .98.
+One regression a value cannot single out a middle value on a line: under `do2020` one perfect code a factor scores 0.98.
 """
 
 from functools import partial
@@ -39,7 +39,7 @@ class Protocol(NamedTuple):
     regression: dict[str, Any]  # arguments of scikit-learn's
     scaling: str  # of the codes, from the fitted rows
     fresh_rows: bool  # judged on other rows than the fitted ones
-    scaled: bool  # chance is 0 and not .5
+    scaled: bool  # chance is 0 and not 0.5
 
 
 PROTOCOLS = {

@@ -1,6 +1,6 @@
 """Find groups of latents without factors: latents that depend on each other are together, those that vary little are nuisance.
 
-The assignment of the MINE Disentangle VAE (`mine_vae.partition`) minimises the information between groups, and a capacity keeps
+The assignment of the MINE Disentangle VAE (`mine_vae.partition`) minimizes the information between groups, and a capacity keeps
 it from uniting everything. The same for latents that were learned already:
 
     cost(groups) = sum of I(z_d; z_e) over pairs in different groups + price * number of pairs in one group

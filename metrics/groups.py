@@ -1,4 +1,4 @@
-"""Rows that share a factor value: how a table of codes stands in for fixing a factor and rendering anew.
+"""Rows that share a factor value, which replace rendering new images with a fixed factor.
 
 On a full grid of factors the two have the same distribution. Rows are sorted by factor value once, and every draw is
 a whole array of row indices. **Rows are drawn with replacement**, so a group may be smaller than what is drawn from
@@ -55,7 +55,7 @@ class Groups(NamedTuple):
 def _below(sizes: NDArray[np.intp], rng: np.random.Generator) -> NDArray[np.intp]:
     """Draw a whole number in 0 .. size - 1 for each size; numpy's own draw is five times slower where the sizes differ.
 
-    A draw below 1 times a size below 2**52 rounds to less than the size, and no value is favoured by more than one in 2**53.
+    A draw below 1 times a size below 2**52 rounds to less than the size, and no value is favored by more than one in 2**53.
     """
     return (rng.random(sizes.shape) * sizes).astype(np.intp)
 

@@ -5,10 +5,10 @@
     InfoC = (mean_k max_j R_kj / sum_j R_kj - 1/D) / (1 - 1/D)            a factor is in one code
     InfoE = mean_k 1 - H_linear(v_k | z) / H_linear(v_k)                  a linear classifier can read the factors
 
-As in the authors' code: information by nearest neighbours (Ross 2014, 10 of them), with no bins; a code is active if its
+As in the authors' code: information by nearest neighbors (Ross 2014, 10 of them), with no bins; a code is active if its
 range exceeds a twentieth of the largest range; H_linear is the mean loss, on the rows that it was fitted on, of an
-unpenalised logistic regression with balanced class weights stopped after 100 iterations, and without codes it is log V.
-`discrete=True` is their variant for quantised codes: plug-in information, one-hot features, every live code active. A table that
+unpenalized logistic regression with balanced class weights stopped after 100 iterations, and without codes it is log V.
+`discrete=True` is their variant for quantized codes: plug-in information, one-hot features, every live code active. A table that
 is `quantized` gets it by itself.
 
 A continuous factor v_k has the authors' regression form of InfoE: the R2 of a linear regression of its values on all codes

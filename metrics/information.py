@@ -1,6 +1,6 @@
 """Entropies and mutual information of binned codes with discrete factors: plug-in estimates, in nats.
 
-Binning as in Locatello et al. 2019, arXiv:1811.12359 (disentanglement_lib's histogram discretisation): equal widths
+Binning as in Locatello et al. 2019, arXiv:1811.12359 (disentanglement_lib's histogram discretization): equal widths
 over each code's own [min, max], the left edge inside the bin, the maximum in the last one. A value on an edge moves
 by one bin under any other order of operations, so the edges are numpy's `linspace` between the extremes in float64,
 as the reference computes them. Plug-in information is biased upwards by about (V - 1)(B - 1) / 2N, which is why noise
@@ -242,7 +242,7 @@ def standardised(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
     """Each column about its mean in units of its standard deviation, `stds` (rows' own deviations) in the same units.
 
-    The deviation is that of the mixture where rows have one of their own. A constant column becomes 0.
+    Where rows have standard deviations, the deviation of the mixture is used. A constant column becomes 0.
     """
     columns = np.ascontiguousarray(codes.T)  # (D, N)
     span = np.ptp(columns, axis=1)

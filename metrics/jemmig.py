@@ -3,7 +3,7 @@
     J_k = H(z_best, v_k) - I(z_best; v_k) + I(z_second; v_k)         in nats, lower is better
     JEMMIG = 1/K sum_k 1 - J_k / (H(v_k) + log B)                    in [0, 1], higher is better
 
-J adds to MIG's gap what z_best says beyond v_k. The normalisation is that of Zaidi et al. 2020, arXiv:2012.09276, for
+J adds to MIG's gap what z_best says beyond v_k. The normalization is that of Zaidi et al. 2020, arXiv:2012.09276, for
 equal-width bins over each code's own range; J in nats stands in the detail. Do and Tran bin [-4, 4] and sample the
 posterior, which gives other numbers.
 """

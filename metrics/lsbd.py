@@ -1,6 +1,6 @@
 """LSBD distance: Tonnaer, Pérez Rey, Menkovski, Holenderski and Portegies 2022 (ICML), arXiv:2011.06070v4.
 
-How far are the codes from turning by a rotation of their own when a cyclic factor takes its next value? For factor k,
+How far are the codes from turning by a separate rotation when a cyclic factor takes its next value? For factor k,
 whose n values are the angles g = 2 pi i / n in the order of the numbers:
 
     y_k      = z - mean of z over factor k               what factor k changes, for every cell of the grid
@@ -29,11 +29,11 @@ ROUNDING = 16 * np.finfo(np.float64).eps  # of a code: a smaller deviation is th
 def lsbd_distance(
     codes: ArrayLike, factors: ArrayLike, *, cyclic: Sequence[int] | None = None, frequencies: int = 10
 ) -> float:
-    """Measure how far codes are from turning by a rotation of their own with each cyclic factor.
+    """Measure how far codes are from turning by a separate rotation with each cyclic factor.
 
     Defined where the rows are a full grid of factors with one row a cell, and some factors are cyclic: their
     values, in the order of the numbers, are equally spaced angles of a full turn (a torus). Every combination of
-    the other factors is an object of its own, and the distance is the mean over objects (a cylinder).
+    the other factors is a separate object, and the distance is the mean over objects (a cylinder).
 
     Parameters
     ----------
@@ -130,9 +130,7 @@ def lsbd_distance_detail(
         if np.isnan(of_objects).any():
             raise NotApplicable(f"the codes vary with factor {column} in fewer than two dimensions.")
         mean = of_objects.mean(axis=0)
-        best = int(
-            np.flatnonzero(mean <= mean.min() + 1e-9)[0]
-        )  # w and w + n turn n values alike: the smallest is told
+        best = int(np.flatnonzero(mean <= mean.min() + 1e-9)[0])  # w and w + n turn n values alike: report the smallest
         found.append({"factor": column, "distance": float(mean[best]), "frequency": best})
     return {"score": float(np.mean([each["distance"] for each in found])), "factors": found}
 

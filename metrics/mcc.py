@@ -2,7 +2,7 @@
 
     MCC = 1/K max over assignments of one code to each factor of sum_k abs(corr(z_a(k), v_k))
 
-The score of nonlinear ICA: each factor gets a code of its own, chosen for all factors at once (Hungarian method), so two
+The score of nonlinear ICA: each factor gets a different code, chosen for all factors at once (Hungarian method), so two
 factors cannot be credited to one code. Correlations are Pearson's or Spearman's. Public code averages over the min(D, K)
 pairs that were assigned; here a factor that is left without a code counts 0, so that a missing factor is not free, and
 for D >= K the two are the same number.

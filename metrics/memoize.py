@@ -1,4 +1,4 @@
-"""The last results of a computation that several metrics share, found again by the content of their table.
+"""Reuse the last results of a computation that several metrics share, found by the content of their table.
 
 Six metrics read one array of counts and two read one matrix of nearest-neighbor estimates, but each is called by itself.
 A result is kept under a digest of the codes and factors, so that equal tables share it, whatever arrays hold them.

@@ -1,4 +1,4 @@
-"""What a metric is: a function of a table, and beside it what a reader must know about its number."""
+"""The class `Metric`: a function of a table, with the information that is needed to read its score."""
 
 from __future__ import annotations
 

@@ -105,7 +105,7 @@ def omes(
 
 
 def movement(codes: NDArray[np.float64], table: Table) -> NDArray[np.float64]:
-    """`codes (N, D)`, standardised, and the factors of `table` -> S `(D, K)` in [0, 1].
+    """`codes (N, D)`, standardized, and the factors of `table` -> S `(D, K)` in [0, 1].
 
     In a line of n cells, which agree on all factors but k, the authors draw n // 2 pairs for each of the n cells. A pair is
     any two different cells of the line with equal probability, and a cell is any of its rows.

@@ -1,4 +1,4 @@
-"""Decision trees of one code: what scikit-learn's classifier grows, several times as fast because each code is sorted once.
+"""Decision trees on one code: equal to scikit-learn's classifier, but faster, because each code is sorted once.
 
 The rows of a node are consecutive in the order of the code. The squared counts of the labels on either side of every
 possible split are then sums along that order, for all nodes of a depth at once.

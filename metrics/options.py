@@ -1,4 +1,4 @@
-"""Checks of options: the type that each needs, and the smallest number. A message names the function and the option."""
+"""Check the types and minimum values of options. Messages name the function and the option."""
 
 from numbers import Integral, Real
 from typing import Any

@@ -8,7 +8,7 @@ The probability of a row's own label is a convex combination of
     where points recur, as those of discrete codes do, the share of the label among all other equal rows
 
 Latents of uneven deviations have neighbors in their own units and in units of their deviations. The weights of the
-combination maximise the likelihood of half of the rows and are used on the other half. So no row is predicted with its own label,
+combination maximize the likelihood of half of the rows and are used on the other half. So no row is predicted with its own label,
 and the mean logarithm is at most that of the true posterior, up to chance. Frequencies among neighbors alone lose information
 where groups are wide, and normal densities alone where the latents of a label lie on a curve; `tests/perf/probe_bias.py`
 prints both beside boosted trees and a logistic regression of random features, on tables whose information is known.
@@ -153,7 +153,7 @@ def stacked(columns: Likelihood) -> Likelihood:
     for this in range(HALVES):
         fitted = columns[half != this]
         weights = np.full(columns.shape[1], 1 / columns.shape[1])
-        for _ in range(STEPS if len(fitted) else 0):  # expectation-maximisation
+        for _ in range(STEPS if len(fitted) else 0):  # expectation-maximization
             weights *= (fitted / (fitted @ weights)[:, None]).mean(axis=0)
         found[half == this] = columns[half == this] @ weights
     return found

@@ -1,4 +1,4 @@
-"""What a score is read against: no metric has a floor of 0 on every table, nor a ceiling of 1.
+"""Floors and ceilings of scores, because these are not 0 and 1 on every table.
 
 A metric's floor is its score on `shuffled(codes, seed)`: the same codes, telling nothing about the factors. Its ceiling is
 its score on `as_codes(factors, reads)`: a perfect representation under the same protocol and bins. `floor_of` and

@@ -3,8 +3,8 @@
     RMIG = 1/K sum_k (I(z_best; v_k) - I(z_second; v_k)) / H(v_k),     p(z_j, v_k) = mean over rows x of q(z_j | x) p(v_k | x)
 
 MIG's formula over another distribution of codes: each row holds its whole posterior q(z_j | x), a normal of mean `codes`
-and deviation `stds`, quantised to 100 bins of equal width over [-4, 4]. A bin's weight is the density at its centre,
-made to sum to 1; a posterior so narrow that it falls between centres, or one beyond the limits, gives all its weight to
+and deviation `stds`, quantized to 100 bins of equal width over [-4, 4]. A bin's weight is the density at its center,
+made to sum to 1; a posterior so narrow that it falls between centers, or one beyond the limits, gives all its weight to
 its mean's bin, the first or the last one if that is outside. Without `stds` every posterior is a point, and what is left
 of the difference to MIG is the bins. Of the authors' two forms this is the one divided by H(v_k); the gap in nats is in
 the detail, and so is their JEMMIG over the same distribution (lower is better, unlike the score of that name here).
@@ -35,7 +35,7 @@ from disbench.metrics.metric import Metric, entries
 from disbench.metrics.table import Table
 
 ROWS_AT_ONCE = 1 << 14
-FLAT = 1e-5  # a density that stays below this at all centres has missed them
+FLAT = 1e-5  # a density that stays below this at all centers has missed them
 NARROWEST = 1e-8
 FACTOR_BINS = 20  # of a continuous factor, over its own range; as many as MIG has
 

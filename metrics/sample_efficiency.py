@@ -1,6 +1,6 @@
 """Sample efficiency of a downstream task: Locatello et al. 2019, arXiv:1811.12359v4, section 5.5.
 
-    efficiency = mean_k accuracy_k from 100 labelled rows / mean_k accuracy_k from 10,000 labelled rows
+    efficiency = mean_k accuracy_k from 100 labeled rows / mean_k accuracy_k from 10,000 labeled rows
 
 Boosted trees predict each factor from all codes; accuracies are those on 5,000 other rows. The counts and the predictor are
 those of disentanglement_lib (config/unsupervised_study_v1/metric_configs/downstream_task_boosted_trees.gin), but the trees are
@@ -53,9 +53,9 @@ def sample_efficiency(
     Parameters
     ----------
     few
-        Number of labelled rows in the numerator.
+        Number of labeled rows in the numerator.
     train, test
-        Number of labelled rows in the denominator, more than `few`, and of other, judged rows; fewer in the
+        Number of labeled rows in the denominator, more than `few`, and of other, judged rows; fewer in the
         same proportion if the table is smaller.
     model
         "hist_gradient_boosting", or "gradient_boosting" as in the paper.

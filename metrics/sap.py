@@ -72,7 +72,7 @@ def sap(table: Table) -> dict[str, Any]:
     bounds=(0.0, 1.0),
     definition="Mean over factors of the gap in accuracy between the best and the second-best linear classifier of"
     " one code; perfect codes score about 0.5.",
-    insensitive_to="Codes of small scale, which its penalised classifier does not read.",
+    insensitive_to="Codes of small scale, which its penalized classifier does not read.",
     source="Kumar et al. 2018, arXiv:1711.00848; protocol of Locatello et al. 2019, arXiv:1811.12359",
     stochastic=True,
     version=2,

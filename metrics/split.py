@@ -1,4 +1,4 @@
-"""Rows to fit a predictor on, and other rows to try it on."""
+"""Split rows into a part for fitting a predictor and a part for testing it."""
 
 import numpy as np
 from numpy.typing import NDArray

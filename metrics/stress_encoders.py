@@ -1,4 +1,4 @@
-"""Synthetic encoders with one known property each, on a small grid of factors: what a metric sees can be read off them."""
+"""Synthetic encoders with one known property each, on a small grid of factors. Their scores show what a metric measures."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ class Encoder:
     std : ndarray of shape (N, D)
         Standard deviation of the noise in each code, at least 0.1.
     groups : ndarray of shape (D,)
-        The number, from 1, of the factor that a code is about; copies and codes of noise are groups of their own.
+        The number, from 1, of the factor that a code is about; copies and codes of noise are separate groups.
     """
 
     name: str

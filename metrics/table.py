@@ -1,4 +1,4 @@
-"""The one input of every metric: codes, factors, and where there are any deviations and groups, checked once."""
+"""The input of every metric: validated codes and factors, with optional standard deviations and groups."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace

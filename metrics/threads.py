@@ -1,4 +1,4 @@
-"""One thread for sums whose last digits decide a score, without the price of looking for thread pools at every call."""
+"""Use one thread for sums whose last digits decide a score, without searching for thread pools at every call."""
 
 import sys
 from contextlib import AbstractContextManager

@@ -6,7 +6,7 @@
 
 Models that disentangle find the same codes from different seeds, up to order and sign; models that do not differ. So it
 takes no factors and several tables of codes of the same rows, and a model's score is only as good as its company. R is
-the size of the coefficients of a lasso from the codes of i to those of j (the paper's UDR_L, alpha = .1), or Spearman's
+the size of the coefficients of a lasso from the codes of i to those of j (the paper's UDR_L, alpha = 0.1), or Spearman's
 correlation (UDR_S). The means run over informative codes alone. The variant is that of disentanglement_lib, which the
 authors contributed.
 """
@@ -142,7 +142,7 @@ def relative_strength(strength: NDArray[np.float64]) -> float:
 
 
 def lasso_strength(source: NDArray[np.float64], target: NDArray[np.float64], alpha: float) -> NDArray[np.float64]:
-    """`(D_i, D_j)`: sizes of the lasso's coefficients from standardised codes `(N, D_i)` to `(N, D_j)`."""
+    """`(D_i, D_j)`: sizes of the lasso's coefficients from standardized codes `(N, D_i)` to `(N, D_j)`."""
     from sklearn.linear_model import Lasso
 
     coefficients: NDArray[np.float64] = np.abs(Lasso(alpha=alpha).fit(source, target).coef_)

@@ -1,4 +1,4 @@
-"""How dependent codes are on each other, factors aside: as in Locatello et al. 2019, arXiv:1811.12359.
+"""Dependence between codes, without factors, as in Locatello et al. 2019, arXiv:1811.12359.
 
     Gaussian total correlation     KL(N(m, C) || N(m, diag C)) = -1/2 log det R                   nats
     Wasserstein correlation        W2(N(m, C), N(m, diag C))^2 = 2 tr C - 2 tr (S C S)^(1/2)      squared units of the codes

@@ -1,8 +1,8 @@
-"""Views of one representation: its means as they are, and, where its latents are partitioned, one number for each factor.
+"""Views of a representation: its means, and one number for each group if its latents are partitioned.
 
 A group's number is its first principal component. Vector-wise methods are scored so, because a metric reads one scalar a
 factor: VCT (Yang et al. 2022, arXiv:2205.10093) and DisDiff (Yang et al. 2023, arXiv:2301.13721). Ours takes the raw
-means, not standardised ones: in those a latent that carries nothing would weigh as much as one that carries everything.
+means, not standardized ones: in those a latent that carries nothing would weigh as much as one that carries everything.
 """
 
 import math
@@ -69,7 +69,7 @@ def column_groups(shape: tuple[int, ...], group: NDArray[Any] | None = None) -> 
         (D,), or (G, F) for G vectors of F numbers.
     group : ndarray, optional
         (D,) integers. Of vectors (G,), the group of each vector, or (G F,), that of each column. By default each vector is a
-        group of its own, 1 to G.
+        separate group, 1 to G.
 
     Returns
     -------
@@ -100,7 +100,7 @@ def first_components(codes: NDArray[Any], group: NDArray[np.int64]) -> dict[int,
     for number in np.unique(group).tolist():
         latents = np.flatnonzero(group == number)
         own = codes[:, latents].astype(np.float64)
-        # The right singular vectors of (N, M) centred codes are the eigenvectors of their (M, M) covariance.
+        # The right singular vectors of (N, M) centered codes are the eigenvectors of their (M, M) covariance.
         variances, axes = np.linalg.eigh(np.atleast_2d(np.cov(own, rowvar=False, bias=True)))
         if variances[-1] <= 0 or not np.ptp(own, axis=0).any():
             continue

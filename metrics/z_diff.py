@@ -4,7 +4,7 @@ Draw a factor k; take L pairs of rows, each pair sharing a value of v_k drawn an
 the pairs. A linear classifier must tell k from that vector. Two protocols are in print: L = 64 and raw accuracy
 (disentanglement_lib; the default here, logistic regression with 10,000 training and 5,000 test points) and L = 200
 scaled so that chance is 0 (Zaidi et al. 2020, arXiv:2012.09276). The classifier is scikit-learn's with its unit L2
-penalty on unscaled features, as in both, so very small codes are penalised more. It cannot see a missing or a merged
+penalty on unscaled features, as in both, so very small codes are penalized more. It cannot see a missing or a merged
 factor, which still moves the other codes: it scores 1.
 """
 

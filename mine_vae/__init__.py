@@ -1,4 +1,4 @@
-"""The MINE Disentangle VAE and its parts, each usable alone."""
+"""The MINE Disentangle VAE and its parts, which you can also use separately."""
 
 from disbench.datasets.wording import needs_extra
 

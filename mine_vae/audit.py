@@ -1,9 +1,9 @@
-"""Audit neural information estimates: whether the critic is near the best that it can be.
+"""Audit neural information estimates: measure how close the critic is to its optimum.
 
 A critic's value is a bound for any critic, so the value alone cannot tell dependence that is absent from a critic that lags.
 Every check sets the reading beside one whose answer is known:
 
-    trained      the same critic on the batch of its last step: a gap to `unseen` is what it memorised
+    trained      the same critic on the batch of its last step: a gap to `unseen` is what it memorized
     untrained    what no critic at all reads: 0 for I(x; y), the Gaussian fit for marginals; a worse critic went the wrong way
     advanced     the better of a copy and of a fresh critic, both stepped further at the audit's own rate while the data stand
                  still: a gap is staleness. The fresh one is for a critic that is stuck: driven into its clip it has no
@@ -14,9 +14,9 @@ Every check sets the reading beside one whose answer is known:
 
 For pairs `null` is a copy that was advanced on *independent* pairs and reads others. The trained critic itself does not read 0
 there: at log p(x,y)/(p(x)p(y)) Donsker-Varadhan of independent pairs is -KL(product || joint). For marginals it is
-log E_{u ~ N(0,1)}[exp T(u) / Z], the log mass of the density that the critic claims to be normalised.
+log E_{u ~ N(0,1)}[exp T(u) / Z], the log mass of the density that the critic claims to be normalized.
 
-`audit_pairs` and `audit_marginals` wait for no device and leave critic, optimiser and random state as they were, so an audited
+`audit_pairs` and `audit_marginals` wait for no device and leave critic, optimizer and random state as they were, so an audited
 run is the same run. `verdict` waits: ask it when the numbers are logged.
 """
 

@@ -3,7 +3,7 @@
     R_k = 1/2 logdet(I + C_k / noise^2)
 
 C_k is the covariance of embedding e_k. R_k is the information, in nats, that a Gaussian with covariance C_k carries through a
-channel with independent noise (Cover & Thomas 2006, Elements of Information Theory, section 9.5); a Gaussian maximises
+channel with independent noise (Cover & Thomas 2006, Elements of Information Theory, section 9.5); a Gaussian maximizes
 entropy at a given covariance, so R_k bounds the embedding's true information through that channel from above.
 """
 

@@ -9,7 +9,7 @@ Latents of one group may depend on each other, so several of them can hold one c
 
 After the first phase few latents depend on each other: those that cannot be made independent, such as the two latents of a
 circle. Groups are made of them (see `grouping`). Monte Carlo estimates TC well and TC_G badly: where the posteriors of a group
-hardly overlap, the density of z_k from a minibatch is that of its own image alone, so the estimate is nearly a constant,
+hardly overlap, the density of z_k from a minibatch is that of the same image alone, so the estimate is nearly a constant,
 whose gradient does not help. A critic needs no densities, but it has to keep up with the encoder.
 
 What one call of `training_step` does, each group of parameters updated while the others stand still:

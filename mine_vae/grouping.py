@@ -1,11 +1,11 @@
-"""The groups of latents in training: the assignment, what it descends, and how complex each group is.
+"""The groups of latents during training: the assignment, its loss, and the complexity of each group.
 
 The assignment A (D, K+1) is a softmax over groups, its column 0 nuisance. With I_de = I(z_d; z_e) it descends
 
     (1/D) sum_{d != e} (price_de - I_de) (A A^T)_de        price_de = price + resolution * s_d s_e / sum_d s_d,   s_d = sum_e I_de
 
 over latents that are in use: those with 0.1 nats or more. A latent that carries nothing pays no price, else many of them
-would fill every group, and latents in use would have no group of their own to go to.
+would fill every group, and latents in use would have no separate group to go to.
 
 (A A^T)_de is the probability that d and e share a group. So latents are united where they share more than the price, and nothing
 else has to keep the groups apart. The second part of the price is the null model of the modularity of networks (Newman 2006,

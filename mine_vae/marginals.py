@@ -1,4 +1,4 @@
-"""Total correlation with MINE where MINE is good: one-dimensional critics round a Gaussian fit of each latent.
+"""Total correlation with MINE for the marginals: one-dimensional critics around a Gaussian fit of each latent.
 
     TC = sum_d I(z_d; n) - I(z; n),     n the image that z came from
 
@@ -7,7 +7,7 @@ The posterior q(z|x_n) is known, so only the marginals q(z_d) need an estimate:
     log r_d(z) = log N(z; m_d, s_d^2) + T_d(u) - log Z_d,     u = (z - m_d) / s_d
 
 m and s are fitted by moments, T_d is a critic, and Z_d = E_{u ~ N(0,1)}[exp T_d(u)] a one-dimensional integral, done by
-quadrature: nothing is permuted. r_d is a normalised density, so E[log q(z_d|x) - log r_d(z_d)] bounds I(z_d; n) from *above*
+quadrature: nothing is permuted. r_d is a normalized density, so E[log q(z_d|x) - log r_d(z_d)] bounds I(z_d; n) from *above*
 for any critic, and the bound's slack is KL(q(z_d) || r_d) >= 0. The critic ascends E[log r_d], which is the Donsker-Varadhan
 objective for KL(q(z_d) || N(m_d, s_d^2)) (Belghazi et al. 2018, arXiv:1801.04062v5, Eq. 5). Encoder and critic pull the same
 way, and a critic that lags makes the penalty too large, never too small.
@@ -27,7 +27,7 @@ RANGE = 5.0  # critics see u clamped to [-RANGE, RANGE], and the quadrature cove
 
 
 class MarginalCritics(nn.Module):
-    """D normalised one-dimensional densities r_d. Gradients reach z through `log_density`.
+    """D normalized one-dimensional densities r_d. Gradients reach z through `log_density`.
 
     At most `live` latents at a time have a critic, those that the Gaussian fit says most about; the rest have the fit alone
     (T_d = 0), which still bounds from above. So the cost stays what it is as latents are added.

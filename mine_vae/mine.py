@@ -17,11 +17,11 @@ What may be believed of each, for *any* critic (c is `clip`):
              batch only nearly                                                      about Var_P[exp T] / (2 pairs E_P[exp T]^2)
     nwj      in expectation over batches of any size            1 + c - exp(-c)     variance grows as exp I; a critic that is off
                                                                                     by a constant pays exp of it, down to -exp(c)
-    infonce  in expectation over batches of any size            log(1 + shifts)     low below its ceiling too: .37 of .5 nats
+    infonce  in expectation over batches of any size            log(1 + shifts)     low below its ceiling too: 0.37 of 0.5 nats
     smile    no: the clamp shrinks the partition term           none                reads above I where log ratios pass the clamp
-    ratio    no: an overconfident classifier reads high         c                   a batch that the critic memorised reads high
+    ratio    no: an overconfident classifier reads high         c                   a batch that the critic memorized reads high
 
-An estimate has a gradient to x and y, which an encoder minimises or maximises; `infonce` is the safer to maximise. At the best
+An estimate has a gradient to x and y, which an encoder minimizes or maximizes; `infonce` is the safer to maximize. At the best
 critic all but `infonce` have the gradient of I itself; `ratio` is the cheapest, for the encoder's step needs no product pair.
 """
 
@@ -120,8 +120,8 @@ class MutualInformationEstimator(nn.Module):
     """G critics T_g(x, y), each a perceptron with two hidden layers, for G pairs of variables.
 
     x is (G, B, x_dim), y is (G, B, y_dim); rows agree in the joint distribution, and y rolled by 1..shifts rows gives the
-    product of the marginals (rows are independent draws). Step the critics' optimiser on `critic_loss`, the encoder on
-    `estimate`; the two must not share an optimiser, for the critic ascends whichever way the encoder goes.
+    product of the marginals (rows are independent draws). Step the critics' optimizer on `critic_loss`, the encoder on
+    `estimate`; the two must not share an optimizer, for the critic ascends whichever way the encoder goes.
 
     bound: one of BOUNDS. clip: T passes a soft clip to (-clip, clip), which holds exp T together; `smile` takes T as it is
     and clamps the partition term instead. shifts: others per row, each costing one more pass of the second layer over the
@@ -171,7 +171,7 @@ class MutualInformationEstimator(nn.Module):
         return bound_value(self.bound, *self.scores(x, y), self.clip)
 
     def critic_loss(self, x: Tensor, y: Tensor) -> Tensor:
-        """Compute a scalar for the critics' optimiser to *descend*: summed over the G pairs, which share no weight.
+        """Compute a scalar for the critics' optimizer to *descend*: summed over the G pairs, which share no weight.
 
         For `mine` its gradient, not its value, is minus Donsker-Varadhan's with a moving average for the denominator (Eq. 12):
         the gradient of log E[exp T] is E[exp T dT] / E[exp T], a batch's own denominator biases that ratio, and the average

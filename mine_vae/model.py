@@ -1,4 +1,4 @@
-"""MINEDisentangleVAE: a VAE whose latents are made independent, and parted over factors, by neural information estimates.
+"""MINEDisentangleVAE: a VAE that makes latents independent and assigns them to factors with neural information estimates.
 
     loss = reconstruction + beta KL + disentanglement_weight { tc_weight TC + 1/K sum_k w_k (leak_k - kept_k) }
 

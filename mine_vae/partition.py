@@ -123,9 +123,9 @@ class PairwiseInformation(nn.Module):
 class Partition(nn.Module):
     """Cross-attention, factor encoder, Gaussian fit and critics of D latents, and the losses that move each.
 
-    Ablations: attention="fixed" (K equal blocks, nobody to assign), gaussian_fit=False (w_k = 1), bi_level=False (joint),
+    Ablations: attention="fixed" (K equal blocks, no assignment), gaussian_fit=False (w_k = 1), bi_level=False (joint),
     entropy_reg_weight=0, attention_reg_weight=0, cross_weight=0 (the assignment without MINE), num_factors, and
-    critic, the bound of leak and of the pairwise critics. kept is always InfoNCE, for it is maximised and a bound without a low
+    critic, the bound of leak and of the pairwise critics. kept is always InfoNCE, for it is maximized and a bound without a low
     ceiling runs off. shifts: of leak and kept; kept cannot exceed log(1 + shifts) nats.
     """
 
@@ -202,7 +202,7 @@ class Partition(nn.Module):
             self.factor_weights.copy_(factor_weights(self.gaussian_fit.complexities()))
 
     def outer_terms(self, z: Tensor, embeddings: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Compute what encoder and factor encoder minimise, (1/K) sum_k w_k (leak_k - kept_k), and the means of both; nats.
+        """Compute what encoder and factor encoder minimize, (1/K) sum_k w_k (leak_k - kept_k), and the means of both; nats.
 
         z is (B, D), embeddings (K, B, F). The assignment has no gradient.
         """
@@ -221,7 +221,7 @@ class Partition(nn.Module):
         return pairs + self.pairwise.critic_loss(z, self.some_latents())
 
     def inner_loss(self, z: Tensor, kl_per_latent: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Compute what the assignment minimises, and its parts; z (B, D) and kl_per_latent (D,), in nats, have no gradient."""
+        """Compute what the assignment minimizes, and its parts; z (B, D) and kl_per_latent (D,), in nats, have no gradient."""
         z, kl_per_latent = z.detach(), kl_per_latent.detach()
         assignment = self.attention.assignment()
         terms = {

@@ -210,8 +210,8 @@ def test_a_suite_may_be_a_mapping_and_is_restricted_by_only(tmp_path: Path) -> N
         disbench.run(suite, tmp_path, only={"methods": "vae"})
 
 
-def test_a_script_for_each_use_in_the_readme_has_at_most_15_lines() -> None:
-    text = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+def test_a_script_for_each_use_in_the_guide_has_at_most_15_lines() -> None:
+    text = (Path(__file__).parents[1] / "docs" / "guide.md").read_text(encoding="utf-8")
     scripts = [code for code in re.findall(r"^```python\n(.*?)^```$", text, re.M | re.S) if "import disbench\n" in code]
     assert len(scripts) >= 3
     assert max(len(code.splitlines()) for code in scripts) <= 15

@@ -1,4 +1,4 @@
-"""The commands: they parse arguments and print; what they work with is elsewhere."""
+"""The commands. They parse arguments and print results; other packages do the work."""
 
 import warnings
 from typing import Any

@@ -1,4 +1,4 @@
-"""`disbench data`: which datasets there are, how to get the official ones, and whether what is there is right."""
+"""`disbench data`: list datasets, download official files, and verify existing files."""
 
 import inspect
 from pathlib import Path
@@ -67,9 +67,9 @@ def list_(data_dir: DataDir = None, plugin: Plugins = None) -> None:
 
 @data_app.command()
 def info(name: Name, data_dir: DataDir = None, plugin: Plugins = None) -> None:
-    """What a dataset is: its factors, images, version, licence and files.
+    """What a dataset is: its factors, images, version, license and files.
 
-    An official set whose files are not here is described as far as that goes without them.
+    For an official dataset without its files, shows what is known without them.
     """
     from disbench.benchmarks.cli.data_facts import facts_of, facts_of_files
     from disbench.benchmarks.plugins.packages import provide
@@ -169,7 +169,7 @@ def import_(
     replace: Annotated[bool, typer.Option("--replace", help="Let go of what was imported under this name.")] = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Make a dataset of your own images: from then on `--dataset NAME` trains on it, and suites may name it.
+    """Make a dataset from your own images. Afterwards `--dataset NAME` trains on it, and suites can name it.
 
     Images of any size become 64x64: the central square, shrunk. A CSV looks like
 

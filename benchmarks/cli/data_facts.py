@@ -1,4 +1,4 @@
-"""What there is to say of a dataset: its pictures, factors and files, and whether these are what was published."""
+"""Facts about a dataset: its images, factors and files, and whether the files are the published ones."""
 
 import json
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from disbench.datasets.wording import amount
 
 
 def row_of(name: str, data_dir: str | None) -> tuple[str, str, str, str, str]:
-    """Pictures, images, download, licence, here. A set with files is not opened: the first time, that takes minutes."""
+    """Pictures, images, download, license, here. A set with files is not opened: the first time, that takes minutes."""
     if name not in SOURCES:
         try:
             dataset = load(name, data_dir)

@@ -208,7 +208,7 @@ def evaluate(
     data_dir: common.DataDir = None,
     plugin: common.Plugins = None,
 ) -> None:
-    """Encode a checkpoint's dataset again and score it; writes nothing. Held-out rows have a table of their own.
+    """Encode a checkpoint's dataset again and score it; writes nothing. Held-out rows have a separate table.
 
     With --groups found, groups are found on the first table and used on all. With --add, score every trial of a folder by
     further metrics, from its codes or its checkpoint, and write them into its record; nothing is trained.

@@ -206,7 +206,7 @@ def select_(
     """Choose trials without labels and with few, and show what each choice costs.
 
     Criteria: UDR, seed consistency, reconstruction, lower bound and scores that methods compute, against the score of few
-    labelled rows, the best choice and the median. Most need the codes of the trials beside their records.
+    labeled rows, the best choice and the median. Most need the codes of the trials beside their records.
     """
     from disbench.benchmarks.studies.selection import selection_of
     from disbench.metrics import METRICS

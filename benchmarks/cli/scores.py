@@ -1,4 +1,4 @@
-"""How scores are asked for and shown: metrics by name, tables, CSV, a picture."""
+"""Select metrics by name, and show scores as tables, CSV or a picture."""
 
 import csv
 import sys

@@ -1,4 +1,4 @@
-"""The commands that measure time: where a trial's goes, and MINE versus Monte Carlo."""
+"""Commands that measure time: `disbench profile` and `disbench estimators`."""
 
 import shlex
 from pathlib import Path
@@ -99,7 +99,7 @@ def estimators(
     words = ["disbench", "estimators", "--profile", profile, "--threads", str(threads), "--out", str(out)]
     words += ["--codes", str(codes)] if codes else []
     if codes is not None:
-        trained()  # a table that cannot be read is told now, not after minutes
+        trained()  # report an unreadable table now, not after minutes
     if (out / STUDY_FILE).exists():
         page_in(out)  # and so is an earlier study that no page can be made of
     run_study(

@@ -1,4 +1,4 @@
-"""The measurements that a study is made of: each a function that returns named numbers, and curves where it has any."""
+"""The measurements of a study. Each is a function that returns named numbers, and sometimes curves."""
 
 import math
 from functools import cached_property
@@ -184,7 +184,7 @@ def measure_time(name: str, batch: int, dims: int, device: torch.device) -> Numb
 
 
 def moving_task(progress: float, noise: Tensor, active: int = 5, deviation: float = 0.35) -> PosteriorTask:
-    """Posteriors whose correlation rises from 0 to .8 and falls back while `progress` goes from 0 to 1; noise (N, D)."""
+    """Posteriors whose correlation rises from 0 to 0.8 and falls back while `progress` goes from 0 to 1; noise (N, D)."""
     rho = 0.8 * math.sin(math.pi * progress) ** 2
     return tasks.gaussian_posteriors("moving", "", noise[:, :active], latents=noise.shape[1], noise=deviation, rho=rho)
 

@@ -1,4 +1,4 @@
-"""Information of two numbers without a network, by scikit-learn. These have no gradient, and no form here for vectors.
+"""Information of two numbers without a network, by scikit-learn. They have no gradient and do not support vectors.
 
 ksg        Kraskov, Stoegbauer & Grassberger 2004, arXiv:cond-mat/0305641v1, Eq. 8, k = 3: `mutual_info_regression`, which
            implements it for one-dimensional x and y only

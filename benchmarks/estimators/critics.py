@@ -1,4 +1,4 @@
-"""Total correlation and information by critics that learn from samples, with one optimiser each.
+"""Total correlation and information by critics that learn from samples, with one optimizer each.
 
 Total correlation is KL(q(z) || prod_d q(z_d)), so the critic tells z from z whose every latent was permuted over the batch
 (Kim & Mnih 2018, arXiv:1802.05983v3, Algorithm 2); any bound of a KL divergence then applies, as in `mine_vae.total_correlation`.
@@ -118,5 +118,5 @@ class CLUB(nn.Module):
         return contrast(y, self.conditional(x))
 
     def critic_loss(self, x: Tensor, y: Tensor) -> Tensor:
-        """Minus the log-likelihood, for the optimiser to descend."""
+        """Minus the log-likelihood, for the optimizer to descend."""
         return -log_normal(y, *self.conditional(x)).sum(-1).mean()

@@ -77,7 +77,7 @@ def gradient_errors(gradients: Tensor, truth: Tensor, truth_error: float) -> dic
 
 
 def updates_until_close(values: Sequence[float], truth: float) -> int | None:
-    """The first update after which the mean of WINDOW values is within 10 % of the truth (.02 nats near 0); None: never."""
+    """The first update after which the mean of WINDOW values is within 10 % of the truth (0.02 nats near 0); None: never."""
     allowed = max(0.1 * abs(truth), 0.02)
     for end in range(WINDOW, len(values) + 1):
         if abs(sum(values[end - WINDOW : end]) / WINDOW - truth) <= allowed:

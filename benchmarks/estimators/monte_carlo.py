@@ -1,4 +1,4 @@
-"""Total correlation by Monte Carlo: the mixture's density at each draw, from some of its components. Nothing is learnt.
+"""Total correlation by Monte Carlo: the mixture's density at each draw, from some of its components, without learning.
 
 TC = E[log q(z) - sum_d log q(z_d)],     q(z_i) ~ sum_j w_ij q(z_i | x_j)
 

@@ -1,4 +1,4 @@
-"""How much a study measures."""
+"""Profiles: the amount of work of a study."""
 
 import dataclasses
 

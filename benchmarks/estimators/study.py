@@ -1,6 +1,6 @@
 """The accuracy study: every estimator on every task, in cells that can be finished one by one.
 
-A cell draws from a seed of its own name, so that leaving some out, or adding some, changes none of the others.
+The seed of a cell is derived from its name, so adding or removing cells changes no other cell.
 """
 
 import contextlib

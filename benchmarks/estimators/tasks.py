@@ -89,7 +89,7 @@ class PosteriorTask:
         return self.posterior.mean.shape[1]
 
     def draw(self, batch: int, encoder: Encoder) -> Draw:
-        """A minibatch of rows without repetition, and a reparameterised draw from each posterior."""
+        """A minibatch of rows without repetition, and a reparameterized draw from each posterior."""
         rows = torch.randperm(len(encoder), device=encoder.mean.device)[:batch]
         return draw_rows(rows, encoder, self.width)
 

@@ -1,1 +1,1 @@
-"""Methods, metrics and datasets of other people's: of installed packages, and of files and modules that --plugin names."""
+"""Methods, metrics and datasets from other authors: from installed packages, and from files and modules given by --plugin."""

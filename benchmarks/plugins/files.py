@@ -1,6 +1,6 @@
 """Plugins that --plugin or a suite names: Python files, and modules that are importable.
 
-A plugin registers what it has, as a script of its own would: `METHODS["x"] = X`. It is loaded once a process, here and in every
+A plugin registers what it has, as a script would: `METHODS["x"] = X`. It is loaded once a process, here and in every
 worker. A job carries the path and the hash of each file, not its content: workers share the folder of trials with the driver,
 so they can share the file. A file gets the module name `disbench_plugin_<its name>` in every process, so its classes can be
 pickled.

@@ -1,4 +1,4 @@
-"""The registries that plugins add to, what an entry has to be, and where each added entry comes from."""
+"""The registries that plugins extend, the requirements for entries, and the origin of each added entry."""
 
 import functools
 import hashlib

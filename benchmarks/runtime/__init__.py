@@ -1,1 +1,1 @@
-"""What a process needs from its machine: devices, locks, seeds, memory, and the names of failures."""
+"""Services of the machine for a process: devices, locks, seeds, memory, and kinds of failures."""

@@ -1,4 +1,4 @@
-"""Lets the process keep the memory that its arrays free, in place of handing it back to the kernel each time.
+"""Keep freed memory in the process instead of returning it to the kernel each time.
 
 By default glibc maps every large array anew and unmaps it when it is freed, and a training step on a CPU takes the same ones
 again: thousands of page faults a step, a fifth of its time. glibc's mallopt(3) changes that for the process that calls it;

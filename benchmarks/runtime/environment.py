@@ -1,4 +1,4 @@
-"""Where a record was made: code version, packages, device, what was asked of it. None of it decides the result."""
+"""The environment of a record: code version, packages, device, settings. None of it changes the result."""
 
 import functools
 import platform
@@ -28,7 +28,7 @@ KIBIBYTE = 1024
 def code_version() -> str:
     """The commit of this code, with '+changes' where files differ from it; asked once a process.
 
-    'installed' for an installed package, also where somebody else's repository surrounds it, and 'unknown' for a checkout of
+    'installed' for an installed package, also inside another repository, and 'unknown' for a checkout of
     which git is absent or says nothing.
     """
     return version_in(Path(__file__).resolve().parents[1] / "__init__.py")  # of benchmarks/

@@ -1,4 +1,4 @@
-"""What went wrong with a trial, in one word of the record's, and what to do about it."""
+"""Classify the failure of a trial for its record, and suggest what to do."""
 
 import errno
 import traceback

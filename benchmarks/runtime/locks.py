@@ -1,4 +1,4 @@
-"""A trial is run by one process at a time: an operating-system lock on its folder, which ends with the process that holds it."""
+"""An operating-system lock on the folder of a trial, so that only one process runs it. The lock ends with its process."""
 
 import errno
 import logging

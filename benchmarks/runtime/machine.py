@@ -1,4 +1,4 @@
-"""What a trial runs on and how; none of it is part of what decides the result."""
+"""The device and execution settings of a trial, which do not change its result."""
 
 import os
 from collections.abc import Iterator

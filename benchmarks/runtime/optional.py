@@ -1,4 +1,4 @@
-"""What disbench uses where it is there, and does without where it is not. Nothing else may call a program of the system.
+"""Optional programs and packages, with replacements if they are missing. No other module may call system programs.
 
     git                      the version of the code in records; without it 'installed', or 'unknown' in a checkout
     /proc/self, resource     the peak of memory in records; without both it is left out

@@ -1,1 +1,1 @@
-"""What a user may set: hyperparameters, suites and training files, their defaults, and the checks of all of them."""
+"""User settings: hyperparameters, suites and training files, with defaults and validation."""

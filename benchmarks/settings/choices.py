@@ -1,4 +1,4 @@
-"""What the options of the commands offer, apart from what offers it, so that help and completion import no torch, nor pandas.
+"""The choices of command options, in a separate module so that help and completion import neither torch nor pandas.
 
 DEFAULT_METRICS, EVALUATE_ROWS, EVALUATE_METRICS and WARM_UP are decided here. The rest repeats the names of what takes long
 to import; tests hold the two equal.

@@ -1,4 +1,4 @@
-"""The command line that runs a trial again."""
+"""The command line that repeats a trial."""
 
 import json
 import shlex

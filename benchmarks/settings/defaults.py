@@ -1,4 +1,4 @@
-"""A trial with every value that decides it: defaults that the user left out, and one spelling of each value.
+"""Complete a trial with defaults, and normalize the spelling of each value.
 
 Every path that makes a trial passes it through `resolved_trial`. A default that changes in a later version therefore makes
 another trial, and a default that was typed makes the same trial as one that was not.

@@ -1,4 +1,4 @@
-"""The keywords of a method's constructor: which there are, which values they take, and grids and ranges of them."""
+"""Hyperparameters of a method, from its constructor: their names, valid values, grids and ranges."""
 
 import functools
 import inspect
@@ -192,7 +192,7 @@ def _given_to_bases(kind: type[Method]) -> dict[tuple[type, str], Any]:
 def allowed(name: str, parameter: inspect.Parameter) -> Any:
     """The type that a value is validated against.
 
-    What a constructor annotates with limits of its own (Annotated) is taken as it is. Otherwise an int counts something and is
+    Limits in a constructor's annotation (Annotated) take precedence. Otherwise an int counts something and is
     at least 1; a float is a weight or a rate: not negative, a learning rate not 0. A negative default lifts the limit.
     """
     kind, default = parameter.annotation, parameter.default

@@ -1,4 +1,4 @@
-"""When and by what a method is scored while it trains. It does not decide the result of a trial and is no part of its id."""
+"""The steps and metrics of scores during training. They do not change the result, so they are not part of the trial's id."""
 
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, NamedTuple

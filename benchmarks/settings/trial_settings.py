@@ -1,4 +1,4 @@
-"""One trial's settings, wherever they were typed: checked as a suite's are, before anything is trained or written."""
+"""The settings of one trial from any source, validated like those of a suite before training."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any

@@ -1,4 +1,4 @@
-"""The one reader of YAML that a user writes: suites, training files, and the values of `--set` and its like.
+"""Read all YAML from users: suites, training files, and values of options such as `--set`.
 
 It reads the core schema of YAML 1.2 (https://yaml.org/spec/1.2.2/#103-core-schema), so that `no`, `010`, `1:30` and `2024-01-01`
 stay the text that they are, and a number such as 1e-4 is a number. It refuses what hides a mistake or exhausts memory: a key

@@ -1,4 +1,4 @@
-"""What a suite will take, in hours and bytes: from the records of like trials in the folder, else from a few steps of each."""
+"""Estimate the hours and bytes of a suite from records of similar trials in the folder, or from a few steps."""
 
 import json
 import statistics
@@ -82,7 +82,7 @@ def _median(costs: Sequence[Cost]) -> Cost:
 
 
 def probe(trial: Trial, root: str | None, machine: Machine) -> Cost:
-    """Train two very short trials of this kind in a folder of their own, and compare. Scoring is left out."""
+    """Train two very short trials of this kind in a separate folder, and compare them without scoring."""
     dataset = opened(trial, root)
     rows = min(trial.rows, len(dataset))
     probed = min(rows, PROBED_ROWS)

@@ -1,4 +1,4 @@
-"""Copy trials from several folders into one. A copy is complete or not there at all, and nothing is overwritten."""
+"""Copy trials from several folders into one. Copies are complete or absent, and nothing is overwritten."""
 
 import os
 import secrets

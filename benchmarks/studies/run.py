@@ -1,4 +1,4 @@
-"""Run the trials of a suite with an engine, each once, whoever else works in the same folder. One that fails stops no other."""
+"""Run each trial of a suite once with an engine, also beside other processes in the folder. A failure stops no other trial."""
 
 import logging
 import time

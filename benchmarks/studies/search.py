@@ -2,7 +2,7 @@
 
 Akiba et al. 2019, arXiv:1907.10902v1; the sampler is Optuna's tree-structured Parzen estimator. Every setting that it proposes is
 run as ordinary trials, which are kept, resumed and reported as any others; what was proposed and what came of it is in
-`search.db` beside them, so that the same search goes on where it was stopped. Choose seeds that no table of results has: a
+`search.db` beside them, so that the same command resumes the search. Choose seeds that no table of results has: a
 setting chosen on them is too good there.
 """
 
@@ -53,7 +53,7 @@ class Search(NamedTuple):
 
     @property
     def name(self) -> str:
-        """Readable, then a hash of all that decides the search, so that the same command goes on with the same search."""
+        """A readable part, then a hash of every setting of the search, so that the same command resumes the same search."""
         ranges = {name: values.model_dump() for name, values in self.ranges.items()}
         decides = [
             resolved_trial(self.base).model_dump(mode="json"),

@@ -2,7 +2,7 @@
 
 Without labels: UDR (Duan et al. 2020) and seed consistency among the seeds of a setting, the loss of reconstructions, the
 evidence lower bound, and scores that a method computes itself, such as the straight-through gap. With few labels: the score of
-some labelled rows (Locatello et al. 2020, arXiv:1905.01258v2, section 3).
+some labeled rows (Locatello et al. 2020, arXiv:1905.01258v2, section 3).
 """
 
 import logging
@@ -137,7 +137,7 @@ def _by_labels(
     draws: int,
     seed: int,
 ) -> None:
-    """Add to candidates the scores of `draws` draws of labelled rows, which are the same rows for all trials."""
+    """Add to candidates the scores of `draws` draws of labeled rows, which are the same rows for all trials."""
     options = {record.trial.id: record.metric_options for _, trials in settings for _, record in trials}
     rows = len(next(iter(codes.values())).codes)
     for count in labels:

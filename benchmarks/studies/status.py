@@ -1,4 +1,4 @@
-"""How far the trials in a folder are: finished, failed, running, stopped, or not begun.
+"""The state of the trials in a folder: finished, failed, running, stopped, or not started.
 
 A driver leaves the list of its trials in `plans/`. The rest is what the trials themselves leave: a record once one has ended, a
 lock while one is run, and how far it was at its last checkpoint.
@@ -159,7 +159,7 @@ def planned_parts(out: Path) -> dict[str, Parts]:
 
 
 def begun_with_others(out: Path, plugins: Sequence[UsedPlugin]) -> list[str]:
-    """A sentence for each plugin that has changed since trials in `out` were begun, which go on with it."""
+    """A sentence for each plugin that changed after trials in `out` started. These trials continue with the new version."""
     planned = planned_parts(out)
     changed: dict[str, int] = {}
     for name, trial in started_trials(out).items():
@@ -193,7 +193,7 @@ def is_locked(folder: Path) -> bool:
     try:
         with try_lock(folder) as ours:
             return not ours
-    except PermissionError:  # in a folder of somebody else's, whose lock cannot be tried
+    except PermissionError:  # another user's folder, whose lock cannot be tried
         return False
 
 

@@ -1,4 +1,4 @@
-"""What to run: a suite is a YAML file, validated before anything is trained."""
+"""Suites: YAML files with trials, validated before training."""
 
 from collections.abc import Mapping
 from itertools import product

@@ -1,4 +1,4 @@
-"""Copies of finished records for tools that people already have open: TensorBoard, MLflow and W&B. None is needed by anything.
+"""Copies of finished records for TensorBoard, MLflow and W&B. All are optional.
 
 They are written by the driver from the record, so they are the same whichever engine ran the trial, and a trial that is there
 already is left alone.

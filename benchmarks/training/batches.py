@@ -1,4 +1,4 @@
-"""What a training step gets of a dataset: minibatches in random order, with partners or labels where a method samples them."""
+"""The batches of training steps: minibatches in random order, with partners or labels if a method needs them."""
 
 from collections.abc import Iterator
 from functools import cached_property
@@ -149,7 +149,7 @@ class Images:
 
     @property
     def _tells(self) -> bool:
-        """Whether the method is told which factors differ."""
+        """Whether the method gets the factors that differ."""
         return isinstance(self.sampling, Pairs) and self.sampling.known
 
     def _changed(self, rows: Tensor, partners: Tensor) -> Tensor:

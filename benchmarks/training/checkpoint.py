@@ -1,4 +1,4 @@
-"""What a trial in training leaves in its folder, so that it goes on where it was stopped, and how far it is.
+"""Checkpoints of a trial in training, from which it resumes, and its progress.
 
 `Loop` gives weights, optimizers, schedulers and a gradient scaler; `ResumeCallback` adds random states, curves and the time that
 was spent. The position in the data is the number of steps: the order of images depends on nothing else (see `minibatches`). A
@@ -216,7 +216,7 @@ class ResumeCallback(Callback):
     def on_step(self, loop: Loop, step: int, terms: Any) -> None:
         self.step = step
         if self.step == self.steps:
-            return  # nothing is left to go on with
+            return  # nothing is left to resume
         received = self.received  # now: a signal that comes while the checkpoint is written is for the next step
         ending = received is not None and (loop.world_size > 1 or not callable(self.handlers[received]))
         stopping = self.interrupted or ending
@@ -275,8 +275,8 @@ def finishing_steps(resume: ResumeCallback, then: Any = signal.default_int_handl
     """Signals that come within wait until the step is over and its checkpoint written. Outside the main thread they do not.
 
     Ctrl-C and SIGTERM then end the process, with KeyboardInterrupt and SystemExit. A second Ctrl-C is for `then`: it interrupts
-    at once. Where somebody else handles SIGTERM, SIGUSR1 or SIGUSR2, as a scheduler's client does to put the job back into its
-    queue, his handler is called then, and training goes on where it returns. A handler of SIGINT is left alone.
+    at once. Where other code handles SIGTERM, SIGUSR1 or SIGUSR2, as a scheduler's client does to put the job back into its
+    queue, that handler is called then, and training continues if it returns. A handler of SIGINT is left alone.
     """
 
     def interrupted(number: int, frame: Any) -> None:

@@ -1,4 +1,4 @@
-"""What a method promises, checked when training begins: codes, pictures, loss, terms and optimizers.
+"""Check a method before training: codes, images, loss, terms and optimizers.
 
 The check runs on a copy, at first on torch's meta device, where tensors have shapes but no values: it takes milliseconds, and
 a method that cannot run there is tried on its own device. No random state changes, so a checked training is the same training.

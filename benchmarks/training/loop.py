@@ -1,4 +1,4 @@
-"""Train one method on one dataset. Nothing here scores or writes a record."""
+"""Train one method on one dataset, without scores and records."""
 
 import logging
 import math

@@ -1,4 +1,4 @@
-"""How far a trial was at its last checkpoint, in a file of its own beside it: reading it takes no torch."""
+"""The progress of a trial at its last checkpoint, in a separate file that can be read without torch."""
 
 import json
 from pathlib import Path

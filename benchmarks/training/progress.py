@@ -1,4 +1,4 @@
-"""How far something is: a bar on a terminal, plain lines in a log. Both have the total, the percentage and the time left."""
+"""Show progress with total, percentage and time left: as a bar on a terminal, as lines in a log."""
 
 import logging
 import shutil

@@ -1,4 +1,4 @@
-"""The training loop: calls of a method's `training_step`, one after the other, on any device that Lightning Fabric knows.
+"""The training loop: call `training_step` of a method repeatedly, on any device of Lightning Fabric.
 
 Fabric chooses the device, the precision and the gradients' way between devices. Everything that happens in a step is in
 `Loop.take`. Methods are LightningModules, so they also train in your own Trainer.

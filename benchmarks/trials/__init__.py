@@ -1,1 +1,1 @@
-"""One trial from training to record, and tables of codes from anybody."""
+"""One trial from training to record, and tables of codes from other programs."""

@@ -1,4 +1,4 @@
-"""Which metric takes minutes on a table, told before it begins: from what a part of its work took on one core."""
+"""Predict which metrics take minutes on a table, from measured times on one core."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""From a trained method to the one table that every metric reads."""
+"""Encode a dataset with a trained method into the table that all metrics read."""
 
 import io
 import logging

@@ -1,4 +1,4 @@
-"""Results that lie in a folder of trials already: what is finished, and what of an earlier version can be used again.
+"""Existing results in a folder of trials: which are finished, and which results of earlier versions can be reused.
 
 A folder of version 0.1 has another name than the same trial's folder today. Its record and its checkpoint are read where they
 are, and nothing in it is changed.
@@ -128,7 +128,7 @@ def _warn_once(line: str) -> None:
 def clear_the_way(folder: Path) -> None:
     """Rename what stands in a trial's folder where the trial writes a file, and is no file of this folder's.
 
-    A link would lead what is written into somebody else's file, such as another trial's codes, a pipe would wait for a reader,
+    A link would redirect writing into another file, such as another trial's codes, a pipe would wait for a reader,
     and a folder cannot be replaced. The next set of files is then the trial's own.
     """
     for path in sorted(folder.iterdir()):

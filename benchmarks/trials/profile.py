@@ -1,4 +1,4 @@
-"""Where one trial's time goes: its step by part, then encoding, each metric, quality and pictures.
+"""Measure the time of one trial: parts of a step, encoding, each metric, reconstruction and pictures.
 
 A short training as `train` has it, in which every part starts and stops a clock. Parts nest, and time belongs to the innermost;
 what no part claims between one step's end and the next one's is the training loop's. In a backward pass the gradient's

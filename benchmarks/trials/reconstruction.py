@@ -1,4 +1,4 @@
-"""How good reconstructions are: PSNR and SSIM always, LPIPS and FID where their networks' weights are on this machine.
+"""Reconstruction quality: PSNR and SSIM, and LPIPS and FID if the weights of their networks are on this machine.
 
 PSNR is 10 log10(1 / mean squared error) of an image, in dB; SSIM is that of Wang et al. 2004 (doi:10.1109/TIP.2003.819861),
 11 x 11 Gaussian windows of deviation 1.5. Both are means over images and higher is better. LPIPS (Zhang et al. 2018,
@@ -117,7 +117,7 @@ def reconstruction_quality(
         reconstructions = method(images)
         for name, values in pixel_quality(images, reconstructions).items():
             parts[name].append(values.cpu())
-        # Networks read colour: a grey picture is one with three equal channels.
+        # Networks read color: a gray picture is one with three equal channels.
         original, copy = (each.expand(-1, 3, -1, -1) for each in (images, reconstructions))
         if "lpips" in networks:
             networks["lpips"].update(original, copy)

@@ -1,4 +1,4 @@
-"""From a table of codes and factors to scores, with what the same metrics say of nothing and of everything."""
+"""Score a table of codes and factors, with the floor and the ceiling of each metric."""
 
 import logging
 import warnings
@@ -71,7 +71,7 @@ def score(
     """Score codes with several metrics, and measure the floor and the ceiling of each.
 
     The table is checked once. Each metric is computed three times: on the table, on the floor and on the ceiling. The floor
-    shuffles the rows of the codes and of their deviations; groups stay. The ceiling has a code, in a group of its own, for each
+    shuffles the rows of the codes and of their deviations; groups stay. The ceiling has a code, in a separate group, for each
     factor.
 
     Parameters

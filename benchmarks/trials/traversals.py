@@ -1,4 +1,4 @@
-"""Pictures of what a latent or a group of latents does, of reconstructions, and of what a dataset's factors do."""
+"""Pictures of latent traversals, of reconstructions, and of the factors of a dataset."""
 
 import logging
 import sys

@@ -1,4 +1,4 @@
-"""One trial: train, encode, score, draw, record, in a folder of its own. A finished trial is not run again."""
+"""One trial in one folder: train, encode, score, draw, record. A finished trial is not run again."""
 
 import logging
 import time

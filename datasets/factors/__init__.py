@@ -1,4 +1,4 @@
-"""What a dataset is: images addressed by an index, the factors that made them, and parts of datasets."""
+"""The interface of datasets: images by index, the factors that generated them, and parts of datasets."""
 
 from disbench.datasets.wording import needs_extra
 

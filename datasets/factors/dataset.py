@@ -1,4 +1,4 @@
-"""What a dataset is here: images addressed by an index, and the values of the factors that made them.
+"""The interface of a dataset: images by index, and the values of the factors that generated them.
 
 A full grid of factors is one mixed-radix number: row i holds the i-th combination in C order, the last factor fastest.
 dSprites, 3DShapes and MPI3D are all stored this way, so an index is the label.

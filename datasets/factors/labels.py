@@ -1,4 +1,4 @@
-"""A few labelled rows of a dataset, drawn at random or in balance, and models of imprecise labels.
+"""A few labeled rows of a dataset, drawn at random or in balance, and models of imprecise labels.
 
 Locatello et al. 2020 (ICLR), arXiv:1905.01258v2, section 2 has the models of imprecise labels: binned, noisy, partial and
 permuted. Here `missing` takes the place of partial labels: each label is unknown with a probability, not a whole column.

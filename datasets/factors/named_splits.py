@@ -1,4 +1,4 @@
-"""Published combinations to hold out, by name: Montero et al. 2021, ICLR, "The role of disentanglement in generalisation".
+"""Published combinations to hold out, by name: Montero et al. 2021, ICLR, "The role of disentanglement in generalization".
 
 The combinations are those of the authors' filters (github.com/mmrl/disent-and-gen at 9b34e90, scripts/configs/datasplits.py), as
 value indices. Where a filter there excludes a boundary value from training and from test, it is held out here:

@@ -1,4 +1,4 @@
-"""Read the text of anybody's CSV file: its encoding, its delimiter, its header and its rows. No torch."""
+"""Read the text of a CSV file: its encoding, its delimiter, its header and its rows. No torch."""
 
 import codecs
 import csv

@@ -1,4 +1,4 @@
-"""The user's own images and factors, imported once into a folder of the data root and opened by name from then on.
+"""Images and factors of the user, imported once into a folder of the data root and then opened by name.
 
 `<root>/<name>/` holds `images.npy` u8 (N, C, 64, 64), `factors.npy` i64 (N, K), value indices, and `dataset.json`: the factors'
 names and values, and checksums. It is written under another name and renamed when it is whole.
@@ -127,7 +127,7 @@ def import_dataset(
     (N, K) and, if you like, `factor_names` (K), text. Pickles in it are never opened.
 
     Images of any size become 64x64: the central square, shrunk or enlarged bilinearly (antialiased). Files have one channel if
-    all are black-and-white or grey, else three; what is transparent lies on black; pictures are turned upright as their EXIF
+    all are black-and-white or gray, else three; what is transparent lies on black; pictures are turned upright as their EXIF
     orientation says, and of an animation the first picture is taken.
 
     A factor's distinct values become 0, 1, ... (see `factor_columns`): numbers in increasing order (1 and 1.0 are one value),

@@ -1,8 +1,8 @@
 """The official Cars3D images.
 
-S. Reed, Y. Zhang, Y. Zhang, H. Lee, "Deep Visual Analogy-Making", NIPS 2015, http://www.scottreed.info, who state no licence;
+S. Reed, Y. Zhang, Y. Zhang, H. Lee, "Deep Visual Analogy-Making", NIPS 2015, http://www.scottreed.info, who state no license;
 183 car models after S. Fidler, S. Dickinson, R. Urtasun, NIPS 2012. In `nips2015-analogy-data.tar.gz`, the folder `data/cars`
-holds `list.txt`, a name a line, and for each name a MATLAB file with `im` u8 (128, 128, 3, 24, 4): rows, columns, colours,
+holds `list.txt`, a name a line, and for each name a MATLAB file with `im` u8 (128, 128, 3, 24, 4): rows, columns, colors,
 azimuth, elevation. As a set of factors it comes from F. Locatello et al., arXiv:1811.12359v4.
 """
 

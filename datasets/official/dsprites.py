@@ -37,7 +37,7 @@ ROWS_A_CHUNK = 4096  # 16 MB of unpacked images
 class DSprites(StoredDataset):
     """3 shapes (square, ellipse, heart) x 6 scales x 40 orientations x 32 x 32 positions; images (1, 64, 64), {0, 255}.
 
-    The colour column has one value and is dropped. The file's {0, 1} become {0, 255}: dividing the file's own values
+    The color column has one value and is dropped. The file's {0, 1} become {0, 255}: dividing the file's own values
     by 255, as some published code does, trains on black images. The images are kept packed to one bit a pixel, 377 MB for
     the full grid, and are unpacked on the device where they are needed.
 

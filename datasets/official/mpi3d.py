@@ -31,7 +31,7 @@ GRIDS: dict[int, tuple[int, ...]] = {
     1_036_800: (6, 6, 2, 3, 3, 40, 40),
     460_800: (4, 4, 2, 3, 3, 40, 40),
 }
-# The images in each variant's file. An early release of toy and realistic had 460,800, of 4 other colours and 4 shapes.
+# The images in each variant's file. An early release of toy and realistic had 460,800, of 4 other colors and 4 shapes.
 ROWS = {"toy": 1_036_800, "realistic": 1_036_800, "real": 1_036_800, "complex": 460_800}
 SIDE = 64
 CHANNELS = 3
@@ -83,11 +83,11 @@ SOURCES: dict[str, Source] = {
 
 
 class MPI3D(StoredDataset):
-    """A robot arm that holds an object: 6 colours x 6 shapes x 2 sizes x 3 camera heights x 3 backgrounds x 40 x 40 angles;
-    `complex` has 4 colours and 4 shapes.
+    """A robot arm that holds an object: 6 colors x 6 shapes x 2 sizes x 3 camera heights x 3 backgrounds x 40 x 40 angles;
+    `complex` has 4 colors and 4 shapes.
 
     Images are (3, 64, 64). `toy` and `realistic` are rendered, `real` is photographed; `complex` shows 4 everyday objects in
-    4 colours, photographed. Where the array was stored uncompressed in the npz it is mapped there and takes no more room.
+    4 colors, photographed. Where the array was stored uncompressed in the npz it is mapped there and takes no more room.
     A batch is a permuted view, channels last in memory.
     """
 
@@ -121,7 +121,7 @@ class MPI3D(StoredDataset):
 
 
 def _grid_of(shape: tuple[int, ...], variant: str) -> FactorSpace:
-    """The grid of a variant's array of this shape. A wrong one would give every image a wrong label, and nobody would see."""
+    """The grid of a variant's array of this shape. A wrong grid would silently mislabel every image."""
     if len(shape) != 4 or shape[1:] != (SIDE, SIDE, CHANNELS):
         raise ValueError(f"{KEY} needs to be (N, {SIDE}, {SIDE}, {CHANNELS}), got {shape}")
     rows = shape[0]

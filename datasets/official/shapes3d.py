@@ -47,7 +47,7 @@ ROWS_A_SLAB = 15_000  # those of one chunk; a slab of one channel takes 61 MB
 class Shapes3D(StoredDataset):
     """10 floor, wall and object hues x 8 scales x 4 shapes x 15 orientations of a room with one solid; images (3, 64, 64).
 
-    Hues are 0, .1 .. .9 of the hue circle, scales .75 .. 1.25 (the published text says 0 .. 1), orientations -30 .. 30
+    Hues are 0, 0.1 .. 0.9 of the hue circle, scales 0.75 .. 1.25 (the published text says 0 .. 1), orientations -30 .. 30
     degrees; shapes are cube, cylinder, sphere and capsule. The converted images take 5.9 GB in the cache folder.
     """
 

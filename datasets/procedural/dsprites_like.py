@@ -23,7 +23,7 @@ SQUARE_HALF_SIDE = 9.6
 ELLIPSE_LONG, ELLIPSE_SHORT = 12.75, 7.25
 HEART_WIDTH, HEART_HEIGHT, HEART_SHIFT = 9.595, 0.6636, -1.434
 
-# The square's corners reach furthest, 9.6 * sqrt(2) = 13.58 from the centre: 29 pixels hold that at every sub-pixel shift.
+# The square's corners reach furthest, 9.6 * sqrt(2) = 13.58 from the center: 29 pixels hold that at every sub-pixel shift.
 WINDOW = 29
 
 
@@ -55,7 +55,7 @@ OUTLINES = (in_square, in_ellipse, in_heart)
 def render(factors: torch.Tensor) -> torch.Tensor:
     """Factor values (B, 5), int64, to sprites (B, 64, 64), uint8 in {0, 255}, on the device of `factors`.
 
-    A pixel is on if and only if its centre lies inside the outline: like the original, nothing is anti-aliased.
+    A pixel is on if and only if its center lies inside the outline: like the original, nothing is anti-aliased.
     Only a window around each sprite is tested, a fifth of the image.
     """
     shape, scale, orientation, position_x, position_y = factors.unbind(dim=1)
@@ -67,7 +67,7 @@ def render(factors: torch.Tensor) -> torch.Tensor:
     pixels = corner[:, :, None] + torch.arange(WINDOW, device=factors.device)  # (2, B, WINDOW)
     dx, dy = (pixels + 0.5 - centre[:, :, None]) / size[:, None]
     cosine, sine = angle.cos()[:, None], angle.sin()[:, None]
-    # (B, row, column): pixel centres in the frame of an upright sprite of scale 1.
+    # (B, row, column): pixel centers in the frame of an upright sprite of scale 1.
     u = (cosine * dx)[:, None, :] - (sine * dy)[:, :, None]
     v = (sine * dx)[:, None, :] + (cosine * dy)[:, :, None]
 
@@ -89,7 +89,7 @@ def render(factors: torch.Tensor) -> torch.Tensor:
 class DSpritesLike(FactorDataset):
     """3 shapes (square, ellipse, heart) x 6 scales x 40 orientations x 32 x 32 positions; images (1, 64, 64), {0, 255}.
 
-    Scales are .5, .6 .. 1; orientations 0 .. 2 pi with both ends, counter-clockwise as seen; the sprite's centre is at
+    Scales are 0.5, 0.6 .. 1; orientations 0 .. 2 pi with both ends, counter-clockwise as seen; the sprite's center is at
     pixel 16 + 32 x, 16 + 32 y with x (to the right) and y (downwards) in 32 equal steps from 0 to 1.
 
     As in the official set, orientation 39 is orientation 0 again (at least 18,432 images occur twice), and a quarter turn of the

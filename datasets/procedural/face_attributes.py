@@ -2,8 +2,8 @@
 
 Names, their order and their frequencies are those of CelebA (Z. Liu, P. Luo, X. Wang, X. Tang, "Deep Learning Face
 Attributes in the Wild", ICCV 2015, arXiv:1411.7766v3, `list_attr_celeba.txt`). No row of it is copied. The joint
-distribution is made up: a few causes that nobody sees, such as age, push several attributes up or down, and an attribute is
-present where its score is high enough (a probit model). Some exclude each other: a head has one colour of hair or none.
+distribution is made up: a few hidden causes, such as age, push several attributes up or down, and an attribute is
+present where its score is high enough (a probit model). Some exclude each other: a head has one color of hair or none.
 
 A row's attributes and everything else about its picture are a function of its number alone. The random numbers are
 SplitMix64 at a counter (G. Steele, D. Lea, C. Flood, "Fast Splittable Pseudorandom Number Generators", OOPSLA 2014), and

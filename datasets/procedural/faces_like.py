@@ -73,7 +73,7 @@ FRECKLES = ((0.20, 0.10), (0.27, 0.20), (0.34, 0.13))
 class Window(NamedTuple):
     """The same part of all pictures: `image` (B, 3, h, w), and where its pixels are on the face, `x` (B, 1, w), `y` (B, h, 1).
 
-    `hair` (B, 3, h, w) is the colour that hair has there, and `pixels` (B, 1, 1) the number of pixels in a face unit.
+    `hair` (B, 3, h, w) is the color that hair has there, and `pixels` (B, 1, 1) the number of pixels in a face unit.
     """
 
     image: torch.Tensor
@@ -83,7 +83,7 @@ class Window(NamedTuple):
     pixels: torch.Tensor
 
     def paint(self, distance: torch.Tensor, colour: torch.Tensor, opacity: torch.Tensor | float = 1.0) -> None:
-        """Paint where `distance` (B, h, w) is negative, with a colour (B, 3, 1, 1) or (B, 3, h, w).
+        """Paint where `distance` (B, h, w) is negative, with a color (B, 3, 1, 1) or (B, 3, h, w).
 
         `opacity` is a number or broadcasts to `distance`.
         """
@@ -158,14 +158,14 @@ class Face:
         }
 
     def _hair(self) -> torch.Tensor:
-        """The colour of hair at every pixel: straight and wavy hair have strands."""
+        """The color of hair at every pixel: straight and wavy hair have strands."""
         straight, wavy = self.has["Straight_Hair"], self.has["Wavy_Hair"]
         waves = self.x * 11 + 0.9 * wavy * scallops(self.y * CURLS)
         share = (scallops(waves) - 0.55).mul_(2.5).clamp_(0, 1).mul_(0.75 * (straight + wavy))
         return _mix(self.colour["hair"], self.colour["strands"], share)
 
     def _own_colour(self, name: str, low: float, high: float) -> torch.Tensor:
-        """A colour within these extremes, red and blue drawn towards green because glaring colours are tiring."""
+        """A color within these extremes, red and blue drawn towards green because glaring colors are tiring."""
         red, green, blue = (self.between(f"{name}_{channel}", low, high) for channel in ("red", "green", "blue"))
         return torch.stack((0.6 * red + 0.4 * green, green, 0.6 * blue + 0.4 * green), dim=1)
 
@@ -176,7 +176,7 @@ def _columns(names: Sequence[str], values: torch.Tensor) -> dict[str, torch.Tens
 
 
 def _mix(one: torch.Tensor, other: torch.Tensor, share: torch.Tensor | float) -> torch.Tensor:
-    """Colours (B, 3, 1, 1): `share`, (B, 1, 1) or a number, of the other."""
+    """Colors (B, 3, 1, 1): `share`, (B, 1, 1) or a number, of the other."""
     return one + (other - one) * (share[:, None] if isinstance(share, torch.Tensor) else share)
 
 
@@ -495,7 +495,7 @@ def render(attributes: torch.Tensor, nuisances: torch.Tensor, palette: torch.Ten
     """Attributes (B, 40) in {0, 1} and nuisances (B, 24) in 0..255, in the order of their names and of any integer type, to
     images (B, 3, 64, 64), uint8, on the device of `attributes`.
 
-    palette: the colours of `PALETTE` on that device, for callers who keep them there; a copy to an accelerator waits for it.
+    palette: the colors of `PALETTE` on that device, for callers who keep them there; a copy to an accelerator waits for it.
     """
     if palette is None:
         palette = torch.tensor(list(PALETTE.values()), device=attributes.device)
@@ -536,7 +536,7 @@ class FacesLike(FactorDataset):
         self.labels = values[:, [ATTRIBUTES.index(name) for name in names]]  # (N, K), uint8
         nuisances = torch.from_numpy(face_attributes.nuisances_of(rows))
         self._traits = torch.cat((values, nuisances), dim=1)  # (N, 40 + 24), uint8
-        # The same, and the colours, where they were asked for last.
+        # The same, and the colors, where they were asked for last.
         self._placed, self._palette = self._traits, torch.tensor(list(PALETTE.values()))
 
     def batch(self, indices: torch.Tensor) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""A robot arm that holds a coloured object over a round table, in the factors of MPI3D, so that no download is needed.
+"""A robot arm that holds a colored object over a round table, in the factors of MPI3D, so that no download is needed.
 
 The grid and its order are those of MPI3D (M. W. Gondal et al., 2019, arXiv:1906.03292, CC-BY-4.0,
 https://github.com/rr-learning/disentanglement_dataset). The scene is made up after its description and no pixel is
@@ -7,7 +7,7 @@ copied. Results on it are `procedural` and are never averaged with results on th
 A picture is painted from back to front: one of nine still scenes (backdrop, table, pedestal), the arm, the object, the
 last two in small windows. Rays through an object's window are parallel, so along u to the right and v up all that they
 meet is linear in u and v or the root of a quadratic in them. The coefficients are worked out once for the 3 x 40 x 40
-poses of camera and joints (`build_tables`, a tenth of a second); the 57,600 geometries that colours leave never exist
+poses of camera and joints (`build_tables`, a tenth of a second); the 57,600 geometries that colors leave never exist
 together. Drawing (`render`) is then +, -, *, / and square roots of single numbers, which round equally whatever the
 batch, and sums of whole numbers: a row is always the same picture.
 
@@ -51,7 +51,7 @@ OBJECT_COLOURS = ((255, 255, 255), (0, 190, 60), (230, 20, 25), (25, 85, 235), (
 # Purple, sea green, salmon.
 BACKGROUND_COLOURS = ((110, 75, 185), (50, 150, 115), (215, 110, 95))
 
-# Top, centre, bottom: distance from the z axis and height. All look at one point of the axis.
+# Top, center, bottom: distance from the z axis and height. All look at one point of the axis.
 CAMERAS = ((2.05, 1.50), (2.35, 1.00), (2.50, 0.50))
 TARGET_HEIGHT = 0.31
 FOCAL_LENGTH = 2.75  # of an image that spans -1..1
@@ -62,7 +62,7 @@ AMBIENT, DIFFUSE, DARKEST = 0.56, 0.54, 0.25  # brightness of a surface across t
 TABLE_RADIUS, TABLE_RIM = 0.86, 0.02
 TABLE_LEVELS = (62, 40)  # in the middle and at the rim
 RIM_LEVEL = 95
-GLOW, GLOW_FADING = 1.25, 0.45  # the background's colour fades into black with the distance from the table
+GLOW, GLOW_FADING = 1.25, 0.45  # the background's color fades into black with the distance from the table
 FLANGE = (0.15, 0.05, 120)  # the pedestal's foot: radius, height, level
 COLUMN = (0.075, 0.36, 150)
 SHOULDER = (0, 0, COLUMN[1])
@@ -75,7 +75,7 @@ ARM_LEVEL, ARM_SHADING = 165, 0.22
 HORIZONTAL_ANGLES = np.radians(np.linspace(-60, 60, JOINT_STEPS))
 VERTICAL_ANGLES = np.radians(np.linspace(-16, 56, JOINT_STEPS))
 
-# Objects are modelled about as large as the cube -1..1; their size is the length of this 1 in the world.
+# Objects are modeled about as large as the cube -1..1; their size is the length of this 1 in the world.
 OBJECT_SIZES = (0.095, 0.150)
 OBJECT_OFFSET = 0.8  # of an object's middle from the wrist
 
@@ -192,7 +192,7 @@ class Camera:
 
 
 def _still_scene(camera: Camera) -> tuple[Array, Array]:
-    """What never moves: grey levels 0..255 and weights 0..1 of the background's colour, (PIXELS,) each."""
+    """What never moves: gray levels 0..255 and weights 0..1 of the background's color, (PIXELS,) each."""
     x, y, z = rays = camera.rays()
     _, eye_y, eye_z = camera.position
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -306,7 +306,7 @@ def _quadric_table(solid: Solid, views: Array, lamps: Array) -> Array:
         b_v**2 - a * form(up, up),
     )
     # A viewer of a cone who looks more steeply than its mantle falls, onto its apex, sees it enter at the larger root
-    # and leave through the base. From behind the arm nobody looks.
+    # and leave through the base. No camera is behind the arm.
     steeper = a < 0
     steepness, steepness_z = solid.steepness
     columns = (
@@ -481,10 +481,10 @@ def render(factors: torch.Tensor, tables: Tables) -> torch.Tensor:
 
 
 class MPI3DLike(FactorDataset):
-    """6 object colours x 6 shapes x 2 sizes x 3 camera heights x 3 backgrounds x 40 x 40 joint steps; images (3, 64, 64).
+    """6 object colors x 6 shapes x 2 sizes x 3 camera heights x 3 backgrounds x 40 x 40 joint steps; images (3, 64, 64).
 
-    Colours are white, green, red, blue, brown, olive; shapes cone, cube, cylinder, hexagonal (prism), pyramid, sphere;
-    sizes small, large; cameras top, centre, bottom; backgrounds purple, sea green, salmon. The horizontal joint swings the
+    Colors are white, green, red, blue, brown, olive; shapes cone, cube, cylinder, hexagonal (prism), pyramid, sphere;
+    sizes small, large; cameras top, center, bottom; backgrounds purple, sea green, salmon. The horizontal joint swings the
     arm from left to right, the vertical one lifts it. All 1,036,800 pictures differ.
 
     The tier "reduced" has every second step of both joints, 20 x 20, and so 259,200 of these pictures.

@@ -4,8 +4,8 @@ The grid and its order are those of 3DShapes (C. Burgess, H. Kim, 2018, https://
 Apache-2.0). No pixel is copied. Results on it are `procedural` and are never averaged with results on the official file.
 
 Hues only recolour, so 8 scales x 4 shapes x 15 orientations = 480 geometries make all 480,000 images. A geometry is five
-layers: how much of the light that reaches a pixel has the floor's, wall's and object's colour, the sky's, and white.
-An image is those layers times five colours. `build_layers` traces them once, a camera ray per sample.
+layers: how much of the light that reaches a pixel has the floor's, wall's and object's color, the sky's, and white.
+An image is those layers times five colors. `build_layers` traces them once, a camera ray per sample.
 
 World frame: the floor is z = 0, the object stands on the origin, the walls are at x = -1, x = 1 and y = 1. The camera
 goes round the object at distance 1 and looks horizontally at its axis.
@@ -34,7 +34,7 @@ PIXELS = SIDE * SIDE
 LAYERS = 5
 FLOOR, WALL, OBJECT, SKY, HIGHLIGHT = range(LAYERS)
 
-# Saturated hues 0, .1 .. .9, as 0..255 levels (10, 3).
+# Saturated hues 0, 0.1 .. 0.9, as 0..255 levels (10, 3).
 PALETTE = tuple(tuple(round(255 * level) for level in colorsys.hsv_to_rgb(hue / 10, 1, 1)) for hue in range(10))
 SKY_COLOUR = (155, 226, 252)
 WHITE = (255, 255, 255)
@@ -76,7 +76,7 @@ def _points(origin: Array, direction: Array, distance: Array) -> Array:
 
 
 def _hit_ball(origin: Array, direction: Array, height: float, radius: float) -> Array:
-    """Distances (M,) to a sphere whose centre is on the z axis."""
+    """Distances (M,) to a sphere whose center is on the z axis."""
     offset = origin - (0, 0, height)
     return _nearest_root((direction**2).sum(-1), (offset * direction).sum(-1), (offset**2).sum(-1) - radius**2)
 
@@ -247,7 +247,7 @@ def build_layers() -> NDArray[np.uint8]:
 
 
 def compose(layers: torch.Tensor, colours: torch.Tensor) -> torch.Tensor:
-    """Layers (B, LAYERS, PIXELS) and colours (B, 3, LAYERS), levels 0..255 as floats, to images (B, 3, 64, 64), uint8.
+    """Layers (B, LAYERS, PIXELS) and colors (B, 3, LAYERS), levels 0..255 as floats, to images (B, 3, 64, 64), uint8.
 
     Products and sums of whole levels are exact in float32 whatever the order of summation. 1/255 of one and the half that
     rounds keep at least 1/510 from every whole number, so that the same image comes out on every device and in every batch.
@@ -261,7 +261,7 @@ def compose(layers: torch.Tensor, colours: torch.Tensor) -> torch.Tensor:
 class Shapes3DLike(FactorDataset):
     """10 floor x 10 wall x 10 object hues x 8 scales x 4 shapes x 15 orientations; images (3, 64, 64).
 
-    Shapes are cube, cylinder, sphere and capsule; scales .75 .. 1.25; orientations -30 .. 30 degrees of the camera about
+    Shapes are cube, cylinder, sphere and capsule; scales 0.75 .. 1.25; orientations -30 .. 30 degrees of the camera about
     the object, which turns the room and the cube and leaves the outline of the other solids as it is.
 
     The first batch traces the 480 geometries in some seconds and keeps them for later processes (see `cache`).
@@ -280,7 +280,7 @@ class Shapes3DLike(FactorDataset):
         self._fixed = torch.tensor((SKY_COLOUR, WHITE), dtype=torch.float32)
 
     def _layers_on(self, device: torch.device) -> torch.Tensor:
-        """The layers, 10 MB, moved with the colours to where they were asked for last."""
+        """The layers, 10 MB, moved with the colors to where they were asked for last."""
         if self._layers is None:
             shape = (GEOMETRIES, LAYERS, PIXELS)
             stored = cached_array(f"shapes3d_like-{RENDERER_VERSION}", build_layers, shape, np.uint8)

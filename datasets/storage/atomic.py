@@ -60,7 +60,7 @@ def set_aside(path: Path, why: str) -> Path:
 
 
 def remove_temporary_files(folder: Path) -> None:
-    """Remove what killed processes were writing directly in `folder`. Only safe while nobody else writes there."""
+    """Remove what killed processes were writing directly in `folder`. Only safe while no other process writes there."""
     for path in folder.glob(".*"):
         if TEMPORARY.fullmatch(path.name) and path.is_file():
             path.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Arrays that take seconds to compute are kept between processes, in a folder that may be deleted at any time.
+"""Cache arrays that take seconds to compute, in a folder that may be deleted at any time.
 
 The folder is `DISBENCH_CACHE`, else `~/.cache/disbench`. A file is an npz because its zip container carries a CRC, so a
 damaged one is noticed, and its name carries the version of what it holds, so an outdated one is never read.

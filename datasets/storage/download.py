@@ -1,4 +1,4 @@
-"""Official files fetched: each compared with its published checksum before it is seen in the data folder.
+"""Download official files, and verify the published checksum before a file appears in the data folder.
 
 The bytes are brought by `transfer`: what has come stays in the cache folder, and the next attempt, the next mirror or the next
 process goes on from there.
@@ -153,7 +153,7 @@ def _fetch(
     path.parent.mkdir(parents=True, exist_ok=True)
     if not os.access(path.parent, os.W_OK):
         raise PermissionError(errno.EACCES, "The data folder cannot be written", str(path.parent))
-    # Named after what is fetched, not from where: every mirror goes on with the same bytes.
+    # Named after what is fetched, not from where: every mirror continues with the same bytes.
     store = cache_folder() / "downloads" / sha256(f"{expected}\n{file.name}".encode()).hexdigest()[:32]
     store.parent.mkdir(parents=True, exist_ok=True)
     with _locked(store.with_suffix(".lock"), file.name):

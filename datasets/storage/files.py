@@ -1,4 +1,4 @@
-"""Where official files lie, what they are, and which bytes they hold.
+"""The location, format and checksums of official files.
 
 A file of an official set is looked for in `<root>/<folder>/` for each folder that its users are known to keep it in, then
 in `<root>` itself. The root is an argument, else the environment variable `DISBENCH_DATA`, else `Data` in the working
@@ -43,7 +43,7 @@ class Source:
     """An official set: its files, where they are kept, and on what terms.
 
     `folders`, relative to the root, are searched in order; a download is put into the first. `restricted` means that the
-    licence asks something of the user, who has to agree to it before a download. `manual` says how a person gets the files
+    license asks something of the user, who has to agree to it before a download. `manual` says how a person gets the files
     where a program cannot. `stand_in` names the procedural set of the same factors, if there is one. `images` is how many the
     published set has.
     """
@@ -155,6 +155,6 @@ def explained(path: Path, what: str, advice: str) -> Iterator[None]:
     except WrongContentError as error:
         raise WrongContentError(f"{path}: {error}") from error
     except DAMAGE as error:
-        if isinstance(error, OSError) and error.errno is not None:  # HDF5 raises OSErrors of its own, without a number
+        if isinstance(error, OSError) and error.errno is not None:  # HDF5 raises OSErrors without a number
             raise
         raise ValueError(f"{path} is not a readable {what} file: {error}. {advice}") from error

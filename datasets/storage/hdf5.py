@@ -1,4 +1,4 @@
-"""Read arrays from anybody's HDF5 file, and only from that file. No torch.
+"""Read arrays from an HDF5 file, and only from that file. Imports no torch.
 
 HDF5 can make bytes of other files look like an array of this one: soft and external links, external storage and virtual
 datasets. Where the other file is missing, HDF5 reads zeros without an error. All of them are refused here.

@@ -1,4 +1,4 @@
-"""Arrays inside an npz, read without pickle and without holding them whole.
+"""Read arrays of an npz file in parts and without pickle.
 
 An npz is a zip of npy files. A member that was stored uncompressed lies in the file as it would in memory, and can be
 mapped where it is; a compressed one can only be read from its beginning.

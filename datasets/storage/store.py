@@ -1,4 +1,4 @@
-"""Images as one array of bytes: converted once, then fetched in whole batches on whatever device they are needed.
+"""Images as one array of bytes: converted once, then read in batches on any device.
 
 A conversion is a folder in the cache, `<name>-<first digits of the source's sha256>`, that holds `images.npy`,
 uncompressed, and `meta.json`. It is made under another name and renamed when it is whole, by one process at a time.
@@ -77,7 +77,7 @@ def cached_conversion(name: str, source_sha256: str, make: Callable[[Create], di
         if found is not None:
             return found
         _log.info("Converting %s once, into %s", name, folder)
-        for stale in cache.glob(f".{folder.name}.*/"):  # of a process that was killed: nobody else is at work here
+        for stale in cache.glob(f".{folder.name}.*/"):  # of a killed process, because this one holds the lock
             shutil.rmtree(stale, ignore_errors=True)
         remove_unfinished_conversions()
         partial = cache / f".{folder.name}.{secrets.token_hex(4)}"

@@ -1,6 +1,6 @@
-"""Bring the bytes of one file from a mirror, however slow, broken or hostile its server is.
+"""Transfer one file from a mirror, even from a slow, broken or hostile server.
 
-pooch (https://www.fatiando.org/pooch, BSD-3-Clause) compares the checksums. The bytes are brought by a downloader of our own,
+pooch (https://www.fatiando.org/pooch, BSD-3-Clause) compares the checksums. Our own downloader transfers the bytes,
 because these files have up to 12.7 GB and their servers are slow or cut long connections. A server is left where it sends
 fewer than `SLOWEST` bytes a second over `PATIENCE` seconds, and never read beyond the size of the file.
 """

@@ -1,4 +1,4 @@
-"""Data frames that say which method is better, by how much, and how surely."""
+"""Data frames of comparisons between methods: difference, interval and verdict."""
 
 from disbench.reports.comparison.frames import (
     LEADERBOARD as LEADERBOARD,

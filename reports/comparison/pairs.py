@@ -1,4 +1,4 @@
-"""Pairwise comparison: how probably a seed of one method beats a seed of another, on one dataset or over several."""
+"""Pairwise comparison: the probability that a seed of one method beats a seed of another, on one or several datasets."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -2,7 +2,7 @@
 
 A criterion that needs no labels cannot see the score that counts. Its regret is the score of the best choice less the score of
 the choice that it makes. Locatello et al. 2020 (ICLR), arXiv:1905.01258v2, section 3, compare with selection by few labels: the
-score itself, computed on some labelled rows.
+score itself, computed on some labeled rows.
 """
 
 from collections import Counter

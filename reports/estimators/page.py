@@ -1,4 +1,4 @@
-"""MINE versus Monte Carlo as one self-contained HTML page, from a study's file and nothing else."""
+"""MINE versus Monte Carlo as one self-contained HTML page, made from the file of a study alone."""
 
 from pathlib import Path
 

@@ -1,1 +1,1 @@
-"""Charts, pictures and templates of which pages consist."""
+"""Charts, pictures and templates of pages."""

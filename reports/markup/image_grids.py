@@ -1,4 +1,4 @@
-"""Pictures of images: latent traversals and dataset previews, as one labelled grid. And of a matrix and a partition.
+"""Pictures of images: latent traversals and dataset previews, as one labeled grid. And of a matrix and a partition.
 
 Grids are put together with Pillow, which takes a tenth of matplotlib's time. The others are drawn with matplotlib's object
 interface only (no pyplot), so nothing global is touched and no display is needed. All are transparent with mid-grey labels:
@@ -55,7 +55,7 @@ def image_grid(
         max(left + canvas.shape[1] + 8, round(_CHARACTER * len(title)) + 16),
         above + canvas.shape[0] + (18 if column_labels is not None else 4),
     )
-    drawn = Image.new("RGBA", size, GREY + "00")  # of the same grey as letters, whose edges are between the two
+    drawn = Image.new("RGBA", size, GREY + "00")  # of the same gray as letters, whose edges are between the two
     drawn.paste(Image.fromarray(canvas), (left, above))
     drawn.info[GRID] = f"{left} {width} {width + _GAP} {columns}"
     ink = ImageDraw.Draw(drawn)

@@ -1,4 +1,4 @@
-"""How the pages' templates are read: from this folder, everything escaped, a name that is missing an error."""
+"""Load the templates of pages, with escaping, and with errors for undefined names."""
 
 from collections.abc import Iterable
 from pathlib import Path

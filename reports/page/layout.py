@@ -1,4 +1,4 @@
-"""What one page holds, what is written next to it, and what it leaves out."""
+"""The contents of a page, the files next to it, and what is left out."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""The leaderboard: one self-contained HTML page from nothing but records and the files they name.
+"""The leaderboard: one self-contained HTML page made from records and their files alone.
 
 The page makes no requests, works without JavaScript, and is the same for the same records: it does not depend on the clock.
 """

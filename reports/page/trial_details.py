@@ -1,4 +1,4 @@
-"""What is shown of one trial apart from its scores: information in its codes, partition, cost, machine, files, curves."""
+"""Details of one trial in addition to its scores: information in codes, partition, cost, machine, files, curves."""
 
 import math
 from collections import Counter
@@ -166,7 +166,7 @@ def _drawn_view(folder: Path, record: Record, layout: Layout) -> View:
 
 
 def _fits(partition: Partition) -> bool:
-    """Whether the shapes of a partition fit together. Records may come from anybody."""
+    """Whether the shapes of a partition fit together. Records may come from untrusted sources."""
     groups = len(partition.nats)
     return (
         groups > 0

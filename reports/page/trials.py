@@ -1,4 +1,4 @@
-"""The trials of a table one by one: in the leaderboard's page, or on pages next to it where there are many."""
+"""The single trials of a table: on the leaderboard page, or on separate pages if there are many."""
 
 import os
 import re

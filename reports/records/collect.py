@@ -1,4 +1,4 @@
-"""Reading a folder of trials without losing the rest to one broken file.
+"""Read a folder of trials, even if some files are damaged.
 
 Curves and details are six bytes of seven and are shown for few trials, so `collect` leaves them unread: they stay in the file,
 and `whole` reads them for one trial. Ten thousand records take a tenth of the memory so, and a fifth of the time. A file that is

@@ -1,4 +1,4 @@
-"""Records that cannot be shown are left out with a reason; they never take the other records with them.
+"""Leave out records that cannot be shown, with a reason, and keep all others.
 
 Three nets, one behind the other: `collect.collect` reads each file alone, `problem` looks at the numbers and texts of each
 record, and `collect.without_culprits` finds the record that makes a later computation fail.

@@ -1,4 +1,4 @@
-"""Why something was left out, in one line."""
+"""One-line reasons for what was left out."""
 
 from pydantic import ValidationError
 

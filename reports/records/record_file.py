@@ -1,4 +1,4 @@
-"""The files of records: `record.json` in each trial's folder, written whole or not at all."""
+"""The files of records: `record.json` in the folder of each trial, written atomically."""
 
 import json
 import logging

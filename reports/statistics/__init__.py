@@ -1,4 +1,4 @@
-"""How far the differences on a leaderboard can be trusted: pure functions of scores over seeds.
+"""Statistics of differences on a leaderboard: pure functions of scores over seeds.
 
 - Interquartile mean, stratified bootstrap and probability of improvement: Agarwal et al. 2021, arXiv:2108.13264, section 4.
 - Difference of two means: Welch 1947, Biometrika 34. Two methods are *tied* if the 95 % interval holds zero.

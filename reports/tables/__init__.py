@@ -1,1 +1,1 @@
-"""From records to tables."""
+"""Convert records to tables."""

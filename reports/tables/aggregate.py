@@ -2,7 +2,7 @@
 
 Rules, which the page also states:
 - A *dataset* is its name, options, version and provenance, so official and procedural data never share a table.
-- Each *evaluation* of a trial, a named selection of rows such as those held out of training, has a table of its own.
+- Each *evaluation* of a trial, a named selection of rows such as those held out of training, has a separate table.
 - A *row* is identified by every field of the trial except the seed. A seed counts once, even if its record was copied.
 - A row scores the first view of its representation. Each further view is a separate row with a separate floor and no marks,
   because scores of different views are not comparable.
@@ -76,7 +76,7 @@ def tables(found: Iterable[Found]) -> tuple[Table, ...]:
     for dataset, own in datasets.items():
         known = {record.provenance for _, record in own if record.provenance is not None}
         for folder, record in own:
-            # A trial that failed before its data was read has no provenance of its own: it belongs to the only table there is.
+            # A trial that failed before its data was read has no provenance, so it belongs to the only table there is.
             adopted = next(iter(known)) if record.status == "failed" and len(known) == 1 else ""
             groups[(*dataset, record.provenance or adopted)].append((folder, record))
     return tuple(_table(groups[key], key[-1] or None, key[-2]) for key in sorted(groups))

@@ -1,4 +1,4 @@
-"""What a metric's column header says: name, direction, range, definition, protocol, what it cannot see, and source."""
+"""The column header of a metric: name, direction, range, definition, protocol, blind spots, and source."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -23,7 +23,7 @@ class Column:
 
     @property
     def arrow(self) -> str:
-        """↑ where higher is better, ↓ where lower is, ? where nobody said."""
+        """↑ where higher is better, ↓ where lower is, ? where it is unknown."""
         return {True: "↑", False: "↓", None: "?"}[self.higher_is_better]
 
     @property

@@ -1,4 +1,4 @@
-"""Text of other people's, such as labels, escaped for LaTeX and Markdown."""
+"""Escape text, such as labels, for LaTeX and Markdown."""
 
 import html
 import re

@@ -1,4 +1,4 @@
-"""What a reader must know before comparing scores: short runs, unequal rows, missing scores. No notice changes a score."""
+"""Notices about comparisons of scores: short runs, unequal rows, missing scores. They change no score."""
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -15,7 +15,7 @@ import tomllib
 from pathlib import Path
 
 PROJECT = Path(__file__).parents[2] / "pyproject.toml"
-TOOLS = ("docs", "test")  # extras for work on disbench itself; their versions promise nothing to a user
+TOOLS = ("docs", "release", "test")  # extras for work on disbench itself; their versions promise nothing to a user
 REQUIREMENT = re.compile(r"(?P<name>[A-Za-z0-9._-]+)(?P<extras>\[[^]]*\])?\s*>=\s*(?P<lowest>[0-9][0-9a-z.]*)")
 
 

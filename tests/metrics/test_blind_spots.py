@@ -191,7 +191,7 @@ CLAIMS: dict[str, dict[str, list[Claim]]] = {
         ],
     },
     "sap_svc": {
-        "Codes of small scale, which its penalised classifier does not read": [below("small scale", number=0.02)],
+        "Codes of small scale, which its penalized classifier does not read": [below("small scale", number=0.02)],
     },
     "sap_tree": {
         "The order and scale of a code's values": [as_perfect("reordered", "small scale")],

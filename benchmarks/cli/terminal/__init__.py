@@ -1,1 +1,1 @@
-"""What all commands share: options, messages, tables on a terminal, errors."""
+"""Shared parts of commands: options, messages, tables on a terminal, errors."""

@@ -1,4 +1,4 @@
-"""What every command has in common: a first line within a second, a quick start, and an example in its help."""
+"""Shared behavior of commands: a first line within a second, a fast start, and examples in the help."""
 
 import atexit
 import functools

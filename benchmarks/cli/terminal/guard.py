@@ -1,4 +1,4 @@
-"""The last resort of every command: an error becomes one line and an exit status, never a traceback.
+"""Convert every error of a command into one line and an exit status instead of a traceback.
 
 A file or disk that cannot be used, a value that is refused and a missing package of the extra [train] end with status 2, Ctrl-C
 with 130. Anything else is a bug of disbench: it is named in one line, with how to see the traceback, and ends with status 70.

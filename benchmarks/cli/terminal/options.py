@@ -1,4 +1,4 @@
-"""What the commands share: options that mean the same everywhere, and how they are read.
+"""Options that several commands share, and how their values are read.
 
 Modules of commands import what a command works with inside it: help, completion and `disbench status` then take a part of a
 second, where torch, Lightning and scikit-learn take several.

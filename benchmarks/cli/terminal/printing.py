@@ -1,4 +1,4 @@
-"""What the commands print: every character fits the stream's encoding, and no file can steer the terminal.
+"""Print output that fits the encoding of the stream, without control characters from files.
 
 Two rules hold at one place each. A stream that is not UTF-8 gets a plain substitute for what it lacks, so scores are
 never lost to an encoding. Text that comes from a file loses its control characters before it is printed; only this
@@ -119,7 +119,7 @@ def say(words: object, *, err: bool = False) -> None:
 
 
 def one_line(error: BaseException) -> str:
-    """What a user is told about an error."""
+    """Return the message that a user sees for an error."""
     if isinstance(error, OSError) and error.errno in ADVICE and error.filename is not None:
         said = error.strerror if error.strerror and len(error.strerror) > 60 else ADVICE[error.errno]
         return f"{error.filename}: {said}."

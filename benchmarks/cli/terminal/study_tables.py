@@ -1,4 +1,4 @@
-"""How the estimate of a suite's cost and the state of its trials are printed."""
+"""Print the estimated cost of a suite and the state of its trials."""
 
 from collections import Counter
 from typing import TYPE_CHECKING

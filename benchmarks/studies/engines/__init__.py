@@ -1,11 +1,11 @@
-"""Where trials run. An engine gets jobs and gives each back with its record, in whatever order they end.
+"""Engines, which run trials. An engine takes jobs and returns each with its record, in order of completion.
 
     local  in this process, one after the other
     ray    a Ray cluster, or the cores and GPUs of this machine
     slurm  an array job of a SLURM cluster
 
 None of them schedules anything itself, and none keeps state: what was done is in the folder of trials, so any of them, or
-several at once, may go on with what another began.
+several at once, may continue what another began.
 """
 
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""One trial as a worker gets it: small, picklable, and run wherever the folder of trials can be reached."""
+"""One trial for a worker: small, picklable, and runnable wherever the folder of trials is accessible."""
 
 import functools
 import json
@@ -107,7 +107,7 @@ def lost(job: Job, why: str) -> Record:
 
 
 def run_job(job: Job) -> Record | None:
-    """Run one trial, or go on with it from its checkpoint; None where another process is running it.
+    """Run one trial, or resume it from its checkpoint; None where another process is running it.
 
     Whatever is wrong with one trial's files is that trial's failure, and the others are run.
     """

@@ -1,4 +1,4 @@
-"""In this process, one trial after the other."""
+"""Run trials in this process, one after the other."""
 
 from collections.abc import Iterator, Sequence
 

@@ -1,4 +1,4 @@
-"""On a Ray cluster, or on this machine's cores and GPUs through Ray. Needs the extra [ray].
+"""Run trials on a Ray cluster, or on the cores and GPUs of this machine through Ray. Needs the extra [ray].
 
 The cluster is that of RAY_ADDRESS, else one on this machine. A trial is a Ray task: Ray places it, several on one GPU where
 each asks for a fraction, and starts it again on another node when its own is lost. There it goes on from its checkpoint, so the

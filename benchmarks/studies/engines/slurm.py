@@ -1,4 +1,4 @@
-"""On a SLURM cluster through submitit: one task of an array job a trial. Needs the extra [slurm].
+"""Run trials on a SLURM cluster through submitit, one task of an array job for each trial. Needs the extra [slurm].
 
 A job that is preempted or reaches its time limit is put back into the queue and goes on from the trial's checkpoint, so the
 folder of trials has to be on storage that the nodes reach under the same path. submitit's scripts and logs go to

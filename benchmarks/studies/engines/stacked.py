@@ -66,7 +66,7 @@ def from_the_beginning(job: Job) -> bool:
 
 
 def train_together(jobs: Sequence[Job]) -> None:
-    """Train those of the trials that nobody has begun as one model, and write their checkpoints; or log why that cannot be."""
+    """Train the trials that have not started as one model and write their checkpoints, or log why this is not possible."""
     with ExitStack() as claims:
         ours = [job for job in jobs if claims.enter_context(try_lock(job.folder)) and from_the_beginning(job)]
         if len(ours) < 2:

@@ -60,7 +60,7 @@ def check_shares(trial: Trial, machine: Machine) -> None:
 
 
 class Share(Callback):
-    """Gives a process with its share of each minibatch noise of its own, and says in the record that there are shares."""
+    """Gives each process separate noise for its share of a minibatch, and states in the record that there are shares."""
 
     def __init__(self, trial: Trial) -> None:
         self.names = trial.method, trial.dataset, trial.seed, "training"
@@ -105,7 +105,7 @@ def on_each_device(function: Callable[..., object], trial: Trial, machine: Machi
 
 
 def free_port() -> int:
-    """A port of this machine that nobody listens on."""
+    """A free port of this machine."""
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         return int(found.getsockname()[1])
@@ -132,7 +132,7 @@ def _errors(running: dict[Any, BaseProcess]) -> list[BaseException]:
 def forwarding_signals(found: dict[Any, BaseProcess]) -> Iterator[None]:
     """Hand the first Ctrl-C or SIGTERM on to the processes, and raise for it when they have ended, whatever they say.
 
-    Where somebody else handles a signal already, or outside the main thread, it is left to them.
+    A signal that has a handler already is left alone, and so is every signal outside the main thread.
     """
     received: list[int] = []
 
@@ -201,7 +201,7 @@ def sendable(error: BaseException) -> BaseException:
 
 
 def _end_with_parent() -> None:
-    """End at once with a parent that was killed: whoever runs the trial next finds nobody else writing in its folder."""
+    """Exit as soon as the parent was killed, so that no process still writes when the trial is run again."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()

@@ -62,7 +62,7 @@ def stages_of(method: VAE, batch_idx: int, steps: int) -> Iterator[Stage]:
 
 
 def optimizers_of(method: VAE) -> list[torch.optim.Adam]:
-    """The method's optimisers. Raises ValueError unless each is an Adam of one group, which knows nothing of a leading axis."""
+    """The method's optimizers. Raises ValueError unless each is an Adam with one group, which works elementwise."""
     own: Any = method.configure_optimizers()
     found: list[Any] = own if isinstance(own, list) else [own]
     for optimizer in found:
@@ -130,7 +130,7 @@ class NoTrainer:
 
 
 class Stack:
-    """S methods of one class as one: stacked parameters and buffers, the method's optimisers, and S sources of noise."""
+    """S methods of one class as one: stacked parameters and buffers, the method's optimizers, and S sources of noise."""
 
     def __init__(self, methods: Sequence[VAE], generators: Sequence[torch.Generator], steps: int) -> None:
         self.methods = methods
@@ -166,7 +166,7 @@ class Stack:
     def together(self, stage: Stage, batches: Tensor) -> dict[str, Tensor]:
         moving = [self.optimizers[position] for position in stage.optimizers]
         moved = [parameter for optimizer in moving for parameter in optimizer.param_groups[0]["params"]]
-        for parameter in self.parameters.values():  # nobody asks for the gradients of what stands still
+        for parameter in self.parameters.values():  # gradients of frozen parameters are not needed
             parameter.requires_grad_(False)
         for parameter in moved:
             parameter.requires_grad_(True)
@@ -275,7 +275,7 @@ def cuda(device: torch.device) -> list[torch.device]:
 
 
 def global_stream(device: torch.device) -> torch.Generator:
-    """A generator of its own that goes on from where the device's global one is."""
+    """A separate generator that starts from the state of the device's global one."""
     state = torch.cuda.get_rng_state(device) if device.type == "cuda" else torch.get_rng_state()
     return torch.Generator(device).set_state(state)
 

@@ -1,4 +1,4 @@
-"""Scores of a fixed sample while a method trains, in trials and in your own Lightning Trainer.
+"""Scores of a fixed sample during training, in trials and in your own Lightning Trainer.
 
 Scoring changes nothing: weights, modes and random states are afterwards what they were, so that a training with scores gives the
 same bits as one without.

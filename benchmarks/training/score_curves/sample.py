@@ -1,4 +1,4 @@
-"""A fixed sample of a dataset that is scored while a method trains, and how to score it without changing anything."""
+"""Score a fixed sample of a dataset during training without changing the training."""
 
 import logging
 from collections.abc import Callable, Iterator, Mapping

@@ -1,4 +1,4 @@
-"""The scores of a trial while it trains, kept in its checkpoints."""
+"""Scores of a trial during training, stored in its checkpoints."""
 
 import logging
 import time

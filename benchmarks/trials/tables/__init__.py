@@ -1,1 +1,1 @@
-"""Tables of codes and factors that somebody else wrote."""
+"""Tables of codes and factors from other programs."""

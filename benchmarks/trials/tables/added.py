@@ -54,7 +54,7 @@ def add_scores(folder: Path, metrics: MetricOptions, root: str | None = None, na
 
 
 def scored_parts(record: Record) -> list[Record | Evaluation]:
-    """List what of a record has scores of its own, the first evaluation first."""
+    """List the parts of a record that have scores, the first evaluation first."""
     return [record, *record.evaluations.values()]
 
 

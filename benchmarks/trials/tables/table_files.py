@@ -1,4 +1,4 @@
-"""Open anybody's file of arrays or of columns, without running anything in it. Each format is a function here.
+"""Open a file of arrays or of columns without running code that it contains. Each format is a function here.
 
 An array file gives its arrays by name, a column file a list of named columns. Sizes are compared with limits before reading,
 and pickles are never opened.

@@ -1,4 +1,4 @@
-"""Read a table of codes and factors from anybody's file. No torch, except for files that torch wrote.
+"""Read a table of codes and factors from a file. Imports torch only for files that torch wrote.
 
 Which arrays are the codes and which the factors is read off their names (`CODES`, `FACTORS`), or told by the caller. The
 formats themselves are in `table_files`.
