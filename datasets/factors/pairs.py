@@ -187,11 +187,11 @@ class PairSampler:
         """Draw a partner among all rows of a part of a grid, where proposals found none."""
         every = self.dataset.factors(torch.arange(len(self.dataset)))
         differ = every != factors
-        if number is None:  # the law without its normalization; a row itself is no partner
-            gaps = (every - factors).abs().double() / self.sizes.double().log().clamp(min=1e-9)
-            weights = torch.exp(-self.rate * gaps.sum(1)) * differ.any(1)
-        else:
-            weights = (differ.sum(1) == number).double()
+        if number is None:
+            weights = self._laplace_law(factors, every, differ)
+        else:  # sets of factors are alike, so a row of a set with more values has a smaller share
+            others = torch.where(differ, self.sizes - 1, 1).double().prod(1)
+            weights = (differ.sum(1) == number).double() / others
         if not weights.sum() > 0:
             asked = "any factor" if number is None else f"{int(number)} factors"
             raise ValueError(
@@ -200,3 +200,19 @@ class PairSampler:
             )
         chosen = torch.rand(1, generator=generator, dtype=torch.float64) * weights.sum()
         return int((weights.cumsum(0) <= chosen).sum().clamp(max=len(weights) - 1))
+
+    def _laplace_law(self, factors: Tensor, every: Tensor, differ: Tensor) -> Tensor:
+        """Compute the probability of each row (N, K) as a proposal of `_laplace`, 0 for a row without a change."""
+        moves, alone = torch.ones(len(every), dtype=torch.float64), torch.zeros(len(every), dtype=torch.float64)
+        stuck = torch.ones((), dtype=torch.float64)
+        for column in self.varying.tolist():
+            old = factors[column]
+            free, forced = (
+                self._moves[column, stay][old].diff(prepend=torch.zeros(1, dtype=torch.float64))
+                for stay in (True, False)
+            )
+            moves *= free[every[:, column]]
+            stuck *= free[old]
+            alone += forced[every[:, column]] / len(self.varying)  # of the one row that differs, where one differs
+        changes = differ.sum(1)
+        return moves * (changes > 0) + stuck * alone * (changes == 1)

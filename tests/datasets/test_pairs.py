@@ -9,7 +9,7 @@ import torch
 from scipy import stats
 
 from disbench.datasets import FactorDataset, FactorSpace, load
-from disbench.datasets.factors import PairSampler, hold_out
+from disbench.datasets.factors import PairSampler, hold_out, pairs
 
 DRAWS = 1_000_000
 
@@ -105,6 +105,24 @@ def test_a_partner_that_does_not_exist_is_refused_and_not_replaced() -> None:
         ValueError, match=r"no image that differs in 2 factors from the one with the values \[0, 0, 0, 0\]"
     ):
         PairSampler(few, 2)(torch.tensor([0]), generator)
+
+
+@pytest.mark.parametrize(
+    ("changed", "law", "rate"),
+    [(1, "uniform", 1.0), (2, "uniform", 1.0), (None, "laplace", 1.0), (None, "laplace", 4.0)],
+)
+def test_among_all_rows_partners_have_the_law_of_the_proposals(
+    changed: int | None, law: str, rate: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    part = hold_out(Grid(), {"a": "0-1", "c": "0-2"}).training
+    sampler = PairSampler(part, changed, law, rate)
+    proposed = drawn(sampler, 3, 20_000)
+    monkeypatch.setattr(pairs, "PROPOSALS", 0)
+    # A row without a place takes the way through all rows, which no proposal then shortens.
+    monkeypatch.setattr(sampler, "_row_of", torch.full_like(sampler._row_of, -1))
+    listed = drawn(sampler, 3, 4_000)
+    there = proposed + listed > 0
+    assert stats.chi2_contingency(np.stack([proposed, listed])[:, there]).pvalue > 1e-3
 
 
 def test_a_rare_partner_is_found_among_all_rows() -> None:
