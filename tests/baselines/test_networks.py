@@ -144,7 +144,8 @@ def terms_and_gradients(method: VAE, x: torch.Tensor, precision: str) -> dict[st
     assert {value.dtype for value in terms.values()} == {torch.float32}
     gradients = {}
     for term, value in terms.items():
-        if term in {"capacity", "beta", "noise_scale", "temperature"}:  # set by a schedule or a controller
+        # Set by a schedule or a controller, or a count
+        if term in {"capacity", "beta", "noise_scale", "temperature", "shared"}:
             assert not value.requires_grad
             continue
         # The discriminator's loss reaches nobody else.

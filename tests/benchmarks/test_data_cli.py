@@ -98,7 +98,7 @@ def test_every_set_is_listed_without_any_file(tmp_path: Path) -> None:
     status, output = disbench("data", "list", "--data-dir", tmp_path)
     assert status == 0
     for name in DATASETS:
-        assert re.search(rf"│ {name} +│ {'procedural' if name.endswith('_like') else 'official'} ", output), name
+        assert re.search(rf"│ {name} +│ {'official' if name in SOURCES else 'procedural'} ", output), name
     assert re.search(r"dsprites_like +│ procedural │ 737,280 +│ none ", output)
     assert str(tmp_path) in output
 

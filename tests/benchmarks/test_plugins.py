@@ -228,6 +228,7 @@ def test_every_command_that_takes_names_takes_plugins() -> None:
 
     data = {f"data {name}" for name in ("list", "info", "download", "verify", "preview")}
     one = {"run", "search", "train", "list", "score", "evaluate", "traverse", "profile", "report", "export", "compare"}
+    one |= {"select"}
     assert {*with_plugin(typer.main.get_command(app))} == data | one | {"metrics stress"}
 
 

@@ -432,6 +432,8 @@ def test_a_script_in_every_string_of_a_record_does_nothing_and_is_shown(
         "evaluation_options": {HOSTILE: {HOSTILE: HOSTILE}},
         "metric_versions": {HOSTILE: 1, "mig": 2},
         "changed_hparams": [HOSTILE],
+        "supervision": HOSTILE,
+        "shift": {HOSTILE: HOSTILE},
         "artefacts": {"traversal": HOSTILE, HOSTILE: f"{HOSTILE}.png"},
     }
     of_few_words = {"trial", "status", "provenance", "failure", "method", "dataset"}  # checked when they are read
