@@ -82,8 +82,8 @@ class PairSampler:
                 f"{dataset.name} is neither a full grid of factors nor a part of one with at most {MOST_COMBINATIONS:,} "
                 "combinations, so partners cannot be looked up. Use a dataset that is a grid, such as dsprites or shapes3d."
             )
-        columns = self.varying.tolist() if law == "laplace" else []
-        self._moves = {(column, stay): self._bounds(column, stay=stay) for column in columns for stay in (True, False)}
+        self._columns = torch.arange(count)
+        self._moves = {stay: self._cumulative(stay=stay) for stay in (True, False)} if law == "laplace" else {}
         self._row_of: Tensor | None = None
         if not dataset.is_grid:
             self._row_of = torch.full((math.prod(dataset.factor_sizes),), -1)
@@ -136,45 +136,54 @@ class PairSampler:
 
     def _propose(self, factors: Tensor, number: Tensor | None, generator: torch.Generator) -> Tensor:
         """Draw factor values (B, K) of partners, as if every combination were there."""
-        moved = factors.clone()
         if number is None:
-            return self._laplace(moved, generator)
+            return self._laplace(factors.clone(), generator)
         shape = len(factors), len(self.varying)
         chosen = torch.rand(shape, generator=generator).argsort(dim=1).argsort(dim=1) < number  # as many of each row
-        others = self.sizes[self.varying] - 1
+        sizes = self.sizes if (every := len(self.varying) == len(self.sizes)) else self.sizes[self.varying]
+        others = sizes - 1
         # Added to a value, modulo the number of values, an offset from 1 to that number less 1 gives every other value once.
         offsets = 1 + (torch.rand(shape, generator=generator, dtype=torch.float64) * others).long().clamp(
             max=others - 1
         )
-        moved[:, self.varying] = (factors[:, self.varying] + offsets * chosen) % self.sizes[self.varying]
+        if every:
+            return (factors + offsets * chosen) % sizes
+        moved = factors.clone()
+        moved[:, self.varying] = (factors[:, self.varying] + offsets * chosen) % sizes
         return moved
 
     def _laplace(self, factors: Tensor, generator: torch.Generator) -> Tensor:
-        start = factors.clone()
-        for column in self.varying.tolist():
-            factors[:, column] = self._step(start[:, column], column, generator, stay=True)
-        stuck = (factors == start).all(1).nonzero()[:, 0]
-        which = self.varying[torch.randint(len(self.varying), (len(stuck),), generator=generator)]
-        for column in self.varying.tolist():
-            rows = stuck[which == column]
-            if len(rows):
-                factors[rows, column] = self._step(start[rows, column], column, generator, stay=False)
+        """Move factor values (B, K) in place."""
+        start = factors[:, self.varying]
+        drawn = torch.rand(start.shape, generator=generator, dtype=torch.float64)
+        bounds = self._moves[True][self._columns, start]  # (B, varying, V)
+        moved = (drawn[:, :, None] >= bounds).sum(2)
+        stuck = (moved == start).all(1).nonzero()[:, 0]
+        if len(stuck):
+            which = torch.randint(len(self.varying), (len(stuck),), generator=generator)
+            drawn = torch.rand(len(stuck), generator=generator, dtype=torch.float64)
+            moved[stuck, which] = (drawn[:, None] >= self._moves[False][which, start[stuck, which]]).sum(1)
+        if start.shape == factors.shape:
+            return moved
+        factors[:, self.varying] = moved
         return factors
 
-    def _step(self, values: Tensor, column: int, generator: torch.Generator, *, stay: bool) -> Tensor:
-        """Draw new values (B,) of one factor."""
-        bounds = self._moves[column, stay]
-        drawn = torch.rand(len(values), generator=generator, dtype=torch.float64)
-        return (drawn[:, None] >= bounds[values]).sum(1).clamp(max=len(bounds) - 1)
+    def _cumulative(self, *, stay: bool) -> Tensor:
+        """Compute the cumulative probabilities (varying, V, V) of new values, for each factor and old value.
 
-    def _bounds(self, column: int, *, stay: bool) -> Tensor:
-        """Compute the cumulative probabilities (V, V) of the new values of one factor, for each old one."""
-        size = int(self.sizes[column])
-        every = torch.arange(size, dtype=torch.float64)
-        weights = torch.exp(-self.rate * (every[:, None] - every).abs() / math.log(size))
-        if not stay:
-            weights.fill_diagonal_(0)
-        return (weights / weights.sum(1, keepdim=True)).cumsum(1)
+        V is the largest number of values. The last value of a factor, and what is after it, has a bound that no draw reaches.
+        """
+        sizes = self.sizes[self.varying].tolist()
+        found = torch.full((len(sizes), max(sizes), max(sizes)), 2.0, dtype=torch.float64)
+        for place, size in enumerate(sizes):
+            every = torch.arange(size, dtype=torch.float64)
+            weights = torch.exp(-self.rate * (every[:, None] - every).abs() / math.log(size))
+            if not stay:
+                weights.fill_diagonal_(0)
+            found[place, :size, : size - 1] = (weights / weights.sum(1, keepdim=True)).cumsum(1)[:, :-1]
+            if not stay:  # nothing is left for the last value, if it is the old one
+                found[place, size - 1, size - 2] = 2.0
+        return found
 
     def _place(self, factors: Tensor) -> Tensor:
         """Compute a number of each combination (B, K) of values."""
@@ -205,10 +214,10 @@ class PairSampler:
         """Compute the probability of each row (N, K) as a proposal of `_laplace`, 0 for a row without a change."""
         moves, alone = torch.ones(len(every), dtype=torch.float64), torch.zeros(len(every), dtype=torch.float64)
         stuck = torch.ones((), dtype=torch.float64)
-        for column in self.varying.tolist():
-            old = factors[column]
+        for place, column in enumerate(self.varying.tolist()):
+            old, size = factors[column], int(self.sizes[column])
             free, forced = (
-                self._moves[column, stay][old].diff(prepend=torch.zeros(1, dtype=torch.float64))
+                self._moves[stay][place, old, :size].clamp(max=1).diff(prepend=torch.zeros(1, dtype=torch.float64))
                 for stay in (True, False)
             )
             moves *= free[every[:, column]]
