@@ -29,8 +29,8 @@ def test_the_divergence_is_that_of_torch() -> None:
 
 
 def test_a_latent_is_shared_below_the_middle_of_its_own_pair() -> None:
-    divergence = torch.tensor([[0.0, 4.9, 5.0, 10.0], [2.0, 2.9, 3.1, 4.0]])
-    assert adaptively_shared(divergence).tolist() == [[True, True, False, False], [True, True, False, False]]
+    divergence = torch.tensor([[0.0, 4.9, 5.0, 10.0], [2.0, 2.9, 3.1, 4.0], [0.0, 4.0, 0.0, 10.0]])
+    assert adaptively_shared(divergence).tolist() == [[True, True, False, False]] * 2 + [[True, True, True, False]]
     # disentanglement_lib 86a644d bins [min, max] in two and keeps the upper bin, of divergences without the factor 1/2.
     assert torch.equal(adaptively_shared(divergence), adaptively_shared(2 * divergence))
 
@@ -85,8 +85,15 @@ def test_only_what_changed_differs_between_the_codes_of_a_pair(name: str, monkey
     x, partner = images(), images().flip(0)
     changed = torch.tensor([[True, False, False]] * 3 + [[False, True, True]] * 3)
     terms = step(name, Batch(x, partner, changed=changed if name in KNOWN else None))
+    torch.manual_seed(0)
+    method = BASELINES[name](SHAPE, 100, **SMALL)
+    own = [method.posterior(each) for each in (x, partner)]
+    averaged = average_posterior(*own, "gvae" if "gvae" in name else "ml_vae")
     (one, two), (v1, v2) = kept[0].mean.chunk(2), kept[0].logvar.chunk(2)
     differs = (one != two) | (v1 != v2)
+    for place, (mean, logvar) in enumerate(((one, v1), (two, v2))):
+        torch.testing.assert_close(mean, torch.where(differs, own[place].mean, averaged.mean))
+        torch.testing.assert_close(logvar, torch.where(differs, own[place].logvar, averaged.logvar))
     if name in KNOWN:  # latents after the factors are always shared
         assert torch.equal(differs, torch.nn.functional.pad(changed, (0, 1)))
     assert (~differs).float().sum(1).mean().item() == pytest.approx(terms["shared"].item())
